@@ -1,0 +1,8 @@
+"""``python -m fine_tuner``: the command line."""
+
+import sys
+
+from fine_tuner.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

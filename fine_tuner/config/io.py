@@ -1,0 +1,291 @@
+"""Settings from and to trees, YAML text, files and command-line overrides; every failure is a ``ConfigError``."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from fine_tuner.config.knobs import Choice, Field, lookup, walk_choices, walk_fields
+from fine_tuner.config.settings import Settings
+from fine_tuner.errors import ConfigError
+from fine_tuner.registry import suggest
+
+_ADAPTER = TypeAdapter(Settings)
+CHOICES: Mapping[str, Choice] = {choice.path: choice for choice in walk_choices(Settings)}
+FIELDS: tuple[Field, ...] = tuple(walk_fields(Settings))
+
+
+class _Yaml(yaml.SafeLoader):
+    """YAML 1.2 scalars: ``3e-4`` is a number, ``no`` and ``on`` are words."""
+
+
+_Yaml.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern)
+        for tag, pattern in rules
+        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
+    ]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Yaml.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$", re.IGNORECASE), list("tTfF"))
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(?:inf|nan))$"),
+    list("-+.0123456789"),
+)
+
+
+# ------------------------------------------------------------------ trees
+def to_tree(settings: Settings) -> dict[str, Any]:
+    """Nested dict of plain values, in the order written."""
+    return _ADAPTER.dump_python(settings, mode="json")
+
+
+def parse(tree: Mapping[str, Any]) -> Settings:
+    """Settings from a nested mapping; missing fields take their defaults.
+
+    Raises:
+        ConfigError: Naming the dotted path of every bad field and what to do.
+    """
+    if not isinstance(tree, Mapping):
+        raise ConfigError(
+            {"config": f"is {type(tree).__name__}, not a mapping of settings. Write lines like 'seed: 1'."}
+        )
+    try:
+        settings = _ADAPTER.validate_python(_with_tags(tree))
+    except ValidationError as error:
+        raise ConfigError(dict(_explain(e) for e in error.errors())) from None
+    _check_meaning(settings)
+    return settings
+
+
+def _with_tags(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in which every choice has a tag spelled as it is registered (``adamw`` -> ``AdamW``)."""
+    out = copy.deepcopy(dict(tree))
+    for path, choice in CHOICES.items():
+        node = lookup(out, path)
+        if isinstance(node, dict):
+            known = {_folded(tag): tag for tag in choice.variants}
+            default = lookup(_DEFAULT_TREE, path + ".name")
+            node["name"] = known.get(_folded(node.get("name", default)), node.get("name"))
+    return out
+
+
+def _folded(name: object) -> str:
+    return str(name).casefold().replace("_", "").replace("-", "")
+
+
+def _check_meaning(settings: Settings) -> None:
+    """Checks across fields."""
+    if settings.task not in settings.loss.tasks:
+        offered = [tag for tag, cls in CHOICES["loss"].variants.items() if settings.task in cls.tasks]
+        raise ConfigError(
+            {
+                "loss.name": f"{settings.loss.name!r} has no meaning for {settings.task}. "
+                f"Choose one of {', '.join(offered)}."
+            }
+        )
+
+
+# --------------------------------------------------------------- messages
+def _explain(error: ErrorDetails) -> tuple[str, str]:
+    """Dotted path and a message for a person, from one pydantic error."""
+    path, value, kind = _path(error["loc"]), error["input"], error["type"]
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        return path, f"unknown setting.{_suggest_path(path)}"
+    if kind.startswith("union_tag") or (kind == "literal_error" and path in CHOICES):
+        return _explain_tag(path, value)
+    spec = next((f for f in FIELDS if f.path == path), None)
+    if spec is None:
+        return path, f"{error['msg']} (got {value!r})."
+    return path, f"{_shown(value)} is not {_expected(spec)}."
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    """Dotted path without the tags and type names that pydantic inserts."""
+    parts: list[str] = []
+    for part in loc:
+        prefix = ".".join(parts)
+        if prefix in CHOICES and part in CHOICES[prefix].variants:
+            continue
+        if any(f.path == prefix for f in FIELDS):
+            break  # below a field come only pydantic's names of the members of its type
+        parts.append(str(part))
+    return ".".join(parts)
+
+
+def _suggest_path(path: str) -> str:
+    """The known path that a mistyped one probably means: best match in the same section, else anywhere."""
+    known = sorted({f.path for f in FIELDS} | {f"{c}.name" for c in CHOICES})
+    section, _, leaf = path.rpartition(".")
+    siblings = {k.rpartition(".")[2]: k for k in known if k.rpartition(".")[0] == section}
+    hint = suggest(leaf, siblings)
+    if hint:
+        return hint.replace(f"'{(name := hint.split(chr(39))[1])}'", f"'{siblings[name]}'")
+    return suggest(path, known) or f" Known here: {', '.join(sorted(siblings)) or 'no settings'}."
+
+
+def _explain_tag(path: str, value: Any) -> tuple[str, str]:
+    choice = CHOICES[path]
+    name = value.get("name") if isinstance(value, Mapping) else value
+    return (
+        f"{path}.name",
+        f"unknown {path} {name!r}.{suggest(str(name), choice.variants)} Known: {', '.join(choice.variants)}.",
+    )
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else repr(value)
+
+
+def _expected(spec: Field) -> str:
+    """What the field takes, in words: ``"a number > 0"``."""
+    if spec.choices:
+        return f"one of {', '.join(map(str, spec.choices))}"
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+    bounds = " and ".join(f"{signs[k]} {v:g}" for k, v in spec.bounds.items())
+    noun = {int: "a whole number", float: "a number", bool: "true or false", str: "text", tuple: "a list of numbers"}[
+        spec.type
+    ]
+    if spec.path == "model.trainable":
+        noun = "head, all, gradual, or a number of stages >= 1"
+    return f"{noun} {bounds}".strip() + (", or empty" if spec.optional else "")
+
+
+# ------------------------------------------------------------------- YAML
+def dump_yaml(settings: Settings) -> str:
+    """YAML text of every setting; ``load_yaml`` gives the same settings back."""
+    return yaml.safe_dump(to_tree(settings), sort_keys=False, allow_unicode=True)
+
+
+def read_tree(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: If the file cannot be read or is not YAML.
+    """
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Yaml)
+    except OSError as error:
+        raise ConfigError(
+            {str(path): f"cannot be read ({error.strerror}). Give a YAML file, or a preset's name."}
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            {str(path): f"is not YAML: {' '.join(str(error).split())}. Correct the file there."}
+        ) from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError({str(path): f"holds {type(tree).__name__}, not settings. Write lines like 'seed: 1'."})
+    return tree
+
+
+# -------------------------------------------------------------- overrides
+def apply_overrides(tree: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A copy of ``tree`` with ``section.key=value`` items applied, values read as YAML scalars.
+
+    Choosing another variant (``optim.name=SGD``) keeps the fields that all variants share and drops the others; it is
+    applied before the other items, whatever their order.
+
+    Raises:
+        ConfigError: If an item is not of this form, or goes below a plain value.
+    """
+    out = copy.deepcopy(dict(tree))
+    items = [_split_override(item) for item in overrides]
+    items.sort(key=lambda item: not _is_tag(item[0]))
+    for path, value in items:
+        if _is_tag(path):
+            _switch_variant(out, path.removesuffix(".name"), value)
+        *parents, leaf = path.split(".")
+        node = out
+        for key in parents:
+            node = node.setdefault(key, {})
+            if not isinstance(node, dict):
+                raise ConfigError({path: f"unknown setting: {key!r} holds a value, not settings.{_suggest_path(path)}"})
+        node[leaf] = value
+    return out
+
+
+def _is_tag(path: str) -> bool:
+    return path.endswith(".name") and path.removesuffix(".name") in CHOICES
+
+
+def _split_override(item: str) -> tuple[str, Any]:
+    path, sep, text = item.partition("=")
+    if not sep or not path:
+        raise ConfigError({item: "is not of the form section.key=value, such as optim.lr=3e-4."})
+    try:
+        value = yaml.load(text, Loader=_Yaml) if text else ""
+    except yaml.YAMLError:
+        value = text  # such as a path with a colon: plain text
+    spec = next((f for f in FIELDS if f.path == path), None)
+    if spec is not None and spec.type is str and not (spec.optional and value is None):
+        value = text if not text.startswith(("'", '"')) else value
+    return path.strip(), value
+
+
+def _switch_variant(tree: dict[str, Any], path: str, name: Any) -> None:
+    node = lookup(tree, path)
+    if isinstance(node, dict) and _folded(node.get("name")) != _folded(name):
+        for key in [k for k in node if k not in CHOICES[path].shared]:
+            del node[key]
+
+
+def overrides_between(base: Settings, settings: Settings) -> list[str]:
+    """The ``section.key=value`` items that turn ``base`` into ``settings``; inverse of ``apply_overrides``."""
+    items: list[str] = []
+    old, new = to_tree(base), to_tree(settings)
+    for path in CHOICES:
+        if lookup(old, path + ".name") != lookup(new, path + ".name"):
+            name = lookup(new, path + ".name")
+            items.append(f"{path}.name={name}")
+            _switch_variant(old, path, name)
+            node = lookup(old, path)
+            node["name"] = name
+    reference = to_tree(parse(old))
+    for spec in FIELDS:
+        if spec.variant is not None and lookup(new, spec.path.rpartition(".")[0] + ".name") != spec.variant:
+            continue
+        value = lookup(new, spec.path)
+        if value != lookup(reference, spec.path):
+            items.append(f"{spec.path}={_scalar(value, spec)}")
+    return items
+
+
+def _scalar(value: Any, spec: Field) -> str:
+    """Text that ``_split_override`` reads back as ``value``."""
+    if spec.type is str:
+        text = "" if value is None else str(value)
+        return repr(text) if text.startswith(("'", '"')) else text
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("\n").removesuffix("\n...").strip()
+
+
+def difference(old: Settings, new: Settings) -> dict[str, tuple[Any, Any]]:
+    """Dotted path to (old, new) of every setting that differs, tags included."""
+    a, b = _flat(to_tree(old)), _flat(to_tree(new))
+    return {path: (a.get(path), b.get(path)) for path in {**a, **b} if a.get(path) != b.get(path)}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in tree.items():
+        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return out
+
+
+def replace(settings: Settings, *overrides: str) -> Settings:
+    """Settings with overrides applied: ``replace(s, "optim.lr=0.1")``."""
+    return parse(apply_overrides(to_tree(settings), overrides))
+
+
+_DEFAULT_TREE = to_tree(Settings())
+assert dataclasses.is_dataclass(Settings)

@@ -1,0 +1,187 @@
+"""The one typed tree of settings of a run.
+
+Validation, form, ``--help``, the README table and the YAML file are all made from these classes, so a setting is
+written once. Dotted paths (``optim.lr``) name settings everywhere; their spelling is a promise to users.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, get_args
+
+import annotated_types as at
+
+from fine_tuner.config.knobs import Knob
+from fine_tuner.config.losses import STRICT, CrossEntropyLoss, LossSettings
+from fine_tuner.config.optimizers import AdamW, OptimizerSettings
+from fine_tuner.config.schedules import OneCycleLR, ScheduleSettings
+
+Task = Literal["classification", "multilabel", "regression", "segmentation"]
+TASKS: tuple[str, ...] = get_args(Task)
+SAMPLE_DATA = "builtin:sample"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Which images, how they are split, how large they are shown to the network."""
+
+    __pydantic_config__ = STRICT
+    path: Annotated[
+        str,
+        Knob(
+            label="Data",
+            help="A folder with one folder of images per class, or with train/ and val/ that hold such; "
+            "builtin:sample is made by the app.",
+            widget="path",
+        ),
+    ] = SAMPLE_DATA
+    val_fraction: Annotated[
+        float,
+        at.Gt(0),
+        at.Lt(1),
+        Knob(label="Validation share", help="Share of the images kept for validation where the data has no val split."),
+    ] = 0.2
+    image_size: Annotated[
+        int | None,
+        at.Ge(16),
+        at.Le(2048),
+        Knob(
+            label="Image size",
+            help="Side of the square the network sees; empty: as the weights were trained.",
+            unit="px",
+        ),
+    ] = None
+    on_unreadable: Annotated[
+        Literal["stop", "skip"],
+        Knob(label="Unreadable images", help="Stop before training and name them, or leave them out.", advanced=True),
+    ] = "stop"
+    num_workers: Annotated[
+        int | None,
+        at.Ge(0),
+        at.Le(64),
+        Knob(
+            label="Loading processes",
+            help="Processes that read and augment images; empty: chosen for the machine.",
+            advanced=True,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentSettings:
+    """Random changes of the training images."""
+
+    __pydantic_config__ = STRICT
+    name: Annotated[
+        Literal["none", "light", "standard", "strong"],
+        Knob(
+            label="Augmentation",
+            help="Random changes of training images. Light: flip and small shift; standard: random crop, flip and "
+            "colour; strong: TrivialAugment as well.",
+        ),
+    ] = "standard"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Which network, which weights it starts from, and which part of it trains."""
+
+    __pydantic_config__ = STRICT
+    name: Annotated[str, Knob(label="Network", help="Any torchvision network for the task.", widget="model")] = (
+        "mobilenet_v2"
+    )
+    weights: Annotated[
+        str,
+        Knob(
+            label="Start from",
+            help="default: torchvision's best pretrained weights; an enum name; none: random; or a file of weights.",
+            widget="weights",
+        ),
+    ] = "default"
+    trainable: Annotated[
+        Literal["head", "all", "gradual"] | Annotated[int, at.Ge(1)],
+        Knob(
+            label="What trains",
+            help="head: the new output layer only; all: everything; gradual: the head first, then all; "
+            "a number: that many last stages.",
+            widget="trainable",
+        ),
+    ] = "all"
+    head_epochs: Annotated[
+        int,
+        at.Ge(1),
+        Knob(
+            label="Head only for",
+            help="Epochs before the pretrained part starts to train.",
+            unit="epochs",
+            when=(("model.trainable", ("gradual",)),),
+        ),
+    ] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionSettings:
+    """How numbers are represented."""
+
+    __pydantic_config__ = STRICT
+    dtype: Annotated[
+        Literal["auto", "fp32", "fp16", "bf16"],
+        Knob(
+            label="Half precision",
+            help="fp32: off. auto: bf16 where the device does it well, else fp16 on a GPU, else off.",
+        ),
+    ] = "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """How long to train and in which portions."""
+
+    __pydantic_config__ = STRICT
+    epochs: Annotated[int, at.Ge(1), at.Le(100_000), Knob(label="Epochs", help="Passes over the training images.")] = 10
+    batch_size: Annotated[
+        int,
+        at.Ge(1),
+        at.Le(65_536),
+        Knob(label="Batch size", help="Images in one forward pass on one device.", unit="images"),
+    ] = 32
+    accumulate: Annotated[
+        int,
+        at.Ge(1),
+        at.Le(4096),
+        Knob(
+            label="Accumulate",
+            help="Forward passes whose gradients make one step; a large batch in little memory.",
+            advanced=True,
+        ),
+    ] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that decides the outcome of a run."""
+
+    __pydantic_config__ = STRICT
+    title: Annotated[
+        str,
+        at.MaxLen(120),
+        Knob(label="Title", help="Shown in the list of runs; empty: made from data and network.", advanced=True),
+    ] = ""
+    task: Annotated[Task, Knob(label="Task", help="What the network learns to tell from an image.")] = "classification"
+    data: DataSettings = field(default_factory=DataSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    loss: LossSettings = field(default_factory=CrossEntropyLoss)
+    optim: OptimizerSettings = field(default_factory=AdamW)
+    schedule: ScheduleSettings = field(default_factory=OneCycleLR)
+    precision: PrecisionSettings = field(default_factory=PrecisionSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    devices: Annotated[
+        str, Knob(label="Device", help="auto: a GPU if there is one; cpu, cuda, cuda:1, mps.", advanced=True)
+    ] = "auto"
+    seed: Annotated[
+        int,
+        at.Ge(0),
+        at.Le(2**32 - 1),
+        Knob(label="Seed", help="Fixes the split, the order, augmentation and the new layer."),
+    ] = 0

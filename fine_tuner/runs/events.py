@@ -1,0 +1,260 @@
+"""Events: what a worker tells the world, one strict-JSON line each in ``events.jsonl``.
+
+Every line carries ``v`` (schema), ``seq`` (gapless within a run), ``time`` (Unix seconds), ``attempt`` (1 for the
+first launch) and ``kind``. Numbers that JSON has no words for are the strings "NaN", "Infinity", "-Infinity".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+SCHEMA_VERSION = 1
+_NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunStarted:
+    """An attempt begins: everything derived from settings, data and machine before the first step.
+
+    Attributes:
+        start_step: Steps already done (0 unless resumed); readers drop recorded points after it.
+        total_steps: Steps at which the run is complete.
+        facts: Resolved numbers for people and readers: ``device``, ``precision``, ``parameters``,
+            ``trainable_parameters``, ``classes``, ``train_images``, ``val_images``, ``groups``, ...
+    """
+
+    kind: Literal["run_started"] = "run_started"
+    start_step: int
+    total_steps: int
+    epochs: int
+    steps_per_epoch: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """Long work that is not training: reading data, downloading weights. ``total`` is None while unknown."""
+
+    kind: Literal["progress"] = "progress"
+    what: str
+    done: float
+    total: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainMetrics:
+    """One step is done. ``step`` counts steps done, so the first event has step 1; ``epoch`` counts from 1."""
+
+    kind: Literal["train_metrics"] = "train_metrics"
+    step: int
+    epoch: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvalMetrics:
+    """A split was evaluated after ``step`` steps."""
+
+    kind: Literal["eval_metrics"] = "eval_metrics"
+    step: int
+    epoch: int
+    split: str
+    metrics: Mapping[str, float]
+    seconds: float = 0.0
+    is_best: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointSaved:
+    """A checkpoint is complete on disk; ``path`` is relative to the run folder."""
+
+    kind: Literal["checkpoint_saved"] = "checkpoint_saved"
+    step: int
+    path: str
+    is_best: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """Text for a person."""
+
+    kind: Literal["message"] = "message"
+    level: Literal["info", "warning", "error"] = "info"
+    text: str
+    step: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """Something to mark on the curves: an unfreezing, a changed rate, a rollback, a smaller batch."""
+
+    kind: Literal["mark"] = "mark"
+    step: int
+    label: str
+    text: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFinished:
+    """An attempt ends. ``error`` is the message for the user when ``outcome`` is failed."""
+
+    kind: Literal["run_finished"] = "run_finished"
+    outcome: Literal["completed", "stopped", "paused", "failed"]
+    step: int
+    error: str | None = None
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnknownEvent:
+    """A kind, or a shape of a known kind, written by another version; kept, never an error."""
+
+    kind: str
+    fields: Mapping[str, Any]
+
+
+Payload = (
+    RunStarted | Progress | TrainMetrics | EvalMetrics | CheckpointSaved | Message | Mark | RunFinished | UnknownEvent
+)
+_KINDS: dict[str, type] = {
+    c.__dataclass_fields__["kind"].default: c
+    for c in (RunStarted, Progress, TrainMetrics, EvalMetrics, CheckpointSaved, Message, Mark, RunFinished)
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One line of events.jsonl."""
+
+    seq: int
+    time: float
+    attempt: int
+    payload: Payload
+
+
+def encode(event: Event) -> str:
+    """One line of strict JSON, without the newline."""
+    payload = event.payload
+    if isinstance(payload, UnknownEvent):
+        body = {"kind": payload.kind, **payload.fields}
+    else:
+        body = {f.name: getattr(payload, f.name) for f in dataclasses.fields(payload)}
+    head = {"v": SCHEMA_VERSION, "seq": event.seq, "time": round(event.time, 3), "attempt": event.attempt}
+    return json.dumps(_strict(head | body), allow_nan=False, separators=(",", ":"))
+
+
+def decode(line: str | bytes) -> Event:
+    """Inverse of ``encode``.
+
+    Raises:
+        ValueError: If the line is not an event (a torn fragment, for instance).
+    """
+    raw = json.loads(line)
+    try:
+        raw.pop("v")
+        head = {k: raw.pop(k) for k in ("seq", "time", "attempt")}
+        kind = raw.pop("kind")
+    except (KeyError, AttributeError, TypeError):
+        raise ValueError(f"not an event: {line[:80]!r}") from None
+    if isinstance(raw.get("metrics"), dict):
+        raw["metrics"] = {k: _NONFINITE.get(v, v) if isinstance(v, str) else v for k, v in raw["metrics"].items()}
+    cls = _KINDS.get(kind)
+    try:
+        payload = cls(**raw) if cls else UnknownEvent(kind=kind, fields=raw)
+    except TypeError:
+        payload = UnknownEvent(kind=kind, fields=raw)
+    return Event(**head, payload=payload)
+
+
+def _strict(value: Any) -> Any:
+    """``value`` with non-finite numbers as strings, so that any JSON reader can read it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {str(k): _strict(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(v) for v in value]
+    return value
+
+
+class EventWriter:
+    """Appends events; one instance per run, rank 0 only; safe to call from several threads.
+
+    Each line is flushed to the kernel, so that it survives the death of the process; ``durable`` lines are fsynced
+    too, so that they survive a power cut.
+    """
+
+    def __init__(self, path: Path, *, attempt: int | None = None) -> None:
+        """Open for appending; ``attempt`` None counts on from the last one recorded."""
+        events, _ = read_events(path)
+        last = max((e.attempt for e in events), default=0)
+        self.attempt = last + 1 if attempt is None else attempt
+        self._seq = max((e.seq for e in events), default=-1) + 1
+        self._lock = threading.Lock()
+        torn = _is_torn(path)
+        self._file: IO[bytes] = path.open("ab", buffering=0)
+        if torn:  # the previous attempt died in mid-write: isolate its fragment on a line of its own
+            self._file.write(b"\n")
+
+    def write(self, payload: Payload, *, durable: bool = False) -> None:
+        """Append one event.
+
+        Raises:
+            OSError: As the file system says (disk full); a part written is isolated by the next writer.
+        """
+        with self._lock:
+            event = Event(seq=self._seq, time=time.time(), attempt=self.attempt, payload=payload)
+            line = encode(event).encode() + b"\n"
+            written = self._file.write(line)
+            if written != len(line):
+                raise OSError(
+                    28,
+                    f"only {written} of {len(line)} bytes of an event could be written; is the disk full?",
+                    self._file.name,
+                )
+            self._seq += 1
+            if durable:
+                os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file; the writer cannot be used afterwards."""
+        self._file.close()
+
+
+def _is_torn(path: Path) -> bool:
+    if not path.exists() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
+
+
+def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:
+    """Events from byte ``offset`` on, and the offset to go on from. A torn last line waits for the next call."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read()
+    except FileNotFoundError:
+        return [], offset
+    complete = data.rfind(b"\n") + 1
+    events = []
+    for line in data[:complete].split(b"\n"):
+        if not line:
+            continue
+        try:
+            events.append(decode(line))
+        except ValueError:
+            continue  # a fragment isolated by EventWriter
+    return events, offset + complete

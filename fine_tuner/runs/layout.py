@@ -1,0 +1,142 @@
+"""The run folder: which file holds what, and how files that are not appended are written.
+
+::
+
+    runs/20261123-141502-resnet18-ants-k3f9/
+      run.json          written once: id, title, created, argv, git, versions, device, parent, schema version
+      config.yaml       written once: every setting resolved
+      events.jsonl      rank 0 appends: the truth
+      worker.lock       held by rank 0 while alive
+      exit.json         by the supervising thread: exit code or signal, last lines of the log
+      summary.json      a cache of the fold over events; safe to delete
+      control/          dropped by the page or the command line: stop, pause, checkpoint, set
+      logs/worker.log   what the worker printed
+      splits/           which file is in which split
+      checkpoints/      last/ and best/, each model.safetensors (+ state.pt in last/)
+      samples/  exports/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Paths inside one run folder."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The folder's name; unique below one runs folder."""
+        return self.path.name
+
+    @property
+    def info(self) -> Path:
+        """run.json."""
+        return self.path / "run.json"
+
+    @property
+    def config(self) -> Path:
+        """config.yaml."""
+        return self.path / "config.yaml"
+
+    @property
+    def events(self) -> Path:
+        """events.jsonl."""
+        return self.path / "events.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """worker.lock."""
+        return self.path / "worker.lock"
+
+    @property
+    def exit(self) -> Path:
+        """exit.json."""
+        return self.path / "exit.json"
+
+    @property
+    def summary(self) -> Path:
+        """summary.json."""
+        return self.path / "summary.json"
+
+    @property
+    def log(self) -> Path:
+        """What the worker printed, standard output and error together."""
+        return self.path / "logs" / "worker.log"
+
+    @property
+    def control(self) -> Path:
+        """Folder of requests to the worker."""
+        return self.path / "control"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def best_weights(self) -> Path:
+        """Weights of the best validation so far, with class names and preprocessing inside."""
+        return self.checkpoints / "best" / "model.safetensors"
+
+    @property
+    def splits(self) -> Path:
+        """splits/splits.json."""
+        return self.path / "splits" / "splits.json"
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Write a file so that a reader, or a power cut, sees the old content or the new, never a part.
+
+    Raises:
+        OSError: As the file system says; nothing is left behind.
+    """
+    payload = data.encode() if isinstance(data, str) else data
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames inside ``path`` durable, where the file system allows."""
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write strict JSON atomically."""
+    write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None if it is missing or not (yet) whole."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
