@@ -1,0 +1,1 @@
+"""Settings: the typed tree, its variants, YAML and presets. No torch."""

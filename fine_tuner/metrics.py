@@ -1,0 +1,148 @@
+"""The metrics of each task: which numbers, how they are read, and torchmetrics objects that compute them.
+
+Each is computed over a whole split, never averaged over batches, and is correct across ranks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassConfusionMatrix,
+    MulticlassF1Score,
+    MultilabelAveragePrecision,
+    MultilabelF1Score,
+)
+from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
+
+IGNORE_INDEX = 255
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricSpec:
+    """How one metric is read: drives the choice of the best checkpoint, axes and number formats.
+
+    Attributes:
+        key: Without the split: ``accuracy`` is logged as ``val/accuracy``.
+        bounds: Lowest and highest possible value; None where there is none.
+    """
+
+    key: str
+    label: str
+    higher_is_better: bool
+    bounds: tuple[float | None, float | None] = (0.0, 1.0)
+    is_fraction: bool = True
+
+
+LOSS = MetricSpec(key="loss", label="Loss", higher_is_better=False, bounds=(None, None), is_fraction=False)
+ACCURACY = MetricSpec(key="accuracy", label="Accuracy", higher_is_better=True)
+TOP5 = MetricSpec(key="top5", label="Top-5 accuracy", higher_is_better=True)
+MACRO_F1 = MetricSpec(key="f1", label="Macro F1", higher_is_better=True)
+MAP = MetricSpec(key="map", label="Mean average precision", higher_is_better=True)
+MAE = MetricSpec(key="mae", label="Mean absolute error", higher_is_better=False, bounds=(0.0, None), is_fraction=False)
+RMSE = MetricSpec(key="rmse", label="Root mean square error", higher_is_better=False, bounds=(0.0, None), is_fraction=False)
+R2 = MetricSpec(key="r2", label="R²", higher_is_better=True, bounds=(None, 1.0), is_fraction=False)
+MEAN_IOU = MetricSpec(key="mean_iou", label="Mean IoU", higher_is_better=True)
+DICE = MetricSpec(key="dice", label="Mean Dice", higher_is_better=True)
+PIXEL_ACCURACY = MetricSpec(key="pixel_accuracy", label="Pixel accuracy", higher_is_better=True)
+
+
+def classification_metrics(num_classes: int) -> MetricCollection:
+    """Accuracy, macro F1 and, above five classes, top-5 of ``logits`` ``(B, K)`` against ``targets`` ``(B,)``."""
+    metrics: dict[str, Metric] = {
+        ACCURACY.key: MulticlassAccuracy(num_classes, average="micro", validate_args=False),
+        MACRO_F1.key: MulticlassF1Score(num_classes, average="macro", validate_args=False),
+    }
+    if num_classes > 5:
+        metrics[TOP5.key] = MulticlassAccuracy(num_classes, top_k=5, average="micro", validate_args=False)
+    return MetricCollection(metrics, compute_groups=False)
+
+
+def multilabel_metrics(num_labels: int) -> MetricCollection:
+    """Mean average precision and macro F1 of ``logits`` ``(B, K)`` against ``targets`` ``(B, K)`` of 0 and 1."""
+    return MetricCollection(
+        {
+            MAP.key: _Labels(MultilabelAveragePrecision(num_labels, average="macro", validate_args=False)),
+            MACRO_F1.key: _Labels(MultilabelF1Score(num_labels, average="macro", validate_args=False)),
+        },
+        compute_groups=False,
+    )
+
+
+def regression_metrics(num_outputs: int) -> MetricCollection:
+    """MAE, RMSE and R² of outputs ``(B, D)`` against targets ``(B, D)``, averaged over the D numbers."""
+    return MetricCollection(
+        {
+            MAE.key: MeanAbsoluteError(),
+            RMSE.key: MeanSquaredError(squared=False),
+            R2.key: _R2(),
+        },
+        compute_groups=False,
+    )
+
+
+def segmentation_metrics(num_classes: int) -> MetricCollection:
+    """Mean IoU, mean Dice and pixel accuracy of ``logits`` ``(B, K, H, W)`` against ``targets`` ``(B, H, W)``.
+
+    A class that is neither in the targets nor predicted is left out of the means. Pixels of IGNORE_INDEX do not count.
+    """
+    return MetricCollection({"overlap": _Overlap(num_classes)})
+
+
+class _Labels(Metric):
+    """Feeds a multi-label metric with probabilities and integer targets, as it demands."""
+
+    full_state_update = False
+
+    def __init__(self, metric: Metric) -> None:
+        super().__init__()
+        self.metric = metric
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        self.metric.update(logits.sigmoid(), targets.long())
+
+    def compute(self) -> Tensor:
+        return self.metric.compute()
+
+    def reset(self) -> None:
+        super().reset()
+        self.metric.reset()
+
+
+class _R2(R2Score):
+    """R² that is NaN, not an error, for fewer than two images."""
+
+    def compute(self) -> Tensor:
+        return super().compute() if self.total >= 2 else torch.tensor(float("nan"))
+
+
+class _Overlap(Metric):
+    """IoU, Dice and pixel accuracy from one confusion matrix over all pixels."""
+
+    full_state_update = False
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.matrix = MulticlassConfusionMatrix(num_classes, ignore_index=IGNORE_INDEX, validate_args=False)
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        self.matrix.update(logits.argmax(1), targets)
+
+    def compute(self) -> dict[str, Tensor]:
+        counts = self.matrix.compute().double()  # (K, K), rows are targets
+        hits, targets, predictions = counts.diagonal(), counts.sum(1), counts.sum(0)
+        present = (targets + predictions) > 0
+        union = targets + predictions - hits
+        return {
+            MEAN_IOU.key: (hits / union)[present].mean(),
+            DICE.key: (2 * hits / (targets + predictions))[present].mean(),
+            PIXEL_ACCURACY.key: hits.sum() / counts.sum(),
+        }
+
+    def reset(self) -> None:
+        super().reset()
+        self.matrix.reset()

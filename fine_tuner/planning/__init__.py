@@ -1,0 +1,1 @@
+"""What will happen, before it happens: derived numbers, memory, learning-rate finder."""

@@ -1,0 +1,38 @@
+"""What distinguishes one task from another, as a small object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from fine_tuner.metrics import LOSS, MetricSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """One task.
+
+    Attributes:
+        metrics: Specs of the task's metrics, most telling first; the first chooses the best checkpoint.
+        build_metrics: From the number of outputs.
+        describe: From the raw output of one image ``(1, ...)`` and the names of classes or numbers, a JSON-able answer
+            for a person.
+    """
+
+    name: str
+    metrics: tuple[MetricSpec, ...]
+    build_metrics: Callable[[int], MetricCollection]
+    describe: Callable[[Tensor, Sequence[str]], dict[str, Any]]
+
+    @property
+    def best(self) -> MetricSpec:
+        """The metric by which the best checkpoint is chosen."""
+        return self.metrics[0]
+
+    def spec(self, key: str) -> MetricSpec:
+        """The spec of ``key`` (without the split)."""
+        return next(m for m in (*self.metrics, LOSS) if m.key == key)

@@ -1,0 +1,24 @@
+"""One or several numbers per image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from fine_tuner.metrics import MAE, R2, RMSE, regression_metrics
+from fine_tuner.tasks.base import TaskSpec
+
+
+def describe(outputs: Tensor, names: Sequence[str]) -> dict[str, Any]:
+    """The predicted numbers by name; ``outputs`` ``(1, D)``."""
+    return {"numbers": dict(zip(names, outputs.float()[0].tolist(), strict=True))}
+
+
+REGRESSION = TaskSpec(
+    name="regression",
+    metrics=(MAE, RMSE, R2),
+    build_metrics=regression_metrics,
+    describe=describe,
+)

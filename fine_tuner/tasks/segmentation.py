@@ -1,0 +1,28 @@
+"""One class per pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fine_tuner.metrics import DICE, MEAN_IOU, PIXEL_ACCURACY, segmentation_metrics
+from fine_tuner.tasks.base import TaskSpec
+
+
+def describe(logits: Tensor, names: Sequence[str]) -> dict[str, Any]:
+    """Share of the picture that each class covers, largest first; ``logits`` ``(1, K, H, W)``."""
+    counts = torch.bincount(logits[0].argmax(0).flatten(), minlength=len(names)).double()
+    shares = (counts / counts.sum()).tolist()
+    ranked = dict(sorted(zip(names, shares, strict=True), key=lambda pair: -pair[1]))
+    return {"shares": ranked}
+
+
+SEGMENTATION = TaskSpec(
+    name="segmentation",
+    metrics=(MEAN_IOU, DICE, PIXEL_ACCURACY),
+    build_metrics=segmentation_metrics,
+    describe=describe,
+)

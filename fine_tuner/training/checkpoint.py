@@ -1,0 +1,133 @@
+"""Checkpoints: written whole or not at all, the newest usable one found again.
+
+::
+
+    checkpoints/
+      step-00000120/   model.safetensors  state.pt  manifest.json (size and CRC-32 of both)
+      best/            model.safetensors  (weights only, of the best validation)
+
+A checkpoint's folder gets its name when all of it is on disk. One whose files do not match their manifest (a power cut,
+a bad disk) is passed over for the one before it.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fine_tuner.runs.layout import read_json, sync_folder, write_atomically, write_json
+
+_NAME = re.compile(r"step-(\d{8,})")
+WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointStore:
+    """Checkpoints of one run.
+
+    Attributes:
+        folder: ``checkpoints/`` of the run folder.
+        keep: How many complete checkpoints are kept besides the best weights; two, so that one torn by a power cut
+            still leaves one.
+    """
+
+    folder: Path
+    keep: int = 2
+
+    def save(self, step: int, *, write_weights: Callable[[Path], None], state: dict[str, Any], is_best: bool) -> Path:
+        """Write a checkpoint after ``step`` steps and drop the oldest ones.
+
+        Args:
+            step: Steps done; names the folder.
+            write_weights: Writes the model's weights to the path it is given.
+            state: What else a resume needs; plain values and tensors only.
+            is_best: Also make these weights the best.
+
+        Returns:
+            The checkpoint's folder.
+
+        Raises:
+            OSError: As the file system says; earlier checkpoints are untouched.
+        """
+        final = self.folder / f"step-{step:08d}"
+        temporary = self.folder / f".{final.name}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            write_weights(temporary / WEIGHTS)
+            buffer = io.BytesIO()
+            torch.save(state, buffer)
+            write_atomically(temporary / STATE, buffer.getvalue())
+            write_json(temporary / MANIFEST, {name: _fingerprint(temporary / name) for name in (WEIGHTS, STATE)})
+            shutil.rmtree(final, ignore_errors=True)  # a resume that repeats steps replaces what it wrote before
+            temporary.replace(final)
+        except OSError:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        sync_folder(self.folder)
+        if is_best:
+            self._set_best(final / WEIGHTS)
+        self._drop_old()
+        return final
+
+    def _set_best(self, weights: Path) -> None:
+        """Make ``weights`` the best; a hard link where the file system has them, else a copy."""
+        target = self.folder / "best" / WEIGHTS
+        target.parent.mkdir(exist_ok=True)
+        temporary = target.with_name(f".{WEIGHTS}.tmp")
+        temporary.unlink(missing_ok=True)
+        try:
+            temporary.hardlink_to(weights)
+        except OSError:
+            shutil.copyfile(weights, temporary)
+        temporary.replace(target)
+        sync_folder(target.parent)
+
+    def _drop_old(self) -> None:
+        for folder in self.steps()[self.keep :]:
+            shutil.rmtree(folder, ignore_errors=True)
+        for leftover in self.folder.glob(".step-*.tmp"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def steps(self) -> list[Path]:
+        """Folders of all checkpoints, newest first, torn ones included."""
+        if not self.folder.is_dir():
+            return []
+        found = [(int(m[1]), p) for p in self.folder.iterdir() if (m := _NAME.fullmatch(p.name))]
+        return [path for _, path in sorted(found, reverse=True)]
+
+    def newest(self) -> Path | None:
+        """The newest checkpoint whose files are what its manifest says; None if there is none."""
+        return next((folder for folder in self.steps() if is_whole(folder)), None)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a checkpoint's files are those that were written."""
+    manifest = read_json(folder / MANIFEST)
+    if manifest is None:
+        return False
+    with suppress(OSError):
+        return all(_fingerprint(folder / name) == manifest.get(name) for name in (WEIGHTS, STATE))
+    return False
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """The ``state`` given to ``CheckpointStore.save``; tensors on the CPU."""
+    return torch.load(folder / STATE, map_location="cpu", weights_only=True)
+
+
+def _fingerprint(path: Path) -> dict[str, int]:
+    crc = 0
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            crc = zlib.crc32(chunk, crc)
+    return {"bytes": path.stat().st_size, "crc32": crc}

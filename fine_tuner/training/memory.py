@@ -1,0 +1,59 @@
+"""Memory in use, read without making the device wait."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+
+import psutil
+import torch
+
+MIB = 2**20
+
+
+class MemoryReader:
+    """Readings for the live chart, at most one every ``interval_seconds``.
+
+    ``memory/process_mib`` is the resident set of this process. On CUDA come ``memory/allocated_mib`` (the peak since the
+    last reading), ``memory/reserved_mib`` (what the caching allocator holds) and ``memory/device_mib`` (everything on
+    the device, other programs included).
+    """
+
+    def __init__(self, device: torch.device, *, interval_seconds: float = 0.5) -> None:
+        self._device = device
+        self._interval = interval_seconds
+        self._last = float("-inf")
+        self._process = psutil.Process(os.getpid())
+
+    def __call__(self) -> Mapping[str, float]:
+        """The readings, or nothing if the last ones are fresh."""
+        now = time.monotonic()
+        if now - self._last < self._interval:
+            return {}
+        self._last = now
+        readings = {"memory/process_mib": self._process.memory_info().rss / MIB}
+        if self._device.type == "cuda":
+            readings["memory/allocated_mib"] = torch.cuda.max_memory_allocated(self._device) / MIB
+            readings["memory/reserved_mib"] = torch.cuda.memory_reserved(self._device) / MIB
+            free, total = torch.cuda.mem_get_info(self._device)
+            readings["memory/device_mib"] = (total - free) / MIB
+            torch.cuda.reset_peak_memory_stats(self._device)
+        elif self._device.type == "mps":
+            readings["memory/allocated_mib"] = torch.mps.current_allocated_memory() / MIB
+            readings["memory/reserved_mib"] = torch.mps.driver_allocated_memory() / MIB
+        return {key: round(value, 1) for key, value in readings.items()}
+
+
+def memory_limit_mib(device: torch.device) -> float:
+    """Memory of the device, MiB: of the GPU, or of the machine (or of its container, if that has less)."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory / MIB
+    total = psutil.virtual_memory().total
+    try:
+        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
+            text = file.read().strip()
+        total = min(total, int(text)) if text != "max" else total
+    except (OSError, ValueError):
+        pass  # no cgroup v2: the machine's memory is the limit
+    return total / MIB
