@@ -7,12 +7,14 @@ first launch) and ``kind``. Numbers that JSON has no words for are the strings "
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import os
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -160,13 +162,15 @@ def decode(line: str | bytes) -> Event:
     Raises:
         ValueError: If the line is not an event (a torn fragment, for instance).
     """
-    raw = json.loads(line)
     try:
+        raw = json.loads(line)
         raw.pop("v")
         head = {k: raw.pop(k) for k in ("seq", "time", "attempt")}
         kind = raw.pop("kind")
-    except (KeyError, AttributeError, TypeError):
+    except (KeyError, AttributeError, TypeError, RecursionError):
         raise ValueError(f"not an event: {line[:80]!r}") from None
+    if not (isinstance(kind, str) and all(isinstance(v, int | float) for v in head.values())):
+        raise ValueError(f"not an event: {line[:80]!r}")
     if isinstance(raw.get("metrics"), dict):
         raw["metrics"] = {k: _NONFINITE.get(v, v) if isinstance(v, str) else v for k, v in raw["metrics"].items()}
     cls = _KINDS.get(kind)
@@ -197,32 +201,33 @@ class EventWriter:
 
     def __init__(self, path: Path, *, attempt: int | None = None) -> None:
         """Open for appending; ``attempt`` None counts on from the last one recorded."""
-        events, _ = read_events(path)
-        last = max((e.attempt for e in events), default=0)
-        self.attempt = last + 1 if attempt is None else attempt
-        self._seq = max((e.seq for e in events), default=-1) + 1
+        last = read_last_event(path)
+        recorded = last.attempt if last else 0
+        self.attempt = recorded + 1 if attempt is None else attempt
+        self._seq = last.seq + 1 if last else 0
         self._lock = threading.Lock()
-        torn = _is_torn(path)
+        self._torn = _is_torn(path)  # the previous attempt died in mid-write
         self._file: IO[bytes] = path.open("ab", buffering=0)
-        if torn:  # the previous attempt died in mid-write: isolate its fragment on a line of its own
-            self._file.write(b"\n")
 
     def write(self, payload: Payload, *, durable: bool = False) -> None:
         """Append one event.
 
         Raises:
-            OSError: As the file system says (disk full); a part written is isolated by the next writer.
+            OSError: As the file system says (disk full). A part written stands on a line of its own, which readers
+                pass over, once there is room for the next event.
         """
         with self._lock:
             event = Event(seq=self._seq, time=time.time(), attempt=self.attempt, payload=payload)
-            line = encode(event).encode() + b"\n"
-            written = self._file.write(line)
+            line = b"\n" * self._torn + encode(event).encode() + b"\n"
+            written = self._file.write(line) or 0
             if written != len(line):
+                self._torn = self._torn or written > 0
                 raise OSError(
-                    28,
+                    errno.ENOSPC,
                     f"only {written} of {len(line)} bytes of an event could be written; is the disk full?",
-                    self._file.name,
+                    str(self._file.name),
                 )
+            self._torn = False
             self._seq += 1
             if durable:
                 os.fsync(self._file.fileno())
@@ -238,6 +243,26 @@ def _is_torn(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read(1) != b"\n"
+
+
+def read_last_event(path: Path, *, window_bytes: int = 1 << 16) -> Event | None:
+    """The last whole event of a log, read from its end; None if there is none."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            while True:
+                start = max(0, size - window_bytes)
+                file.seek(start)
+                lines = file.read(size - start).split(b"\n")
+                # the last piece has no newline; the first may have lost its beginning
+                for line in reversed(lines[1 if start else 0 : -1]):
+                    with suppress(ValueError):
+                        return decode(line)
+                if start == 0:
+                    return None
+                window_bytes *= 8
+    except FileNotFoundError:
+        return None
 
 
 def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:

@@ -6,9 +6,13 @@
       run.json          written once: id, title, created, argv, git, versions, device, parent, schema version
       config.yaml       written once: every setting resolved
       events.jsonl      rank 0 appends: the truth
+      notes.json        by the page or the command line: another title, tags
+      queued.json       by the launcher while the run waits for its device: place in the queue
       worker.lock       held by rank 0 while alive
+      launch.lock       held by the launched process and its parents from before the start: covers the time of importing
       exit.json         by the supervising thread: exit code or signal, last lines of the log
-      summary.json      a cache of the fold over events; safe to delete
+      summary.json      a cache of the line in the list of runs; safe to delete
+      series.cache      a cache of the fold over events; safe to delete
       control/          dropped by the page or the command line: stop, pause, checkpoint, set
       logs/worker.log   what the worker printed
       splits/           which file is in which split
@@ -61,6 +65,26 @@ class RunFolder:
         return self.path / "worker.lock"
 
     @property
+    def launch_lock(self) -> Path:
+        """launch.lock."""
+        return self.path / "launch.lock"
+
+    @property
+    def queued(self) -> Path:
+        """queued.json."""
+        return self.path / "queued.json"
+
+    @property
+    def notes(self) -> Path:
+        """notes.json."""
+        return self.path / "notes.json"
+
+    @property
+    def series_cache(self) -> Path:
+        """series.cache."""
+        return self.path / "series.cache"
+
+    @property
     def exit(self) -> Path:
         """exit.json."""
         return self.path / "exit.json"
@@ -111,7 +135,7 @@ def write_atomically(path: Path, data: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError:
+    except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
@@ -137,6 +161,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None if it is missing or not (yet) whole."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -1,0 +1,1 @@
+"""Worker processes: their command lines, start and end, devices and queue, standby and assistant. No torch."""
