@@ -80,36 +80,30 @@ class WorkerLock:
         self._handle: int | None = None
         self._key: tuple[int, int] | None = None
 
-    def acquire(self) -> WorkerLock:
-        """Take the lock, or raise at once.
+    def acquire(self) -> bool:
+        """Take the lock; False, at once, if another process or another lock object of this one holds it.
 
         Raises:
-            RunError: If another process, or this one, holds it.
             OSError: If the lock file cannot be made (read-only folder).
         """
         with _ACQUIRING:
-            return self._acquire()
+            return self._handle is not None or self._acquire()
 
-    def _acquire(self) -> WorkerLock:
-        holder = find_holder(self.path)
-        if holder is not None:
-            raise self._taken(holder)
+    def _acquire(self) -> bool:
+        if find_holder(self.path) is not None:
+            return False
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(handle)
             if error.errno in (errno.EACCES, errno.EAGAIN):
-                raise self._taken(find_holder(self.path)) from None
+                return False
             raise
         self._handle, self._key = handle, _key(os.fstat(handle))
         _HELD[self._key] = os.getpid()
         _describe(handle, launch=os.environ.get(LAUNCH_VARIABLE, ""))
-        return self
-
-    def _taken(self, holder: Holder | None) -> RunError:
-        by = f" by process {holder.pid}{f' on {holder.host}' if holder.host else ''}" if holder else ""
-        return RunError(f"The run {self.path.parent.name} is being trained already{by}. Stop it first, or let it end.")
+        return True
 
     def release(self) -> None:
         """Let go; releasing twice is no error."""
@@ -120,7 +114,16 @@ class WorkerLock:
         self._handle = self._key = None
 
     def __enter__(self) -> Self:
-        self.acquire()
+        """Hold the lock, also if it was acquired before.
+
+        Raises:
+            RunError: If it is held elsewhere.
+        """
+        if not self.acquire():
+            holder = find_holder(self.path)
+            by = f" by process {holder.pid} on {holder.host or 'another host'}" if holder else ""
+            name = self.path.parent.name
+            raise RunError(f"The run {name} is being trained already{by}. Stop it first, or wait until it ends.")
         return self
 
     def __exit__(
