@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,16 +10,26 @@ from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
-from fine_tuner.config.knobs import Choice, Field, lookup, walk_choices, walk_fields
+from fine_tuner.config.explain import CHOICES, FIELDS, explain, folded, suggest_path
+from fine_tuner.config.knobs import Field, lookup
 from fine_tuner.config.settings import Settings
 from fine_tuner.errors import ConfigError
-from fine_tuner.registry import suggest
+
+__all__ = [
+    "CHOICES",
+    "FIELDS",
+    "apply_overrides",
+    "difference",
+    "dump_yaml",
+    "overrides_between",
+    "parse",
+    "read_tree",
+    "replace",
+    "to_tree",
+]
 
 _ADAPTER = TypeAdapter(Settings)
-CHOICES: Mapping[str, Choice] = {choice.path: choice for choice in walk_choices(Settings)}
-FIELDS: tuple[Field, ...] = tuple(walk_fields(Settings))
 
 
 class _Yaml(yaml.SafeLoader):
@@ -43,6 +52,16 @@ _Yaml.add_implicit_resolver(
 )
 
 
+class _YamlDumper(yaml.SafeDumper):
+    """Quotes a word that YAML 1.1 or our reader would take for something else."""
+
+
+_YamlDumper.yaml_implicit_resolvers = {
+    first: _Yaml.yaml_implicit_resolvers.get(first, []) + yaml.SafeDumper.yaml_implicit_resolvers.get(first, [])
+    for first in {*_Yaml.yaml_implicit_resolvers, *yaml.SafeDumper.yaml_implicit_resolvers}
+}
+
+
 # ------------------------------------------------------------------ trees
 def to_tree(settings: Settings) -> dict[str, Any]:
     """Nested dict of plain values, in the order written."""
@@ -62,7 +81,7 @@ def parse(tree: Mapping[str, Any]) -> Settings:
     try:
         settings = _ADAPTER.validate_python(_with_tags(tree))
     except ValidationError as error:
-        raise ConfigError(dict(_explain(e) for e in error.errors())) from None
+        raise ConfigError(dict(explain(e, tree) for e in error.errors())) from None
     _check_meaning(settings)
     return settings
 
@@ -73,14 +92,10 @@ def _with_tags(tree: Mapping[str, Any]) -> dict[str, Any]:
     for path, choice in CHOICES.items():
         node = lookup(out, path)
         if isinstance(node, dict):
-            known = {_folded(tag): tag for tag in choice.variants}
+            known = {folded(tag): tag for tag in choice.variants}
             default = lookup(_DEFAULT_TREE, path + ".name")
-            node["name"] = known.get(_folded(node.get("name", default)), node.get("name"))
+            node["name"] = known.get(folded(node.get("name", default)), node.get("name"))
     return out
-
-
-def _folded(name: object) -> str:
-    return str(name).casefold().replace("_", "").replace("-", "")
 
 
 def _check_meaning(settings: Settings) -> None:
@@ -95,75 +110,10 @@ def _check_meaning(settings: Settings) -> None:
         )
 
 
-# --------------------------------------------------------------- messages
-def _explain(error: ErrorDetails) -> tuple[str, str]:
-    """Dotted path and a message for a person, from one pydantic error."""
-    path, value, kind = _path(error["loc"]), error["input"], error["type"]
-    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        return path, f"unknown setting.{_suggest_path(path)}"
-    if kind.startswith("union_tag") or (kind == "literal_error" and path in CHOICES):
-        return _explain_tag(path, value)
-    spec = next((f for f in FIELDS if f.path == path), None)
-    if spec is None:
-        return path, f"{error['msg']} (got {value!r})."
-    return path, f"{_shown(value)} is not {_expected(spec)}."
-
-
-def _path(loc: tuple[int | str, ...]) -> str:
-    """Dotted path without the tags and type names that pydantic inserts."""
-    parts: list[str] = []
-    for part in loc:
-        prefix = ".".join(parts)
-        if prefix in CHOICES and part in CHOICES[prefix].variants:
-            continue
-        if any(f.path == prefix for f in FIELDS):
-            break  # below a field come only pydantic's names of the members of its type
-        parts.append(str(part))
-    return ".".join(parts)
-
-
-def _suggest_path(path: str) -> str:
-    """The known path that a mistyped one probably means: best match in the same section, else anywhere."""
-    known = sorted({f.path for f in FIELDS} | {f"{c}.name" for c in CHOICES})
-    section, _, leaf = path.rpartition(".")
-    siblings = {k.rpartition(".")[2]: k for k in known if k.rpartition(".")[0] == section}
-    hint = suggest(leaf, siblings)
-    if hint:
-        return hint.replace(f"'{(name := hint.split(chr(39))[1])}'", f"'{siblings[name]}'")
-    return suggest(path, known) or f" Known here: {', '.join(sorted(siblings)) or 'no settings'}."
-
-
-def _explain_tag(path: str, value: Any) -> tuple[str, str]:
-    choice = CHOICES[path]
-    name = value.get("name") if isinstance(value, Mapping) else value
-    return (
-        f"{path}.name",
-        f"unknown {path} {name!r}.{suggest(str(name), choice.variants)} Known: {', '.join(choice.variants)}.",
-    )
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else repr(value)
-
-
-def _expected(spec: Field) -> str:
-    """What the field takes, in words: ``"a number > 0"``."""
-    if spec.choices:
-        return f"one of {', '.join(map(str, spec.choices))}"
-    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-    bounds = " and ".join(f"{signs[k]} {v:g}" for k, v in spec.bounds.items())
-    noun = {int: "a whole number", float: "a number", bool: "true or false", str: "text", tuple: "a list of numbers"}[
-        spec.type
-    ]
-    if spec.path == "model.trainable":
-        noun = "head, all, gradual, or a number of stages >= 1"
-    return f"{noun} {bounds}".strip() + (", or empty" if spec.optional else "")
-
-
 # ------------------------------------------------------------------- YAML
 def dump_yaml(settings: Settings) -> str:
     """YAML text of every setting; ``load_yaml`` gives the same settings back."""
-    return yaml.safe_dump(to_tree(settings), sort_keys=False, allow_unicode=True)
+    return yaml.dump(to_tree(settings), Dumper=_YamlDumper, sort_keys=False, allow_unicode=True)
 
 
 def read_tree(path: Path) -> dict[str, Any]:
@@ -210,7 +160,7 @@ def apply_overrides(tree: Mapping[str, Any], overrides: Iterable[str]) -> dict[s
         for key in parents:
             node = node.setdefault(key, {})
             if not isinstance(node, dict):
-                raise ConfigError({path: f"unknown setting: {key!r} holds a value, not settings.{_suggest_path(path)}"})
+                raise ConfigError({path: f"unknown setting: {key!r} holds a value, not settings.{suggest_path(path)}"})
         node[leaf] = value
     return out
 
@@ -235,7 +185,7 @@ def _split_override(item: str) -> tuple[str, Any]:
 
 def _switch_variant(tree: dict[str, Any], path: str, name: Any) -> None:
     node = lookup(tree, path)
-    if isinstance(node, dict) and _folded(node.get("name")) != _folded(name):
+    if isinstance(node, dict) and folded(node.get("name")) != folded(name):
         for key in [k for k in node if k not in CHOICES[path].shared]:
             del node[key]
 
@@ -288,4 +238,3 @@ def replace(settings: Settings, *overrides: str) -> Settings:
 
 
 _DEFAULT_TREE = to_tree(Settings())
-assert dataclasses.is_dataclass(Settings)

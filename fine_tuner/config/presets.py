@@ -1,4 +1,4 @@
-"""Whole configurations shipped with the package, one YAML file each, and the choice of the one nearest to given settings."""
+"""Whole configurations shipped with the package, one YAML file each, and which is nearest to given settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def load_preset(name: str) -> Settings:
     """
     if name not in list_presets():
         known = ", ".join(list_presets())
-        raise ConfigError({"preset": f"{name!r} is neither a file nor a preset.{suggest(name, list_presets())} Presets: {known}."})
+        hint = suggest(name, list_presets())
+        raise ConfigError({"preset": f"{name!r} is neither a file nor a preset.{hint} Presets: {known}."})
     return parse(read_tree(FOLDER / f"{name}.yaml"))
 
 
