@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fine_tuner.config.explain import CHOICES, FIELDS, explain, folded, suggest_path
 from fine_tuner.config.knobs import Field, lookup
+from fine_tuner.config.losses import DEFAULT_LOSS
 from fine_tuner.config.settings import Settings
 from fine_tuner.errors import ConfigError
 
@@ -87,8 +88,14 @@ def parse(tree: Mapping[str, Any]) -> Settings:
 
 
 def _with_tags(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy in which every choice has a tag spelled as it is registered (``adamw`` -> ``AdamW``)."""
+    """A copy in which every choice has a tag spelled as it is registered (``adamw`` -> ``AdamW``).
+
+    Where no loss is named, it is the task's own (``DEFAULT_LOSS``).
+    """
     out = copy.deepcopy(dict(tree))
+    loss = out.setdefault("loss", {})
+    if isinstance(loss, dict):
+        loss.setdefault("name", DEFAULT_LOSS.get(str(out.get("task")), DEFAULT_LOSS["classification"]))
     for path, choice in CHOICES.items():
         node = lookup(out, path)
         if isinstance(node, dict):
@@ -100,14 +107,15 @@ def _with_tags(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_meaning(settings: Settings) -> None:
     """Checks across fields."""
-    if settings.task not in settings.loss.tasks:
-        offered = [tag for tag, cls in CHOICES["loss"].variants.items() if settings.task in cls.tasks]
-        raise ConfigError(
-            {
-                "loss.name": f"{settings.loss.name!r} has no meaning for {settings.task}. "
-                f"Choose one of {', '.join(offered)}."
-            }
-        )
+    for path, loss in (("loss", settings.loss), ("second_loss", settings.second_loss)):
+        if settings.task not in loss.tasks:
+            offered = [tag for tag, cls in CHOICES[path].variants.items() if settings.task in cls.tasks]
+            raise ConfigError(
+                {
+                    f"{path}.name": f"{loss.name!r} has no meaning for {settings.task}. "
+                    f"Choose one of {', '.join(offered)}."
+                }
+            )
 
 
 # ------------------------------------------------------------------- YAML
@@ -201,7 +209,7 @@ def overrides_between(base: Settings, settings: Settings) -> list[str]:
             _switch_variant(old, path, name)
             node = lookup(old, path)
             node["name"] = name
-    reference = to_tree(parse(old))
+    reference = to_tree(_ADAPTER.validate_python(old))  # without meaning: the new loss may not suit the old task
     for spec in FIELDS:
         if spec.variant is not None and lookup(new, spec.path.rpartition(".")[0] + ".name") != spec.variant:
             continue

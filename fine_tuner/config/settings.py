@@ -15,6 +15,7 @@ from fine_tuner.config.knobs import Knob
 from fine_tuner.config.losses import STRICT, CrossEntropyLoss, LossSettings
 from fine_tuner.config.optimizers import AdamW, OptimizerSettings
 from fine_tuner.config.schedules import OneCycleLR, ScheduleSettings
+from fine_tuner.config.second_loss import NoSecondLoss, SecondLossSettings
 
 Task = Literal["classification", "multilabel", "regression", "segmentation"]
 TASKS: tuple[str, ...] = get_args(Task)
@@ -172,6 +173,7 @@ class Settings:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     loss: LossSettings = field(default_factory=CrossEntropyLoss)
+    second_loss: SecondLossSettings = field(default_factory=NoSecondLoss)
     optim: OptimizerSettings = field(default_factory=AdamW)
     schedule: ScheduleSettings = field(default_factory=OneCycleLR)
     precision: PrecisionSettings = field(default_factory=PrecisionSettings)
