@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
+Outcome = Literal["completed", "stopped", "paused", "failed"]
+
 SCHEMA_VERSION = 1
 _NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -112,7 +114,7 @@ class RunFinished:
     """An attempt ends. ``error`` is the message for the user when ``outcome`` is failed."""
 
     kind: Literal["run_finished"] = "run_finished"
-    outcome: Literal["completed", "stopped", "paused", "failed"]
+    outcome: Outcome
     step: int
     error: str | None = None
     summary: Mapping[str, Any] = field(default_factory=dict)
@@ -164,13 +166,25 @@ def decode(line: str | bytes) -> Event:
     """
     try:
         raw = json.loads(line)
+    except RecursionError:
+        raise ValueError(f"not an event: {line[:80]!r}") from None
+    return from_raw(raw)
+
+
+def from_raw(raw: Any) -> Event:
+    """The event in one line's JSON value, which is used up.
+
+    Raises:
+        ValueError: If it is not an event.
+    """
+    try:
         raw.pop("v")
         head = {k: raw.pop(k) for k in ("seq", "time", "attempt")}
         kind = raw.pop("kind")
-    except (KeyError, AttributeError, TypeError, RecursionError):
-        raise ValueError(f"not an event: {line[:80]!r}") from None
+    except (KeyError, AttributeError, TypeError):
+        raise ValueError(f"not an event: {str(raw)[:80]!r}") from None
     if not (isinstance(kind, str) and all(isinstance(v, int | float) for v in head.values())):
-        raise ValueError(f"not an event: {line[:80]!r}")
+        raise ValueError(f"not an event: {kind!r} with {head}")
     if isinstance(raw.get("metrics"), dict):
         raw["metrics"] = {k: _NONFINITE.get(v, v) if isinstance(v, str) else v for k, v in raw["metrics"].items()}
     cls = _KINDS.get(kind)

@@ -1,0 +1,64 @@
+"""What a run's log says, apart from the curves: plain values, so that they can be cached as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A message, with when it was said."""
+
+    seq: int
+    time: float
+    level: str
+    text: str
+    step: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint that was complete on disk."""
+
+    step: int
+    path: str
+    is_best: bool
+
+
+@dataclass(slots=True)
+class Facts:
+    """Everything in the fold that is not a curve; plain values, so that it can be cached as JSON.
+
+    Attributes:
+        elapsed_ms: Time at work; see ``Rows``.
+        attempt: Of the newest event; 0 before the first.
+        rewinds: How often an attempt began after the first: readers that hold older points must take all anew.
+        validated: Epoch of the last validation, and what the last few took, in seconds.
+        step_ms: Of the last steps, (milliseconds, steps) between neighbours with nothing else between.
+    """
+
+    seq: int = -1
+    time_ms: int | None = None
+    elapsed_ms: int = 0
+    attempt: int = 0
+    rewinds: int = 0
+    started: dict[str, Any] = field(default_factory=dict)
+    total_steps: int = 0
+    epochs: int = 0
+    steps_per_epoch: int = 0
+    start_step: int = 0
+    step: int = 0
+    epoch: int = 0
+    validated_epoch: int = 0
+    validation_seconds: list[float] = field(default_factory=list)
+    step_ms: list[list[int]] = field(default_factory=list)
+    last_train: list[int] | None = None
+    attempt_steps: int = 0
+    activity: dict[str, Any] | None = None
+    last_kind: str = ""
+    outcome: str | None = None
+    error: str | None = None
+    summary: dict[str, Any] = field(default_factory=dict)
+    first_time_ms: int | None = None
+    skipped: int = 0

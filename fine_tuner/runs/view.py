@@ -1,0 +1,192 @@
+"""``RunView``: everything the page, the command line and a notebook show of one run, from its folder alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fine_tuner.runs import cache
+from fine_tuner.runs.events import Mark
+from fine_tuner.runs.facts import Checkpoint, Facts, Remark
+from fine_tuner.runs.fold import Fold
+from fine_tuner.runs.layout import RunFolder, read_json
+from fine_tuner.runs.progress import Best, Progress, find_best, measure, phase_of
+from fine_tuner.runs.series import Series
+from fine_tuner.runs.status import LIVE, Failure, Status, Vital, derive, explain, look
+from fine_tuner.runs.words import sentence
+
+_UNSAVED_BYTES = 16 << 20  # of log read since the cache was written: a quarter of a second to read again ...
+_UNSAVED_SHARE = 8  # ... or this part of the log, so that a long run does not write its cache all the time
+
+
+class RunView:
+    """One run as of the last ``refresh``.
+
+    Reading attributes from several threads is safe; to read several that must fit together, hold ``lock``.
+
+    >>> import tempfile; from pathlib import Path
+    >>> view = RunView(RunFolder(Path(tempfile.mkdtemp())))
+    >>> view.status, view.progress.step, list(view.series)
+    ('lost', 0, [])
+    """
+
+    def __init__(self, run: RunFolder, *, use_cache: bool = True) -> None:
+        """Read the folder once; ``refresh`` reads on."""
+        self.run = run
+        self.lock = threading.RLock()
+        self._use_cache = use_cache
+        self._fold = (cache.load(run) if use_cache else None) or Fold()
+        self._cached_offset = self._fold.offset
+        self._vital = Vital()
+        self._restarts = 0
+        self._grew_at = time.monotonic()
+        self._info: Mapping[str, Any] | None = None
+        self._failure: tuple[tuple[object, ...], Failure | None] = ((), None)
+        self.status: Status = "lost"
+        self.refresh()
+        self._grew_at = float("-inf")  # not seen growing yet: only the clock tells the age
+
+    def refresh(self) -> bool:
+        """Read on, look for signs of life. True if anything changed that a page shows."""
+        with self.lock:
+            before = (self.status, self._vital)
+            news = self._fold.read(self.run.events)
+            if news is None:  # the log was cut (power loss) or replaced: begin again
+                self._fold, self._cached_offset = Fold(), 0
+                self._restarts += 1
+                self._fold.read(self.run.events)
+                news = True
+            if news:
+                self._grew_at = time.monotonic()
+            self._vital = look(self.run)
+            self.status = derive(self._fold.facts, self._vital)
+            self._save_cache()
+            return bool(news) or before != (self.status, self._vital)
+
+    def _save_cache(self) -> None:
+        unsaved = self._fold.offset - self._cached_offset
+        much = max(_UNSAVED_BYTES, self._fold.offset // _UNSAVED_SHARE)
+        if self._use_cache and unsaved and (unsaved > much or self.status not in LIVE):
+            if unsaved > 1 << 16 or self._fold.offset > 1 << 20:  # below, reading the log is as fast
+                cache.save(self.run, self._fold)
+            self._cached_offset = self._fold.offset
+
+    # ---------------------------------------------------------------- facts
+    @property
+    def id(self) -> str:
+        """Name of the run folder."""
+        return self.run.id
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """run.json; {} if it is missing."""
+        if not self._info:
+            self._info = read_json(self.run.info) or {}
+        return self._info
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What ``run_started`` said of the newest attempt: device, precision, classes, groups, schedule, ..."""
+        return self._fold.facts.started
+
+    @property
+    def counters(self) -> Facts:
+        """The rest of the fold: attempt, seq, step, times."""
+        return self._fold.facts
+
+    @property
+    def vital(self) -> Vital:
+        """Signs of life: locks, control files, queue."""
+        return self._vital
+
+    @property
+    def series(self) -> Mapping[str, Series]:
+        """Curves by metric key, in the order in which they appeared."""
+        return self._fold.series
+
+    @property
+    def messages(self) -> tuple[Remark, ...]:
+        """What was said, oldest first; the last 500."""
+        return tuple(self._fold.messages)
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """What to mark on the curves."""
+        return tuple(self._fold.marks)
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Checkpoints recorded as complete, oldest first."""
+        return tuple(self._fold.checkpoints)
+
+    @property
+    def generation(self) -> str:
+        """Changes whenever points that a reader may hold are no longer true."""
+        return f"{self._fold.facts.rewinds}" + (f"r{self._restarts}" if self._restarts else "")
+
+    @property
+    def skipped_lines(self) -> int:
+        """Lines of the log that are no events: torn by a death in mid-write."""
+        return self._fold.facts.skipped
+
+    # -------------------------------------------------------------- derived
+    @property
+    def phase(self) -> str:
+        """What the run is doing, in plain words; "" unless queued, running or stopping."""
+        vital, facts = self._vital, self._fold.facts
+        if self.status == "queued":
+            return "waiting for the device" if vital.queued is not None else "starting"
+        if self.status == "stopping":
+            return "saving" if "stop" in vital.requests else "saving, then pausing"
+        if self.status == "running":
+            return "starting" if facts.attempt < vital.launched_attempt else phase_of(facts)
+        return ""
+
+    @property
+    def progress(self) -> Progress:
+        """How far, how fast, how long still."""
+        return measure(self._fold.facts, self.series, is_alive=self._vital.is_alive and self.status in LIVE)
+
+    @property
+    def best(self) -> Best | None:
+        """Best value so far of the metric that chooses the best checkpoint."""
+        return find_best(self._fold.facts, self.series)
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the run failed or was lost, and what to do first; None otherwise."""
+        facts = self._fold.facts
+        key = (self.status, facts.seq, self._vital.exit and self._vital.exit.get("time"))
+        if self._failure[0] != key:
+            found = explain(self.run, facts, self._vital, self.status, can_resume=self.can_resume)
+            self._failure = (key, found)
+        return self._failure[1]
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether there is a checkpoint with state to go on from."""
+        return (self.run.checkpoints / "last").is_dir()
+
+    @property
+    def sentence(self) -> str:
+        """What a person wants to know first, in one sentence or two."""
+        problem = self.failure.text if self.failure else None
+        return sentence(self.status, self.phase, self.progress, self.best, self.series, problem)
+
+    @property
+    def last_event_age(self) -> float | None:
+        """Seconds since the worker last said something, never negative; None before its first word.
+
+        By the clock, or by how long we have watched in vain, whichever is more: a clock set back can't hide silence.
+        """
+        last = self._fold.facts.time_ms
+        if last is None:
+            return None
+        watched = time.monotonic() - self._grew_at if self._grew_at > float("-inf") else 0.0
+        return max(0.0, time.time() - last / 1000, watched)
+
+    def values(self, keys: Iterable[str]) -> dict[str, Series]:
+        """Those of ``keys`` that have points."""
+        return {key: self.series[key] for key in keys if key in self.series}
