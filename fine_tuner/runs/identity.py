@@ -1,0 +1,101 @@
+"""What a new run is called, and where it comes from: id, title, code and library versions, machine."""
+
+from __future__ import annotations
+
+import platform
+import re
+import secrets
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fine_tuner import __version__
+from fine_tuner.config.settings import SAMPLE_DATA, Settings
+from fine_tuner.runs.layout import SCHEMA_VERSION
+
+_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without those taken for one another
+_LIBRARIES = ("torch", "torchvision", "torchmetrics", "safetensors", "numpy", "pydantic", "gradio", "plotly")
+_SPLITS = frozenset({"train", "val", "valid", "test", "images", "data"})
+
+
+def data_name(path: str) -> str:
+    """Short name of a data set: ``"ants"`` for ``/home/me/ants/train``.
+
+    >>> [data_name(p) for p in ("builtin:sample", "/x/ants/train/", "torchvision:CIFAR10", "")]
+    ['sample', 'ants', 'CIFAR10', 'data']
+    """
+    if path == SAMPLE_DATA:
+        return "sample"
+    if re.match(r"[a-z]+:[^/\\]", path):
+        return path.partition(":")[2]
+    parts = [part for part in Path(path.strip()).parts if part.strip("/\\.")]
+    while len(parts) > 1 and parts[-1].casefold() in _SPLITS:
+        parts.pop()
+    return Path(parts[-1]).stem if parts else "data"
+
+
+def make_id(settings: Settings) -> str:
+    """``20261123-141502-resnet18-ants-k3f9``: sorts by time, tells what it is, and does not meet another."""
+    words = [_slug(settings.model.name), _slug(data_name(settings.data.path))]
+    random = "".join(secrets.choice(_LETTERS) for _ in range(4))
+    return "-".join([time.strftime("%Y%m%d-%H%M%S"), *(word for word in words if word), random])
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9_]+", "-", text.casefold()).strip("-")[:24].rstrip("-")
+
+
+def make_title(settings: Settings) -> str:
+    """The user's title, or data and network."""
+    return settings.title.strip() or f"{data_name(settings.data.path)} {settings.model.name}"
+
+
+def make_info(run_id: str, settings: Settings, argv: Sequence[str], parent: str | None) -> dict[str, Any]:
+    """Content of run.json."""
+    return {
+        "v": SCHEMA_VERSION,
+        "id": run_id,
+        "title": make_title(settings),
+        "created": round(time.time(), 3),
+        "parent": parent,
+        "argv": list(argv),
+        "task": settings.task,
+        "model": settings.model.name,
+        "data": data_name(settings.data.path),
+        "device": settings.devices,
+        "git": git_commit(),
+        "versions": versions(),
+        "platform": {
+            "system": platform.platform(),
+            "machine": platform.machine(),
+            "host": platform.node(),
+            "python": platform.python_version(),
+        },
+    }
+
+
+def versions() -> dict[str, str]:
+    """Version of this package and of the libraries that decide the outcome; absent ones are left out."""
+    found = {"fine_tuner": __version__}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout that the code runs from, ``-dirty`` if changed; None for an installed package."""
+    here = Path(__file__).resolve().parents[2]
+    if not (here / ".git").exists():
+        return None
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,239 @@
+"""The runs folder: making, finding, listing and removing runs. Several apps and terminals may share one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from fine_tuner.config.io import dump_yaml
+from fine_tuner.config.settings import Settings
+from fine_tuner.errors import RunError
+from fine_tuner.registry import suggest
+from fine_tuner.runs.identity import make_id, make_info
+from fine_tuner.runs.layout import RunFolder, read_json, sync_folder, write_atomically, write_json
+from fine_tuner.runs.status import LIVE, look
+from fine_tuner.runs.summary import RunSummary, fingerprint, load_summary, save_summary, summarise
+from fine_tuner.runs.view import RunView
+
+_VIEWS = 16  # folds kept in memory; one of a million steps takes 140 MB
+_VIEW_POINTS = 40_000_000  # points of all of them together
+_TRASH = ".trash"
+
+
+class RunStore:
+    """All runs below one folder. Safe to use from several threads, and beside other stores of the same folder."""
+
+    def __init__(self, root: Path | str) -> None:
+        """The folder is made when the first run is."""
+        self.root = Path(root).expanduser().absolute()
+        self._lock = threading.Lock()
+        self._views: OrderedDict[str, RunView] = OrderedDict()
+        self._lines: dict[str, tuple[list[list[int]], RunSummary]] = {}
+
+    # --------------------------------------------------------------- making
+    def create(self, settings: Settings, *, argv: Sequence[str], parent: str | None = None) -> RunFolder:
+        """Make the folder of a new run, with run.json and config.yaml; it appears whole or not at all.
+
+        Args:
+            settings: Every setting, resolved.
+            argv: Command line that describes the run, for the record.
+            parent: Id of the run it was cloned from.
+
+        Raises:
+            RunError: If the runs folder cannot be written.
+        """
+        unfinished = self.root / f".new-{os.getpid()}-{secrets.token_hex(6)}"
+        try:
+            unfinished.mkdir(parents=True)
+            for name in ("control", "logs"):
+                (unfinished / name).mkdir()
+            write_atomically(unfinished / "config.yaml", dump_yaml(settings))
+            while True:
+                run_id = make_id(settings)
+                write_json(unfinished / "run.json", make_info(run_id, settings, argv, parent))
+                try:
+                    unfinished.rename(self.root / run_id)  # fails if it is there: a run folder is never empty
+                except OSError:
+                    if not (self.root / run_id).exists():
+                        raise
+                    continue
+                break
+        except OSError as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise RunError(
+                f"The run cannot be made in {self.root}: {error.strerror or error}. "
+                "Free some space or give another folder with --runs."
+            ) from None
+        sync_folder(self.root)
+        return RunFolder(self.root / run_id)
+
+    # -------------------------------------------------------------- finding
+    def ids(self) -> list[str]:
+        """Ids of all runs, newest first."""
+        try:
+            with os.scandir(self.root) as entries:
+                names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+        except OSError:
+            return []
+        found = [name for name in names if self._is_run(RunFolder(self.root / name))]
+        return sorted(found, reverse=True)
+
+    @staticmethod
+    def _is_run(run: RunFolder) -> bool:
+        return run.info.exists() or run.config.exists() or run.events.exists()
+
+    def get(self, id_or_path: str | Path) -> RunFolder:
+        """The folder of a run.
+
+        Args:
+            id_or_path: A text is an id, never a path, so that it may come from a page; a ``Path`` is a run folder
+                anywhere.
+
+        Raises:
+            RunError: If there is no such run, with the id that was probably meant.
+        """
+        if isinstance(id_or_path, Path):
+            run = RunFolder(id_or_path.expanduser().absolute())
+            if self._is_run(run):
+                return run
+            raise RunError(f"{id_or_path} is no run folder: it holds no run.json. Give a run's id or its folder.")
+        if not id_or_path or id_or_path.startswith(".") or any(c in id_or_path for c in "/\\\0"):
+            raise RunError(f"{id_or_path!r} is not a run's id: ids hold no path. See the list of runs.")
+        run = RunFolder(self.root / id_or_path)
+        if not self._is_run(run):
+            raise RunError(f"There is no run {id_or_path!r} in {self.root}.{self._hint(id_or_path)}")
+        return run
+
+    def _hint(self, text: str) -> str:
+        ids = self.ids()
+        if not ids:
+            return " The folder holds no runs; give another with --runs."
+        parts = [run_id for run_id in ids if text in run_id]
+        return f" Did you mean {parts[0]!r}?" if parts else suggest(text, ids) or f" The newest is {ids[0]!r}."
+
+    def find(self, text: str) -> RunFolder:
+        """As ``get``, for text that a person typed at a terminal: an id, or the path of a run folder.
+
+        Raises:
+            RunError: As ``get``.
+        """
+        looks_like_path = os.sep in text or text.startswith((".", "~"))
+        if not looks_like_path and self._is_run(RunFolder(self.root / text)):
+            return self.get(text)
+        folder = Path(text).expanduser()
+        return self.get(folder if looks_like_path or self._is_run(RunFolder(folder)) else text)
+
+    # -------------------------------------------------------------- viewing
+    def view(self, run_id: str) -> RunView:
+        """The up-to-date view of a run; the same object as long as it is in use, so that it only reads on.
+
+        Raises:
+            RunError: If there is no such run.
+        """
+        run = self.get(run_id)
+        with self._lock:
+            view = self._views.get(run_id)
+            if view is not None:
+                self._views.move_to_end(run_id)
+        if view is not None:
+            view.refresh()
+            return view
+        made = RunView(run)  # outside the lock: a long log takes seconds, and others need not wait
+        with self._lock:
+            view = self._views.setdefault(run_id, made)
+            self._views.move_to_end(run_id)
+            self._shrink()
+        return view
+
+    def _shrink(self) -> None:
+        sizes = {run_id: sum(map(len, view.series.values())) for run_id, view in self._views.items()}
+        while len(self._views) > 1 and (len(self._views) > _VIEWS or sum(sizes.values()) > _VIEW_POINTS):
+            oldest, _ = self._views.popitem(last=False)
+            del sizes[oldest]
+
+    def list(self) -> list[RunSummary]:
+        """All runs, newest first; folders that are broken are listed with what is wrong, never an error."""
+        return [line for run_id in self.ids() if (line := self.summary(run_id)) is not None]
+
+    def summary(self, run_id: str) -> RunSummary | None:
+        """The line of one run in the list; None if it has gone meanwhile."""
+        run = RunFolder(self.root / run_id)
+        marks = fingerprint(run)
+        known = self._lines.get(run_id)
+        if known and known[0] == marks and known[1].status not in LIVE:
+            return known[1]
+        line = load_summary(run, marks)
+        if line is None:
+            try:
+                view = self._views.get(run_id)
+                if view is None:
+                    view = RunView(run)
+                else:
+                    view.refresh()
+                line = summarise(view)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                line = RunSummary(id=run_id, title=run_id, status="lost", problem=f"cannot be read: {error.strerror}")
+            else:
+                if view.status in LIVE:
+                    line = summarise(self.view(run_id))  # it will be asked for again: keep it
+                else:
+                    save_summary(run, line, marks)
+        self._lines[run_id] = (marks, line)
+        return line
+
+    # ------------------------------------------------------------- changing
+    def annotate(self, run_id: str, *, title: str | None = None, tags: Iterable[str] | None = None) -> None:
+        """Give a run another title or tags; None leaves as it is.
+
+        Raises:
+            RunError: If there is no such run.
+            OSError: If its folder cannot be written.
+        """
+        run = self.get(run_id)
+        notes = read_json(run.notes) or {}
+        if title is not None:
+            notes["title"] = title.strip()[:120]
+        if tags is not None:
+            notes["tags"] = sorted({tag.strip() for tag in tags if tag.strip()})
+        write_json(run.notes, notes)
+
+    def delete(self, run_id: str) -> None:
+        """Move a run to the trash; ``restore`` takes it back.
+
+        Raises:
+            RunError: If there is no such run, or a process is at work on it.
+        """
+        run = self.get(run_id)
+        vital = look(run)
+        if vital.is_alive or vital.queued is not None:
+            raise RunError(f"The run {run_id} is at work or queued. Stop it first, then delete it.")
+        (self.root / _TRASH).mkdir(exist_ok=True)
+        run.path.rename(self.root / _TRASH / run_id)
+        with self._lock:
+            self._views.pop(run_id, None)
+            self._lines.pop(run_id, None)
+
+    def restore(self, run_id: str) -> RunFolder:
+        """Undo ``delete``.
+
+        Raises:
+            RunError: If the trash holds no such run.
+        """
+        source, target = self.root / _TRASH / run_id, self.root / run_id
+        if not run_id or "/" in run_id or not source.is_dir() or target.exists():
+            raise RunError(f"There is no deleted run {run_id!r} to take back in {self.root / _TRASH}.")
+        source.rename(target)
+        return RunFolder(target)
+
+    def empty_trash(self) -> None:
+        """Delete for good what was deleted."""
+        with suppress(OSError):
+            shutil.rmtree(self.root / _TRASH)
