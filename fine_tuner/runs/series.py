@@ -130,6 +130,11 @@ class Series:
         """Unix time as the clock said it."""
         return self._of("time_ms") / 1000
 
+    def count_until(self, seq: int) -> int:
+        """Number of points recorded up to event ``seq``."""
+        row = np.searchsorted(self._rows["seq"], seq, "right")
+        return int(np.searchsorted(self.index, row, "left"))
+
     def at(self, name: str, points: NDArray) -> Ints:
         """A row field at some points only: cheaper than the whole array."""
         return self._rows[name][self.index[points]]
