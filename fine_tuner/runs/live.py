@@ -32,6 +32,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fine_tuner.runs.progress import metric_text
+from fine_tuner.runs.queue import place_of
 from fine_tuner.runs.series import Buckets, Series, level_for, thin
 from fine_tuner.runs.status import LIVE
 from fine_tuner.runs.store import RunStore
@@ -142,10 +143,9 @@ def state(view: RunView) -> dict[str, Any]:
     ``status``, ``phase``, ``step``, ``total``, ``epoch``, ``epochs``, ``per_epoch`` (steps), ``rate`` (images/s),
     ``eta`` (s), ``eta_min`` (true: at least that), ``seconds`` (at work), ``age`` (s since the worker spoke), ``best``
     (key, value, epoch, text), ``text`` (a sentence), ``marks`` and ``messages`` (how many there are: fetch them when
-    that changes), ``queue`` (place), ``requests``.
+    that changes), ``queue`` (how many come first), ``requests``.
     """
     progress, best, age = view.progress, view.best, view.last_event_age
-    queued = view.vital.queued
     found = {
         "status": view.status,
         "phase": view.phase,
@@ -163,7 +163,7 @@ def state(view: RunView) -> dict[str, Any]:
         "text": view.sentence,
         "marks": len(view.marks) or None,
         "messages": len(view.messages) or None,
-        "queue": queued and queued.get("order"),
+        "queue": place_of(view.run) if view.status == "queued" else None,
         "requests": sorted(view.vital.requests) or None,
     }
     return {key: value for key, value in found.items() if value is not None and value != ""}

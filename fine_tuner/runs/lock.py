@@ -195,6 +195,11 @@ class HandedLock:
         _describe(handle, **about)
         return True
 
+    def describe(self, **about: Any) -> None:
+        """Write into the file who holds the lock."""
+        if self.handle is not None:
+            _describe(self.handle, **about)
+
     def close(self) -> None:
         """Close this process's copy; the lock is free once every copy is closed."""
         if self.handle is not None:

@@ -1,0 +1,90 @@
+"""One run a device: kernel locks in ``<runs>/.devices/``, held by the worker process itself.
+
+The launcher takes the lock of a device before it starts a worker and hands it over, so two apps on one runs folder
+can't start two runs on one device, and a device is free the moment its worker is dead, whoever lives or not.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fine_tuner.runs.lock import HandedLock, is_handed
+
+_FOLDER = ".devices"
+HELD_VARIABLE = "FINE_TUNER_DEVICES_HELD"
+
+
+def device_keys(devices: str) -> tuple[str, ...]:
+    """Names of the physical devices that the setting ``devices`` means on this machine, without asking torch.
+
+    >>> device_keys("cpu")
+    ('cpu',)
+    """
+    wanted = [word.strip() for word in devices.split(",") if word.strip()] or ["auto"]
+    return tuple(dict.fromkeys(_key(word) for word in wanted))
+
+
+def _key(word: str) -> str:
+    if word == "auto":
+        apple = sys.platform == "darwin" and os.uname().machine == "arm64"
+        word = "cuda:0" if gpu_count() else "mps" if apple else "cpu"
+    if word == "cuda" or word.startswith("cuda:"):
+        index = int(word[5:] or 0) if word[5:].isdecimal() else 0
+        visible = [part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip()]
+        return f"cuda-{visible[index] if index < len(visible) else index}"
+    return word
+
+
+def gpu_count() -> int:
+    """NVIDIA devices that a worker would see."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and not visible.strip(" -1"):
+        return 0
+    return _gpu_count()
+
+
+@functools.cache
+def _gpu_count() -> int:
+    try:
+        import pynvml
+    except ImportError:
+        return 0
+    try:
+        pynvml.nvmlInit()
+        try:
+            return pynvml.nvmlDeviceGetCount()
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError:  # no driver on this machine
+        return 0
+
+
+def lock_path(root: Path, key: str) -> Path:
+    """Lock file of one device of this machine for one runs folder."""
+    name = re.sub(r"[^\w.-]+", "-", f"{socket.gethostname()}-{key}")
+    return root / _FOLDER / f"{name}.lock"
+
+
+def is_free(root: Path, key: str) -> bool:
+    """Whether no run of this runs folder uses the device now."""
+    return not is_handed(lock_path(root, key))
+
+
+def take(root: Path, keys: Sequence[str], **about: Any) -> list[HandedLock] | None:
+    """Take the locks of all ``keys``, or of none: None if one is in use. ``about`` is written into the files."""
+    taken: list[HandedLock] = []
+    for key in sorted(keys):  # one order for all, so that two launchers never wait for each other
+        lock = HandedLock(lock_path(root, key))
+        if not lock.try_acquire(patience_seconds=0.0 if taken else 0.05, **about):
+            for held in taken:
+                held.close()
+            return None
+        taken.append(lock)
+    return taken

@@ -1,0 +1,215 @@
+"""The launcher of an app: starts runs as their devices become free, reaps what it started, owns no truth.
+
+Everything it knows is in the run folders and in kernel locks, so it may die at any time: the workers go on, the queue
+stands, and the next launcher, of this app or of another on the same runs folder, goes on from there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from fine_tuner.config.io import read_tree
+from fine_tuner.errors import ConfigError, RunError
+from fine_tuner.launch import devices
+from fine_tuner.launch.command import train_command
+from fine_tuner.launch.process import Starter, Worker, end_worker, launch, start_process, write_exit
+from fine_tuner.runs import control, queue
+from fine_tuner.runs.events import read_last_event
+from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.status import look
+from fine_tuner.runs.store import RunStore
+
+_IDLE_SECONDS = 2.0  # how often to look whether another app that died left something in the queue
+
+
+class Launcher:
+    """Starts runs, one a device, the others in their order.
+
+    Args:
+        store: The runs folder.
+        command: Command line of a run's worker.
+        start: What makes a process of it; a ``Standby`` saves the time of importing torch.
+        on_end: Called with each run that this launcher started, once exit.json is written.
+        look_seconds: How often to see whether a device has become free, while runs wait.
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        *,
+        command: Callable[[RunFolder], Sequence[str]] = train_command,
+        start: Starter = start_process,
+        on_end: Callable[[RunFolder], None] = lambda run: None,
+        look_seconds: float = 0.25,
+    ) -> None:
+        self._store = store
+        self._command = command
+        self._start_process = start
+        self._on_end = on_end
+        self._look_seconds = look_seconds
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._reapers: dict[str, threading.Thread] = {}
+
+    # ------------------------------------------------------------ lifetime
+    def open(self) -> list[RunFolder]:
+        """Begin to serve the queue; returns the runs found at work (see ``adopt``)."""
+        with self._lock:
+            if self._thread is None and not self._closing.is_set():
+                self._thread = threading.Thread(target=self._serve_queue, name="launcher", daemon=True)
+                self._thread.start()
+        return self.adopt()
+
+    def adopt(self) -> list[RunFolder]:
+        """Runs that a process is at work on, whoever started it: by their locks."""
+        runs = [RunFolder(self._store.root / run_id) for run_id in self._store.ids()]
+        return [run for run in runs if look(run).is_alive]
+
+    def close(self) -> None:
+        """Stop serving the queue. Workers go on; those started here are not reaped any more."""
+        self._closing.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def wait(self, run: RunFolder, timeout: float = float("inf")) -> bool:
+        """Wait until a run is neither in the queue nor at work, and reaped if it was started here.
+
+        Returns:
+            False if it is not so after ``timeout`` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while run.queued.exists() or look(run).is_alive or self._is_reaping(run):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def _is_reaping(self, run: RunFolder) -> bool:
+        reaper = self._reapers.get(run.id)
+        return reaper is not None and reaper.is_alive()
+
+    # ---------------------------------------------------------------- wishes
+    def start(self, run: RunFolder) -> None:
+        """Queue a run; it starts at once if its device is free. One with a checkpoint goes on from there.
+
+        Raises:
+            RunError: If it is at work already, or its folder cannot be written.
+        """
+        vital = look(run)
+        if vital.is_alive:
+            raise RunError(f"The run {run.id} is at work already. Stop it first, or wait until it ends.")
+        if vital.queued is None:
+            try:
+                queue.enqueue(run, devices.device_keys(_devices_setting(run)))
+            except OSError as error:
+                raise RunError(
+                    f"The run {run.id} cannot be queued: {error.strerror} ({run.path}). "
+                    "Free some space, or make its folder writable, and start it again."
+                ) from None
+        self.open()
+        self._wake.set()
+
+    def request_stop(self, run: RunFolder) -> None:
+        """Ask a run to end within a step, keeping best and last checkpoint; one that waits leaves the queue."""
+        self._request(run, "stop")
+
+    def request_pause(self, run: RunFolder) -> None:
+        """Ask a run to keep its state and free its device; one that waits leaves the queue."""
+        self._request(run, "pause")
+
+    def _request(self, run: RunFolder, what: control.Request) -> None:
+        if queue.cancel(run):
+            return
+        if not look(run).is_alive:
+            raise RunError(f"The run {run.id} is not at work, so there is nothing to {what}.")
+        try:
+            control.request(run, what)
+        except OSError as error:
+            raise RunError(
+                f"The wish to {what} cannot be left in {run.control}: {error.strerror}. "
+                "Make the folder writable, or end the process."
+            ) from None
+
+    def end(self, run: RunFolder, *, stop_seconds: float = 30.0, terminate_seconds: float = 15.0) -> threading.Thread:
+        """End a run in three stages, in the background: see ``end_worker``. Returns the thread that does it."""
+        queue.cancel(run)
+        limits = {"stop_seconds": stop_seconds, "terminate_seconds": terminate_seconds}
+        thread = threading.Thread(target=end_worker, args=(run,), kwargs=limits, name=f"end {run.id}", daemon=True)
+        thread.start()
+        return thread
+
+    # ----------------------------------------------------------------- queue
+    def queue(self) -> list[RunFolder]:
+        """Runs that wait, next first."""
+        return [entry.run for entry in queue.waiting(self._store.root)]
+
+    def cancel(self, run: RunFolder) -> bool:
+        """Take a run out of the queue; False if it did not wait any more."""
+        return queue.cancel(run)
+
+    def move(self, run: RunFolder, place: int) -> None:
+        """Give a waiting run another place; 0 is the next to start."""
+        queue.move(run, place)
+        self._wake.set()
+
+    def _serve_queue(self) -> None:
+        while not self._closing.is_set():
+            self._wake.clear()
+            waits = self._start_what_can()
+            self._wake.wait(self._look_seconds if waits else _IDLE_SECONDS)
+
+    def _start_what_can(self) -> bool:
+        """Start every run whose devices are free and wanted by none before it. True if some still wait."""
+        taken: set[str] = set()
+        for entry in queue.waiting(self._store.root):
+            if self._closing.is_set():
+                return False
+            if taken.isdisjoint(entry.devices):
+                self._try_start(entry)
+            taken.update(entry.devices)
+        return bool(taken)
+
+    def _try_start(self, entry: queue.Waiting) -> None:
+        held = devices.take(self._store.root, entry.devices, run=entry.run.id)
+        if held is None:
+            return
+        try:
+            if queue.claim(entry.run):
+                self._launch(entry.run, held)
+        finally:
+            for lock in held:
+                lock.close()
+
+    def _launch(self, run: RunFolder, held: list[devices.HandedLock]) -> None:
+        try:
+            worker = launch(run, self._command(run), held, start=self._start_process)
+        except OSError as error:
+            with suppress(OSError):
+                run.log.parent.mkdir(exist_ok=True)
+                with run.log.open("a") as log:
+                    log.write(f"The training process could not be started: {error}\n")
+            last = read_last_event(run.events)
+            write_exit(run, 127, (last.attempt if last else 0) + 1)
+            return
+        if worker is not None:
+            reaper = threading.Thread(target=self._reap, args=(worker,), name=f"reap {run.id}", daemon=True)
+            self._reapers[run.id] = reaper
+            reaper.start()
+
+    def _reap(self, worker: Worker) -> None:
+        worker.reap()
+        self._wake.set()
+        self._on_end(worker.run)
+
+
+def _devices_setting(run: RunFolder) -> str:
+    try:
+        return str(read_tree(run.config).get("devices", "auto"))
+    except ConfigError:
+        return "auto"  # the worker will say what is wrong with the file
