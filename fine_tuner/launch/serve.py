@@ -44,10 +44,8 @@ def serve(main: Main | None = None) -> int:
         except (ValueError, KeyError, TypeError):
             _send(answers, {"id": None, "code": 2, "out": "", "err": f"not a request: {line[:200]!r}"})
             continue
-        _send(
-            answers,
-            {"id": number, **answer(argv, main, lambda text, n=number: _send(answers, {"id": n, "line": text}))},
-        )
+        tell = partial(_send_line, answers, number)
+        _send(answers, {"id": number, **answer(argv, main, tell)})
     return 0
 
 
