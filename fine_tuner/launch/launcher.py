@@ -15,7 +15,8 @@ from fine_tuner.config.io import read_tree
 from fine_tuner.errors import ConfigError, RunError
 from fine_tuner.launch import devices
 from fine_tuner.launch.command import train_command
-from fine_tuner.launch.process import Starter, Worker, end_worker, launch, start_process, write_exit
+from fine_tuner.launch.process import Worker, end_worker, launch, start_process, write_exit
+from fine_tuner.launch.standby import Standby
 from fine_tuner.runs import control, queue
 from fine_tuner.runs.events import read_last_event
 from fine_tuner.runs.layout import RunFolder
@@ -31,8 +32,7 @@ class Launcher:
     Args:
         store: The runs folder.
         command: Command line of a run's worker.
-        start: What makes a process of it; a ``Standby`` saves the time of importing torch. Prepare it again in
-            ``on_end``, not before: loading torch takes time from a run that trains.
+        standby: A process kept ready, which saves the time of importing torch; None: every start is from nothing.
         on_end: Called with each run that this launcher started, once exit.json is written.
         look_seconds: How often to see whether a device has become free, while runs wait.
     """
@@ -42,13 +42,13 @@ class Launcher:
         store: RunStore,
         *,
         command: Callable[[RunFolder], Sequence[str]] = train_command,
-        start: Starter = start_process,
+        standby: Standby | None = None,
         on_end: Callable[[RunFolder], None] = lambda run: None,
         look_seconds: float = 0.25,
     ) -> None:
         self._store = store
         self._command = command
-        self._start_process = start
+        self._standby = standby
         self._on_end = on_end
         self._look_seconds = look_seconds
         self._wake = threading.Event()
@@ -61,13 +61,21 @@ class Launcher:
     def open(self) -> list[RunFolder]:
         """Begin to serve the queue; returns the runs found at work (see ``adopt``)."""
         self._begin()
-        return self.adopt()
+        adopted = self.adopt()
+        if not adopted:
+            self._prepare()
+        return adopted
 
     def _begin(self) -> None:
         with self._lock:
             if self._thread is None and not self._closing.is_set():
                 self._thread = threading.Thread(target=self._serve_queue, name="launcher", daemon=True)
                 self._thread.start()
+
+    def _prepare(self) -> None:
+        """Load torch for the next run, while none trains that it would slow down."""
+        if self._standby is not None and not self._closing.is_set():
+            self._standby.prepare()
 
     def adopt(self) -> list[RunFolder]:
         """Runs that a process is at work on, whoever started it: by their locks."""
@@ -80,6 +88,8 @@ class Launcher:
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
+        if self._standby is not None:
+            self._standby.close()
 
     def wait(self, run: RunFolder, timeout: float = float("inf")) -> bool:
         """Wait until a run is neither in the queue nor at work, and reaped if it was started here.
@@ -192,7 +202,7 @@ class Launcher:
 
     def _launch(self, run: RunFolder, held: list[devices.HandedLock]) -> None:
         try:
-            worker = launch(run, self._command(run), held, start=self._start_process)
+            worker = launch(run, self._command(run), held, start=self._standby or start_process)
         except OSError as error:
             with suppress(OSError):
                 run.log.parent.mkdir(exist_ok=True)
@@ -210,6 +220,8 @@ class Launcher:
         worker.reap()
         self._wake.set()
         self._on_end(worker.run)
+        if not queue.waiting(self._store.root):
+            self._prepare()
 
 
 def _devices_setting(run: RunFolder) -> str:
