@@ -44,7 +44,9 @@ TOP5 = MetricSpec(key="top5", label="Top-5 accuracy", higher_is_better=True)
 MACRO_F1 = MetricSpec(key="f1", label="Macro F1", higher_is_better=True)
 MAP = MetricSpec(key="map", label="Mean average precision", higher_is_better=True)
 MAE = MetricSpec(key="mae", label="Mean absolute error", higher_is_better=False, bounds=(0.0, None), is_fraction=False)
-RMSE = MetricSpec(key="rmse", label="Root mean square error", higher_is_better=False, bounds=(0.0, None), is_fraction=False)
+RMSE = MetricSpec(
+    key="rmse", label="Root mean square error", higher_is_better=False, bounds=(0.0, None), is_fraction=False
+)
 R2 = MetricSpec(key="r2", label="R²", higher_is_better=True, bounds=(None, 1.0), is_fraction=False)
 MEAN_IOU = MetricSpec(key="mean_iou", label="Mean IoU", higher_is_better=True)
 DICE = MetricSpec(key="dice", label="Mean Dice", higher_is_better=True)

@@ -34,12 +34,16 @@ def choose_precision(wanted: str, device: torch.device) -> PrecisionChoice:
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return PrecisionChoice(dtype="bf16", reason=f"{torch.cuda.get_device_name(device)} computes in bf16")
-        return PrecisionChoice(dtype="fp16", reason=f"{torch.cuda.get_device_name(device)} has no bf16; fp16 with loss scaling")
+        return PrecisionChoice(
+            dtype="fp16", reason=f"{torch.cuda.get_device_name(device)} has no bf16; fp16 with loss scaling"
+        )
     if device.type == "mps":
         return PrecisionChoice(dtype="fp16", reason="Apple GPUs compute in fp16; with loss scaling")
     if cpu_computes_bf16():
         return PrecisionChoice(dtype="bf16", reason="this processor has bf16 instructions (AMX or AVX512-BF16)")
-    return PrecisionChoice(dtype="fp32", reason="this processor has no bf16 instructions; half precision would be slower")
+    return PrecisionChoice(
+        dtype="fp32", reason="this processor has no bf16 instructions; half precision would be slower"
+    )
 
 
 def cpu_computes_bf16() -> bool:
@@ -107,4 +111,3 @@ class Precision:
         """Inverse of ``state_dict``."""
         if state:
             self._scaler.load_state_dict(state)
-

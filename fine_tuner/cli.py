@@ -1,0 +1,266 @@
+"""The command line. Everything the page does is one of these commands; the page runs them.
+
+Exit codes: 0 done, 1 the run failed, 2 the input is wrong (message on standard error, no traceback), 130 stopped.
+torch is imported by the commands that need it, so that the others answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fine_tuner import __version__
+from fine_tuner.config.io import apply_overrides, parse, read_tree, to_tree
+from fine_tuner.config.presets import list_presets, load_preset
+from fine_tuner.config.settings import TASKS, Settings
+from fine_tuner.errors import FineTunerError, InputError
+from fine_tuner.listing import LISTS, list_things
+from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.store import RunStore
+
+CONFIG_HELP = f"a YAML file, or a preset: {', '.join(list_presets())}"
+OVERRIDE_HELP = "settings as section.key=value, such as optim.lr=3e-4; 'list settings' shows them all"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except FineTunerError as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    except BrokenPipeError:  # the reader of our output has gone (| head)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands with their arguments."""
+    parser = argparse.ArgumentParser(prog="fine_tuner", description="Fine-tune pretrained torchvision models.")
+    parser.add_argument("--version", action="version", version=f"Fine Tuner {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    shared = _shared_options()
+
+    command = commands.add_parser("train", parents=[*shared], help="train, and print one line per epoch")
+    command.add_argument("config", metavar="CONFIG", help=f"{CONFIG_HELP}; or the folder of a run")
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDE_HELP)
+    command.set_defaults(run=train)
+
+    for name, what, function in (
+        ("resume", "go on with a run from its newest checkpoint", resume),
+        ("stop", "end a run within a step, keeping its best and last checkpoint", stop),
+        ("pause", "free the device; 'resume' goes on", pause),
+    ):
+        command = commands.add_parser(name, parents=[*shared], help=what)
+        command.add_argument("id", metavar="RUN", help="a run's id, or its folder")
+        command.set_defaults(run=function)
+
+    command = commands.add_parser("list", parents=[*shared], help=f"list {', '.join(LISTS)}")
+    command.add_argument("what", choices=LISTS)
+    command.add_argument("--task", choices=TASKS, help="only what makes sense for this task")
+    command.set_defaults(run=list_command)
+
+    command = commands.add_parser("plan", parents=[*shared], help="what will happen, without training")
+    command.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDE_HELP)
+    command.set_defaults(run=plan)
+
+    command = commands.add_parser("preview-data", parents=[*shared], help="pictures as the network will see them")
+    command.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDE_HELP)
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the pictures are written")
+    command.add_argument("--count", type=int, default=12, help="how many pictures (default 12)")
+    command.add_argument("--shuffle", type=int, default=0, help="which draw of pictures and augmentation (default 0)")
+    command.set_defaults(run=preview_data)
+
+    command = commands.add_parser("check-data", parents=[*shared], help="what the data is, and what is wrong with it")
+    command.add_argument("path", metavar="PATH")
+    command.add_argument("--task", choices=TASKS, default="classification")
+    command.set_defaults(run=check_data)
+
+    command = commands.add_parser("check-loss", parents=[*shared], help="try a loss of your own before it trains")
+    command.add_argument("file", type=Path, metavar="FILE")
+    command.add_argument("--task", choices=TASKS, default="classification")
+    command.set_defaults(run=check_loss)
+
+    command = commands.add_parser("predict", parents=[*shared], help="what a run's best network says of pictures")
+    command.add_argument("id", metavar="RUN", help="a run's id, or its folder")
+    command.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    command.set_defaults(run=predict)
+
+    command = commands.add_parser("serve", help="answer commands, one JSON line each, on standard input")
+    command.set_defaults(run=serve)
+    command = commands.add_parser("standby", help="load torch, then wait for a command to become")
+    command.set_defaults(run=standby)
+    return parser
+
+
+def _shared_options() -> list[argparse.ArgumentParser]:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of runs (default runs)")
+    options.add_argument("--json", action="store_true", help="the last line is one JSON object")
+    return [options]
+
+
+# --------------------------------------------------------------- settings
+def read_settings(config: str, overrides: Sequence[str]) -> Settings:
+    """Settings from a YAML file or a preset, with overrides applied.
+
+    Raises:
+        ConfigError: Naming the dotted path of every bad setting.
+    """
+    is_file = config.endswith((".yaml", ".yml")) or Path(config).is_file()
+    tree = read_tree(Path(config)) if is_file else to_tree(load_preset(config))
+    return parse(apply_overrides(tree, overrides))
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, allow_nan=False))
+
+
+# --------------------------------------------------------------- commands
+def train(arguments: argparse.Namespace) -> int:
+    """``train``: make a run folder (unless given one) and train in this process."""
+    if Path(arguments.config, "config.yaml").is_file():
+        return _train_folder(RunFolder(Path(arguments.config).resolve()), arguments)
+    settings = read_settings(arguments.config, arguments.overrides)
+
+    from fine_tuner.tasks.build import build_data
+
+    data = build_data(settings)  # before the run folder: wrong input leaves nothing behind
+    argv = ["train", arguments.config, *arguments.overrides]
+    return _train_folder(RunStore(arguments.runs).create(settings, argv=argv), arguments, data)
+
+
+def _train_folder(run: RunFolder, arguments: argparse.Namespace, data: Any = None) -> int:
+    from fine_tuner.training.worker import run_worker
+
+    code = run_worker(run, print_line=lambda line: print(line, flush=True), data=data)
+    print(f"run: {run.path}", flush=True)
+    if arguments.json:
+        _print_json(RunStore(run.path.parent).summary(run.id))
+    return code
+
+
+def resume(arguments: argparse.Namespace) -> int:
+    """``resume``: train on, in this process, from the newest checkpoint."""
+    run = RunStore(arguments.runs).get(arguments.id)
+    from fine_tuner.runs import control
+
+    control.clear(run)
+    return _train_folder(run, arguments)
+
+
+def stop(arguments: argparse.Namespace) -> int:
+    """``stop``: ask the run to end within a step."""
+    return _ask(arguments, "stop")
+
+
+def pause(arguments: argparse.Namespace) -> int:
+    """``pause``: ask the run to keep its state and free the device."""
+    return _ask(arguments, "pause")
+
+
+def _ask(arguments: argparse.Namespace, what: Any) -> int:
+    from fine_tuner.runs import control
+    from fine_tuner.runs.lock import is_alive
+
+    run = RunStore(arguments.runs).get(arguments.id)
+    if not is_alive(run.lock):
+        raise InputError(f"Run {run.id} is not running, so there is nothing to {what}. 'list runs' shows which are.")
+    control.request(run, what)
+    print(f"{run.id}: asked to {what}")
+    return 0
+
+
+def list_command(arguments: argparse.Namespace) -> int:
+    """``list``: what can be chosen, and the runs."""
+    rows = list_things(arguments.what, task=arguments.task, runs=arguments.runs)
+    if arguments.json:
+        _print_json({arguments.what: rows})
+    else:
+        for row in rows:
+            print("  ".join(str(value) for value in row.values() if value not in (None, "", [])))
+    return 0
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    """``plan``: derived numbers, schedule and network, without training."""
+    from fine_tuner.planning.plan import make_plan, plan_text
+
+    settings = read_settings(arguments.config, arguments.overrides)
+    result = make_plan(settings)
+    print(json.dumps(result, allow_nan=False) if arguments.json else plan_text(result))
+    return 0
+
+
+def preview_data(arguments: argparse.Namespace) -> int:
+    """``preview-data``: write a few augmented training images as PNG."""
+    from fine_tuner.planning.preview import write_preview
+
+    settings = read_settings(arguments.config, arguments.overrides)
+    result = write_preview(settings, arguments.out, count=arguments.count, draw=arguments.shuffle)
+    if arguments.json:
+        _print_json(result)
+    else:
+        print("\n".join(f"{image['file']}  {image['label']}" for image in result["images"]))
+    return 0
+
+
+def check_data(arguments: argparse.Namespace) -> int:
+    """``check-data``: recognise the data and report findings."""
+    from fine_tuner.data.check import check_data as run_check
+
+    report = run_check(arguments.path, task=arguments.task)
+    if arguments.json:
+        _print_json(report.to_json())
+    else:
+        print(report)
+    return 0
+
+
+def check_loss(arguments: argparse.Namespace) -> int:
+    """``check-loss``: run a custom loss in a child with limits."""
+    from fine_tuner.losses.sandbox import run_check
+
+    report = run_check(arguments.file, task=arguments.task)
+    if arguments.json:
+        _print_json(report.to_json())
+    else:
+        print(report)
+    return 0 if report.passed else 2
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """``predict``: the answer of the best checkpoint for each picture."""
+    from fine_tuner.predict import Predictor
+
+    run = RunStore(arguments.runs).get(arguments.id)
+    predictor = Predictor.of_run(run)
+    answers = [{"image": str(image), **predictor.predict(image)} for image in arguments.images]
+    if arguments.json:
+        _print_json({"run": run.id, "weights": predictor.about, "predictions": answers})
+    else:
+        for answer in answers:
+            print(predictor.text(answer))
+    return 0
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """``serve``: the assistant of the page."""
+    from fine_tuner.launch.serve import serve as run_serve
+
+    return run_serve()
+
+
+def standby(arguments: argparse.Namespace) -> int:
+    """``standby``: a process with torch loaded, ready to become a worker."""
+    from fine_tuner.launch.standby import wait_and_run
+
+    return wait_and_run()

@@ -1,0 +1,39 @@
+"""Which device this process trains on. Several devices are the same command under torchrun (not yet)."""
+
+from __future__ import annotations
+
+import torch
+
+from fine_tuner.errors import ConfigError
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device named by ``devices``; ``auto`` is a GPU if there is one.
+
+    Raises:
+        ConfigError: If the name is not a device, or the machine has none of it.
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise ConfigError({"devices": f"{wanted!r} is not a device. Write auto, cpu, cuda, cuda:1 or mps."})
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        found = f"{count} CUDA device{'s' * (count != 1)}" if count else "no CUDA device"
+        raise ConfigError({"devices": f"{wanted!r} is not there: this machine has {found}. Choose another, or auto."})
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError({"devices": "'mps' is not there: this machine has no Apple GPU. Choose auto or cpu."})
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
+
+
+def device_name(device: torch.device) -> str:
+    """Name for people, such as ``CUDA NVIDIA H200`` or ``CPU``."""
+    if device.type == "cuda":
+        return f"CUDA {torch.cuda.get_device_name(device)}"
+    return {"cpu": "CPU", "mps": "Apple GPU"}[device.type]
