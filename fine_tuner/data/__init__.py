@@ -1,0 +1,1 @@
+"""Sources of images, splits, checks, transforms and batches. Knows neither runs nor the settings tree."""

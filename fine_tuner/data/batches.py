@@ -1,0 +1,206 @@
+"""Micro-batches for training and for evaluation, the same whatever loads them and wherever one begins.
+
+The order of training images is a function of (seed, epoch); the augmentation of an image is a function of (seed,
+epoch, its index). Neither depends on the number of loading processes, on what was drawn before, or on torch's global
+generator, which is left untouched. So ``starting_at(k)`` yields exactly what is left after ``k`` micro-batches.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fine_tuner.data.images import load_image, load_mask
+from fine_tuner.data.loading import Loader
+from fine_tuner.data.mask_coding import MaskCoding
+from fine_tuner.data.randomness import randomness_of, seed_of
+from fine_tuner.data.records import Record
+from fine_tuner.data.transforms import Transform
+from fine_tuner.errors import DataError
+
+
+class Key(NamedTuple):
+    """Which image of a data set, in which draw of its augmentation."""
+
+    index: int
+    seed: int = 0
+    epoch: int = 0
+
+
+class ImageDataset(Dataset):
+    """Images with their targets, ready for a batch.
+
+    Args:
+        records: What to load.
+        transform: See ``build_transforms``.
+        task: Decides the type of the target: int64 class, float32 numbers or labels, int64 mask.
+        mask_coding: How masks are read (segmentation).
+        min_side_px: JPEGs may be decoded smaller, but not below this; None decodes them in full.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        transform: Transform,
+        task: str,
+        *,
+        mask_coding: MaskCoding | None = None,
+        min_side_px: int | None = None,
+    ) -> None:
+        self.records = records
+        self.transform = transform
+        self.task = task
+        self.mask_coding = mask_coding
+        self.min_side_px = min_side_px
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: Key | int) -> tuple[Tensor, Tensor]:
+        """Image ``(3, H, W)`` float32 and its target.
+
+        Raises:
+            DataError: Naming the file that cannot be read.
+        """
+        key = key if isinstance(key, tuple) else Key(key)
+        record = self.records[key.index]
+        image = load_image(record.image, min_side_px=self.min_side_px)
+        target = self._target(record, image.size)
+        with randomness_of(key.seed, key.epoch, key.index):
+            return self.transform(image, target)
+
+    def _target(self, record: Record, size: tuple[int, int]) -> Any:
+        if self.task == "classification":
+            return torch.tensor(record.target, dtype=torch.int64)
+        if self.task != "segmentation":
+            return torch.tensor(record.target, dtype=torch.float32)
+        assert self.mask_coding is not None
+        mask = self.mask_coding.classes_of(load_mask(record.target), record.target)
+        if mask.shape != size[::-1]:
+            raise DataError(
+                f"Mask {record.target} is {mask.shape[1]} x {mask.shape[0]} pixels, its image {record.image} is "
+                f"{size[0]} x {size[1]}. Make them equal, or set data.mask_resize=true."
+            )
+        return mask
+
+
+class TrainBatches:
+    """Endless micro-batches of training images; see the module's text for what their order depends on.
+
+    The last batch of an epoch holds what is left, unless that is a single image: BatchNorm cannot train on one, so it
+    is left out of this epoch (the order is another in the next). If there is only one image in all, it is kept.
+
+    Args:
+        dataset: What to load.
+        batch_size: Images per micro-batch.
+        seed: Decides order and augmentation.
+        num_workers: Loading processes; 0 loads in this one; None chooses for the machine.
+        pin_memory: Page-locked memory, from which copies to a GPU overlap with computing.
+        prefetch: Batches that each loading process is ahead.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        *,
+        batch_size: int,
+        seed: int,
+        num_workers: int | None = None,
+        pin_memory: bool = False,
+        prefetch: int = 2,
+    ) -> None:
+        if not len(dataset):
+            raise ValueError("no images to train on")
+        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
+        self._num_workers = default_num_workers() if num_workers is None else num_workers
+        self._pin_memory, self._prefetch = pin_memory, prefetch
+        self._loader: Loader | None = None
+
+    @property
+    def per_epoch(self) -> int:
+        """Micro-batches in one epoch."""
+        whole, rest = divmod(len(self.dataset), self.batch_size)
+        is_kept = rest > 1 or (rest == 1 and (self.batch_size == 1 or whole == 0))
+        return whole + is_kept
+
+    def epoch_order(self, epoch: int) -> list[int]:
+        """Indices in the order of this epoch."""
+        generator = torch.Generator().manual_seed(seed_of(self.seed, epoch))
+        return torch.randperm(len(self.dataset), generator=generator).tolist()
+
+    def keys_from(self, micro_step: int) -> Iterator[list[Key]]:
+        """Endless: the keys of each micro-batch from number ``micro_step`` on."""
+        epoch, skipped = divmod(micro_step, self.per_epoch)
+        while True:
+            order = self.epoch_order(epoch)
+            for number in range(skipped, self.per_epoch):
+                chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
+                yield [Key(index, self.seed, epoch) for index in chosen]
+            epoch, skipped = epoch + 1, 0
+
+    def starting_at(self, micro_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Endless: images ``(B, 3, H, W)`` float32 and targets, from micro-batch ``micro_step`` of the run on.
+
+        One loader serves the whole run. It ends when the iterator is closed or forgotten, at another call, or at
+        ``close``.
+
+        Raises:
+            DataError: While iterating, naming a file that cannot be read.
+        """
+        self.close()
+        loader = self._loader = Loader(
+            self.dataset,
+            self.keys_from(micro_step),
+            num_workers=self._num_workers,
+            pin_memory=self._pin_memory,
+            prefetch=self._prefetch,
+        )
+        return iter(loader)
+
+    def close(self) -> None:
+        """End the loading processes; does nothing if there are none."""
+        if self._loader is not None:
+            self._loader.close()
+            self._loader = None
+
+
+class EvalBatches:
+    """Batches in the order of the records, each image once. Can be iterated any number of times.
+
+    Loading processes live for one pass, so that they take no memory while the network trains.
+
+    Args:
+        dataset: What to load; its transform should be that of evaluation.
+        batch_size: Images per batch; the last may be smaller.
+        num_workers: Loading processes; 0 loads in this one; None chooses for the machine.
+        pin_memory: See ``TrainBatches``.
+    """
+
+    def __init__(
+        self, dataset: ImageDataset, *, batch_size: int, num_workers: int | None = None, pin_memory: bool = False
+    ) -> None:
+        self.dataset, self.batch_size = dataset, batch_size
+        self._num_workers = default_num_workers() if num_workers is None else num_workers
+        self._pin_memory = pin_memory
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        starts = range(0, len(self.dataset), self.batch_size)
+        keys = [[Key(i) for i in range(s, min(s + self.batch_size, len(self.dataset)))] for s in starts]
+        return iter(
+            Loader(self.dataset, keys, num_workers=min(self._num_workers, len(keys)), pin_memory=self._pin_memory)
+        )
+
+
+def default_num_workers() -> int:
+    """Loading processes that suit this machine: one for every two cores, at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else multiprocessing.cpu_count()
+    return min(8, cores // 2)

@@ -1,0 +1,204 @@
+"""One image file becomes pixels, whatever its format; broken, absurd and hostile files become a ``DataError``."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+
+from fine_tuner.errors import DataError
+
+# Only these plugins are let near a file: Pillow's others include Ghostscript and parsers few people test.
+# Pillow registers five of them by itself, the others on import. MPO, a phone's JPEG, comes with JPEG.
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "BMP",
+    "GIF",
+    "PPM",
+    WebPImagePlugin.WebPImageFile.format,
+    TiffImagePlugin.TiffImageFile.format,
+)
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
+)
+# Twice Pillow's warning level, its own error level: 0.5 GB as RGB. A small file that claims more is an attack.
+MAX_PIXELS = 178_956_970
+_ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
+_TAIL_BYTES = 4096
+_ORIENTATION = 0x0112
+
+
+def is_image_name(path: Path) -> bool:
+    """Whether the suffix is that of an image format we read."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """The image with its header read and its pixels not yet decoded.
+
+    Raises:
+        DataError: If the file is absent, empty, no image, damaged (also while the caller decodes it), or has more than
+            MAX_PIXELS pixels.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=FORMATS)
+        with image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            yield image
+    except Image.DecompressionBombError:
+        raise DataError(
+            f"{path} claims more than {MAX_PIXELS // 10**6} million pixels and was not opened. Scale it down."
+        ) from None
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there any more. Restore it, or read the data again in a new run.") from None
+    except PermissionError:
+        raise DataError(f"{path} may not be read by this user. Change its permissions.") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{path} is not an image ({_why_unidentified(path)}). {_REMEDY}") from None
+    except OSError as error:
+        if error.errno is not None:  # the system's word, not the decoder's
+            raise DataError(f"{path} could not be read ({error.strerror}). Check the disk and the file.") from None
+        raise DataError(f"{path} is damaged ({error or type(error).__name__}). {_REMEDY}") from None
+    except (SyntaxError, ValueError, EOFError, struct.error, IndexError, TypeError, MemoryError) as error:
+        raise DataError(f"{path} is damaged ({error or type(error).__name__}). {_REMEDY}") from None
+
+
+_REMEDY = "Replace it, or set data.on_unreadable=skip to leave it out."
+
+
+def _why_unidentified(path: Path) -> str:
+    size = path.stat().st_size
+    return "the file is empty" if size == 0 else f"its {size} bytes are in no format that is read here"
+
+
+def load_image(path: Path, *, min_side_px: int | None = None) -> Image.Image:
+    """The picture as a person sees it, in RGB.
+
+    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits by its nominal range,
+    of an animation the first frame is taken.
+
+    Args:
+        path: The file.
+        min_side_px: A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, with both sides at least this long: much
+            faster where the picture is shrunk anyway.
+
+    Raises:
+        DataError: Naming the file; see ``open_image``.
+    """
+    with open_image(path) as image:
+        if min_side_px and image.format in ("JPEG", "MPO"):
+            image.draft(None, _draft_size(image.size, min_side_px))
+        image.load()
+        return _to_rgb(_upright(image), path)
+
+
+def _draft_size(size: tuple[int, int], min_side_px: int) -> tuple[int, int]:
+    """Size of the same shape whose shorter side is ``min_side_px``; Pillow picks the next larger scale."""
+    width, height = size
+    shorter = min(width, height)
+    return (-(-width * min_side_px // shorter), -(-height * min_side_px // shorter))
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; 1 (upright) where there is none or it cannot be read."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except (SyntaxError, ValueError, OSError, struct.error, KeyError, TypeError):
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    return ImageOps.exif_transpose(image) if orientation(image) != 1 else image
+
+
+def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    mode = image.mode
+    if mode == "RGB":
+        return image
+    if mode.startswith("I") or mode == "F":
+        return _wide_to_rgb(image, path)
+    if mode in _ALPHA_MODES or "transparency" in image.info:
+        picture = image.convert("RGBA")
+        paper = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(paper, picture).convert("RGB")
+    return image.convert("RGB")
+
+
+def _wide_to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    """More than 8 bits per pixel: 65535 becomes 255."""
+    values = np.asarray(image)
+    if image.mode == "F" or values.min(initial=0) < 0 or values.max(initial=0) > 65535:
+        raise DataError(
+            f"{path} has 32-bit pixels ({values.min()} to {values.max()}), whose white is not known. "
+            "Save it with 8 or 16 bits."
+        )
+    return Image.fromarray((values.astype(np.uint32) // 257).astype(np.uint8)).convert("RGB")
+
+
+def load_mask(path: Path) -> np.ndarray:
+    """Values of a mask file, not yet classes; see ``MaskCoding``.
+
+    Returns:
+        ``(H, W)`` uint8 or int32 for an index, palette, grey or 16-bit file; ``(H, W, 3)`` uint8 for one in colours
+        that are not all grey.
+
+    Raises:
+        DataError: Naming the file; see ``open_image``.
+    """
+    with open_image(path) as image:
+        image.load()
+        image = _upright(image)
+        if image.mode in ("P", "L"):
+            return np.array(image)
+        if image.mode == "1":
+            return np.array(image.convert("L"))
+        if image.mode.startswith("I"):
+            return np.array(image).astype(np.int32)
+        if image.mode in ("LA", "La"):
+            return np.array(image.getchannel(0))
+        colours = np.array(image.convert("RGB"))
+    is_grey = (colours[..., 0] == colours[..., 1]).all() and (colours[..., 0] == colours[..., 2]).all()
+    return colours[..., 0].copy() if is_grey else colours
+
+
+def verify_quickly(path: Path) -> tuple[int, int]:
+    """Width and height from the header; decodes the whole file only where its end is suspicious.
+
+    A file that was cut or whose end was never written is found; damage in the middle is not (``check-data`` does).
+
+    Raises:
+        DataError: Naming the file; see ``open_image``.
+    """
+    with open_image(path) as image:
+        size = image.size
+        if 0 in size:
+            raise DataError(f"{path} is {size[0]} x {size[1]} pixels. {_REMEDY}")
+        if not _ends_properly(path, image.format or ""):
+            image.load()
+    return size
+
+
+def _ends_properly(path: Path, image_format: str) -> bool:
+    """Whether the end of the file is where its format wants it; True where the format has no such sign."""
+    sign = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND", "GIF": b"\x3b"}.get(image_format)
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        if image_format == "WEBP":  # RIFF: bytes 4 to 7 are the size of what follows
+            file.seek(4)
+            return size >= int.from_bytes(file.read(4), "little") + 8
+        if sign is None:
+            return image_format == "PPM"
+        file.seek(max(0, size - _TAIL_BYTES))
+        return sign in file.read()

@@ -1,0 +1,199 @@
+"""Drawing of the sample pictures: flowers, leaves, moons and stars on textured ground, with mask and count.
+
+Every picture is a pure function of its number. Shapes are implicit functions on a unit disc: positive inside, with a
+slope near 1 at the border, so that ``clip(f * radius_px + 0.5, 0, 1)`` is an antialiased coverage.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+SIDE_PX = 96
+SHAPES = ("flower", "leaf", "moon", "star")
+LABELS = ("striped", "dotted", "night")
+MAX_COUNT = 5
+_SEED = 20_240_229
+Field = np.ndarray  # (h, w) float32
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One sample picture with all that can be learned from it.
+
+    Attributes:
+        pixels: ``(SIDE_PX, SIDE_PX, 3)`` uint8.
+        mask: ``(SIDE_PX, SIDE_PX)`` uint8, 0 is background, shape ``i`` is ``i + 1``.
+        shape: Index in SHAPES.
+        count: How many of it there are, 1 to MAX_COUNT.
+        labels: Whether each of LABELS holds.
+    """
+
+    pixels: np.ndarray
+    mask: np.ndarray
+    shape: int
+    count: int
+    labels: tuple[bool, ...]
+
+
+def draw_picture(number: int) -> Picture:
+    """The sample picture of this number; its shape is ``number % 4``."""
+    rng = np.random.default_rng([_SEED, number])
+    shape = number % len(SHAPES)
+    count = 1 + int(rng.random() * MAX_COUNT)
+    labels = tuple(bool(rng.random() < 0.5) for _ in LABELS)
+    hue = rng.random()
+    pixels = _ground(rng, hue, is_night=labels[2])
+    mask = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
+    for x, y, radius in _places(rng, count):
+        _draw(rng, pixels, mask, shape, (x, y, radius), hue, labels)
+    pixels += rng.normal(0, 0.025, (SIDE_PX, SIDE_PX, 1)).astype(np.float32)
+    return Picture((pixels.clip(0, 1) * 255 + 0.5).astype(np.uint8), mask, shape, count, labels)
+
+
+# ------------------------------------------------------------------ ground
+def _ground(rng: np.random.Generator, hue: float, *, is_night: bool) -> np.ndarray:
+    """A gradient with soft clouds and a faint weave, light or dark."""
+    lightness = (0.16, 0.30) if is_night else (0.76, 0.92)
+    near = _rgb(hue + rng.uniform(-0.08, 0.08), lightness[0], 0.35)
+    far = _rgb(hue + rng.uniform(-0.08, 0.08), lightness[1], 0.35)
+    y, x = np.mgrid[0:SIDE_PX, 0:SIDE_PX].astype(np.float32) / SIDE_PX - 0.5
+    angle = rng.random() * 2 * np.pi
+    ramp = (x * np.cos(angle) + y * np.sin(angle) + 0.5)[..., None]
+    pixels = near * (1 - ramp) + far * ramp
+    cycles, turn = rng.uniform(6, 14), rng.random() * np.pi
+    weave = np.sin(2 * np.pi * cycles * (x * np.cos(turn) + y * np.sin(turn)))
+    texture = 0.07 * _clouds(rng, 6) + 0.04 * _clouds(rng, 16) + 0.025 * weave
+    return (pixels + texture[..., None]).astype(np.float32)
+
+
+def _clouds(rng: np.random.Generator, cells: int) -> Field:
+    """Smooth noise in -1 to 1: random values on a grid, interpolated linearly."""
+    grid = rng.uniform(-1, 1, (cells + 1, cells + 1)).astype(np.float32)
+    at = np.linspace(0, cells, SIDE_PX, endpoint=False)
+    low = at.astype(int)
+    part = (at - low).astype(np.float32)
+    rows = grid[low] * (1 - part)[:, None] + grid[low + 1] * part[:, None]
+    return rows[:, low] * (1 - part) + rows[:, low + 1] * part
+
+
+def _places(rng: np.random.Generator, count: int) -> list[tuple[float, float, float]]:
+    """Centres and radii in px that do not overlap."""
+    largest = (27, 23, 20, 18, 16)[count - 1]
+    places: list[tuple[float, float, float]] = []
+    while len(places) < count:
+        radius = largest * rng.uniform(0.72, 1.0)
+        x, y = rng.uniform(radius * 0.9, SIDE_PX - radius * 0.9, 2)
+        if all((x - a) ** 2 + (y - b) ** 2 > (0.95 * (radius + c)) ** 2 for a, b, c in places):
+            places.append((x, y, radius))
+        elif rng.random() < 0.02:  # crowded: start again
+            places.clear()
+    return places
+
+
+# ------------------------------------------------------------------ shapes
+def _draw(
+    rng: np.random.Generator,
+    pixels: np.ndarray,
+    mask: np.ndarray,
+    shape: int,
+    place: tuple[float, float, float],
+    hue: float,
+    labels: tuple[bool, ...],
+) -> None:
+    """One shape with its shadow, in place."""
+    x, y, radius = place
+    reach = radius + 5
+    top, left = max(0, int(y - reach)), max(0, int(x - reach))
+    window = (slice(top, min(SIDE_PX, int(y + reach) + 1)), slice(left, min(SIDE_PX, int(x + reach) + 1)))
+    v, u = np.mgrid[window].astype(np.float32)
+    u, v = (u - x) / radius, (v - y) / radius
+    turn = rng.random() * 2 * np.pi
+    vary = rng.random()
+    outline = _OUTLINES[shape]
+
+    shadow = outline(*_turned(u - 0.10, v - 0.16, turn), vary)
+    pixels[window] *= 1 - 0.38 * (shadow * radius / 5 + 0.5).clip(0, 1)[..., None]
+
+    a, b = _turned(u, v, turn)
+    inside = outline(a, b, vary)
+    colour = _rgb(hue + rng.uniform(0.3, 0.7), rng.uniform(0.55, 0.68), 0.75)
+    light = (1 + 0.16 * (-u - v) - 0.25 * (0.25 - inside).clip(0, 0.25) / 0.25)[..., None]
+    fill = colour * light * _pattern(rng, a, b, radius, labels)[..., None]
+    detail = _DETAILS[shape]
+    if detail is not None:
+        fill = detail(a, b, radius, fill)
+    coverage = (inside * radius + 0.5).clip(0, 1)
+    pixels[window] = pixels[window] * (1 - coverage[..., None]) + fill * coverage[..., None]
+    mask[window][coverage >= 0.5] = shape + 1
+
+
+def _turned(u: Field, v: Field, angle: float) -> tuple[Field, Field]:
+    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    return u * c + v * s, v * c - u * s
+
+
+def _pattern(rng: np.random.Generator, a: Field, b: Field, radius: float, labels: tuple[bool, ...]) -> Field:
+    """Factor on the fill: stripes, dots, both or none."""
+    factor = np.ones_like(a)
+    if labels[0]:
+        factor -= 0.30 * (np.sin(a * radius * 1.15 + rng.random() * 6) > 0.15)
+    if labels[1]:
+        pitch = 5.5 / radius
+        spots = (((a / pitch) % 1 - 0.5) ** 2 + ((b / pitch) % 1 - 0.5) ** 2) < 0.075
+        factor += 0.38 * spots
+    return factor
+
+
+def _flower(a: Field, b: Field, vary: float) -> Field:
+    petals = 5 + int(vary * 3)
+    r, angle = np.hypot(a, b), np.arctan2(b, a)
+    return 0.74 + 0.24 * np.cos(petals * angle) - r
+
+
+def _leaf(a: Field, b: Field, vary: float) -> Field:
+    width = 0.42 + 0.16 * vary
+    blade = (width * (1 - a * a) - np.abs(b)) * 0.8
+    stalk = np.minimum(0.055 - np.abs(b), np.minimum(a - 0.8, 1.05 - a))
+    return np.maximum(blade, stalk)
+
+
+def _moon(a: Field, b: Field, vary: float) -> Field:
+    shift = 0.42 + 0.16 * vary
+    return np.minimum(0.95 - np.hypot(a, b), np.hypot(a - shift, b) - 0.74)
+
+
+def _star(a: Field, b: Field, vary: float) -> Field:
+    """Five points: in each tenth of the turn the border is the line from an outer to an inner corner."""
+    inner, sector = 0.42 + 0.08 * vary, np.float32(np.pi / 5)
+    r, angle = np.hypot(a, b), np.abs((np.arctan2(b, a) + sector) % (2 * sector) - sector)
+    normal_x, normal_y = inner * np.sin(sector), 1 - inner * np.cos(sector)
+    along = normal_x * np.cos(angle) + normal_y * np.sin(angle)
+    return (normal_x - r * along) / np.hypot(normal_x, normal_y)
+
+
+def _flower_heart(a: Field, b: Field, radius: float, fill: np.ndarray) -> np.ndarray:
+    heart = ((0.26 - np.hypot(a, b)) * radius + 0.5).clip(0, 1)[..., None]
+    return fill * (1 - heart) + np.array([0.97, 0.80, 0.25], np.float32) * heart
+
+
+def _leaf_veins(a: Field, b: Field, radius: float, fill: np.ndarray) -> np.ndarray:
+    middle = (0.035 - np.abs(b)) * radius + 0.5
+    sides = (0.05 - np.abs((a + 0.8 * np.abs(b)) % 0.36 - 0.18)) * radius + 0.2
+    return fill * (1 - 0.22 * np.maximum(middle, sides).clip(0, 1))[..., None]
+
+
+_OUTLINES: tuple[Callable[[Field, Field, float], Field], ...] = (_flower, _leaf, _moon, _star)
+_DETAILS: tuple[Callable[[Field, Field, float, np.ndarray], np.ndarray] | None, ...] = (
+    _flower_heart,
+    _leaf_veins,
+    None,
+    None,
+)
+
+
+def _rgb(hue: float, lightness: float, saturation: float) -> np.ndarray:
+    return np.array(colorsys.hls_to_rgb(hue % 1.0, lightness, saturation), np.float32)
