@@ -1,0 +1,80 @@
+// Errors at the fields, and folders suggested while a path is typed.
+
+import { h, setText } from "./dom.js";
+
+const inputOf = (field) => field.querySelector("input, textarea");
+
+/** Take away the marks of fields that are not in `errors`. */
+export function clearErrors(errors) {
+  for (const mark of document.querySelectorAll(".ft-error")) {
+    const field = mark.closest(".block.ft-field");
+    if (field && field.id in errors) continue;
+    mark.remove();
+    if (!field) continue;
+    field.removeAttribute("data-wrong");
+    inputOf(field)?.removeAttribute("aria-invalid");
+    inputOf(field)?.removeAttribute("aria-describedby");
+  }
+}
+
+/** Mark fields: element id -> message. */
+export function showErrors(errors) {
+  for (const [id, message] of Object.entries(errors)) {
+    const field = document.getElementById(id);
+    if (!field) continue;
+    let mark = field.querySelector(".ft-error");
+    if (!mark) {
+      mark = h("p", { class: "ft-error", id: `${id}-error`, role: "alert" });
+      field.append(mark);
+    }
+    setText(mark, message);
+    field.setAttribute("data-wrong", "");
+    inputOf(field)?.setAttribute("aria-invalid", "true");
+    inputOf(field)?.setAttribute("aria-describedby", mark.id);
+  }
+}
+
+/** Bring the first marked field into view, unfolding what hides it. */
+export function focusFirstError() {
+  const field = document.querySelector(".block.ft-field[data-wrong]");
+  if (!field) {
+    document.querySelector(".ft-section > button.ft-wrong:not(.open)")?.click();
+    return;
+  }
+  for (let fold = field.closest(".ft-more, .ft-section"); fold; fold = fold.parentElement.closest(".ft-more, .ft-section")) {
+    const header = fold.querySelector(":scope > button");
+    if (header && !header.classList.contains("open")) header.click();
+  }
+  setTimeout(() => {
+    field.scrollIntoView({ block: "nearest" });
+    inputOf(field)?.focus();
+  }, 80);
+}
+
+// ------------------------------------------------------------------ folders
+const lists = new Map(); // folder -> names of its folders
+
+/** Give the path fields of the page suggestions from the server's folders. */
+export function suggestFolders() {
+  for (const input of document.querySelectorAll("#ft-data-path input:not([list])")) {
+    const list = h("datalist", { id: "ft-folders" });
+    document.getElementById("ft-folders")?.remove();
+    document.body.append(list);
+    input.setAttribute("list", list.id);
+    const refresh = () => fill(list, input.value);
+    input.addEventListener("input", refresh);
+    input.addEventListener("focus", refresh);
+  }
+}
+
+async function fill(list, text) {
+  const folder = text.includes("/") ? text.slice(0, text.lastIndexOf("/") + 1) : "";
+  if (list.dataset.folder === folder) return;
+  list.dataset.folder = folder;
+  if (!lists.has(folder)) {
+    const answer = await fetch(`api/folders?path=${encodeURIComponent(folder)}`).catch(() => null);
+    const body = answer?.ok ? await answer.json() : { folders: [] };
+    lists.set(folder, body.folders.map((name) => folder + name));
+  }
+  if (list.dataset.folder === folder) list.replaceChildren(...lists.get(folder).map((value) => h("option", { value })));
+}

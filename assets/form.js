@@ -1,0 +1,224 @@
+// The set-up: presets, the sections' values, errors at the fields, the command, Train.
+//
+// The server answers every change of the form with a state (see fine_tuner/ui/form.py: state_of). This file shows it,
+// and sends it back with the next change, so that nothing about a visitor is kept on the server.
+
+import { h, setText } from "./dom.js";
+import { clearErrors, focusFirstError, showErrors, suggestFolders } from "./fields.js";
+import { WORDS } from "./words.js";
+
+const STORED = "fine-tuner-form";
+let state = null; // as last given by the server
+let found = {}; // dotted path -> what the check of data and network found wrong, for the settings in `state`
+let holder = null; // { props, trigger } of the state's gr.HTML
+let presets = [];
+let isEntered = false; // Enter was pressed: the field counts as left
+
+export const events = new EventTarget(); // "state": the form says something new; "found": errors of the plan
+export const current = () => state;
+
+const parse = (text) => {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+};
+
+/** Before an event goes to the server: is someone in the middle of typing? Errors of that field can wait then. */
+window.FTStamp = (values) => {
+  const field = document.activeElement;
+  const typing = field instanceof HTMLInputElement && field.type === "text" && !field.hasAttribute("aria-controls")
+    && field.closest(".ft-field") !== null && !isEntered;
+  isEntered = false;
+  return [JSON.stringify({ ...parse(values[0]), typing }), ...values.slice(1)];
+};
+
+// ------------------------------------------------------------------ state and presets
+export function mountState(element, props, trigger, watch) {
+  holder = { props, trigger };
+  presets = JSON.parse(JSON.stringify(props.presets));
+  const buttons = presets.map((preset) =>
+    h("button", { type: "button", class: "ft-preset", title: preset.hint, "data-preset": preset.name, on: { click: () => choose(preset) } }, preset.title),
+  );
+  element.querySelector(".ft-presets").append(
+    h("span", { class: "ft-presets-title", id: "ft-presets-title" }, props.title),
+    h("div", { class: "ft-preset-buttons", role: "group", "aria-labelledby": "ft-presets-title" }, ...buttons),
+  );
+  const hint = h("p", { class: "ft-preset-hint" });
+  element.querySelector(".ft-presets").append(hint);
+  document.addEventListener("keydown", (event) => {
+    isEntered = event.key === "Enter";
+  }, true);
+  const show = () => apply(element, parse(props.value));
+  watch("value", show);
+  show();
+  new MutationObserver(() => requestAnimationFrame(redraw)).observe(document.querySelector("#ft-sections") ?? element, {
+    childList: true, subtree: true,
+  });
+  restore();
+}
+
+function choose(preset) {
+  load([preset.name]);
+  if (preset.name === "default") openSection("data", true);
+}
+
+/** Fill the form from `[preset, section.key=value, ...]`. */
+export function load(argv) {
+  holder.props.value = JSON.stringify({ ...state, load: argv });
+  holder.trigger("input");
+}
+
+function restore() {
+  const stored = parse(localStorage.getItem(STORED));
+  if (Array.isArray(stored) && stored.length && JSON.stringify(stored) !== JSON.stringify(state.argv)) load(stored);
+}
+
+function apply(element, next) {
+  if (next.load) return; // our own request, not an answer
+  const changed = JSON.stringify(next.argv) !== JSON.stringify(state?.argv);
+  state = next;
+  if (changed) found = {};
+  for (const button of element.querySelectorAll(".ft-preset")) {
+    button.setAttribute("aria-pressed", String(button.dataset.preset === state.argv?.[0]));
+  }
+  const preset = presets.find((p) => p.name === state.argv?.[0]);
+  setText(element.querySelector(".ft-preset-hint"), preset?.hint ?? "");
+  setText(element.querySelector(".ft-notice"), state.notice ?? "");
+  if (state.argv) localStorage.setItem(STORED, JSON.stringify(state.argv));
+  redraw();
+  if (changed) events.dispatchEvent(new Event("state"));
+}
+
+let isDrawing = false;
+function redraw() {
+  if (!state || isDrawing) return;
+  isDrawing = true;
+  const errors = { ...found, ...state.errors };
+  for (const [section, text] of Object.entries(state.sections)) showSection(section, text);
+  clearErrors(errors);
+  showErrors(errors);
+  suggestFolders();
+  queueMicrotask(() => (isDrawing = false));
+}
+
+function showSection(section, text) {
+  const header = document.querySelector(`#ft-section-${section} > button`);
+  if (!header) return;
+  let value = header.querySelector(".ft-value");
+  if (!value) {
+    value = h("span", { class: "ft-value" });
+    header.insertBefore(value, header.children[1] ?? null);
+  }
+  const wrong = state.wrong.includes(section) || hasFound(section);
+  const extra = extras[section];
+  setText(value, wrong ? WORDS.attention : extra ? `${text} \u00b7 ${extra}` : text);
+  header.classList.toggle("ft-wrong", wrong);
+}
+
+const extras = {}; // section -> what the plan adds to its value
+
+/** Show more behind a section's value, such as the counts of images. */
+export function extend(section, text) {
+  extras[section] = text;
+  redraw();
+}
+
+const hasFound = (section) => Object.keys(found).some((id) => document.getElementById(id)?.closest(`#ft-section-${section}`));
+
+function openSection(section, isFocused) {
+  const header = document.querySelector(`#ft-section-${section} > button`);
+  if (header && !header.classList.contains("open")) header.click();
+  if (isFocused) setTimeout(() => document.querySelector(`#ft-section-${section} input`)?.focus(), 120);
+}
+
+/** Errors that the plan found, by dotted path; shown at their fields until the settings change. Returns the rest. */
+export function showFound(errors) {
+  found = {};
+  const rest = [];
+  for (const [path, message] of Object.entries(errors)) {
+    const id = fieldOf(path);
+    if (id) found[id] = message;
+    else rest.push(path ? `${path}: ${message}` : message);
+  }
+  redraw();
+  return rest;
+}
+
+/** Id of the field that shows a setting at present, null if none does. */
+function fieldOf(path) {
+  if (!path) return null;
+  const base = `ft-${path.replace(/[^A-Za-z0-9]+/g, "-")}`;
+  const candidates = [...document.querySelectorAll(`[id="${base}"], [id^="${base}-"]`)].filter((e) => e.matches(".block.ft-field"));
+  return candidates.at(-1)?.id ?? (state.fields?.[path] ?? null);
+}
+
+// ------------------------------------------------------------------ Train and the command
+export function mountLaunch(element, props, trigger, watch) {
+  const line = h("p", { class: "ft-line", role: "status" });
+  const message = h("p", { class: "ft-message", role: "alert" });
+  const train = h("button", { type: "button", class: "ft-train", id: "ft-train-button" }, WORDS.train);
+  const copy = h("button", { type: "button", class: "ft-copy" }, WORDS.copy);
+  const command = h("code", { class: "ft-command", tabindex: 0, "aria-label": WORDS.command });
+  element.querySelector(".ft-launch").append(line, h("div", { class: "ft-actions" }, train, copy), message, command);
+  let timer = null;
+
+  const settle = () => {
+    clearTimeout(timer);
+    timer = null;
+    train.removeAttribute("aria-disabled");
+    label();
+  };
+  const label = () => setText(train, timer ? WORDS.starting : window.FTLive?.isActive?.() ? WORDS.queue : WORDS.train);
+  train.addEventListener("click", () => {
+    if (timer) return; // one press, one run
+    timer = setTimeout(() => { settle(); setText(message, WORDS.noAnswer); }, 120_000);
+    train.setAttribute("aria-disabled", "true");
+    setText(message, "");
+    label();
+    trigger("submit");
+  });
+  copy.addEventListener("click", async () => {
+    await copyText(state?.command ?? "");
+    setText(copy, WORDS.copied);
+    setTimeout(() => setText(copy, WORDS.copy), 1500);
+  });
+  watch("value", () => {
+    const outcome = parse(props.value);
+    settle();
+    const rest = showFound(outcome.errors ?? {});
+    setText(message, [outcome.message, ...rest].filter(Boolean).join(" "));
+    if (outcome.run) window.FTLive?.show(outcome.run);
+    else setTimeout(focusFirstError, 60);
+  });
+  events.addEventListener("state", () => {
+    if (!timer) setText(message, "");
+    showCommand();
+  });
+  events.addEventListener("line", (event) => setText(line, event.detail));
+  addEventListener("ftlive", label);
+  const showCommand = () => {
+    const isComplete = Boolean(state?.command);
+    copy.disabled = !isComplete;
+    command.classList.toggle("ft-stale", !isComplete);
+    if (isComplete) setText(command, state.command);
+    if (!isComplete) setText(line, WORDS.incomplete);
+  };
+  showCommand();
+}
+
+/** The words beside Train: how long, how much. */
+export const showLine = (text) => events.dispatchEvent(new CustomEvent("line", { detail: text }));
+
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch { // no permission, or plain http on another host
+    const area = h("textarea", { value: text, class: "ft-offscreen" });
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}

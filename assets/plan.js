@@ -1,0 +1,215 @@
+// What Train would do: pictures as the network sees them, the planned rate, the network's stages, numbers in words.
+
+import { h, setText, svg, toggle } from "./dom.js";
+import { duration, mebibytes, rate, tick } from "./format.js";
+import { current, events, extend, showFound, showLine } from "./form.js";
+import { groupColors, onThemeChange, readPalette } from "./palette.js";
+import { WORDS, magnitude, say } from "./words.js";
+
+const VISITOR = crypto.randomUUID?.() ?? String(Math.random());
+const DELAY = 200; // ms of quiet before a question is asked
+const CLASSES_SHOWN = 8;
+
+/** One question at a time: a newer one makes the answer to an older one worthless. */
+class Asker {
+  constructor(address) {
+    this.address = address;
+    this.number = 0;
+  }
+
+  async ask(body) {
+    const number = ++this.number;
+    this.running?.abort();
+    this.running = new AbortController();
+    try {
+      const answer = await fetch(this.address, {
+        method: "POST", headers: { "Content-Type": "application/json" }, signal: this.running.signal,
+        body: JSON.stringify({ ...body, visitor: VISITOR, number }),
+      });
+      if (number !== this.number) return null;
+      const result = answer.ok ? await answer.json() : { value: null, errors: { "": WORDS.noAnswer } };
+      return number === this.number && !result.overtaken ? result : null;
+    } catch (error) {
+      return error.name === "AbortError" || number !== this.number ? null : { value: null, errors: { "": WORDS.noAnswer } };
+    }
+  }
+}
+
+export function mountPlan(element) {
+  new PlanPanel(element.querySelector(".ft-plan"));
+}
+
+class PlanPanel {
+  constructor(root) {
+    this.root = root;
+    this.plans = new Asker("api/plan");
+    this.previews = new Asker("api/preview");
+    this.draw = 0;
+    this.build();
+    events.addEventListener("state", () => this.changed());
+    onThemeChange(() => this.plan && this.showRate(this.plan));
+    new ResizeObserver(() => this.plan && this.showRate(this.plan)).observe(this.chart);
+    addEventListener("ftlive", () => this.fold());
+    this.fold();
+    if (current()) this.changed();
+  }
+
+  build() {
+    this.status = h("span", { class: "ft-plan-status", role: "status" });
+    this.note = h("p", { class: "ft-plan-note" });
+    this.dataLine = h("p", { class: "ft-plan-line" });
+    this.classLine = h("p", { class: "ft-plan-line ft-quiet" });
+    this.notices = h("ul", { class: "ft-plan-notices" });
+    this.pictures = h("div", { class: "ft-pictures" });
+    this.shuffle = h("button", { type: "button", class: "ft-link", on: { click: () => { this.draw += 1; this.askPictures(); } } }, WORDS.reshuffle);
+    this.chart = h("div", { class: "ft-rate" });
+    this.legend = h("p", { class: "ft-legend" });
+    this.networkLine = h("p", { class: "ft-plan-line" });
+    this.stages = h("ol", { class: "ft-stages" });
+    this.facts = h("dl", { class: "ft-facts" });
+    const card = (name, title, ...children) =>
+      h("section", { class: `ft-card ft-card-${name}` }, h("h3", {}, title), ...children);
+    this.body = h("div", { class: "ft-plan-body" },
+      card("pictures", WORDS.pictures, this.dataLine, this.classLine, this.notices, this.pictures, this.shuffle),
+      card("rate", WORDS.rate, this.chart, this.legend, this.facts),
+      card("network", WORDS.network, this.networkLine, this.stages),
+    );
+    this.details = h("details", { class: "ft-plan-fold", open: true },
+      h("summary", {}, h("h2", {}, WORDS.plan), h("span", { class: "ft-quiet" }, WORDS.planHint), this.status),
+      this.note, this.body,
+    );
+    this.root.append(this.details);
+  }
+
+  /** While a run is at work the plan of the next one is folded away, unless the user opens it. */
+  fold() {
+    const isActive = Boolean(window.FTLive?.isActive?.());
+    if (isActive !== this.wasActive) this.details.open = !isActive;
+    this.wasActive = isActive;
+  }
+
+  changed() {
+    clearTimeout(this.timer);
+    const state = current();
+    if (!state.argv) return this.stale("");
+    this.stale(WORDS.planning);
+    this.timer = setTimeout(() => this.askPlan(state.argv), DELAY);
+    return undefined;
+  }
+
+  stale(words) {
+    setText(this.status, words);
+    this.body.classList.toggle("ft-stale", true);
+  }
+
+  async askPlan(argv) {
+    const answer = await this.plans.ask({ argv });
+    if (answer === null) return;
+    setText(this.status, "");
+    if (answer.value === null) {
+      const rest = showFound(answer.errors);
+      setText(this.note, rest.join(" "));
+      showLine("");
+      extend("data", "");
+      return;
+    }
+    this.plan = answer.value;
+    setText(this.note, "");
+    showFound({});
+    this.show(this.plan);
+    const key = JSON.stringify(pictureSettings(argv));
+    if (key !== this.pictureKey) {
+      this.pictureKey = key;
+      this.askPictures();
+    }
+  }
+
+  async askPictures() {
+    const argv = current().argv;
+    if (!argv) return;
+    this.pictures.classList.add("ft-stale");
+    const answer = await this.previews.ask({ argv, draw: this.draw });
+    if (answer === null) return;
+    this.pictures.classList.remove("ft-stale");
+    const images = answer.value?.images ?? [];
+    this.pictures.replaceChildren(...images.map(({ url, label }) =>
+      h("figure", { title: label }, h("img", { src: url, alt: label, loading: "lazy" }), h("figcaption", {}, label))));
+    toggle(this.shuffle, images.length > 0);
+    if (!images.length) this.pictures.append(h("p", { class: "ft-quiet" }, Object.values(answer.errors).join(" ") || WORDS.noPictures));
+  }
+
+  show(plan) {
+    this.body.classList.remove("ft-stale");
+    showLine(say.length(plan));
+    extend("data", say.counts(plan.data));
+    setText(this.dataLine, say.data(plan.data));
+    setText(this.classLine, plan.data.classes.length ? say.classes(plan.data.classes, plan.data.classes.slice(0, CLASSES_SHOWN)) : "");
+    this.notices.replaceChildren(...[...(plan.data.notices ?? []), ...(plan.model.notices ?? []), ...(plan.notices ?? [])].map((text) => h("li", {}, text)));
+    this.showRate(plan);
+    this.showNetwork(plan.model);
+    const facts = [
+      ["Steps", say.batch(plan)],
+      ["Time", plan.seconds_estimate ? `about ${duration(plan.seconds_estimate)}` : null],
+      ["Memory", plan.memory_mib_estimate ? mebibytes(plan.memory_mib_estimate) : null],
+      ["Device", say.where(plan)],
+      ["Image size", plan.model.image_size ? `${plan.model.image_size} px` : null],
+    ];
+    this.facts.replaceChildren(...facts.filter(([, text]) => text).flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, text)]));
+  }
+
+  showNetwork(model) {
+    setText(this.networkLine, say.network(model));
+    this.stages.replaceChildren(...(model.stages ?? []).map((stage) => {
+      const isFrozen = stage.lr === null;
+      return h("li", { class: isFrozen ? "ft-frozen" : "" },
+        h("span", { class: "ft-stage-name" }, stage.name),
+        h("span", { class: "ft-quiet" }, magnitude(stage.parameters)),
+        h("span", { class: "ft-stage-rate", title: isFrozen ? WORDS.frozen : `${WORDS.trains} ${rate(stage.lr)}` },
+          isFrozen ? snowflake() : null, isFrozen ? WORDS.frozen : rate(stage.lr)));
+    }));
+  }
+
+  showRate(plan) {
+    const { steps, groups } = plan.schedule;
+    const palette = readPalette(this.root);
+    const colors = groupColors(Object.keys(groups), palette);
+    this.chart.replaceChildren(rateChart(steps, groups, colors, this.chart.clientWidth || 420, plan.steps_per_epoch));
+    this.legend.replaceChildren(...Object.entries(groups).map(([name, values]) =>
+      h("span", {}, h("i", { style: `background:${colors[name]}` }), `${name} up to ${rate(Math.max(...values))}`)));
+  }
+}
+
+/** The settings that decide how the pictures look: others change without new pictures. */
+function pictureSettings(argv) {
+  return argv.filter((item, i) => i === 0 || /^(task|data|augment|seed|model\.(name|weights))\b/.test(item));
+}
+
+function snowflake() {
+  const arms = [0, 60, 120].map((angle) =>
+    svg("path", { d: "M8 1.5v13M6 3.2 8 5l2-1.8M6 12.8 8 11l2 1.8", transform: `rotate(${angle} 8 8)` }));
+  return svg("svg", { viewBox: "0 0 16 16", class: "ft-snowflake", "aria-hidden": "true" }, ...arms);
+}
+
+/** The planned rates as a drawing: quiet grid, one line per group, the axes in words. */
+function rateChart(steps, groups, colors, width, stepsPerEpoch) {
+  const [height, left, right, top, bottom] = [170, 48, 10, 8, 26];
+  const last = steps.at(-1) || 1;
+  const highest = Math.max(...Object.values(groups).flat()) || 1;
+  const x = (step) => left + (step / last) * (width - left - right);
+  const y = (value) => top + (1 - value / highest) * (height - top - bottom);
+  const parts = [];
+  for (const share of [0, 0.5, 1]) {
+    parts.push(svg("line", { class: "ft-grid", x1: left, x2: width - right, y1: y(share * highest), y2: y(share * highest) }));
+    parts.push(svg("text", { class: "ft-axis", x: left - 6, y: y(share * highest) + 4, "text-anchor": "end" }, share ? rate(highest * share) : "0"));
+  }
+  for (const share of [0, 0.5, 1]) {
+    const anchor = share === 0 ? "start" : share === 1 ? "end" : "middle";
+    parts.push(svg("text", { class: "ft-axis", x: x(last * share), y: height - 6, "text-anchor": anchor }, `${share ? "" : "step "}${tick(Math.round(last * share))}`));
+  }
+  for (const [name, values] of Object.entries(groups)) {
+    const points = steps.map((step, i) => `${x(step).toFixed(1)},${y(values[i]).toFixed(1)}`).join(" ");
+    parts.push(svg("polyline", { points, fill: "none", stroke: colors[name], "stroke-width": 2, "stroke-linejoin": "round" }));
+  }
+  const label = Object.entries(groups).map(([name, v]) => `${name}: ${rate(v[0])}, at most ${rate(Math.max(...v))}, at the end ${rate(v.at(-1))}`).join("; ");
+  return svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `${WORDS.rate}. ${label}. ${stepsPerEpoch} steps per epoch.` }, ...parts);
+}

@@ -1,0 +1,100 @@
+// Words of the set-up, the plan, the list of runs, in one place so that a second language can follow.
+
+import { count, duration, mebibytes } from "./format.js";
+
+export const WORDS = {
+  train: "Train",
+  queue: "Queue",
+  starting: "Starting\u2026",
+  copy: "Copy command",
+  copied: "Copied",
+  command: "The same from a terminal",
+  incomplete: "Correct the marked fields; the command and the plan follow.",
+  noAnswer: "The app did not answer. Is it still running? Reload the page to see what happened.",
+  attention: "needs attention",
+  planning: "updating",
+  plan: "Plan",
+  planHint: "What Train would do with the settings on the left",
+  pictures: "Training images as the network sees them",
+  reshuffle: "Show others",
+  noPictures: "The images appear here once the data can be read.",
+  rate: "Planned learning rate",
+  network: "Network",
+  frozen: "frozen",
+  trains: "trains at",
+  more: "and others",
+  show: "Show",
+  hide: "Hide",
+  networkLabel: "Network",
+  searchNetworks: "Search by name",
+  loadingNetworks: "Reading the list of networks from torchvision\u2026",
+  noNetworks: "No network matches.",
+  retry: "Try again",
+  onMachine: "weights on this machine",
+  runsEmptyTitle: "No runs yet",
+  runsEmpty: "Press Train. Every run is kept here, also after a restart.",
+  runsFailed: "The list of runs could not be read.",
+  runsSearch: "Search runs",
+  runsNoMatch: "No run matches.",
+  theme: "Light or dark",
+  epoch: "epoch",
+  noLabel: "none of them",
+  download: "Download weights",
+  downloadHint: "safetensors, with class names and preprocessing inside",
+  loading: "Loading\u2026",
+};
+
+export const NETWORK_COLUMNS = [
+  { key: "name", label: "Network", title: "torchvision's name" },
+  { key: "parameters", label: "Parameters", title: "Number of weights" },
+  { key: "size_mib", label: "MiB", title: "Size of the file of weights" },
+  { key: "gflops", label: "GFLOPs", title: "Work per picture at the size the weights were trained on" },
+  { key: "accuracy", label: "Top-1", title: "Accuracy on ImageNet of the best weights" },
+  { key: "cached", label: "Here", title: "Weights are on this machine" },
+];
+
+export const RUN_COLUMNS = [
+  { key: "title", label: "Run" },
+  { key: "status", label: "Status" },
+  { key: "data", label: "Data" },
+  { key: "model", label: "Network" },
+  { key: "best_value", label: "Best" },
+  { key: "spark", label: "Course" },
+  { key: "seconds", label: "Time" },
+  { key: "created", label: "Started" },
+];
+
+const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+
+/** Sentences with numbers in them. */
+export const say = {
+  length: (plan) =>
+    [
+      plural(plan.total_steps, "step"),
+      plan.seconds_estimate ? `about ${duration(plan.seconds_estimate)}` : null,
+      plan.memory_mib_estimate ? mebibytes(plan.memory_mib_estimate) : null,
+    ].filter(Boolean).join(" \u00b7 "),
+  data: (data) =>
+    `${data.kind}: ${plural(data.train_images, "image")} to train on, ${count(data.val_images)} to validate`,
+  classes: (names, shown) => {
+    const rest = names.length - shown.length;
+    return `${plural(names.length, "class", "classes")}: ${shown.join(", ")}${rest > 0 ? ` ${WORDS.more} (${count(rest)})` : ""}`;
+  },
+  counts: (data) => `${count(data.train_images)}\u200a/\u200a${count(data.val_images)}`,
+  network: (model) =>
+    `${model.name}, ${magnitude(model.parameters)} parameters, ${magnitude(model.trainable_parameters)} of them train`,
+  batch: (plan) => `${plural(plan.steps_per_epoch, "step")} per epoch, ${plural(plan.global_batch_size, "image")} each`,
+  where: (plan) => `${plan.device}, ${plan.precision}`,
+  parameters: (n) => `${magnitude(n)} parameters`,
+  networks: (n) => plural(n, "network"),
+  runs: (n) => plural(n, "run"),
+};
+
+/** A large count in two or three digits: 3.5 M, 812 k. */
+export function magnitude(value) {
+  if (!Number.isFinite(value)) return "\u2013";
+  for (const [size, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+    if (value >= size) return `${Number((value / size).toPrecision(3))}\u00a0${letter}`;
+  }
+  return count(value);
+}

@@ -1,0 +1,86 @@
+"""The application: FastAPI with the page mounted on it, its routes, and what lives as long as it does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import gradio as gr
+from fastapi import FastAPI, Request
+from starlette.middleware.cors import CORSMiddleware
+
+from fine_tuner.ui import static, texts
+from fine_tuner.ui.folders import Allowed
+from fine_tuner.ui.pages import build_owner_page
+from fine_tuner.ui.routes import Routes
+from fine_tuner.ui.security import Access, Guard
+from fine_tuner.ui.services import Services
+from fine_tuner.ui.theme import build_theme
+
+STYLES = ("style.css", "form.css")
+SCRIPT = "page.js"
+MOUNT = {
+    "run_history": False,
+    "footer_links": [],
+    "enable_monitoring": False,
+    "ssr_mode": False,
+    "pwa": False,
+    "mcp_server": False,
+    "max_file_size": "64mb",
+    "show_error": False,
+}
+SESSIONS_KEPT = 200  # Gradio keeps a copy of the page's configuration for each
+
+
+def build_app(*, runs: Path, allowed: Allowed, access: Access | None = None) -> FastAPI:
+    """The whole application; ``ui/environment.py`` must have prepared the environment.
+
+    Args:
+        runs: Folder of runs.
+        allowed: What the page permits.
+        access: Who may come in; None: everybody who reaches it, for the loopback address.
+    """
+    access = access or Access()
+    services = Services(runs=runs, allowed=allowed)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        services.start()
+        try:
+            yield
+        finally:
+            services.close()
+
+    app = FastAPI(title=texts.APP, docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.state.services = services
+    app.include_router(static.router)
+    app.include_router(Routes(services).router())
+    app.add_middleware(CORSMiddleware, allow_origins=[])  # with one of our own, Gradio adds none that allows everyone
+    app.add_middleware(Guard, access=access)
+    page = build_owner_page(services)
+    _tame(page)
+    gr.mount_gradio_app(
+        app, page, "/", auth_dependency=owner_only, theme=build_theme(), head=_head(), **MOUNT
+    )  # "/" swallows every path, so whatever else is mounted comes before it
+    return app
+
+
+def owner_only(request: Request) -> str | None:
+    """Gradio's own check, behind the guard's: the user name of the owner, None for anyone else."""
+    return "owner" if getattr(request.state, "role", None) == "owner" else None
+
+
+def _tame(page: gr.Blocks) -> None:
+    """Less idle work and less memory per visitor than by default; measured at 6.7 % of a core against 0.9 %."""
+    page.queue(api_open=False, max_size=64)
+    page.state_session_capacity = SESSIONS_KEPT
+    for name, seconds in (("sleep_when_free", 0.05), ("progress_update_sleep_when_free", 0.1)):
+        if hasattr(page._queue, name):
+            setattr(page._queue, name, seconds)
+
+
+def _head() -> str:
+    """Styles and scripts; ``FTPage`` is what the page's parts wait for before they mount."""
+    styles = "".join(f'<link rel="stylesheet" href="{static.address_of(name)}">' for name in STYLES)
+    return f'{styles}<script>window.FTPage = import("./{static.address_of(SCRIPT)}");</script>'

@@ -1,0 +1,119 @@
+"""The page's own routes beside Gradio's: plans, previews, networks, folders, runs, weights. All of them the owner's.
+
+Sync functions: FastAPI runs them in threads, so a question that waits for the assistant holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
+
+from fine_tuner.config.io import to_tree
+from fine_tuner.config.settings import TASKS
+from fine_tuner.errors import ConfigError, RunError
+from fine_tuner.ui import texts
+from fine_tuner.ui.folders import list_folders, path_errors
+from fine_tuner.ui.form import argv_of
+from fine_tuner.ui.form_updates import settings_of_argv
+from fine_tuner.ui.plans import Answer
+from fine_tuner.ui.services import Services
+
+
+class Question(BaseModel):
+    """What the page asks about the settings in the form.
+
+    Attributes:
+        argv: Preset and overrides, as on the command line.
+        visitor: One browser tab; with ``number`` it tells which questions are overtaken.
+        draw: Which pictures; counts reshuffles.
+    """
+
+    argv: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=200)]
+    visitor: Annotated[str, Field(max_length=64)] = ""
+    number: int = 0
+    draw: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+
+class Routes:
+    """The routes on the app's services."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def router(self) -> APIRouter:
+        """All of them."""
+        router = APIRouter(prefix="/api")
+        router.post("/plan")(self.plan)
+        router.post("/preview")(self.preview)
+        router.get("/preview/{key}/{name}")(self.picture)
+        router.get("/networks")(self.networks)
+        router.get("/folders")(self.folders)
+        router.get("/runs")(self.runs)
+        router.get("/runs/{run_id}/weights")(self.weights)
+        return router
+
+    def plan(self, question: Question) -> dict[str, Any]:
+        """What a run with these settings would do."""
+        argv = self._checked(question)
+        if isinstance(argv, Answer):
+            return argv.to_json()
+        command = ["plan", *argv, "--json"]
+        answer = self._services.questions.answer(command, visitor=question.visitor, number=question.number)
+        return answer.to_json()
+
+    def preview(self, question: Question) -> dict[str, Any]:
+        """Training images as the network would see them."""
+        argv = self._checked(question)
+        if isinstance(argv, Answer):
+            return argv.to_json()
+        visitor, number = question.visitor, question.number
+        return self._services.previews.make(argv, draw=question.draw, visitor=visitor, number=number).to_json()
+
+    def picture(self, key: str, name: str) -> FileResponse:
+        """One picture of a preview."""
+        path = self._services.previews.path(key, name)
+        if path is None:
+            raise HTTPException(404, texts.NO_PICTURE)
+        return FileResponse(path, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+    def networks(self, task: Annotated[str, Query(max_length=40)]) -> dict[str, Any]:
+        """The networks for a task, or that their list is being made."""
+        if task not in TASKS:
+            raise HTTPException(404, f"There is no task {task!r}. Tasks: {', '.join(TASKS)}.")
+        return self._services.networks.state(task)
+
+    def folders(self, path: Annotated[str, Query(max_length=4096)] = "") -> dict[str, Any]:
+        """Folders inside a folder, for choosing data; the allowed roots for an empty path."""
+        if not path:
+            return {"path": "", "folders": [str(root) for root in self._services.allowed.roots]}
+        found = list_folders(path, self._services.allowed.roots)
+        if found is None:
+            raise HTTPException(404, texts.NO_SUCH_FOLDER)
+        return {"path": found[0], "folders": found[1]}
+
+    def runs(self) -> dict[str, Any]:
+        """All runs, newest first."""
+        return {"runs": [dataclasses.asdict(line) for line in self._services.store.list()]}
+
+    def weights(self, run_id: str) -> FileResponse:
+        """The weights of the best validation so far, as safetensors with class names and preprocessing inside."""
+        try:
+            path = self._services.store.get(run_id).best_weights
+        except RunError as error:
+            raise HTTPException(404, str(error)) from None
+        if not path.is_file():
+            raise HTTPException(404, texts.NO_WEIGHTS_YET)
+        return FileResponse(path, filename=f"{run_id}.safetensors", media_type="application/octet-stream")
+
+    def _checked(self, question: Question) -> list[str] | Answer:
+        """The command's arguments, made anew from settings that are valid and within what is allowed here."""
+        try:
+            settings = settings_of_argv(question.argv)
+        except ConfigError as error:
+            return Answer(errors=error.fields)
+        errors = path_errors(to_tree(settings), self._services.allowed)
+        return Answer(errors=errors) if errors else argv_of(settings)

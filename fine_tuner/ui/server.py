@@ -1,0 +1,170 @@
+"""From the command line's options to a served page: port, access, links, browser, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fine_tuner.errors import FineTunerError, InputError
+from fine_tuner.ui.environment import private_environment
+from fine_tuner.ui.folders import Allowed, resolve_roots
+from fine_tuner.ui.security import LOOPBACK_NAMES, Access, new_token
+
+DEFAULT_PORT = 7860
+PORTS_TRIED = 40
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What was asked for on the command line; see ``app.py``."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    runs: Path = Path("runs")
+    data_root: list[Path] = field(default_factory=list)
+    share: bool = False
+    allow_code: bool = False
+    no_browser: bool = False
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only this machine can reach the page."""
+        return not self.share and (self.host in LOOPBACK_NAMES or self.host == "::1")
+
+
+def serve(options: Options, *, say: Callable[[str], object] = print) -> int:
+    """Serve the page until interrupted.
+
+    Returns:
+        Exit code: 0, or 2 if it could not begin (the message is on stderr).
+    """
+    try:
+        return _serve(options, say)
+    except FineTunerError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+def _serve(options: Options, say: Callable[[str], object]) -> int:
+    listener = listen(options.host, options.port)
+    port = listener.getsockname()[1]
+    if options.port is None and port != DEFAULT_PORT:
+        say(f"Port {DEFAULT_PORT} is taken, so this one is on {port}.")
+    runs = runs_folder(options.runs)
+    allowed = Allowed(roots=data_roots(options), code=options.is_private or options.allow_code)
+    access = Access() if options.is_private else Access(owner_token=new_token())
+    with private_environment():
+        import uvicorn
+
+        from fine_tuner.ui.app import build_app
+
+        app = build_app(runs=runs, allowed=allowed, access=access)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, server_header=False)
+        server = uvicorn.Server(config)
+        threading.Thread(target=_announce, args=(server, options, access, port, say), daemon=True).start()
+        asyncio.run(server.serve(sockets=[listener]))
+    return 0
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """A listening socket on ``port``; on the first free one from 7860 on if None.
+
+    Raises:
+        InputError: If there is none, or the address is not this machine's.
+    """
+    ports = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED) if port is None else (port,)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    reason = ""
+    for candidate in ports:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        if os.name == "posix":  # there it means: do not wait for old connections to fade; not: share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host.strip("[]"), candidate))
+            listener.listen(128)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            listener.close()
+        else:
+            listener.set_inheritable(False)
+            return listener
+    where = f"port {port}" if port is not None else f"ports {ports.start} to {ports.stop - 1}"
+    raise InputError(
+        f"Cannot listen on {host}, {where} ({reason}). Is another Fine Tuner running there? Choose another with "
+        "--port NUMBER, or leave --port out to take the next free one."
+    )
+
+
+def runs_folder(path: Path) -> Path:
+    """The folder of runs, made if it is missing.
+
+    Raises:
+        InputError: If it cannot be made or written to.
+    """
+    folder = path.expanduser().resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"Cannot make the folder of runs {folder} ({error.strerror}). Choose one with --runs."
+        ) from None
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"Cannot write to the folder of runs {folder}. Choose another with --runs.")
+    return folder
+
+
+def data_roots(options: Options) -> tuple[Path, ...]:
+    """Folders below which the page may name data.
+
+    Raises:
+        InputError: If one that was given does not exist.
+    """
+    if not options.data_root:
+        return resolve_roots([Path.cwd(), *([Path.home()] if options.is_private else [])])
+    missing = [str(p) for p in options.data_root if not p.expanduser().is_dir()]
+    if missing:
+        raise InputError(f"--data-root {missing[0]} is not a folder on this machine. Give one that exists.")
+    return resolve_roots(options.data_root)
+
+
+def _announce(server: object, options: Options, access: Access, port: int, say: Callable[[str], object]) -> None:
+    """Once the page is served: print its address, open the tunnel and a browser if wished."""
+    while not getattr(server, "started", False):
+        if getattr(server, "should_exit", False):
+            return
+        threading.Event().wait(0.02)
+    host = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
+    query = "" if access.is_open else f"login?token={access.owner_token}"
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/{query}"
+    say(f"Fine Tuner: {address}")
+    say(f"Runs: {runs_folder(options.runs)}    Stop with Ctrl+C; runs that are under way go on.")
+    if options.share:
+        _open_tunnel(port, query, say)
+    if not options.no_browser and _has_display():
+        webbrowser.open(address)
+
+
+def _open_tunnel(port: int, query: str, say: Callable[[str], object]) -> None:
+    from gradio.networking import setup_tunnel
+
+    try:
+        link = setup_tunnel("127.0.0.1", port, new_token(), None, None)
+    except Exception as error:  # whatever the tunnel's download, process or network brings
+        say(
+            f"No public link: the tunnel could not be opened ({error}). The page is served locally all the same. "
+            f"Instead: ssh -R, or a reverse proxy in front of port {port}."
+        )
+    else:
+        say(f"Public link, for you alone: {link}/{query}")
+
+
+def _has_display() -> bool:
+    """Whether opening a browser makes sense; without a display Python would start one in the terminal."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,59 @@
+"""What the page's handlers and routes work with, and what lives as long as the app: one object of each."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from fine_tuner.launch.assistant import Assistant
+from fine_tuner.launch.launcher import Launcher
+from fine_tuner.launch.standby import Standby
+from fine_tuner.runs.store import RunStore
+from fine_tuner.ui.folders import Allowed
+from fine_tuner.ui.networks import Networks
+from fine_tuner.ui.plans import Questions
+from fine_tuner.ui.previews import Previews
+from fine_tuner.ui.start import Starter
+
+_SETTLE_SECONDS = 1.5  # before the launcher's standby loads torch too: the page's own first answers come first
+
+
+class Services:
+    """The folder of runs, the launcher, the assistant and what is asked of it.
+
+    Attributes:
+        store: The runs on disk.
+        launcher: Starts and reaps workers; they outlive the app.
+        allowed: What the page permits.
+        questions: Commands asked of the assistant.
+        networks: The list for the picker.
+        previews: Pictures as the network will see them.
+        starter: From settings to a run at work.
+    """
+
+    def __init__(self, *, runs: Path, allowed: Allowed) -> None:
+        self.allowed = allowed
+        self.store = RunStore(runs)
+        self.launcher = Launcher(self.store, standby=Standby())
+        self._assistant = Assistant()
+        self.questions = Questions(self._assistant.call)
+        self.networks = Networks(self.questions)
+        self.previews = Previews(self.questions)
+        self.starter = Starter(self.store, self.launcher, self.questions)
+        self._closing = threading.Event()
+
+    def start(self) -> None:
+        """Warm up in the background, so that the page is served at once."""
+        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+
+    def _warm_up(self) -> None:
+        self._assistant.start()
+        if not self._closing.wait(_SETTLE_SECONDS):
+            self.launcher.open()
+
+    def close(self) -> None:
+        """End the processes that serve the page only; workers go on."""
+        self._closing.set()
+        self.launcher.close()
+        self._assistant.close()
+        self.previews.close()

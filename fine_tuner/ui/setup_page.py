@@ -1,0 +1,156 @@
+"""The left side of the page: presets, the sections of the form, the plan in words, Train and the command.
+
+Gradio draws the fields and carries events; ``assets/form.js`` shows the state that every event returns (errors at the
+fields, the sections' values, the command), so that an answer holds only what changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from fine_tuner.config.presets import describe_preset, list_presets, load_preset
+from fine_tuner.ui import sections, texts
+from fine_tuner.ui.folders import Allowed
+from fine_tuner.ui.form import values_of
+from fine_tuner.ui.form_updates import Answer, Entries, answer, first_answer
+from fine_tuner.ui.inputs import INPUTS, SECTIONS, Input
+from fine_tuner.ui.labels import weights_choices
+from fine_tuner.ui.roles import require_owner
+from fine_tuner.ui.start import Outcome
+from fine_tuner.ui.widgets import build_widget, script_part
+
+FIRST_PRESET = "sample"
+TEXT_KINDS = ("number", "numbers", "text", "path", "weights_file")
+# Adds to the state what only the browser knows: is someone in the middle of typing?
+STAMP = "(...values) => (window.FTStamp ? FTStamp(values) : values)"
+
+
+@dataclass(kw_only=True)
+class SetupPage:
+    """Components of the set-up and their handlers.
+
+    Attributes:
+        allowed: What the page permits.
+        weights_of: Entries of the weights enum of a network; empty while the list is not loaded.
+        start: Checks settings once more with the data and starts a run.
+    """
+
+    allowed: Allowed
+    weights_of: Entries
+    start: Callable[[Any], Outcome]
+    state: gr.HTML = field(init=False)
+    launch: gr.HTML = field(init=False)
+    widgets: dict[str, gr.blocks.Block] = field(init=False, default_factory=dict)
+
+    # ------------------------------------------------------------- drawing
+    def build(self) -> None:
+        """Draw into the surrounding Blocks."""
+        settings = load_preset(FIRST_PRESET)
+        first = first_answer(settings, allowed=self.allowed)
+        values = values_of(settings)
+        with gr.Column(elem_id="ft-setup", min_width=0):
+            self.state = script_part(
+                "mountState",
+                '<div class="ft-presets"></div><p class="ft-notice" role="status"></p>',
+                value=json.dumps(first.state),
+                elem_id="ft-state",
+                presets=[_preset_card(name) for name in list_presets()],
+                title=texts.START_FROM,
+            )
+            with gr.Column(elem_id="ft-sections", min_width=0):
+                for section in SECTIONS:
+                    self._build_section(section, values, first)
+            self.launch = script_part("mountLaunch", '<div class="ft-launch"></div>', value="{}", elem_id="ft-launch")
+
+    def _build_section(self, section: str, values: Mapping[str, Any], first: Answer) -> None:
+        inputs = [i for i in INPUTS if i.section == section]
+        rare = [i for i in inputs if i.is_advanced]
+        with gr.Accordion(
+            sections.title_of(section), open=False, elem_id=f"ft-section-{section}", elem_classes=["ft-section"]
+        ):
+            for spec in inputs:
+                if not spec.is_advanced:
+                    self._build_input(spec, values, first)
+            if not rare:
+                return
+            key = f"more:{section}"
+            with gr.Accordion(
+                texts.MORE, open=False, visible=key not in first.state["hidden"], elem_classes=["ft-more"]
+            ) as more:
+                for spec in rare:
+                    self._build_input(spec, values, first)
+            self.widgets[key] = more
+
+    def _build_input(self, spec: Input, values: Mapping[str, Any], first: Answer) -> None:
+        self.widgets[spec.key] = build_widget(
+            spec, values[spec.key], task=values["task"], allowed=self.allowed,
+            visible=spec.key not in first.state["hidden"],
+            weights=weights_choices((), values["model.weights"]),
+        )  # fmt: skip
+
+    # ------------------------------------------------------------- events
+    def wire(self) -> None:
+        """Connect the handlers."""
+        inputs = [self.state, *(self.widgets[i.key] for i in INPUTS)]
+        outputs = [self.state, *self.widgets.values()]
+        triggers = [self.state.input]
+        for spec in INPUTS:
+            widget = self.widgets[spec.key]
+            triggers.append(widget.input)
+            if spec.kind in TEXT_KINDS:
+                triggers += [widget.blur, widget.submit]
+        gr.on(
+            triggers, self.on_change, inputs, outputs, js=STAMP, queue=False, trigger_mode="always_last",
+            show_progress="hidden", api_visibility="private",
+        )  # fmt: skip
+        self.launch.submit(
+            self.on_train, inputs, [self.launch, *outputs], js=STAMP, trigger_mode="once", show_progress="hidden",
+            concurrency_id="control", concurrency_limit=1, api_visibility="private",
+        )  # fmt: skip
+
+    def on_change(self, stamp: str, *shown: Any) -> dict[gr.blocks.Block, Any]:
+        """Answer to any change of the form.
+
+        Inputs: state, every input of the form. Outputs: state, and of the inputs what changed.
+        """
+        stamped = _stamp(stamp)
+        return self._changes(self._answer(stamped, shown, settled=not stamped.get("typing")))
+
+    def on_train(self, stamp: str, request: gr.Request, *shown: Any) -> dict[gr.blocks.Block, Any]:
+        """Check everything and start a run; with anything wrong, nothing is started and the fields say what.
+
+        Inputs: state, every input of the form. Outputs: launch bar (run id or message), state, inputs that changed.
+        """
+        require_owner(request)
+        result = self._answer(_stamp(stamp), shown, settled=True)
+        if result.reading.settings is None:
+            outcome = Outcome(message=texts.CORRECT_FIRST)
+        else:
+            outcome = self.start(result.reading.settings)
+        return {self.launch: json.dumps(outcome.to_json())} | self._changes(result)
+
+    def _answer(self, stamp: Mapping[str, Any], shown: tuple[Any, ...], *, settled: bool) -> Answer:
+        values = {spec.key: value for spec, value in zip(INPUTS, shown, strict=True)}
+        return answer(values, stamp, allowed=self.allowed, weights_of=self.weights_of, settled=settled)
+
+    def _changes(self, result: Answer) -> dict[gr.blocks.Block, Any]:
+        updates = {self.widgets[key]: gr.update(**properties) for key, properties in result.updates.items()}
+        return {self.state: json.dumps(result.state)} | updates
+
+
+def _stamp(text: str) -> dict[str, Any]:
+    try:
+        stamp = json.loads(text)
+    except (TypeError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def _preset_card(name: str) -> dict[str, str]:
+    title = texts.PRESET_TITLES.get(name, name.replace("-", " ").capitalize())
+    return {"name": name, "title": title, "hint": texts.PRESET_HINTS.get(name) or describe_preset(name)}

@@ -1,0 +1,88 @@
+"""The page's own words, in one place so that a second language can follow. Labels and help of settings live with them.
+
+A text with braces is a ``str.format`` template.
+"""
+
+from __future__ import annotations
+
+APP = "Fine Tuner"
+
+# Sections of the set-up, by id
+SECTION_TITLES = {
+    "data": "Data",
+    "model": "Model",
+    "trainable": "What trains",
+    "loss": "Loss",
+    "optim": "Optimizer",
+    "schedule": "Schedule",
+    "precision": "Precision",
+    "run": "Run",
+    "second_loss": "Second loss",
+}
+MORE = "More"
+START_FROM = "Start from"
+PRESET_TITLES = {"sample": "Sample", "sample-pretrained": "Sample, pretrained", "default": "Your folder"}
+PRESET_HINTS = {
+    "sample": "A small network from random weights learns pictures that the app makes itself. Needs no network.",
+    "sample-pretrained": "The same pictures, starting from weights trained on ImageNet (14 MB to download once).",
+    "default": "A network trained on ImageNet learns the classes of a folder of yours.",
+}
+
+# Summaries in the section lines
+CHECK = "needs attention"
+EVERYTHING = "everything"
+HEAD_ONLY = "head only"
+HEAD_FIRST = "head first, then everything"
+LAST_STAGES = "last {count} stages"
+LAST_STAGE = "last stage"
+OFF = "off (fp32)"
+RANDOM_WEIGHTS = "from random weights"
+
+# Choices
+TRAINABLE_CHOICES = (
+    ("everything", "all"),
+    ("head only", "head"),
+    ("head first, then everything", "gradual"),
+    ("last stage", "1"),
+    ("last 2 stages", "2"),
+    ("last 3 stages", "3"),
+)
+WEIGHTS_DEFAULT = "default: torchvision's best"
+WEIGHTS_NONE = "none: random"
+WEIGHTS_FILE = "from a file"
+WEIGHTS_FILE_LABEL = "File of weights"
+WEIGHTS_FILE_HELP = "safetensors or a state dict (.pt, .pth), on the machine that runs the app."
+EMPTY_MEANS_AUTO = "automatic"
+DOCS = "torch docs"
+
+# Messages: what is wrong, where, what to do
+NOT_BELOW_ROOTS = (
+    "no file or folder {path!r} below {roots}. Check the spelling, or start the app with --data-root FOLDER to allow "
+    "another place."
+)
+EMPTY_PATH = "is empty. Give a folder that holds one folder of images per class, or builtin:sample."
+EMPTY_FILE = "is empty. Give the path of a Python file."
+CODE_NOT_ALLOWED = (
+    "custom code is off, since the page can be reached from other machines. Start the app with --allow-code to allow "
+    "it, or choose another loss."
+)
+NO_WEIGHTS_FILE = "is empty. Give the path of a file of weights, or choose another start."
+NOT_LOADED = "These settings do not fit this version of the app, so the form stays as it is. {error}"
+CORRECT_FIRST = "Nothing was started: correct the marked fields first."
+READ_ONLY = "This page is read-only for you. Only the owner can change things."
+NO_ANSWER = "The plan could not be made: the command ended without an answer ({error}). Change a field to try again."
+NO_NETWORKS = "The list of networks could not be read. Type a torchvision name, or try again."
+NO_SUCH_FOLDER = "No such folder below the allowed ones."
+NO_PICTURE = "This picture is gone; the page makes new ones."
+NO_WEIGHTS_YET = "This run has no weights yet: they are saved after its first validation. Try again then."
+
+# Tabs and the trial
+TAB_TRAIN = "Train"
+TAB_RUNS = "Runs"
+TAB_TRY = "Try"
+TRY_RUN = "Run"
+TRY_RUN_HELP = "Its best checkpoint answers."
+TRY_PICTURE = "Picture"
+TRY_NO_RUN = "No run has weights yet: they are saved after the first validation of a run. Train one, then come back."
+TRY_DROP = "Drop a picture, or paste one."
+THE_PICTURE = "the picture"
