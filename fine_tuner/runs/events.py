@@ -268,8 +268,8 @@ def read_last_event(path: Path, *, window_bytes: int = 1 << 16) -> Event | None:
                 start = max(0, size - window_bytes)
                 file.seek(start)
                 lines = file.read(size - start).split(b"\n")
-                # the last piece has no newline; the first may have lost its beginning
-                for line in reversed(lines[1 if start else 0 : -1]):
+                # The last line may lack only its newline, which the next writer gives it; the first, its beginning.
+                for line in reversed(lines[1 if start else 0 :]):
                     with suppress(ValueError):
                         return decode(line)
                 if start == 0:
