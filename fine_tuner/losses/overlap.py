@@ -1,0 +1,270 @@
+"""Losses that compare regions: Dice, Tversky, Jaccard, Lovasz.
+
+A region is what one class (or label) covers: of the whole batch, or of one image with ``per_image``. The loss of each
+region is computed and averaged. For class indices the probabilities p are a softmax, for labels a sigmoid; t is 1
+where the target is the class. Ignored positions belong to no region. What papers leave open is settled here:
+
+* A class that is in no target of the batch (of the image) is left out of the mean. With ``include_absent`` it counts:
+  predicting any of it is a full error, 1, and predicting none is 0.
+* Class 0 is background unless ``include_background``: it has no region of its own and is scored through the others, as
+  nnU-Net does. A batch of background only, or with every position ignored, or empty, gives 0 and a zero gradient.
+* All sums are float32, also under autocast; counts of target positions are exact.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fine_tuner.losses.inputs import NO_INDEX, class_indices, has_labels, in_float32, nonzero
+
+
+class _Regions(NamedTuple):
+    """Probabilities and truth of every class at every position, ``(B, K, P)``."""
+
+    probs: Tensor  # (B, K, P), 0 at ignored positions
+    truth: Tensor  # (B, K, P), bool, False at ignored positions
+    valid: Tensor  # (B, 1, P), bool: positions that count
+    per_image: bool
+
+    def total(self, values: Tensor) -> Tensor:
+        """Sum of ``(B, K, P)`` values over each region: ``(B, K)`` per image, else ``(K,)``."""
+        return values.sum(2) if self.per_image else values.sum((0, 2))
+
+    def flat(self, values: Tensor) -> Tensor:
+        """``(B, K, P)`` values, one row per region: ``(B K, P)`` per image, else ``(K, B P)``."""
+        batch, classes, positions = self.probs.shape
+        values = values.expand_as(self.probs)
+        if self.per_image:
+            return values.reshape(batch * classes, positions)
+        return values.transpose(0, 1).reshape(classes, batch * positions)
+
+
+def _regions(
+    logits: Tensor, targets: Tensor, *, per_image: bool, include_background: bool, ignore_index: int
+) -> _Regions:
+    if has_labels(logits, targets):
+        probs, truth = logits.sigmoid().unsqueeze(2), (targets >= 0.5).unsqueeze(2)
+        return _Regions(probs, truth, torch.ones_like(truth[:, :1]), per_image)
+    logits = logits.reshape(*logits.shape[:2], math.prod(logits.shape[2:]))
+    indices, valid = class_indices(targets.reshape(len(logits), 1, logits.shape[2]), ignore_index)
+    classes = torch.arange(logits.shape[1], device=logits.device).unsqueeze(1)
+    probs, truth = logits.softmax(1) * valid, (indices == classes) & valid
+    first = 0 if include_background else 1
+    return _Regions(probs[:, first:], truth[:, first:], valid, per_image)
+
+
+def _mean_over(losses: Tensor, is_present: Tensor, include_absent: bool) -> Tensor:
+    """Mean of the regions' losses that count; 0 if none does."""
+    counted = torch.ones_like(is_present) if include_absent else is_present
+    return (losses * counted).sum() / nonzero(counted.sum())
+
+
+def _one_minus_ratio(overlap: Tensor, size: Tensor) -> Tensor:
+    """``1 - overlap / size``; 0 where both are 0: nothing there and nothing predicted."""
+    return torch.where(size > 0, 1.0 - overlap / nonzero(size), torch.zeros_like(size))
+
+
+@in_float32
+def dice_loss(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    smooth: float = 0.0,
+    squared: bool = False,
+    per_image: bool = False,
+    include_background: bool = True,
+    include_absent: bool = False,
+    ignore_index: int = NO_INDEX,
+) -> Tensor:
+    """Mean over regions of ``1 - (2 sum p t + s) / (sum p + sum t + s)``.
+
+    Args:
+        logits: ``(B, K, ...)``, unnormalised.
+        targets: ``(B, ...)``, int64 class indices or ``ignore_index``; or ``(B, K)`` labels of 0 and 1.
+        smooth: s, added above and below, >= 0.
+        squared: Sums of p^2 and t^2 below, in place of p and t.
+        per_image: One region per image and class; otherwise per class over the batch.
+        include_background: Score class 0 too; labels have no background.
+        include_absent: Count classes that are in no target.
+        ignore_index: Positions with this target do not count.
+
+    Returns:
+        Scalar in ``[0, 1]``; 0 if no region counts.
+
+    Raises:
+        ValueError: If the shapes disagree.
+
+    Source: Milletari et al. 2016 (V-Net), https://arxiv.org/abs/1606.04797 with ``squared``; the plain denominator as
+    in Drozdzal et al. 2016, https://arxiv.org/abs/1608.04117.
+
+    >>> dice_loss(torch.zeros(2, 2), torch.tensor([0, 1]))
+    tensor(0.5000)
+    """
+    regions = _regions(
+        logits, targets, per_image=per_image, include_background=include_background, ignore_index=ignore_index
+    )
+    overlap = regions.total(regions.probs * regions.truth)
+    predicted = regions.total(regions.probs.square() if squared else regions.probs)
+    actual = regions.total(regions.truth)
+    losses = _one_minus_ratio(2.0 * overlap + smooth, predicted + actual + smooth)
+    return _mean_over(losses, actual > 0, include_absent)
+
+
+@in_float32
+def tversky_loss(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    alpha: float = 0.3,
+    beta: float = 0.7,
+    smooth: float = 0.0,
+    per_image: bool = False,
+    include_background: bool = True,
+    include_absent: bool = False,
+    ignore_index: int = NO_INDEX,
+) -> Tensor:
+    """Mean over regions of ``1 - (TP + s) / (TP + alpha FP + beta FN + s)``, with soft counts.
+
+    ``TP = sum p t``, ``FP = sum p (1 - t)``, ``FN = sum (1 - p) t``. Equals Dice at ``alpha = beta = 1/2`` and the
+    Jaccard loss at ``alpha = beta = 1``, for ``smooth = 0``.
+
+    Args:
+        logits: ``(B, K, ...)``, unnormalised.
+        targets: ``(B, ...)``, int64 class indices or ``ignore_index``; or ``(B, K)`` labels of 0 and 1.
+        alpha: Weight of false alarms, > 0.
+        beta: Weight of misses, > 0.
+        smooth: s, added above and below, >= 0.
+        per_image: One region per image and class; otherwise per class over the batch.
+        include_background: Score class 0 too; labels have no background.
+        include_absent: Count classes that are in no target.
+        ignore_index: Positions with this target do not count.
+
+    Returns:
+        Scalar in ``[0, 1]``; 0 if no region counts.
+
+    Raises:
+        ValueError: If the shapes disagree.
+
+    Source: Salehi et al. 2017, eq. 1 and 2, https://arxiv.org/abs/1706.05721.
+    """
+    regions = _regions(
+        logits, targets, per_image=per_image, include_background=include_background, ignore_index=ignore_index
+    )
+    hits, actual = regions.total(regions.probs * regions.truth), regions.total(regions.truth)
+    false_alarms, misses = regions.total(regions.probs * ~regions.truth), actual - hits
+    losses = _one_minus_ratio(hits + smooth, hits + alpha * false_alarms + beta * misses + smooth)
+    return _mean_over(losses, actual > 0, include_absent)
+
+
+@in_float32
+def jaccard_loss(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    smooth: float = 0.0,
+    per_image: bool = False,
+    include_background: bool = True,
+    include_absent: bool = False,
+    ignore_index: int = NO_INDEX,
+) -> Tensor:
+    """Mean over regions of ``1 - (sum p t + s) / (sum p + sum t - sum p t + s)``: one minus soft IoU.
+
+    Args:
+        logits: ``(B, K, ...)``, unnormalised.
+        targets: ``(B, ...)``, int64 class indices or ``ignore_index``; or ``(B, K)`` labels of 0 and 1.
+        smooth: s, added above and below, >= 0.
+        per_image: One region per image and class; otherwise per class over the batch.
+        include_background: Score class 0 too; labels have no background.
+        include_absent: Count classes that are in no target.
+        ignore_index: Positions with this target do not count.
+
+    Returns:
+        Scalar in ``[0, 1]``; 0 if no region counts.
+
+    Raises:
+        ValueError: If the shapes disagree.
+
+    Source: Rahman and Wang 2016, eq. 3 to 5, https://doi.org/10.1007/978-3-319-50835-1_22.
+    """
+    return tversky_loss(
+        logits,
+        targets,
+        alpha=1.0,
+        beta=1.0,
+        smooth=smooth,
+        per_image=per_image,
+        include_background=include_background,
+        include_absent=include_absent,
+        ignore_index=ignore_index,
+    )
+
+
+@in_float32
+def lovasz_loss(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    per_image: bool = False,
+    include_background: bool = True,
+    include_absent: bool = False,
+    ignore_index: int = NO_INDEX,
+) -> Tensor:
+    """Mean over regions of the Lovasz extension of ``1 - IoU`` at the errors ``|t - p|``.
+
+    Where all p are 0 or 1 it is exactly ``1 - IoU``; between, it is the tightest convex function that is. Of an absent
+    class (with ``include_absent``) it is the largest p.
+
+    Args:
+        logits: ``(B, K, ...)``, unnormalised.
+        targets: ``(B, ...)``, int64 class indices or ``ignore_index``; or ``(B, K)`` labels of 0 and 1.
+        per_image: One region per image and class; otherwise per class over the batch.
+        include_background: Score class 0 too; labels have no background.
+        include_absent: Count classes that are in no target.
+        ignore_index: Positions with this target do not count.
+
+    Returns:
+        Scalar in ``[0, 1]``; 0 if no region counts.
+
+    Raises:
+        ValueError: If the shapes disagree.
+
+    Source: Berman et al. 2018, eq. 9 and algorithm 1, https://arxiv.org/abs/1705.08790. Differs: labels use the
+    sigmoid's errors too, not a hinge; the differences of algorithm 1 are taken in closed form, since subtracting
+    neighbouring IoUs in float32 loses all digits on large masks.
+    """
+    regions = _regions(
+        logits, targets, per_image=per_image, include_background=include_background, ignore_index=ignore_index
+    )
+    errors = regions.flat(torch.where(regions.truth, 1.0 - regions.probs, regions.probs))  # (R, P)
+    truth, valid = regions.flat(regions.truth), regions.flat(regions.valid)
+    # Ignored positions go to the very end, where they can't move the steps of the others.
+    order = torch.where(valid, errors.detach(), -1.0).argsort(dim=1, descending=True)
+    steps = _jaccard_steps(truth.gather(1, order), errors.dtype) * valid.gather(1, order)
+    losses = (errors.gather(1, order) * steps).sum(1)
+    return _mean_over(losses, truth.any(1), include_absent)
+
+
+def _jaccard_steps(truth: Tensor, dtype: torch.dtype) -> Tensor:
+    """How much ``1 - IoU`` grows as each position, in the order given, becomes an error.
+
+    With G true positions, of which n_t are errors already, beside n_f false ones, ``1 - IoU = 1 - (G - n_t) / (G +
+    n_f)``. One more true position adds ``1 / (G + n_f)``, one more false ``(G - n_t) / ((G + n_f)(G + n_f + 1))``; for
+    G = 0 the first false position adds 1 and the others nothing.
+
+    Args:
+        truth: ``(R, P)`` bool, sorted by falling error.
+        dtype: Of the result.
+
+    Returns:
+        ``(R, P)``; no gradient.
+    """
+    size = truth.sum(1, keepdim=True)  # (R, 1)
+    true_so_far = truth.cumsum(1)  # int64: exact on any mask
+    false_before = torch.arange(truth.shape[1], device=truth.device) - (true_so_far - truth.long())
+    union = (size + false_before).to(dtype)
+    step_if_false = torch.where(union > 0, (size - true_so_far) / (nonzero(union) * (union + 1.0)), 1.0)
+    return torch.where(truth, 1.0 / nonzero(union), step_if_false).to(dtype)

@@ -1,0 +1,56 @@
+"""Which code passed its check: reports kept by the hash of the file, so that Train can refuse what was not checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from fine_tuner.config.losses import CustomLoss
+from fine_tuner.losses.code import LossCodeError, read_code
+
+
+def remember(folder: Path, report: dict[str, Any], *, entry: str) -> None:
+    """Keep a report of ``run_check``; ``entry`` as it was asked for. A later report on the same code replaces it."""
+    if "sha256" not in report:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = _path(folder, report["sha256"], report["task"], entry)
+    temporary = path.with_suffix(f".{os.getpid()}.part")
+    temporary.write_text(json.dumps(report, allow_nan=False), encoding="utf-8")
+    temporary.replace(path)
+
+
+def recall(folder: Path, *, sha256: str, task: str, entry: str) -> dict[str, Any] | None:
+    """The last report on this code for this task; None if there is none."""
+    try:
+        return json.loads(_path(folder, sha256, task, entry).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def why_refused(loss: CustomLoss, *, task: str, folder: Path) -> str | None:
+    """Why Train refuses a user's loss; None if it passed its check, or the user insists (``unchecked``).
+
+    Any change of the file, even of a space, asks for a new check.
+    """
+    try:
+        code = read_code(loss.file)
+    except LossCodeError as error:
+        return str(error)
+    if loss.unchecked:
+        return None
+    insist = "To train all the same, set 'Train without a passed check'."
+    report = recall(folder, sha256=code.sha256, task=task, entry=loss.entry)
+    if report is None:
+        return f"{code.path.name} was not checked for {task} since its last change. Press Check. {insist}"
+    if report["ok"]:
+        return None
+    errors = [f["text"] for f in report["findings"] if f["level"] == "error"]
+    return f"{code.path.name} failed its check: {errors[0]} {insist}"
+
+
+def _path(folder: Path, sha256: str, task: str, entry: str) -> Path:
+    return folder / f"{hashlib.sha256(f'{sha256}/{task}/{entry}'.encode()).hexdigest()[:32]}.json"
