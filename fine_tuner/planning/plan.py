@@ -1,0 +1,51 @@
+"""The plan of a run: every derived number, the network's stages and the rate of every step, without training."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from fine_tuner.config.presets import nearest_preset
+from fine_tuner.config.settings import Settings
+from fine_tuner.models.freezing import describe_stages
+from fine_tuner.tasks.build import assemble, build_data
+from fine_tuner.tasks.describe import facts_of
+
+
+def make_plan(settings: Settings) -> dict[str, Any]:
+    """What training with ``settings`` will do; JSON-able.
+
+    Raises:
+        InputError: As training would, before anything is started.
+    """
+    data = build_data(settings)
+    with assemble(settings, data) as assembly:
+        facts = facts_of(assembly)
+        stages = describe_stages(assembly.built, assembly.freezing, lr=settings.optim.lr)
+    preset, overrides = nearest_preset(settings)
+    return {
+        **facts,
+        "epochs": settings.train.epochs,
+        "steps_per_epoch": assembly.steps_per_epoch,
+        "total_steps": assembly.total_steps,
+        "stages": stages,
+        "command": shlex.join(["python", "-m", "fine_tuner", "train", preset, *overrides]),
+    }
+
+
+def plan_text(plan: dict[str, Any]) -> str:
+    """The plan for a terminal."""
+    lines = [
+        f"data        {plan['data']}: {plan['train_images']} training and {plan['val_images']} validation images",
+        f"network     {plan['model']}, {plan['weights']}, sees {plan['image_size']} px",
+        f"trains      {plan['trainable_parameters']:,} of {plan['parameters']:,} parameters",
+        f"device      {plan['device']}, {plan['precision']} ({plan['precision_reason']})",
+        f"steps       {plan['epochs']} epochs of {plan['steps_per_epoch']} = {plan['total_steps']}, "
+        f"{plan['global_batch_size']} images each",
+    ]
+    for stage in plan["stages"]:
+        rate = "frozen" if stage["lr"] is None else f"rate {stage['lr']:.3g}"
+        lines.append(f"  stage     {stage['name']}: {stage['parameters']:,} parameters, {rate}")
+    lines += [f"note        {notice}" for notice in plan["notices"]]
+    lines.append(f"command     {plan['command']}")
+    return "\n".join(lines)

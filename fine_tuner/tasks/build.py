@@ -1,0 +1,214 @@
+"""Settings become objects: data, network, loss, optimizer and schedule of one run.
+
+Nothing here trains, writes, or knows a run folder; the worker, the plan and the learning-rate finder all start from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import nn
+from torchmetrics import MetricCollection
+
+from fine_tuner.config.settings import Settings
+from fine_tuner.data.batches import EvalBatches, ImageDataset, TrainBatches
+from fine_tuner.data.records import DataSplits
+from fine_tuner.data.sources import read_data
+from fine_tuner.data.transforms import build_transforms
+from fine_tuner.distributed import choose_device
+from fine_tuner.losses.build import build_loss
+from fine_tuner.models.build import BuiltModel, build_model
+from fine_tuner.models.freezing import Freezing, parameter_groups
+from fine_tuner.optim import build_optimizer
+from fine_tuner.precision import Precision, choose_precision
+from fine_tuner.schedules import Schedule, build_schedule, check_schedule
+from fine_tuner.tasks import TASK_SPECS
+from fine_tuner.tasks.base import TaskSpec
+
+OnProgress = Callable[[str, float, float | None], None]
+
+
+def _silent(what: str, done: float, total: float | None) -> None:
+    pass
+
+
+def build_data(settings: Settings, on_progress: OnProgress = _silent) -> DataSplits:
+    """Find the images and split them.
+
+    Raises:
+        DataError: If the data cannot be used; the message names the folder or file.
+    """
+    data = settings.data
+    return read_data(
+        data.path,
+        task=settings.task,
+        val_fraction=data.val_fraction,
+        seed=settings.seed,
+        on_unreadable=data.on_unreadable,
+        progress=on_progress,
+    )
+
+
+@dataclass(kw_only=True)
+class Assembly:
+    """The objects of one run, on their device. A context manager: loading processes end with it.
+
+    Attributes:
+        group_lrs: Peak rate of each named parameter group, head first.
+        metrics: Over the validation split; reset before each use.
+    """
+
+    settings: Settings
+    spec: TaskSpec
+    data: DataSplits
+    built: BuiltModel
+    freezing: Freezing
+    device: torch.device
+    precision: Precision
+    precision_reason: str
+    loss_fn: nn.Module
+    optimizer: torch.optim.Optimizer
+    group_lrs: dict[str, float]
+    schedule: Schedule
+    train_batches: TrainBatches
+    val_batches: EvalBatches | None
+    metrics: MetricCollection
+
+    @property
+    def model(self) -> nn.Module:
+        """The network."""
+        return self.built.model
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in one epoch."""
+        return -(-self.train_batches.per_epoch // self.settings.train.accumulate)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps in the whole run."""
+        return self.steps_per_epoch * self.settings.train.epochs
+
+    def close(self) -> None:
+        """End the loading processes."""
+        self.train_batches.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def assemble(settings: Settings, data: DataSplits, *, on_progress: OnProgress = _silent) -> Assembly:
+    """Build every object of a run, in the order in which a person would describe it.
+
+    Raises:
+        InputError: If a setting does not fit the data, the network or the machine.
+    """
+    spec = TASK_SPECS[settings.task]
+    device = choose_device(settings.devices)
+    choice = choose_precision(settings.precision.dtype, device)
+
+    torch.manual_seed(settings.seed)  # decides the new head's first weights, then dropout
+    built = build_model(
+        settings.model.name,
+        task=settings.task,
+        num_outputs=data.num_outputs,
+        weights=settings.model.weights,
+        image_size=settings.data.image_size,
+        progress=on_progress,
+    )
+    built.model.to(device)
+    freezing = Freezing(built, settings.model.trainable, head_epochs=settings.model.head_epochs)
+
+    loss_fn = build_loss(
+        settings.loss,
+        task=settings.task,
+        num_outputs=data.num_outputs,
+        class_counts=data.class_counts("train"),
+        second=settings.second_loss,
+    ).to(device)
+    groups = parameter_groups(
+        built,
+        trainable=settings.model.trainable,
+        lr=settings.optim.lr,
+        backbone_multiplier=settings.optim.backbone_multiplier,
+        stage_decay=settings.optim.stage_decay,
+        weight_decay=settings.optim.weight_decay,
+        decay_norms_and_biases=settings.optim.decay_norms_and_biases,
+    )
+    optimizer = build_optimizer(settings.optim, groups)
+
+    train_batches = TrainBatches(
+        _dataset(settings, data, built, "train"),
+        batch_size=settings.train.batch_size,
+        seed=settings.seed,
+        num_workers=settings.data.num_workers,
+        pin_memory=device.type == "cuda",
+    )
+    steps_per_epoch = -(-train_batches.per_epoch // settings.train.accumulate)
+    total_steps = steps_per_epoch * settings.train.epochs
+    group_lrs = {group["name"]: group["lr"] for group in reversed(groups)}
+    check_schedule(
+        settings.schedule,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+        epochs=settings.train.epochs,
+        group_lrs=group_lrs,
+    )
+    schedule = build_schedule(
+        settings.schedule,
+        optimizer,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+        higher_is_better=spec.best.higher_is_better,
+    )
+    return Assembly(
+        settings=settings,
+        spec=spec,
+        data=data,
+        built=built,
+        freezing=freezing,
+        device=device,
+        precision=Precision(choice.dtype, device),
+        precision_reason=choice.reason,
+        loss_fn=loss_fn,
+        optimizer=optimizer,
+        group_lrs=group_lrs,
+        schedule=schedule,
+        train_batches=train_batches,
+        val_batches=_val_batches(settings, data, built, device),
+        metrics=spec.build_metrics(data.num_outputs),
+    )
+
+
+def _dataset(settings: Settings, data: DataSplits, built: BuiltModel, split: str) -> ImageDataset:
+    preprocessing = built.preprocessing
+    transform = build_transforms(
+        augment=settings.augment.name,
+        train=split == "train",
+        image_size=preprocessing.image_size,
+        resize_size=preprocessing.resize_size,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        interpolation=preprocessing.interpolation,
+        task=settings.task,
+    )
+    return ImageDataset(data.splits[split], transform, settings.task, mask_coding=data.mask_coding)
+
+
+def _val_batches(
+    settings: Settings, data: DataSplits, built: BuiltModel, device: torch.device
+) -> EvalBatches | None:
+    if not data.splits.get("val"):
+        return None
+    return EvalBatches(
+        _dataset(settings, data, built, "val"),
+        batch_size=settings.train.batch_size,
+        num_workers=settings.data.num_workers,
+        pin_memory=device.type == "cuda",
+    )

@@ -1,0 +1,68 @@
+"""What an assembled run is, in plain values: for the plan, for ``run_started`` and for the weights file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fine_tuner.distributed import device_name
+from fine_tuner.schedules import preview, preview_lowest, preview_steps
+from fine_tuner.tasks.build import Assembly
+
+
+
+def facts_of(assembly: Assembly) -> dict[str, Any]:
+    """Every number derived from settings, data and machine before the first step; JSON-able."""
+    settings, data, built = assembly.settings, assembly.data, assembly.built
+    train, val = data.splits["train"], data.splits.get("val", ())
+    parameters = list(assembly.model.parameters())
+    return {
+        "task": settings.task,
+        "device": device_name(assembly.device),
+        "precision": assembly.precision.dtype,
+        "precision_reason": assembly.precision_reason,
+        "model": settings.model.name,
+        "weights": built.weights_name,
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable_parameters": assembly.freezing.trainable_parameters,
+        "image_size": built.preprocessing.image_size,
+        "data": data.kind,
+        "classes": list(data.output_names),
+        "train_images": len(train),
+        "val_images": len(val),
+        "batch_size": settings.train.batch_size,
+        "accumulate": settings.train.accumulate,
+        "global_batch_size": settings.train.batch_size * settings.train.accumulate,
+        "groups": list(assembly.group_lrs),
+        "schedule": planned_rates(assembly),
+        "best_metric": f"val/{assembly.spec.best.key}",
+        "best_direction": "max" if assembly.spec.best.higher_is_better else "min",
+        "metrics": {
+            f"val/{m.key}": {"label": m.label, "is_fraction": m.is_fraction, "higher_is_better": m.higher_is_better}
+            for m in assembly.spec.metrics
+        },
+        "notices": [*data.notices, *built.notices],
+    }
+
+
+def planned_rates(assembly: Assembly) -> dict[str, Any]:
+    """Rate of each group at steps enough to draw the curve; ``lowest`` too where a metric decides (plateau)."""
+    settings = assembly.settings.schedule
+    length = {"total_steps": assembly.total_steps, "steps_per_epoch": assembly.steps_per_epoch}
+    steps = preview_steps(settings, **length)
+    return {
+        "steps": steps,
+        "groups": preview(settings, assembly.group_lrs, points=steps, **length),
+        "lowest": preview_lowest(settings, assembly.group_lrs, points=steps, **length),
+    }
+
+
+def saved_metadata(assembly: Assembly, *, run_id: str) -> dict[str, Any]:
+    """What a weights file carries besides the weights: enough to use it without the run."""
+    return {
+        "network": assembly.settings.model.name,
+        "task": assembly.settings.task,
+        "classes": list(assembly.data.output_names),
+        "num_outputs": assembly.data.num_outputs,
+        "preprocessing": assembly.built.preprocessing,
+        "run": run_id,
+    }

@@ -1,0 +1,212 @@
+"""The one place where a run is wired: settings become objects, objects a trainer, its outcome an exit code.
+
+Read ``_Attempt.train`` from top to bottom: it is the plan of a run.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from fine_tuner.config.io import parse, read_tree
+from fine_tuner.data.records import DataSplits
+from fine_tuner.errors import FineTunerError, InputError
+from fine_tuner.models.weights import load_saved, save_model
+from fine_tuner.runs.events import CheckpointSaved, EvalMetrics, EventWriter, Payload, Progress, RunFinished, RunStarted
+from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.lock import WorkerLock
+from fine_tuner.tasks.build import Assembly, assemble, build_data
+from fine_tuner.tasks.describe import facts_of, saved_metadata
+from fine_tuner.training.checkpoint import WEIGHTS, CheckpointStore, load_state
+from fine_tuner.training.console import Console
+from fine_tuner.training.control import RunControl
+from fine_tuner.training.evaluate import evaluate
+from fine_tuner.training.memory import MemoryReader
+from fine_tuner.training.trainer import Best, Outcome, Trainer
+
+EXIT_CODES = {"completed": 0, "paused": 0, "stopped": 130}
+_DURABLE = (RunStarted, EvalMetrics, CheckpointSaved, RunFinished)
+
+
+def run_worker(folder: RunFolder, *, print_line: Callable[[str], None], data: DataSplits | None = None) -> int:
+    """Train the run in ``folder``, from its newest checkpoint if it has one.
+
+    Args:
+        folder: A run folder with its ``config.yaml``.
+        print_line: Where lines for a person go.
+        data: The splits, if the caller has read them already.
+
+    Returns:
+        Exit code: 0 done (or paused), 1 failed, 2 the input is wrong, 130 stopped by the user.
+
+    Raises:
+        RunError: If another process trains this run.
+    """
+    with WorkerLock(folder.lock):
+        return _Attempt(folder, print_line).run(data)
+
+
+class _Attempt:
+    """One launch of a run: from its settings to its exit code."""
+
+    def __init__(self, folder: RunFolder, print_line: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.writer = EventWriter(folder.events)
+        self.console = Console(print_line)
+        self.control = RunControl(folder)
+        self.checkpoints = CheckpointStore(folder=folder.checkpoints)
+        self.trainer: Trainer | None = None
+        self._progress_at = float("-inf")
+
+    def emit(self, payload: Payload) -> None:
+        """Record an event, and show it."""
+        self.writer.write(payload, durable=isinstance(payload, _DURABLE))
+        self.console(payload)
+
+    def run(self, data: DataSplits | None) -> int:
+        """Train; whatever happens ends as an event, a line and an exit code."""
+        self.control.listen()
+        try:
+            outcome = self.train(data)
+        except Exception as error:
+            if not isinstance(error, FineTunerError):
+                traceback.print_exc()
+            self.finish("failed", message_for(error))
+            return 2 if isinstance(error, InputError) else 1
+        self.finish(outcome)
+        return EXIT_CODES[outcome]
+
+    def train(self, data: DataSplits | None) -> Outcome:
+        """Build everything in order, then train."""
+        settings = parse(read_tree(self.folder.config))
+
+        data = self.splits(data or build_data(settings, self.on_progress))
+        assembly = assemble(settings, data, on_progress=self.on_progress)
+        self.trainer = trainer = self.build_trainer(assembly)
+        self.restore(trainer, assembly)
+
+        self.emit(
+            RunStarted(
+                start_step=trainer.progress.step,
+                total_steps=trainer.total_steps,
+                epochs=trainer.epochs,
+                steps_per_epoch=trainer.steps_per_epoch,
+                facts=facts_of(assembly),
+            )
+        )
+        try:
+            return trainer.train()
+        finally:
+            assembly.close()
+
+    def build_trainer(self, assembly: Assembly) -> Trainer:
+        """The trainer of this run, at its beginning."""
+        settings, best = assembly.settings, assembly.spec.best
+        metadata = saved_metadata(assembly, run_id=self.folder.id)
+
+        def validate() -> dict[str, float] | None:
+            assert assembly.val_batches is not None
+            return evaluate(
+                assembly.model,
+                assembly.val_batches,
+                loss_fn=assembly.loss_fn,
+                metrics=assembly.metrics,
+                precision=assembly.precision,
+                should_stop=lambda: self.control.wanted() is not None,
+            )
+
+        def save(trainer: Trainer, is_best: bool) -> str:
+            path = self.checkpoints.save(
+                trainer.progress.step,
+                write_weights=partial(save_model, assembly.model, metadata=metadata),
+                state=trainer.state_dict(),
+                is_best=is_best,
+            )
+            return path.relative_to(self.folder.path).as_posix()
+
+        return Trainer(
+            model=assembly.model,
+            loss_fn=assembly.loss_fn,
+            optimizer=assembly.optimizer,
+            schedule=assembly.schedule,
+            batches=assembly.train_batches,
+            precision=assembly.precision,
+            epochs=settings.train.epochs,
+            accumulate=settings.train.accumulate,
+            clip_norm=settings.optim.clip_norm,
+            evaluate=validate if assembly.val_batches else None,
+            emit=self.emit,
+            control=self.control,
+            save=save,
+            set_train_mode=assembly.freezing.set_train_mode,
+            before_epoch=assembly.freezing.set_epoch,
+            read_memory=MemoryReader(assembly.device),
+            best=Best(key=f"val/{best.key}", higher_is_better=best.higher_is_better),
+        )
+
+    def splits(self, data: DataSplits) -> DataSplits:
+        """The splits of this run: those of its first attempt, whatever has been added to the data since."""
+        if self.folder.splits.exists():
+            return data.from_file(self.folder.splits)
+        data.write(self.folder.splits)
+        return data
+
+    def restore(self, trainer: Trainer, assembly: Assembly) -> None:
+        """Go on from the newest whole checkpoint, if there is one."""
+        newest = self.checkpoints.newest()
+        if newest is not None:
+            load_saved(newest / WEIGHTS, assembly.model)
+            trainer.load_state_dict(load_state(newest))
+        assembly.freezing.set_epoch(trainer.progress.epoch)
+
+    def on_progress(self, what: str, done: float, total: float | None = None, unit: str = "") -> None:
+        """Tell of long work before the first step, at most four times a second."""
+        now = time.monotonic()
+        if done == total or now - self._progress_at > 0.25:
+            self._progress_at = now
+            self.emit(Progress(what=what, done=done, total=total, unit=unit))
+
+    def finish(self, outcome: str, error: str | None = None) -> None:
+        """Record how the attempt ended; on a full disk the line on standard error is all that is left of it."""
+        step = self.trainer.progress.step if self.trainer else 0
+        best = self.trainer.best if self.trainer else None
+        summary = {"best": {"key": best.key, "value": best.value, "epoch": best.epoch}} if best and best.epoch else {}
+        if outcome in ("stopped", "paused"):
+            self.control.done()
+        try:
+            self.emit(RunFinished(outcome=outcome, step=step, error=error, summary=summary))
+        except OSError as failure:
+            sys.stderr.write(f"The end of the run could not be recorded: {failure}\n")
+        if error:
+            sys.stderr.write(f"{error}\n")
+        self.writer.close()
+
+
+def message_for(error: Exception) -> str:
+    """What happened, where, and what to do, for the person whose run this is."""
+    match error:
+        case FineTunerError():
+            return str(error)
+        case torch.OutOfMemoryError():
+            return (
+                f"The device ran out of memory ({str(error).splitlines()[0]}). Halve train.batch_size and double "
+                "train.accumulate, choose half precision, or a smaller image or network."
+            )
+        case MemoryError():
+            return "The machine ran out of memory. Halve train.batch_size, or choose a smaller image or network."
+        case OSError(errno=errno.ENOSPC):
+            return (
+                f"No space is left on the disk while writing {error.filename or 'the run'}. What was recorded before is "
+                "kept. Free some space, then resume the run."
+            )
+        case OSError():
+            return (
+                f"{error.strerror or error}: {error.filename or 'a file of the run'}. Mend this, then resume the run."
+            )
+    return f"Unexpected {type(error).__name__}: {error}. The log has the details; resume the run or report this."
