@@ -75,12 +75,20 @@ class RunStore:
 
     # -------------------------------------------------------------- finding
     def ids(self) -> list[str]:
-        """Ids of all runs, newest first."""
+        """Ids of all runs, newest first.
+
+        Raises:
+            RunError: If the runs folder is there and cannot be read.
+        """
         try:
             with os.scandir(self.root) as entries:
                 names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
-        except OSError:
+        except FileNotFoundError:
             return []
+        except OSError as error:
+            raise RunError(
+                f"The runs folder {self.root} cannot be read: {error.strerror}. Give another with --runs."
+            ) from None
         found = [name for name in names if self._is_run(RunFolder(self.root / name))]
         return sorted(found, reverse=True)
 

@@ -57,6 +57,10 @@ class RunSummary:
     tags: tuple[str, ...] = ()
     problem: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return dataclasses.asdict(self)
+
 
 def summarise(view: RunView) -> RunSummary:
     """The line of one run, from its view."""
@@ -135,4 +139,4 @@ def save_summary(run: RunFolder, line: RunSummary, marks: list[list[int]]) -> No
     if line.status in LIVE:
         return
     with suppress(OSError, ValueError):
-        write_json(run.summary, {"version": VERSION, "fingerprint": marks, "line": dataclasses.asdict(line)})
+        write_json(run.summary, {"version": VERSION, "fingerprint": marks, "line": line.to_json()})
