@@ -189,7 +189,7 @@ def class_parameters(name: str) -> frozenset[str]:
 
 
 def builder_of(name: str, task: str) -> Callable[..., nn.Module]:
-    """torchvision's builder of a network for ``task``.
+    """Torchvision's builder of a network for ``task``.
 
     Raises:
         ConfigError: At ``model.name``, if there is no such network for the task.

@@ -1,0 +1,186 @@
+"""A network of torchvision with its head replaced to fit the data, its weights loaded, and its stages known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torchvision.models import WeightsEnum
+
+from fine_tuner.errors import WeightsError
+from fine_tuner.models.catalogue import backbone_enum, builder_of, cache_file, weights_enum
+from fine_tuner.models.choice import WeightsChoice, choose_weights
+from fine_tuner.models.download import OnProgress, fetch
+from fine_tuner.models.fitting import Fitted, WeightsReport, fit_backbone, fit_network, load_fitted, materialise
+from fine_tuner.models.preprocessing import Preprocessing
+from fine_tuner.models.probe import Options, construct, constructor_options
+from fine_tuner.models.stages import Stage
+from fine_tuner.models.state import State, read_state
+from fine_tuner.models.structure import Structure, find_structure
+
+
+@dataclass(kw_only=True)
+class BuiltModel:
+    """A network ready to train.
+
+    Attributes:
+        model: Takes images ``(B, 3, H, W)``; ``outputs.split_outputs`` tells its logits from auxiliary ones.
+        head: Paths of the output layers, those of auxiliary heads included.
+        new: Names of the parameters that no weights filled; all of them if the weights are random.
+        stages: From input to head; each has a name and the names of its parameters, and every parameter is in one.
+        preprocessing: How the weights want their images.
+        weights: What the weights were: ``none``, ``ResNet18_Weights.IMAGENET1K_V1``, or the path of a file.
+        weights_report: What was found in them; None for random weights.
+        options: Arguments that torchvision's builder was given, needed to build the same network again.
+        notices: What a person should know: a part that was left out, an embedding that was stretched.
+    """
+
+    name: str
+    task: str
+    num_outputs: int
+    model: nn.Module
+    head: tuple[str, ...]
+    new: frozenset[str]
+    stages: tuple[Stage, ...]
+    preprocessing: Preprocessing
+    weights: str = "none"
+    weights_report: WeightsReport | None = None
+    options: Options = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the network learns or has learned."""
+        return sum(p.numel() for p in self.model.parameters())
+
+
+def build_model(
+    name: str,
+    *,
+    task: str,
+    num_outputs: int,
+    weights: str = "default",
+    image_size: int | None = None,
+    progress: OnProgress | None = None,
+) -> BuiltModel:
+    """Build a network whose output fits the data.
+
+    Args:
+        name: As torchvision's registry has it.
+        task: ``classification``, ``multilabel``, ``regression`` or ``segmentation``.
+        num_outputs: Classes, labels or numbers; for segmentation the classes with the background.
+        weights: See ``choice.choose_weights``. With random weights torchvision's own initialisation is drawn from
+            torch's generator, with others only what is new is.
+        image_size: Side of the square the network is to see, in pixels; None: as the weights were made.
+        progress: Told of downloads, in MiB.
+
+    Raises:
+        ConfigError: At ``model.name``, ``model.weights`` or ``data.image_size``.
+        WeightsError: If the weights cannot be had or do not fit.
+    """
+    builder_of(name, task)
+    choice = choose_weights(name, weights)
+    state = _read(name, choice, progress)
+    saved = (state and state.saved) or {}
+    preprocessing = _preprocessing(name, choice, saved, is_segmentation=task == "segmentation", image_size=image_size)
+    pretrained = saved.get("options", {}).get("transform_input", state is not None)
+    options = constructor_options(name, pretrained=pretrained, image_size=preprocessing.image_size)
+    structure = find_structure(name, num_outputs, options, image_size=preprocessing.image_size)
+    if state is None:
+        fitted, model = None, construct(name, num_outputs, structure.options)
+    else:
+        fitted = _fit(name, structure, choice, state)
+        model = _with_weights(name, num_outputs, structure, fitted, state)
+    return BuiltModel(
+        name=name,
+        task=task,
+        num_outputs=num_outputs,
+        model=model,
+        head=structure.head_layers,
+        new=fitted.new if fitted else frozenset(n for n, _ in model.named_parameters()),
+        stages=tuple(structure.stages({*structure.head, *(fitted.new if fitted else ())})),
+        preprocessing=preprocessing,
+        weights=choice.label,
+        weights_report=fitted.report if fitted else None,
+        options=structure.options,
+        notices=(*structure.notices, *(fitted.notices if fitted else ())),
+    )
+
+
+def _read(name: str, choice: WeightsChoice, progress: OnProgress | None) -> State | None:
+    """The weights chosen, or None for random ones."""
+    path = fetch(choice.entry, progress) if choice.entry is not None else choice.file
+    if path is None:
+        return None
+    state = read_state(path)
+    was = (state.saved or {}).get("network", name)
+    if was != name and not _is_backbone_of(name, state):
+        raise WeightsError(
+            f"{path} holds weights of {was}, and the network is {name} (model.weights, model.name). Choose "
+            f"model.name={was}, or other weights."
+        )
+    return state
+
+
+def _is_backbone_of(name: str, state: State) -> bool:
+    """Whether weights of a classification network were given to a segmentation network."""
+    return backbone_enum(name) is not None and not any(key.startswith("backbone.") for key in state.tensors)
+
+
+def _preprocessing(
+    name: str, choice: WeightsChoice, saved: Mapping[str, Any], *, is_segmentation: bool, image_size: int | None
+) -> Preprocessing:
+    """As the weights were made; those of unknown make, and none, like torchvision's first ones for the network."""
+    if "preprocessing" in saved:
+        chosen = Preprocessing.from_dict(saved["preprocessing"])
+    else:
+        chosen = Preprocessing.from_entry(choice.entry or _entry_like(name, choice.file))
+    chosen = chosen.at_size(image_size)
+    return chosen.without_crop() if is_segmentation else chosen
+
+
+def _entry_like(name: str, file: Path | None) -> WeightsEnum:
+    """The entry whose file has this name, else the network's (or its backbone's) first one."""
+    own, backbone = weights_enum(name), backbone_enum(name)
+    entries = [*own, *(backbone or ())]
+    by_file = next((e for e in entries if file is not None and cache_file(e).name == file.name), None)
+    first = next(iter(backbone if backbone is not None and file is None else own))
+    return by_file or first
+
+
+def _fit(name: str, structure: Structure, choice: WeightsChoice, state: State) -> Fitted:
+    """Which of the weights go where; a release that holds only features has NaN in place of the rest."""
+    if choice.backbone_only or _is_backbone_of(name, state):
+        return fit_backbone(structure.model, state, source=choice.label)
+    absent = []
+    if choice.entry is not None and choice.entry.meta["categories"] is None:
+        absent = [n for n, t in state.tensors.items() if not torch.isfinite(t).all()]
+    return fit_network(
+        structure.model,
+        state,
+        head=[*structure.head, *(n for n in absent if n not in structure.head)],
+        keep_head=choice.file is not None,
+        source=choice.label,
+    )
+
+
+def _with_weights(name: str, num_outputs: int, structure: Structure, fitted: Fitted, state: State) -> nn.Module:
+    """The network with weights in it.
+
+    New output layers start as torch's layers do. If more is new, torchvision initialises the whole network first, so
+    that each layer starts as its authors meant.
+    """
+    if not fitted.new <= set(structure.head):
+        model = construct(name, num_outputs, structure.options)
+        load_fitted(model, fitted, state)
+        return model
+    model = structure.model
+    materialise(model)
+    load_fitted(model, fitted, state)
+    for path in dict.fromkeys(n.rpartition(".")[0] for n in structure.head if n in fitted.new):
+        model.get_submodule(path).reset_parameters()
+    return model
