@@ -113,8 +113,11 @@ function showSection(section, text) {
   }
   const wrong = state.wrong.includes(section) || hasFound(section);
   const extra = extras[section];
-  setText(value, wrong ? WORDS.attention : extra ? `${text} \u00b7 ${extra}` : text);
+  const [first, ...rest] = text.split(" \u00b7 ");
+  setText(value, wrong ? WORDS.attention : [first, extra, ...rest].filter(Boolean).join(" \u00b7 "));
+  if (value.title !== value.textContent) value.title = value.textContent;
   header.classList.toggle("ft-wrong", wrong);
+  header.setAttribute("aria-expanded", String(header.classList.contains("open")));
 }
 
 const extras = {}; // section -> what the plan adds to its value
@@ -170,7 +173,7 @@ export function mountLaunch(element, props, trigger, watch) {
     train.removeAttribute("aria-disabled");
     label();
   };
-  const label = () => setText(train, timer ? WORDS.starting : window.FTLive?.isActive?.() ? WORDS.queue : WORDS.train);
+  const label = () => setText(train, timer ? WORDS.starting : window.FTLive.isActive() ? WORDS.queue : WORDS.train);
   train.addEventListener("click", () => {
     if (timer) return; // one press, one run
     timer = setTimeout(() => { settle(); setText(message, WORDS.noAnswer); }, 120_000);
@@ -189,7 +192,7 @@ export function mountLaunch(element, props, trigger, watch) {
     settle();
     const rest = showFound(outcome.errors ?? {});
     setText(message, [outcome.message, ...rest].filter(Boolean).join(" "));
-    if (outcome.run) window.FTLive?.show(outcome.run);
+    if (outcome.run) window.FTLive.show(outcome.run);
     else setTimeout(focusFirstError, 60);
   });
   events.addEventListener("state", () => {
@@ -197,7 +200,10 @@ export function mountLaunch(element, props, trigger, watch) {
     showCommand();
   });
   events.addEventListener("line", (event) => setText(line, event.detail));
-  addEventListener("ftlive", label);
+  window.FTLive.onChange(() => {
+    label();
+    document.body.classList.toggle("ft-active", window.FTLive.isActive()); // on a phone the run comes first then
+  });
   const showCommand = () => {
     const isComplete = Boolean(state?.command);
     copy.disabled = !isComplete;

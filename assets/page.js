@@ -1,4 +1,6 @@
-// What the page's gr.HTML parts mount.
+// What the page's gr.HTML parts mount. The live panel mounts itself; its module is here for window.FTLive.
+
+import "./live.js";
 
 export { mountBrand } from "./brand.js";
 export { mountLaunch, mountState } from "./form.js";

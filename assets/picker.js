@@ -10,7 +10,7 @@ const CELLS = {
   size_mib: (row) => (row.size_mib === null ? "" : row.size_mib >= 99.5 ? String(Math.round(row.size_mib)) : Number(row.size_mib).toPrecision(3)),
   gflops: (row) => (row.gflops === null ? "" : row.gflops >= 9.95 ? row.gflops.toFixed(0) : row.gflops.toPrecision(2)),
   accuracy: (row) => (row.accuracy === null ? "" : row.accuracy.toFixed(1)),
-  cached: (row) => (row.cached ? "\u2713" : ""),
+  is_cached: (row) => (row.is_cached ? "\u2713" : ""),
 };
 
 export function mountPicker(element, props, trigger, watch) {
@@ -109,7 +109,7 @@ class Picker {
       return undefined;
     }
     this.task = task;
-    this.rows = body.networks.map((row) => ({ ...row, accuracy: row.top1 ?? row.miou ?? row.accuracy ?? null }));
+    this.rows = body.networks.map((row) => ({ ...row, accuracy: row.top1 ?? row.miou }));
     this.draw();
     if (body.state === "failed") setText(this.note, body.message);
     return undefined;
@@ -119,7 +119,7 @@ class Picker {
   matches() {
     const words = (this.query ?? "").toLowerCase().split(/[\s_]+/).filter(Boolean);
     const { key, up } = this.sort;
-    const value = (row) => (key === "cached" ? Number(row.cached) : row[key]);
+    const value = (row) => (key === "is_cached" ? Number(row.is_cached) : row[key]);
     return this.rows
       .filter((row) => words.every((word) => row.name.includes(word)))
       .sort((a, b) => {
@@ -131,7 +131,7 @@ class Picker {
   }
 
   sortBy(key) {
-    this.sort = { key, up: this.sort.key === key ? !this.sort.up : !["accuracy", "cached"].includes(key) };
+    this.sort = { key, up: this.sort.key === key ? !this.sort.up : !["accuracy", "is_cached"].includes(key) };
     this.draw();
   }
 
@@ -148,7 +148,7 @@ class Picker {
 
   row(row, i) {
     const cells = NETWORK_COLUMNS.map(({ key }) =>
-      h("span", { class: `ft-network-${key}`, "aria-label": key === "cached" && row.cached ? WORDS.onMachine : null }, CELLS[key](row)),
+      h("span", { class: `ft-network-${key}`, "aria-label": key === "is_cached" && row.is_cached ? WORDS.onMachine : null }, CELLS[key](row)),
     );
     const isChosen = row.name === this.props.value;
     return h("div", { role: "option", class: "ft-network-row", id: `ft-network-${i}`, "aria-selected": String(isChosen), on: { click: () => this.choose(row.name) } }, ...cells);

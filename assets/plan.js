@@ -1,9 +1,9 @@
 // What Train would do: pictures as the network sees them, the planned rate, the network's stages, numbers in words.
 
 import { h, setText, svg, toggle } from "./dom.js";
-import { duration, mebibytes, rate, tick } from "./format.js";
+import { duration, mebibytes, rate } from "./format.js";
 import { current, events, extend, showFound, showLine } from "./form.js";
-import { groupColors, onThemeChange, readPalette } from "./palette.js";
+import { preview } from "./preview.js";
 import { WORDS, magnitude, say } from "./words.js";
 
 const VISITOR = crypto.randomUUID?.() ?? String(Math.random());
@@ -47,9 +47,7 @@ class PlanPanel {
     this.draw = 0;
     this.build();
     events.addEventListener("state", () => this.changed());
-    onThemeChange(() => this.plan && this.showRate(this.plan));
-    new ResizeObserver(() => this.plan && this.showRate(this.plan)).observe(this.chart);
-    addEventListener("ftlive", () => this.fold());
+    window.FTLive.onChange(() => this.fold());
     this.fold();
     if (current()) this.changed();
   }
@@ -63,15 +61,14 @@ class PlanPanel {
     this.pictures = h("div", { class: "ft-pictures" });
     this.shuffle = h("button", { type: "button", class: "ft-link", on: { click: () => { this.draw += 1; this.askPictures(); } } }, WORDS.reshuffle);
     this.chart = h("div", { class: "ft-rate" });
-    this.legend = h("p", { class: "ft-legend" });
     this.networkLine = h("p", { class: "ft-plan-line" });
     this.stages = h("ol", { class: "ft-stages" });
     this.facts = h("dl", { class: "ft-facts" });
     const card = (name, title, ...children) =>
-      h("section", { class: `ft-card ft-card-${name}` }, h("h3", {}, title), ...children);
+      h("section", { class: `ft-card ft-card-${name}` }, title ? h("h3", {}, title) : null, ...children);
     this.body = h("div", { class: "ft-plan-body" },
       card("pictures", WORDS.pictures, this.dataLine, this.classLine, this.notices, this.pictures, this.shuffle),
-      card("rate", WORDS.rate, this.chart, this.legend, this.facts),
+      card("rate", null, this.chart, this.facts),
       card("network", WORDS.network, this.networkLine, this.stages),
     );
     this.details = h("details", { class: "ft-plan-fold", open: true },
@@ -83,7 +80,7 @@ class PlanPanel {
 
   /** While a run is at work the plan of the next one is folded away, unless the user opens it. */
   fold() {
-    const isActive = Boolean(window.FTLive?.isActive?.());
+    const isActive = window.FTLive.isActive();
     if (isActive !== this.wasActive) this.details.open = !isActive;
     this.wasActive = isActive;
   }
@@ -171,11 +168,12 @@ class PlanPanel {
 
   showRate(plan) {
     const { steps, groups } = plan.schedule;
-    const palette = readPalette(this.root);
-    const colors = groupColors(Object.keys(groups), palette);
-    this.chart.replaceChildren(rateChart(steps, groups, colors, this.chart.clientWidth || 420, plan.steps_per_epoch));
-    this.legend.replaceChildren(...Object.entries(groups).map(([name, values]) =>
-      h("span", {}, h("i", { style: `background:${colors[name]}` }), `${name} up to ${rate(Math.max(...values))}`)));
+    const spec = {
+      title: WORDS.rate, kind: "rate", axis: "step", unit: "step", height: 170, bounds: [0, null],
+      lines: Object.entries(groups).map(([label, y]) => ({ label, x: steps, y })),
+    };
+    if (this.rate) this.rate.update(spec);
+    else this.rate = preview(this.chart, spec);
   }
 }
 
@@ -188,28 +186,4 @@ function snowflake() {
   const arms = [0, 60, 120].map((angle) =>
     svg("path", { d: "M8 1.5v13M6 3.2 8 5l2-1.8M6 12.8 8 11l2 1.8", transform: `rotate(${angle} 8 8)` }));
   return svg("svg", { viewBox: "0 0 16 16", class: "ft-snowflake", "aria-hidden": "true" }, ...arms);
-}
-
-/** The planned rates as a drawing: quiet grid, one line per group, the axes in words. */
-function rateChart(steps, groups, colors, width, stepsPerEpoch) {
-  const [height, left, right, top, bottom] = [170, 48, 10, 8, 26];
-  const last = steps.at(-1) || 1;
-  const highest = Math.max(...Object.values(groups).flat()) || 1;
-  const x = (step) => left + (step / last) * (width - left - right);
-  const y = (value) => top + (1 - value / highest) * (height - top - bottom);
-  const parts = [];
-  for (const share of [0, 0.5, 1]) {
-    parts.push(svg("line", { class: "ft-grid", x1: left, x2: width - right, y1: y(share * highest), y2: y(share * highest) }));
-    parts.push(svg("text", { class: "ft-axis", x: left - 6, y: y(share * highest) + 4, "text-anchor": "end" }, share ? rate(highest * share) : "0"));
-  }
-  for (const share of [0, 0.5, 1]) {
-    const anchor = share === 0 ? "start" : share === 1 ? "end" : "middle";
-    parts.push(svg("text", { class: "ft-axis", x: x(last * share), y: height - 6, "text-anchor": anchor }, `${share ? "" : "step "}${tick(Math.round(last * share))}`));
-  }
-  for (const [name, values] of Object.entries(groups)) {
-    const points = steps.map((step, i) => `${x(step).toFixed(1)},${y(values[i]).toFixed(1)}`).join(" ");
-    parts.push(svg("polyline", { points, fill: "none", stroke: colors[name], "stroke-width": 2, "stroke-linejoin": "round" }));
-  }
-  const label = Object.entries(groups).map(([name, v]) => `${name}: ${rate(v[0])}, at most ${rate(Math.max(...v))}, at the end ${rate(v.at(-1))}`).join("; ");
-  return svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `${WORDS.rate}. ${label}. ${stepsPerEpoch} steps per epoch.` }, ...parts);
 }

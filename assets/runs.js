@@ -109,7 +109,7 @@ function spark(run) {
 
 /** Show a run on the first tab. */
 export function openRun(id) {
-  window.FTLive?.show(id);
+  window.FTLive.show(id);
   [...document.querySelectorAll('#ft-tabs [role="tab"]')][0]?.click();
   scrollTo({ top: 0 });
 }

@@ -50,7 +50,7 @@ export const NETWORK_COLUMNS = [
   { key: "size_mib", label: "MiB", title: "Size of the file of weights" },
   { key: "gflops", label: "GFLOPs", title: "Work per picture at the size the weights were trained on" },
   { key: "accuracy", label: "Top-1", title: "Accuracy on ImageNet of the best weights" },
-  { key: "cached", label: "Here", title: "Weights are on this machine" },
+  { key: "is_cached", label: "Here", title: "Weights are on this machine" },
 ];
 
 export const RUN_COLUMNS = [
@@ -75,7 +75,7 @@ export const say = {
       plan.memory_mib_estimate ? mebibytes(plan.memory_mib_estimate) : null,
     ].filter(Boolean).join(" \u00b7 "),
   data: (data) =>
-    `${data.kind}: ${plural(data.train_images, "image")} to train on, ${count(data.val_images)} to validate`,
+    `${data.kind.charAt(0).toUpperCase()}${data.kind.slice(1)}: ${plural(data.train_images, "image")} to train on, ${count(data.val_images)} to validate`,
   classes: (names, shown) => {
     const rest = names.length - shown.length;
     return `${plural(names.length, "class", "classes")}: ${shown.join(", ")}${rest > 0 ? ` ${WORDS.more} (${count(rest)})` : ""}`;

@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from fine_tuner.ui import static, texts
 from fine_tuner.ui.folders import Allowed
+from fine_tuner.ui.live import LiveRoutes
 from fine_tuner.ui.pages import build_owner_page
 from fine_tuner.ui.routes import Routes
 from fine_tuner.ui.security import Access, Guard
@@ -56,6 +57,7 @@ def build_app(*, runs: Path, allowed: Allowed, access: Access | None = None) -> 
     app.state.services = services
     app.include_router(static.router)
     app.include_router(Routes(services).router())
+    app.include_router(LiveRoutes(services.store, services.actions).router())
     app.add_middleware(CORSMiddleware, allow_origins=[])  # with one of our own, Gradio adds none that allows everyone
     app.add_middleware(Guard, access=access)
     page = build_owner_page(services)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,6 +49,14 @@ def info_of(spec: Input, value: Any) -> str:
     return spec.knob.help + link
 
 
+def placeholder_of(field: Field | None) -> str | None:
+    """What an empty number means, from its help (``"...; empty: never."`` -> ``"never"``); None if it may not be."""
+    if field is None or not field.optional:
+        return None
+    meaning = re.search(r"\bempty: ([^.;]+)", field.knob.help)
+    return meaning[1] if meaning else texts.EMPTY_MEANS_AUTO
+
+
 def weights_choices(entries: Sequence[Mapping[str, Any]], current: str) -> list[tuple[str, str]]:
     """(label, value) of the ways to start a network: its weights, none, a file.
 
@@ -55,18 +64,16 @@ def weights_choices(entries: Sequence[Mapping[str, Any]], current: str) -> list[
         entries: One mapping per entry of the network's weights enum, as the list of networks has them.
         current: The value now chosen, offered even if the list does not know it.
     """
-    choices = [(texts.WEIGHTS_DEFAULT, "default"), (texts.WEIGHTS_NONE, "none"), (texts.WEIGHTS_FILE, FILE)]
-    named = [(_weights_label(e), str(e["name"])) for e in entries]
-    choices[1:1] = named
+    best = next((_weights_label(e) for e in entries if e.get("is_default")), texts.WEIGHTS_BEST)
+    choices = [(f"{texts.WEIGHTS_DEFAULT}: {best}", "default"), (texts.WEIGHTS_NONE, "none"), (texts.WEIGHTS_FILE, FILE)]
+    choices[1:1] = [(_weights_label(e), str(e["name"])) for e in entries]
     if current not in {value for _, value in choices}:
         choices.append((current, current))
     return choices
 
 
 def _weights_label(entry: Mapping[str, Any]) -> str:
-    parts = [str(entry["name"])]
-    if entry.get("accuracy") is not None:
-        parts.append(f"{entry['accuracy']:.1f} %")
-    if entry.get("cached"):
-        parts.append("on this machine")
-    return " · ".join(parts)
+    accuracy = entry.get("top1") if entry.get("top1") is not None else entry.get("miou")
+    here = texts.WEIGHTS_HERE if entry.get("is_cached") else f"{entry['size_mib']:.3g} MiB to download"
+    parts = [str(entry["name"]), "" if accuracy is None else f"{accuracy:.1f} %", here]
+    return " · ".join(part for part in parts if part)

@@ -51,7 +51,7 @@ class Networks:
         return {"state": "failed" if failure else "loading", "networks": [], "message": failure}
 
     def weights_of(self, name: str) -> Sequence[Mapping[str, Any]]:
-        """Entries of the weights enum of a network, ``cached`` up to date; empty while no list is loaded."""
+        """Entries of the weights enum of a network, ``is_cached`` up to date; empty while no list is loaded."""
         for rows in list(self._rows.values()):
             for row in rows:
                 if row["name"] == name:
@@ -87,6 +87,7 @@ class Networks:
 
 
 def _with_cached(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with ``is_cached`` of each entry as it is now, and of the network: whether its default is here."""
     folder = checkpoints_folder()
-    weights = [{**w, "cached": (folder / w["file_name"]).is_file()} for w in row.get("weights", ())]
-    return {**row, "weights": weights, "cached": any(w["cached"] for w in weights)}
+    weights = [{**entry, "is_cached": (folder / entry["file_name"]).is_file()} for entry in row.get("weights", ())]
+    return {**row, "weights": weights, "is_cached": any(entry["is_cached"] for entry in weights)}

@@ -1,11 +1,10 @@
-"""The page's own routes beside Gradio's: plans, previews, networks, folders, runs, weights. All of them the owner's.
+"""The set-up's routes: plans, previews, networks, folders. All of them are the owner's; those of runs are in live.py.
 
 Sync functions: FastAPI runs them in threads, so a question that waits for the assistant holds up nobody else.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
@@ -14,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from fine_tuner.config.io import to_tree
 from fine_tuner.config.settings import TASKS
-from fine_tuner.errors import ConfigError, RunError
+from fine_tuner.errors import ConfigError
 from fine_tuner.ui import texts
 from fine_tuner.ui.folders import list_folders, path_errors
 from fine_tuner.ui.form import argv_of
@@ -52,8 +51,6 @@ class Routes:
         router.get("/preview/{key}/{name}")(self.picture)
         router.get("/networks")(self.networks)
         router.get("/folders")(self.folders)
-        router.get("/runs")(self.runs)
-        router.get("/runs/{run_id}/weights")(self.weights)
         return router
 
     def plan(self, question: Question) -> dict[str, Any]:
@@ -94,20 +91,6 @@ class Routes:
         if found is None:
             raise HTTPException(404, texts.NO_SUCH_FOLDER)
         return {"path": found[0], "folders": found[1]}
-
-    def runs(self) -> dict[str, Any]:
-        """All runs, newest first."""
-        return {"runs": [dataclasses.asdict(line) for line in self._services.store.list()]}
-
-    def weights(self, run_id: str) -> FileResponse:
-        """The weights of the best validation so far, as safetensors with class names and preprocessing inside."""
-        try:
-            path = self._services.store.get(run_id).best_weights
-        except RunError as error:
-            raise HTTPException(404, str(error)) from None
-        if not path.is_file():
-            raise HTTPException(404, texts.NO_WEIGHTS_YET)
-        return FileResponse(path, filename=f"{run_id}.safetensors", media_type="application/octet-stream")
 
     def _checked(self, question: Question) -> list[str] | Answer:
         """The command's arguments, made anew from settings that are valid and within what is allowed here."""

@@ -29,6 +29,7 @@ class Services:
         networks: The list for the picker.
         previews: Pictures as the network will see them.
         starter: From settings to a run at work.
+        actions: What the owner may do with a run, by name.
     """
 
     def __init__(self, *, runs: Path, allowed: Allowed) -> None:
@@ -40,6 +41,11 @@ class Services:
         self.networks = Networks(self.questions)
         self.previews = Previews(self.questions)
         self.starter = Starter(self.store, self.launcher, self.questions)
+        self.actions = {
+            "stop": self.launcher.request_stop,
+            "pause": self.launcher.request_pause,
+            "resume": self.launcher.start,
+        }
         self._closing = threading.Event()
 
     def start(self) -> None:

@@ -47,7 +47,9 @@ TRAINABLE_CHOICES = (
     ("last 2 stages", "2"),
     ("last 3 stages", "3"),
 )
-WEIGHTS_DEFAULT = "default: torchvision's best"
+WEIGHTS_DEFAULT = "default"
+WEIGHTS_BEST = "torchvision's best"
+WEIGHTS_HERE = "on this machine"
 WEIGHTS_NONE = "none: random"
 WEIGHTS_FILE = "from a file"
 WEIGHTS_FILE_LABEL = "File of weights"
@@ -74,7 +76,6 @@ NO_ANSWER = "The plan could not be made: the command ended without an answer ({e
 NO_NETWORKS = "The list of networks could not be read. Type a torchvision name, or try again."
 NO_SUCH_FOLDER = "No such folder below the allowed ones."
 NO_PICTURE = "This picture is gone; the page makes new ones."
-NO_WEIGHTS_YET = "This run has no weights yet: they are saved after its first validation. Try again then."
 
 # Tabs and the trial
 TAB_TRAIN = "Train"

@@ -19,7 +19,7 @@ from fine_tuner.ui.roles import require_owner
 from fine_tuner.ui.widgets import script_part
 
 MOST_RUNS = 200
-SHOWN_RUN = "(run) => [window.FTLive?.run?.() ?? run]"  # the run on view on the first tab, unless there is none
+SHOWN_RUN = "(run) => [window.FTLive?.current() ?? run]"  # the run on view on the first tab, unless there is none
 
 
 @dataclass(kw_only=True)

@@ -11,7 +11,7 @@ from fine_tuner.ui import texts
 from fine_tuner.ui.folders import Allowed
 from fine_tuner.ui.form import offered
 from fine_tuner.ui.inputs import Input
-from fine_tuner.ui.labels import info_of, label_of
+from fine_tuner.ui.labels import info_of, label_of, placeholder_of
 
 PLAIN_TEXT = gr.InputHTMLAttributes(autocapitalize="off", autocorrect="off", spellcheck=False, autocomplete="off")
 
@@ -51,7 +51,7 @@ def build_widget(
             common["elem_classes"] = ["ft-field", "ft-wide"]
             return gr.Textbox(max_lines=1, **common)
         case _:
-            placeholder = texts.EMPTY_MEANS_AUTO if spec.field and spec.field.optional else None
+            placeholder = placeholder_of(spec.field)
             return gr.Textbox(max_lines=1, placeholder=placeholder, html_attributes=PLAIN_TEXT, **common)
 
 
