@@ -29,9 +29,12 @@ def explain(error: ErrorDetails, tree: Mapping[str, Any]) -> tuple[str, str]:
         return path, _unknown(path, tree)
     if path in CHOICES:
         return f"{path}.name", _unknown_variant(path, value)
-    spec = next((f for f in FIELDS if f.path == path), None)
+    same = [f for f in FIELDS if f.path == path]
+    spec = next((f for f in same if f.variant in error["loc"]), same[0] if same else None)
     if spec is None:
         return path, f"{value!r} is not a group of settings. Write lines like '{_example(path)}'."
+    if spec.type is tuple:
+        value = lookup(tree, path)  # the whole list, not the item that the validator complains of
     return path, f"{'nothing' if value is None else repr(value)} is not {_expected(spec)}."
 
 
@@ -88,5 +91,10 @@ def _expected(spec: Field) -> str:
         return "head, all, gradual, or a number of stages >= 1"
     signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
     bounds = " and ".join(f"{signs[k]} {v:g}" for k, v in spec.bounds.items())
-    noun = {int: "a whole number", float: "a number", bool: "true or false", str: "text", tuple: "a list"}[spec.type]
-    return f"{noun} {bounds}".strip() + (", or empty" if spec.optional else "")
+    nouns = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    if spec.type is tuple:
+        noun = f"a list of {nouns[spec.item_type].removeprefix('a ')}s"
+        example = f", such as {list(spec.default)}" if spec.default else ""
+    else:
+        noun, example = nouns[spec.type], ""
+    return f"{noun} {bounds}".strip() + example + (", or empty" if spec.optional else "")

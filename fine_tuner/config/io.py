@@ -223,7 +223,7 @@ def _scalar(value: Any, spec: Field) -> str:
     """Text that ``_split_override`` reads back as ``value``."""
     if spec.type is str:
         text = "" if value is None else str(value)
-        return repr(text) if text.startswith(("'", '"')) else text
+        return "'" + text.replace("'", "''") + "'" if text.startswith(("'", '"')) else text
     return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("\n").removesuffix("\n...").strip()
 
 

@@ -60,7 +60,7 @@ class Field:
         type: The bare type: ``bool``, ``int``, ``float``, ``str``, or ``tuple`` (of ``item_type``).
         optional: None is allowed and means "decide from the run".
         choices: Allowed values of a Literal, else empty.
-        bounds: ``gt``/``ge``/``lt``/``le`` to number.
+        bounds: ``gt``/``ge``/``lt``/``le`` to number; of each item where the type is ``tuple``.
         shared: True if the variants of the choice inherit the field, so that it survives a change of variant.
     """
 
@@ -190,7 +190,8 @@ def _field(
     if get_origin(base) is Literal:
         choices, base = get_args(base), type(get_args(base)[0])
     elif get_origin(base) is tuple:
-        item_type, base = _bare(get_args(base)[0])[0], tuple
+        item_type, item_meta = _bare(get_args(base)[0])
+        base, meta = tuple, [*meta, *item_meta]
     elif _is_union(base):  # words or a number, such as "head" | "all" | 3: written as text
         base = str
     names = {at.Gt: "gt", at.Ge: "ge", at.Lt: "lt", at.Le: "le"}

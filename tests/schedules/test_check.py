@@ -123,3 +123,22 @@ def test_a_run_of_one_epoch_has_no_milestones() -> None:
 def test_checking_needs_no_torch() -> None:
     code = "import sys, fine_tuner.config.schedule_check; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        (
+            {"schedule": {"name": "MultiStepLR", "milestones": [0, 5]}},
+            "[0, 5] is not a list of whole numbers >= 1, or empty.",
+        ),
+        ({"schedule": {"name": "ConstantLR", "total_iters": -1}}, "-1 is not a whole number >= 0."),
+        ({"schedule": {"name": "LinearLR", "total_iters": 0}}, "0 is not a whole number >= 1, or empty."),
+        ({"schedule": {"name": "ExponentialLR", "gamma": 2}}, "2 is not a number > 0 and <= 1, or empty."),
+        ({"optim": {"betas": [0.9, 1]}}, "[0.9, 1] is not a list of numbers >= 0 and < 1, such as [0.9, 0.999]."),
+    ],
+)
+def test_the_message_names_the_range_of_the_schedule_chosen(tree: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(tree)
+    assert list(caught.value.fields.values()) == [message]
