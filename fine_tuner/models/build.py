@@ -12,14 +12,14 @@ from torch import nn
 from torchvision.models import WeightsEnum
 
 from fine_tuner.errors import WeightsError
-from fine_tuner.models.catalogue import backbone_enum, builder_of, cache_file, weights_enum
+from fine_tuner.models.catalogue import backbone_enum, builder_of, cache_file, cached, weights_enum
 from fine_tuner.models.choice import WeightsChoice, choose_weights
 from fine_tuner.models.download import OnProgress, fetch
 from fine_tuner.models.fitting import Fitted, WeightsReport, fit_backbone, fit_network, load_fitted, materialise
 from fine_tuner.models.preprocessing import Preprocessing
 from fine_tuner.models.probe import Options, construct, constructor_options
 from fine_tuner.models.stages import Stage
-from fine_tuner.models.state import State, read_state
+from fine_tuner.models.state import State, read_saved, read_state
 from fine_tuner.models.structure import Structure, find_structure
 
 
@@ -84,24 +84,23 @@ def build_model(
     """
     builder_of(name, task)
     choice = choose_weights(name, weights)
-    state = _read(name, choice, progress)
-    saved = (state and state.saved) or {}
-    preprocessing = _preprocessing(name, choice, saved, is_segmentation=task == "segmentation", image_size=image_size)
-    pretrained = saved.get("options", {}).get("transform_input", state is not None)
-    options = constructor_options(name, pretrained=pretrained, image_size=preprocessing.image_size)
-    structure = find_structure(name, num_outputs, options, image_size=preprocessing.image_size)
+    path = fetch(choice.entry, progress) if choice.entry is not None else choice.file
+    state = read_state(path) if path is not None else None
+    saved = _saved_for(name, choice, state and state.saved)
+    preprocessing, structure = _outline(name, task, num_outputs, choice, saved, image_size)
     if state is None:
         fitted, model = None, construct(name, num_outputs, structure.options)
+        new = frozenset(n for n, _ in model.named_parameters())
     else:
         fitted = _fit(name, structure, choice, state)
-        model = _with_weights(name, num_outputs, structure, fitted, state)
+        model, new = _with_weights(name, num_outputs, structure, fitted, state), fitted.new
     return BuiltModel(
         name=name,
         task=task,
         num_outputs=num_outputs,
         model=model,
         head=structure.head_layers,
-        new=fitted.new if fitted else frozenset(n for n, _ in model.named_parameters()),
+        new=new,
         stages=tuple(structure.stages({*structure.head, *(fitted.new if fitted else ())})),
         preprocessing=preprocessing,
         weights=choice.label,
@@ -111,19 +110,76 @@ def build_model(
     )
 
 
-def _read(name: str, choice: WeightsChoice, progress: OnProgress | None) -> State | None:
-    """The weights chosen, or None for random ones."""
-    path = fetch(choice.entry, progress) if choice.entry is not None else choice.file
-    if path is None:
-        return None
-    state = read_state(path)
-    was = (state.saved or {}).get("network", name)
-    if was != name and not _is_backbone_of(name, state):
-        raise WeightsError(
-            f"{path} holds weights of {was}, and the network is {name} (model.weights, model.name). Choose "
-            f"model.name={was}, or other weights."
-        )
-    return state
+def outline_model(
+    name: str, *, task: str, num_outputs: int, weights: str = "default", image_size: int | None = None
+) -> BuiltModel:
+    """What ``build_model`` would build, with parameters on the meta device: nothing is downloaded, read or initialised.
+
+    Stages, sizes and preprocessing are those of the real network; what of a file's weights will fit is not known yet. A
+    notice says if weights would be downloaded.
+
+    Raises:
+        ConfigError: At ``model.name``, ``model.weights`` or ``data.image_size``.
+        WeightsError: If there is no such file of weights.
+    """
+    builder_of(name, task)
+    choice = choose_weights(name, weights)
+    saved = _saved_for(name, choice, read_saved(choice.file) if choice.file is not None else None)
+    preprocessing, structure = _outline(name, task, num_outputs, choice, saved, image_size)
+    names = [n for n, _ in structure.model.named_parameters()]
+    new = [n for n in names if not n.startswith("backbone.")] if choice.backbone_only else structure.head
+    return BuiltModel(
+        name=name,
+        task=task,
+        num_outputs=num_outputs,
+        model=structure.model,
+        head=structure.head_layers,
+        new=frozenset(names if choice.is_random else new),
+        stages=tuple(structure.stages(new)),
+        preprocessing=preprocessing,
+        weights=choice.label,
+        options=structure.options,
+        notices=(*structure.notices, *_download_notice(choice)),
+    )
+
+
+def find_preprocessing(name: str, *, task: str, weights: str, image_size: int | None = None) -> Preprocessing:
+    """How ``build_model`` of the same arguments would want its images, without building, reading or downloading it.
+
+    Raises:
+        ConfigError: At ``model.name`` or ``model.weights``.
+        WeightsError: If there is no such file of weights.
+    """
+    builder_of(name, task)
+    choice = choose_weights(name, weights)
+    saved = _saved_for(name, choice, read_saved(choice.file) if choice.file is not None else None)
+    return _preprocessing(name, task, choice, saved, image_size)
+
+
+def _outline(
+    name: str, task: str, num_outputs: int, choice: WeightsChoice, saved: Mapping[str, Any], image_size: int | None
+) -> tuple[Preprocessing, Structure]:
+    preprocessing = _preprocessing(name, task, choice, saved, image_size)
+    pretrained = saved.get("options", {}).get("transform_input", not choice.is_random)
+    options = constructor_options(name, pretrained=pretrained, image_size=preprocessing.image_size)
+    return preprocessing, find_structure(name, num_outputs, options, image_size=preprocessing.image_size)
+
+
+def _saved_for(name: str, choice: WeightsChoice, saved: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Metadata of an earlier run's weights, which must be of this network or of its backbone; empty for others.
+
+    Raises:
+        WeightsError: If they are of another network.
+    """
+    if saved is None or saved["network"] == name:
+        return saved or {}
+    backbone = backbone_enum(name)
+    if backbone is not None and backbone is weights_enum(saved["network"]):
+        return saved
+    raise WeightsError(
+        f"{choice.label} holds weights of {saved['network']}, and the network is {name} (model.weights, model.name). "
+        f"Choose model.name={saved['network']}, or other weights."
+    )
 
 
 def _is_backbone_of(name: str, state: State) -> bool:
@@ -131,8 +187,14 @@ def _is_backbone_of(name: str, state: State) -> bool:
     return backbone_enum(name) is not None and not any(key.startswith("backbone.") for key in state.tensors)
 
 
+def _download_notice(choice: WeightsChoice) -> list[str]:
+    if choice.entry is None or cached(choice.entry):
+        return []
+    return [f"The weights {choice.label} ({choice.entry.meta['_file_size']:.0f} MiB) will be downloaded first."]
+
+
 def _preprocessing(
-    name: str, choice: WeightsChoice, saved: Mapping[str, Any], *, is_segmentation: bool, image_size: int | None
+    name: str, task: str, choice: WeightsChoice, saved: Mapping[str, Any], image_size: int | None
 ) -> Preprocessing:
     """As the weights were made; those of unknown make, and none, like torchvision's first ones for the network."""
     if "preprocessing" in saved:
@@ -140,7 +202,7 @@ def _preprocessing(
     else:
         chosen = Preprocessing.from_entry(choice.entry or _entry_like(name, choice.file))
     chosen = chosen.at_size(image_size)
-    return chosen.without_crop() if is_segmentation else chosen
+    return chosen.without_crop() if task == "segmentation" else chosen
 
 
 def _entry_like(name: str, file: Path | None) -> WeightsEnum:

@@ -31,6 +31,11 @@ class WeightsChoice:
     backbone_only: bool = False
 
     @property
+    def is_random(self) -> bool:
+        """No weights are loaded."""
+        return self.entry is None and self.file is None
+
+    @property
     def label(self) -> str:
         """For people and records: ``none``, ``ResNet18_Weights.IMAGENET1K_V1``, or the path."""
         if self.entry is not None:

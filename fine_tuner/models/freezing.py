@@ -44,7 +44,6 @@ class Freezing:
         self.head_epochs = head_epochs
         self._ever = trained_stages(built.stages, trainable)
         self._frozen_modules: list[nn.Module] = []
-        self._epochs_done = 0
         self.set_epoch(0)
 
     def set_epoch(self, epochs_done: int) -> bool:
@@ -56,10 +55,8 @@ class Freezing:
             parameter.requires_grad_(name in names)
             if name not in names:
                 parameter.grad = None
-        if changed or not self._frozen_modules:
-            self._frozen_modules = list(_frozen(self.model))
         if changed:
-            self._epochs_done = epochs_done
+            self._frozen_modules = list(_frozen(self.model))
             if self.model.training:
                 self._apply_train_mode()
         return changed
@@ -80,11 +77,6 @@ class Freezing:
         self.model.train()
         for module in self._frozen_modules:
             module.eval()
-
-
-def trainable(built: Staged, trainable: Trainable = "all", *, head_epochs: int = 1) -> Freezing:
-    """Freeze what is not to train; see ``Freezing``, whose ``set_train_mode`` replaces ``model.train()``."""
-    return Freezing(built, trainable, head_epochs=head_epochs)
 
 
 def _frozen(module: nn.Module) -> Iterable[nn.Module]:
