@@ -11,7 +11,7 @@ from fine_tuner.config.formula import ScheduleFactor
 from fine_tuner.config.schedules import ScheduleSettings
 from fine_tuner.errors import ConfigError
 
-_FORMULA_SAMPLES = 20_000
+_FORMULA_SAMPLES = 10_000
 
 
 def check_schedule(
@@ -136,7 +136,7 @@ def _check_lowest(eta_min: float, run: _Run) -> None:
 
 
 def _check_formula(settings: settings_of.LambdaLR, run: _Run) -> None:
-    """Compute the factor of every step, or of 20,000 spread over a longer run."""
+    """Compute the factor of every step, or of 10,000 spread over a longer run."""
     ticks = settings.ticks(run.total_steps, run.steps_per_epoch)
     try:
         factor = ScheduleFactor(

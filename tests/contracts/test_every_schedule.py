@@ -262,14 +262,14 @@ def test_the_shortest_runs_have_finite_rates(name: str) -> None:
 @EVERY
 def test_a_hundred_thousand_steps_are_previewed_in_a_tenth_of_a_second(name: str) -> None:
     run = {"total_steps": 100_000, "steps_per_epoch": 1000}
-    seconds = []
+    seconds = []  # of the processor, so that a busy machine changes nothing
     for _ in range(3):
-        begun = time.perf_counter()
+        begun = time.process_time()
         check_schedule(VARIANTS[name](warmup_steps=500), epochs=100, group_lrs=LRS, **run)
         points = preview_steps(VARIANTS[name](warmup_steps=500), **run)
         preview(VARIANTS[name](warmup_steps=500), LRS, **run, points=points)
         preview_lowest(VARIANTS[name](warmup_steps=500), LRS, **run, points=points)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.process_time() - begun)
     assert min(seconds) < 0.1
 
 

@@ -71,10 +71,10 @@ def test_the_name_of_a_function_is_no_number() -> None:
     "text", ["10**10**10", "9**9**9**9", "(1 < 2) + 1 if False else ((1<2)+(1<2)) ** 2 ** 2 ** 2 ** 2 ** 2"]
 )
 def test_no_formula_fills_the_memory_with_digits(text: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(ValueError, match="cannot be computed"):
         Formula(text, NAMES)(step=1, total_steps=2)
-    assert time.perf_counter() - begun < 0.1
+    assert time.process_time() - begun < 0.1
 
 
 @pytest.mark.parametrize(
