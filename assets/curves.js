@@ -1,0 +1,122 @@
+// The points of one run as the page holds them: everything at a reset, then appended.
+
+/** One curve: `x` steps done, `t` seconds at work, `y` values (null: not finite), `lo` and `hi` where it is thinned. */
+function emptyCurve(level) {
+  return { level, x: [], t: [], y: [], lo: level ? [] : null, hi: level ? [] : null };
+}
+
+export class Curves {
+  constructor() {
+    this.clear();
+  }
+
+  clear() {
+    this.byKey = new Map();
+    this.total = 0;
+    this.perEpoch = 0;
+    this.clock = { x: [0], t: [0] };
+  }
+
+  /** Take a payload's curves; returns the keys that got points, or null if everything is new. */
+  take({ reset, curves, state }) {
+    const before = new Set(this.byKey.keys());
+    if (reset) this.clear();
+    this.total = state.total ?? this.total;
+    this.perEpoch = state.per_epoch ?? this.perEpoch;
+    const changed = new Set();
+    for (const portion of curves) {
+      portion.keys.forEach((key, at) => {
+        this.append(key, portion, at);
+        changed.add(key);
+      });
+      this.tell(portion);
+    }
+    const isNew = reset || [...changed].some((key) => !before.has(key));
+    return isNew ? null : changed;
+  }
+
+  append(key, portion, at) {
+    if (!this.byKey.has(key)) this.byKey.set(key, emptyCurve(portion.level));
+    const curve = this.byKey.get(key);
+    curve.x.push(...portion.x);
+    curve.t.push(...portion.t);
+    curve.y.push(...portion.y[at]);
+    if (curve.lo) {
+      curve.lo.push(...(portion.lo?.[at] ?? portion.y[at]));
+      curve.hi.push(...(portion.hi?.[at] ?? portion.y[at]));
+    }
+  }
+
+  /** Keep the clock: when which step was done. */
+  tell({ x, t }) {
+    const { clock } = this;
+    if (x.length > clock.x.length) this.clock = { x: [0, ...x], t: [0, ...t] };
+    else {
+      x.forEach((step, i) => {
+        if (step > clock.x.at(-1)) {
+          clock.x.push(step);
+          clock.t.push(t[i]);
+        }
+      });
+    }
+  }
+
+  get(key) {
+    return this.byKey.get(key);
+  }
+
+  keys(prefix) {
+    return [...this.byKey.keys()].filter((key) => key.startsWith(prefix));
+  }
+
+  get lastStep() {
+    let last = 0;
+    for (const curve of this.byKey.values()) last = Math.max(last, curve.x.at(-1) ?? 0);
+    return last;
+  }
+
+  get isEmpty() {
+    return this.byKey.size === 0;
+  }
+
+  // ------------------------------------------------------------------ axes
+  /** Place on the axis of a point: its step, epoch or time. */
+  place(axis, step, seconds) {
+    if (axis === "epoch") return step / Math.max(1, this.perEpoch);
+    return axis === "time" ? seconds : step;
+  }
+
+  /** Places of points `from` on. */
+  places(axis, curve, from = 0) {
+    if (axis === "time") return curve.t.slice(from);
+    const divisor = axis === "epoch" ? Math.max(1, this.perEpoch) : 1;
+    return divisor === 1 ? curve.x.slice(from) : curve.x.slice(from).map((step) => step / divisor);
+  }
+
+  /** Place of a step that need not be recorded; steps to come are placed by the pace so far. */
+  placeOfStep(axis, step) {
+    return axis === "time" ? interpolate(this.clock.x, this.clock.t, step) : this.place(axis, step);
+  }
+
+  /** Step at a place. */
+  stepAt(axis, place) {
+    if (axis === "time") return interpolate(this.clock.t, this.clock.x, place);
+    return axis === "epoch" ? place * Math.max(1, this.perEpoch) : place;
+  }
+}
+
+/** y at `x` on the line through the sorted points, continued beyond them by their overall slope. */
+export function interpolate(xs, ys, x) {
+  const last = xs.length - 1;
+  if (last < 1) return ys[0] ?? 0;
+  if (x >= xs[last]) return ys[last] + (x - xs[last]) * ((ys[last] - ys[0]) / (xs[last] - xs[0] || 1));
+  let low = 0;
+  let high = last;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (xs[middle] <= x) low = middle;
+    else high = middle;
+  }
+  const span = xs[high] - xs[low];
+  return span > 0 ? ys[low] + ((x - xs[low]) / span) * (ys[high] - ys[low]) : ys[low];
+}

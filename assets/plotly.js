@@ -1,0 +1,23 @@
+// The chart library, loaded once and kept under a name of our own: another component may replace window.Plotly.
+
+const address = new URL("plotly.min.js", import.meta.url); // beside the scripts, with their version in its address
+let loading = null;
+
+/** Plotly, fetched at the first call; a failure is forgotten, so that it can be tried again. */
+export function loadPlotly() {
+  loading ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = address;
+    script.onload = () => {
+      window.FTPlotly = window.Plotly;
+      resolve(window.FTPlotly);
+    };
+    script.onerror = () => {
+      loading = null;
+      script.remove();
+      reject(new Error(`cannot load ${address}`));
+    };
+    document.head.append(script);
+  });
+  return loading;
+}

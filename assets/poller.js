@@ -1,0 +1,90 @@
+// One loop of questions to the app: a second apart, none while the page is hidden, ever rarer while nobody answers.
+
+const BEAT_MS = 1000;
+const SLOWEST_MS = 15_000;
+const PATIENCE_MS = 10_000;
+
+/** JSON from an address; throws an Error with the status code as `code` where the app refuses. */
+export async function ask(address, options = {}) {
+  const response = await fetch(address, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS), ...options });
+  if (!response.ok) {
+    const body = await response.json().catch(() => ({}));
+    throw Object.assign(new Error(body.detail ?? response.statusText), { code: response.status });
+  }
+  return response.json();
+}
+
+export class Poller {
+  /** `question()` asks and shows; `beat()` says how many milliseconds until the next; `offline(info|null)` hears of trouble. */
+  constructor({ question, offline, beat = () => BEAT_MS }) {
+    Object.assign(this, { question, offline, beat });
+    this.fails = 0;
+    this.isBusy = false;
+    this.lastAnswer = null;
+    this.onVisible = () => !document.hidden && this.now();
+    this.onOnline = () => this.now();
+    document.addEventListener("visibilitychange", this.onVisible);
+    addEventListener("online", this.onOnline);
+  }
+
+  /** Ask at once. */
+  now() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.tick(), 0);
+  }
+
+  async tick() {
+    clearTimeout(this.timer);
+    if (this.isOver || document.hidden) return;
+    if (this.isBusy) {
+      this.timer = setTimeout(() => this.tick(), 50);
+      return;
+    }
+    this.isBusy = true;
+    let wait = this.beat();
+    try {
+      await this.question();
+      this.fails = 0;
+      this.lastAnswer = Date.now();
+      this.tellOffline(null);
+      wait = this.beat();
+    } catch (error) {
+      if (error.code === 401) {
+        location.reload(); // signed out: the page itself says what to do
+        return;
+      }
+      if (error instanceof TypeError || error.name === "TimeoutError" || error.code >= 500) {
+        this.fails += 1;
+        wait = Math.min(SLOWEST_MS, BEAT_MS * 2 ** this.fails);
+        this.tellOffline(Date.now() + wait);
+      } else throw error;
+    } finally {
+      this.isBusy = false;
+      if (!this.isOver) this.timer = setTimeout(() => this.tick(), wait);
+    }
+  }
+
+  /** Count the seconds while nobody answers; one failure alone is not worth a word. */
+  tellOffline(until) {
+    clearInterval(this.counter);
+    if (until === null || this.fails < 2) {
+      this.offline(null);
+      return;
+    }
+    const tell = () =>
+      this.offline({
+        wait: Math.max(0, (until - Date.now()) / 1000),
+        age: this.lastAnswer === null ? null : (Date.now() - this.lastAnswer) / 1000,
+      });
+    tell();
+    this.counter = setInterval(tell, 1000);
+  }
+
+  end() {
+    this.isOver = true;
+    clearTimeout(this.timer);
+    clearInterval(this.counter);
+    document.removeEventListener("visibilitychange", this.onVisible);
+    removeEventListener("online", this.onOnline);
+  }
+}
