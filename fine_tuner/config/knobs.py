@@ -27,7 +27,8 @@ class Knob:
         unit: For people, such as ``"epochs"`` or ``"px"``.
         advanced: Rarely needed; shown behind "More".
         log_scale: Steps of this number are factors, not sums (a learning rate).
-        widget: Special presentation: ``"path"``, ``"model"``, ``"weights"``, ``"code"``; empty follows the type.
+        widget: Special presentation: ``"path"``, ``"model"``, ``"weights"``, ``"formula"``; empty follows
+            the type.
         link: Documentation of the underlying torch class.
         when: The field has an effect only while each of these dotted paths holds one of the values given.
         unless: It has no effect while any of these dotted paths holds one of the values given.
