@@ -148,18 +148,22 @@ class Assistant:
                 return self._process
         if self._process is not None:
             self._bury(self._process)
-        with self._state:
-            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-            self._ended_by = None
-            self._process = subprocess.Popen(
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        try:
+            process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._errors,
+                stderr=errors,
                 env=child_environment(),
                 start_new_session=True,
             )
-            return self._process
+        except OSError:
+            errors.close()
+            raise
+        with self._state:
+            self._process, self._errors, self._ended_by = process, errors, None
+        return process
 
     def _end(self, because: Reply, number: int | None) -> None:
         """Kill the process group if request ``number`` is still under way; it gets ``because`` as its reply."""

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from fine_tuner.config.io import read_tree
 from fine_tuner.errors import ConfigError, RunError
@@ -55,7 +56,7 @@ class Launcher:
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._reapers: dict[str, threading.Thread] = {}
+        self._busy: set[str] = set()  # runs from before they leave the queue until their exit.json is written
 
     # ------------------------------------------------------------ lifetime
     def open(self) -> list[RunFolder]:
@@ -98,15 +99,11 @@ class Launcher:
             False if it is not so after ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
-        while run.queued.exists() or look(run).is_alive or self._is_reaping(run):
+        while run.queued.exists() or look(run).is_alive or run.id in self._busy:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
         return True
-
-    def _is_reaping(self, run: RunFolder) -> bool:
-        reaper = self._reapers.get(run.id)
-        return reaper is not None and reaper.is_alive()
 
     # ---------------------------------------------------------------- wishes
     def start(self, run: RunFolder) -> None:
@@ -175,7 +172,9 @@ class Launcher:
     def _serve_queue(self) -> None:
         while not self._closing.is_set():
             self._wake.clear()
-            waits = self._start_what_can()
+            waits = True
+            with suppress(OSError):  # such as a full disk: the runs keep waiting, and so do we
+                waits = self._start_what_can()
             self._wake.wait(self._look_seconds if waits else _IDLE_SECONDS)
 
     def _start_what_can(self) -> bool:
@@ -190,34 +189,38 @@ class Launcher:
         return bool(taken)
 
     def _try_start(self, entry: queue.Waiting) -> None:
-        held = devices.take(self._store.root, entry.devices, run=entry.run.id)
+        """Start a run if its devices are free; a thread of its own waits for its end."""
+        run, worker = entry.run, None
+        held = devices.take(self._store.root, entry.devices, run=run.id)
         if held is None:
             return
+        self._busy.add(run.id)
         try:
-            if queue.claim(entry.run):
-                self._launch(entry.run, held)
+            claim = partial(queue.claim, run)
+            worker = launch(run, self._command(run), held, start=self._standby or start_process, claim=claim)
+        except Exception as error:  # whatever it was, it must not end the thread that serves the queue
+            self._record_no_start(run, error)
         finally:
             for lock in held:
                 lock.close()
-
-    def _launch(self, run: RunFolder, held: list[devices.HandedLock]) -> None:
-        try:
-            worker = launch(run, self._command(run), held, start=self._standby or start_process)
-        except OSError as error:
-            with suppress(OSError):
-                run.log.parent.mkdir(exist_ok=True)
-                with run.log.open("a") as log:
-                    log.write(f"The training process could not be started: {error}\n")
-            last = read_last_event(run.events)
-            write_exit(run, 127, (last.attempt if last else 0) + 1)
-            return
+            if worker is None:
+                self._busy.discard(run.id)
         if worker is not None:
-            reaper = threading.Thread(target=self._reap, args=(worker,), name=f"reap {run.id}", daemon=True)
-            self._reapers[run.id] = reaper
-            reaper.start()
+            threading.Thread(target=self._reap, args=(worker,), name=f"reap {run.id}", daemon=True).start()
+
+    @staticmethod
+    def _record_no_start(run: RunFolder, error: Exception) -> None:
+        queue.claim(run)
+        with suppress(OSError):
+            run.log.parent.mkdir(exist_ok=True)
+            with run.log.open("a") as log:
+                log.write(f"The training process could not be started: {error}\n")
+        last = read_last_event(run.events)
+        write_exit(run, 127, (last.attempt if last else 0) + 1)
 
     def _reap(self, worker: Worker) -> None:
         worker.reap()
+        self._busy.discard(worker.run.id)
         self._wake.set()
         self._on_end(worker.run)
         if not queue.waiting(self._store.root):

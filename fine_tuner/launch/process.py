@@ -70,14 +70,23 @@ class Worker:
         return write_exit(self.run, self.process.wait(), self.attempt)
 
 
-def launch(run: RunFolder, argv: Sequence[str], devices: Sequence[HandedLock], *, start: Starter) -> Worker | None:
-    """Start the next attempt of a run; None if a process is at work on it already.
+def launch(
+    run: RunFolder,
+    argv: Sequence[str],
+    devices: Sequence[HandedLock],
+    *,
+    start: Starter,
+    claim: Callable[[], bool] = lambda: True,
+) -> Worker | None:
+    """Start the next attempt of a run; None if a process is at work on it already, or ``claim`` says no.
 
     Args:
         run: Its folder.
         argv: Command of the worker.
         devices: Locks taken for it, handed on to the process.
         start: What makes the process.
+        claim: Takes the run out of the queue. Called with launch.lock taken, so that whoever looks at the run sees it
+            in the queue or at work, never in between.
 
     Raises:
         OSError: If the process cannot be started, or the folder not written.
@@ -88,7 +97,7 @@ def launch(run: RunFolder, argv: Sequence[str], devices: Sequence[HandedLock], *
     if not lock.try_acquire(**about):
         return None
     try:
-        if find_holder(run.lock) is not None:  # started by hand
+        if not claim() or find_holder(run.lock) is not None:  # cancelled, or started by hand meanwhile
             return None
         control.clear(run)
         run.exit.unlink(missing_ok=True)
@@ -159,7 +168,7 @@ def end_worker(run: RunFolder, *, stop_seconds: float = 30.0, terminate_seconds:
     signal_worker(run, signal.SIGKILL)
     if not _is_over(run, 10.0):
         return "still alive"
-    if _wait_for(run.exit.exists, 3.0) is False:  # nobody's child any more: its app has died
+    if not _wait_for(run.exit.exists, 1.0):  # nobody's child any more: its app has died
         write_exit(run, -signal.SIGKILL, last.attempt if last else 1)
     return "SIGKILL"
 

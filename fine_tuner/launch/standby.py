@@ -92,8 +92,9 @@ class Standby:
         """Make a process of ``argv``: the one that waits, if it is ready and this is our program, else a new one."""
         ours = [sys.executable, "-m", "fine_tuner"]
         with self._lock:
-            if list(argv[:3]) == ours and self._look() and self._process is not None and self._socket is not None:
-                request = {"argv": list(argv[3:]), "log": str(log), "environment": dict(environment)}
+            words = [str(word) for word in argv]
+            if words[:3] == ours and self._look() and self._process is not None and self._socket is not None:
+                request = {"argv": words[3:], "log": str(log), "environment": dict(environment)}
                 log.parent.mkdir(parents=True, exist_ok=True)
                 try:
                     self._socket.setblocking(True)

@@ -56,7 +56,11 @@ class Vital:
 
 
 def look(run: RunFolder) -> Vital:
-    """Gather the signs of life of a run; a few system calls."""
+    """Gather the signs of life of a run; a few system calls.
+
+    In the order in which a run moves on: out of the queue only with its lock taken, so it is never seen in neither.
+    """
+    queued = read_json(run.queued)
     holder = find_holder(run.lock)
     launched, attempt = False, 0
     if run.launch_lock.exists():
@@ -73,7 +77,7 @@ def look(run: RunFolder) -> Vital:
         is_launched=launched,
         launched_attempt=attempt if launched else 0,
         requests=frozenset(control.pending(run)),
-        queued=read_json(run.queued),
+        queued=queued,
         exit=read_json(run.exit),
         is_new=_is_new(run),
     )

@@ -20,6 +20,8 @@ from fine_tuner.runs.words import sentence
 _UNSAVED_BYTES = 16 << 20  # of log read since the cache was written: a quarter of a second to read again ...
 _UNSAVED_SHARE = 8  # ... or this part of the log, so that a long run does not write its cache all the time
 
+_REAP_SECONDS = 0.5
+
 
 class RunView:
     """One run as of the last ``refresh``.
@@ -41,6 +43,7 @@ class RunView:
         self._cached_offset = self._fold.offset
         self._vital = Vital()
         self._restarts = 0
+        self._lost_at: float | None = None
         self._grew_at = time.monotonic()
         self._info: Mapping[str, Any] | None = None
         self._failure: tuple[tuple[object, ...], Failure | None] = ((), None)
@@ -61,9 +64,18 @@ class RunView:
             if news:
                 self._grew_at = time.monotonic()
             self._vital = look(self.run)
-            self.status = derive(self._fold.facts, self._vital)
+            self._set_status(derive(self._fold.facts, self._vital))
             self._save_cache()
             return bool(news) or before != (self.status, self._vital)
+
+    def _set_status(self, status: Status) -> None:
+        """Take a new status, but give the launcher a moment to write why a worker died before calling it lost."""
+        if status != "lost" or self.status not in LIVE or self._vital.exit or not self.run.launch_lock.exists():
+            self._lost_at = None
+        elif self._lost_at is None:
+            self._lost_at = time.monotonic()
+        if self._lost_at is None or time.monotonic() - self._lost_at > _REAP_SECONDS:
+            self.status = status
 
     def _save_cache(self) -> None:
         unsaved = self._fold.offset - self._cached_offset
