@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torchvision.models import get_model_builder
@@ -21,6 +22,10 @@ from fine_tuner.models.catalogue import builder_parameters, class_parameters
 
 Options = dict[str, Any]
 LARGEST_SEARCHED_PX = 1024
+
+
+# In-place operations by which layers draw or set their first values; without data they do nothing, slowly.
+_FILLING = frozenset({"normal_", "uniform_", "fill_", "zero_", "erfinv_", "mul_", "add_", "clamp_"})
 
 
 class OnMeta(TorchFunctionMode):
@@ -35,7 +40,26 @@ class OnMeta(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func is torch.empty and kwargs.get("device") is None:
             kwargs["device"] = "meta"
+        if getattr(func, "__name__", "") in _FILLING:
+            filled = args[0] if args else kwargs["tensor"]  # torch.nn.init passes it by name
+            if filled.is_meta:
+                return filled
         return func(*args, **kwargs)
+
+
+# Functions whose output has the shape of their input; on tensors without data torch runs them in Python, slowly.
+_SHAPE_KEEPING = frozenset(
+    {F.batch_norm, F.layer_norm, F.dropout, F.relu, F.relu6, F.hardtanh, F.silu, F.gelu, F.hardswish, F.hardsigmoid}
+)
+
+
+class ShapesOnly(TorchFunctionMode):
+    """Inside, norms and activations return their input, which has the right shape."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        return args[0] if func in _SHAPE_KEEPING else func(*args, **(kwargs or {}))
 
 
 def constructor_options(name: str, *, pretrained: bool, image_size: int) -> Options:
@@ -104,7 +128,7 @@ def trace(model: nn.Module, paths: list[str], *, image_size: int, batch_size: in
         for path in paths
     ]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), ShapesOnly():
             model(torch.empty(batch_size, 3, image_size, image_size, device="meta"))
     finally:
         for handle in handles:
