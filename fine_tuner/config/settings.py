@@ -95,7 +95,8 @@ class ModelSettings:
         str,
         Knob(
             label="Start from",
-            help="default: torchvision's best pretrained weights; an enum name; none: random; or a file of weights.",
+            help="default: torchvision's best pretrained weights, or one of its others by name; none: random; backbone: "
+            "ImageNet weights below a segmentation network; or a file of weights, or an earlier run.",
             widget="weights",
         ),
     ] = "default"
@@ -104,7 +105,7 @@ class ModelSettings:
         Knob(
             label="What trains",
             help="head: the new output layer only; all: everything; gradual: the head first, then all; "
-            "a number: that many last stages.",
+            "a number: that many last stages, the head being the first of them.",
             widget="trainable",
         ),
     ] = "all"
