@@ -95,8 +95,8 @@ class ModelSettings:
         str,
         Knob(
             label="Start from",
-            help="default: torchvision's best pretrained weights, or one of its others by name; none: random; backbone: "
-            "ImageNet weights below a segmentation network; or a file of weights, or an earlier run.",
+            help="default: torchvision's best pretrained weights, or one of its others by name; none: random; "
+            "backbone: ImageNet weights below a segmentation network; or a file of weights, or an earlier run.",
             widget="weights",
         ),
     ] = "default"
