@@ -239,16 +239,22 @@ def check_loss(arguments: argparse.Namespace) -> int:
 
 def predict(arguments: argparse.Namespace) -> int:
     """``predict``: the answer of the best checkpoint for each picture."""
-    from fine_tuner.predict import Predictor
+    from fine_tuner.predict import Predictor, answer_text
 
     run = RunStore(arguments.runs).get(arguments.id)
     predictor = Predictor.of_run(run)
     answers = [{"image": str(image), **predictor.predict(image)} for image in arguments.images]
     if arguments.json:
-        _print_json({"run": run.id, "weights": predictor.about, "predictions": answers})
+        _print_json(
+            {
+                "run": run.id,
+                "weights": {k: predictor.about.get(k) for k in ("network", "classes", "step", "epoch", "best")},
+                "predictions": answers,
+            }
+        )
     else:
         for answer in answers:
-            print(predictor.text(answer))
+            print(answer_text(answer))
     return 0
 
 

@@ -10,8 +10,9 @@ import torch
 from fine_tuner.data.images import load_image
 from fine_tuner.data.transforms import build_transforms
 from fine_tuner.errors import RunError
-from fine_tuner.models.weights import SavedModel, load_saved_model
+from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.outputs import split_outputs
+from fine_tuner.models.weights import load_network
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.tasks import TASK_SPECS
 
@@ -20,16 +21,17 @@ class Predictor:
     """A saved network with its preprocessing, on the CPU.
 
     Args:
-        saved: Network and metadata as read from a weights file.
-        about: Where the weights come from, for the reader of the answer.
+        built: The network.
+        about: Metadata of its weights file.
     """
 
-    def __init__(self, saved: SavedModel, *, about: dict[str, Any]) -> None:
+    def __init__(self, built: BuiltModel, about: dict[str, Any]) -> None:
         self.about = about
-        self._model = saved.model.eval()
-        self._task = TASK_SPECS[saved.metadata["task"]]
-        self._names = saved.metadata["classes"]
-        self._transform = build_transforms(augment="none", train=False, task="classification", **saved.metadata["preprocessing"])
+        self._model = built.model.eval()
+        self._task = TASK_SPECS[built.task]
+        self._names = about["classes"]
+        preprocessing = built.preprocessing.to_dict()
+        self._transform = build_transforms(augment="none", train=False, task="classification", **preprocessing)
 
     @classmethod
     def of_run(cls, run: RunFolder) -> Predictor:
@@ -39,9 +41,10 @@ class Predictor:
             RunError: If the run has none yet.
         """
         if not run.best_weights.exists():
-            raise RunError(f"Run {run.id} has no checkpoint yet. Wait for the end of its first epoch, or stop it to keep one.")
-        saved = load_saved_model(run.best_weights)
-        return cls(saved, about={k: saved.metadata.get(k) for k in ("network", "step", "epoch", "metric", "value")})
+            raise RunError(
+                f"Run {run.id} has no checkpoint yet. Wait for the end of its first epoch, or stop it to keep one."
+            )
+        return cls(*load_network(run.best_weights))
 
     @torch.inference_mode()
     def predict(self, image: Path) -> dict[str, Any]:
@@ -50,6 +53,13 @@ class Predictor:
         Raises:
             DataError: If the file is not a picture that can be read.
         """
-        pixels, _ = self._transform(load_image(image), 0)
+        pixels, _ = self._transform(load_image(image), torch.tensor(0))
         logits, _ = split_outputs(self._model(pixels.unsqueeze(0)))
-        return self._task.describe(logits, self._names)
+        return {"task": self._task.name, **self._task.describe(logits, self._names)}
+
+
+def answer_text(answer: dict[str, Any]) -> str:
+    """One line for a terminal."""
+    numbers = answer.get("probabilities") or answer.get("shares") or answer.get("numbers") or {}
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in list(numbers.items())[:5])
+    return f"{answer['image']}: {shown}"

@@ -7,8 +7,8 @@ from typing import Any
 
 from fine_tuner.config.presets import nearest_preset
 from fine_tuner.config.settings import Settings
-from fine_tuner.models.freezing import describe_stages
-from fine_tuner.tasks.build import assemble, build_data
+from fine_tuner.models.freezing import stage_rates
+from fine_tuner.tasks.build import Assembly, assemble, build_data
 from fine_tuner.tasks.describe import facts_of
 
 
@@ -21,7 +21,7 @@ def make_plan(settings: Settings) -> dict[str, Any]:
     data = build_data(settings)
     with assemble(settings, data) as assembly:
         facts = facts_of(assembly)
-        stages = describe_stages(assembly.built, assembly.freezing, lr=settings.optim.lr)
+        stages = _stages(assembly)
     preset, overrides = nearest_preset(settings)
     return {
         **facts,
@@ -31,6 +31,23 @@ def make_plan(settings: Settings) -> dict[str, Any]:
         "stages": stages,
         "command": shlex.join(["python", "-m", "fine_tuner", "train", preset, *overrides]),
     }
+
+
+def _stages(assembly: Assembly) -> list[dict[str, Any]]:
+    """The network from input to head: name, parameters, and peak rate or None where frozen throughout."""
+    optim, built = assembly.settings.optim, assembly.built
+    sizes = {name: p.numel() for name, p in built.model.named_parameters()}
+    rates = stage_rates(
+        built.stages,
+        lr=optim.lr,
+        backbone_multiplier=optim.backbone_multiplier,
+        stage_decay=optim.stage_decay,
+        trainable=assembly.settings.model.trainable,
+    )
+    return [
+        {"name": s.name, "parameters": sum(sizes[n] for n in s.parameter_names), "lr": rates.get(s.name)}
+        for s in built.stages
+    ]
 
 
 def plan_text(plan: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.batches import Key
-from fine_tuner.models.build import describe_preprocessing
+from fine_tuner.models.build import find_preprocessing
 from fine_tuner.tasks.build import build_data, build_dataset
 
 
@@ -28,7 +28,10 @@ def write_preview(settings: Settings, folder: Path, *, count: int, draw: int) ->
         ``{"images": [{"file", "label"}], "classes": [...]}``.
     """
     data = build_data(settings)
-    preprocessing = describe_preprocessing(settings.model.name, settings.model.weights, settings.data.image_size)
+    model = settings.model
+    preprocessing = find_preprocessing(
+        model.name, task=settings.task, weights=model.weights, image_size=settings.data.image_size
+    )
     dataset = build_dataset(settings, data, preprocessing, "train")
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(draw)).tolist()
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,4 +56,8 @@ def _label(target: Tensor, names: tuple[str, ...]) -> str:
         return names[int(target)]
     if target.ndim == 1 and set(target.tolist()) <= {0.0, 1.0}:
         return ", ".join(name for name, present in zip(names, target.tolist(), strict=True) if present)
-    return ", ".join(f"{name} {value:g}" for name, value in zip(names, target.tolist(), strict=True)) if target.ndim == 1 else ""
+    return (
+        ", ".join(f"{name} {value:g}" for name, value in zip(names, target.tolist(), strict=True))
+        if target.ndim == 1
+        else ""
+    )

@@ -22,6 +22,7 @@ from fine_tuner.distributed import choose_device
 from fine_tuner.losses.build import build_loss
 from fine_tuner.models.build import BuiltModel, build_model
 from fine_tuner.models.freezing import Freezing, parameter_groups
+from fine_tuner.models.preprocessing import Preprocessing
 from fine_tuner.optim import build_optimizer
 from fine_tuner.precision import Precision, choose_precision
 from fine_tuner.schedules import Schedule, build_schedule, check_schedule
@@ -144,7 +145,7 @@ def assemble(settings: Settings, data: DataSplits, *, on_progress: OnProgress = 
     optimizer = build_optimizer(settings.optim, groups)
 
     train_batches = TrainBatches(
-        _dataset(settings, data, built, "train"),
+        build_dataset(settings, data, built.preprocessing, "train"),
         batch_size=settings.train.batch_size,
         seed=settings.seed,
         num_workers=settings.data.num_workers,
@@ -186,28 +187,22 @@ def assemble(settings: Settings, data: DataSplits, *, on_progress: OnProgress = 
     )
 
 
-def _dataset(settings: Settings, data: DataSplits, built: BuiltModel, split: str) -> ImageDataset:
-    preprocessing = built.preprocessing
+def build_dataset(settings: Settings, data: DataSplits, preprocessing: Preprocessing, split: str) -> ImageDataset:
+    """The images of one split as the network will see them; augmented if it is ``train``."""
     transform = build_transforms(
         augment=settings.augment.name,
         train=split == "train",
-        image_size=preprocessing.image_size,
-        resize_size=preprocessing.resize_size,
-        mean=preprocessing.mean,
-        std=preprocessing.std,
-        interpolation=preprocessing.interpolation,
         task=settings.task,
+        **preprocessing.to_dict(),
     )
     return ImageDataset(data.splits[split], transform, settings.task, mask_coding=data.mask_coding)
 
 
-def _val_batches(
-    settings: Settings, data: DataSplits, built: BuiltModel, device: torch.device
-) -> EvalBatches | None:
+def _val_batches(settings: Settings, data: DataSplits, built: BuiltModel, device: torch.device) -> EvalBatches | None:
     if not data.splits.get("val"):
         return None
     return EvalBatches(
-        _dataset(settings, data, built, "val"),
+        build_dataset(settings, data, built.preprocessing, "val"),
         batch_size=settings.train.batch_size,
         num_workers=settings.data.num_workers,
         pin_memory=device.type == "cuda",

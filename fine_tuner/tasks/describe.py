@@ -5,25 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from fine_tuner.distributed import device_name
+from fine_tuner.models.freezing import trainable_parameters
 from fine_tuner.schedules import preview, preview_lowest, preview_steps
 from fine_tuner.tasks.build import Assembly
-
 
 
 def facts_of(assembly: Assembly) -> dict[str, Any]:
     """Every number derived from settings, data and machine before the first step; JSON-able."""
     settings, data, built = assembly.settings, assembly.data, assembly.built
     train, val = data.splits["train"], data.splits.get("val", ())
-    parameters = list(assembly.model.parameters())
     return {
         "task": settings.task,
         "device": device_name(assembly.device),
         "precision": assembly.precision.dtype,
         "precision_reason": assembly.precision_reason,
         "model": settings.model.name,
-        "weights": built.weights_name,
-        "parameters": sum(p.numel() for p in parameters),
-        "trainable_parameters": assembly.freezing.trainable_parameters,
+        "weights": built.weights,
+        "parameters": built.parameters,
+        "trainable_parameters": trainable_parameters(built, settings.model.trainable),
         "image_size": built.preprocessing.image_size,
         "data": data.kind,
         "classes": list(data.output_names),
@@ -53,16 +52,4 @@ def planned_rates(assembly: Assembly) -> dict[str, Any]:
         "steps": steps,
         "groups": preview(settings, assembly.group_lrs, points=steps, **length),
         "lowest": preview_lowest(settings, assembly.group_lrs, points=steps, **length),
-    }
-
-
-def saved_metadata(assembly: Assembly, *, run_id: str) -> dict[str, Any]:
-    """What a weights file carries besides the weights: enough to use it without the run."""
-    return {
-        "network": assembly.settings.model.name,
-        "task": assembly.settings.task,
-        "classes": list(assembly.data.output_names),
-        "num_outputs": assembly.data.num_outputs,
-        "preprocessing": assembly.built.preprocessing,
-        "run": run_id,
     }

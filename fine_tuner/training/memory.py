@@ -15,9 +15,9 @@ MIB = 2**20
 class MemoryReader:
     """Readings for the live chart, at most one every ``interval_seconds``.
 
-    ``memory/process_mib`` is the resident set of this process. On CUDA come ``memory/allocated_mib`` (the peak since the
-    last reading), ``memory/reserved_mib`` (what the caching allocator holds) and ``memory/device_mib`` (everything on
-    the device, other programs included).
+    ``memory/process_mib`` is the resident set of this process. On CUDA come ``memory/allocated_mib`` (the peak since
+    the last reading), ``memory/reserved_mib`` (what the caching allocator holds) and ``memory/device_mib`` (everything
+    on the device, other programs included).
     """
 
     def __init__(self, device: torch.device, *, interval_seconds: float = 0.5) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 
 import torch
@@ -17,12 +18,21 @@ import torch
 from fine_tuner.config.io import parse, read_tree
 from fine_tuner.data.records import DataSplits
 from fine_tuner.errors import FineTunerError, InputError
-from fine_tuner.models.weights import load_saved, save_model
-from fine_tuner.runs.events import CheckpointSaved, EvalMetrics, EventWriter, Payload, Progress, RunFinished, RunStarted
+from fine_tuner.models.weights import load_saved, metadata_of, save_model
+from fine_tuner.runs.events import (
+    CheckpointSaved,
+    EvalMetrics,
+    EventWriter,
+    Mark,
+    Payload,
+    Progress,
+    RunFinished,
+    RunStarted,
+)
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.lock import WorkerLock
 from fine_tuner.tasks.build import Assembly, assemble, build_data
-from fine_tuner.tasks.describe import facts_of, saved_metadata
+from fine_tuner.tasks.describe import facts_of
 from fine_tuner.training.checkpoint import WEIGHTS, CheckpointStore, load_state
 from fine_tuner.training.console import Console
 from fine_tuner.training.control import RunControl
@@ -108,7 +118,7 @@ class _Attempt:
     def build_trainer(self, assembly: Assembly) -> Trainer:
         """The trainer of this run, at its beginning."""
         settings, best = assembly.settings, assembly.spec.best
-        metadata = saved_metadata(assembly, run_id=self.folder.id)
+        metadata = metadata_of(assembly.built, classes=assembly.data.output_names, run_id=self.folder.id)
 
         def validate() -> dict[str, float] | None:
             assert assembly.val_batches is not None
@@ -122,9 +132,10 @@ class _Attempt:
             )
 
         def save(trainer: Trainer, is_best: bool) -> str:
+            position = {"step": trainer.progress.step, "epoch": trainer.progress.epoch, "best": asdict(trainer.best)}
             path = self.checkpoints.save(
                 trainer.progress.step,
-                write_weights=partial(save_model, assembly.model, metadata=metadata),
+                write_weights=partial(save_model, assembly.model, metadata=metadata | position),
                 state=trainer.state_dict(),
                 is_best=is_best,
             )
@@ -145,10 +156,20 @@ class _Attempt:
             control=self.control,
             save=save,
             set_train_mode=assembly.freezing.set_train_mode,
-            before_epoch=assembly.freezing.set_epoch,
+            before_epoch=self.thaw(assembly),
             read_memory=MemoryReader(assembly.device),
             best=Best(key=f"val/{best.key}", higher_is_better=best.higher_is_better),
         )
+
+    def thaw(self, assembly: Assembly) -> Callable[[int], None]:
+        """Unfreezes what the next epoch trains, and marks it on the curves."""
+
+        def before_epoch(epochs_done: int) -> None:
+            if assembly.freezing.set_epoch(epochs_done) and self.trainer:
+                text = f"From epoch {epochs_done + 1} on the pretrained part trains too."
+                self.emit(Mark(step=self.trainer.progress.step, label="unfreeze", text=text))
+
+        return before_epoch
 
     def splits(self, data: DataSplits) -> DataSplits:
         """The splits of this run: those of its first attempt, whatever has been added to the data since."""
@@ -202,8 +223,8 @@ def message_for(error: Exception) -> str:
             return "The machine ran out of memory. Halve train.batch_size, or choose a smaller image or network."
         case OSError(errno=errno.ENOSPC):
             return (
-                f"No space is left on the disk while writing {error.filename or 'the run'}. What was recorded before is "
-                "kept. Free some space, then resume the run."
+                f"No space is left on the disk while writing {error.filename or 'the run'}. What was recorded before "
+                "is kept. Free some space, then resume the run."
             )
         case OSError():
             return (
