@@ -21,7 +21,7 @@ from fine_tuner.data.loading import Loader
 from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.data.randomness import randomness_of, seed_of
 from fine_tuner.data.records import Record
-from fine_tuner.data.transforms import Transform
+from fine_tuner.data.transforms import ImageTransform
 from fine_tuner.errors import DataError
 
 
@@ -41,23 +41,20 @@ class ImageDataset(Dataset):
         transform: See ``build_transforms``.
         task: Decides the type of the target: int64 class, float32 numbers or labels, int64 mask.
         mask_coding: How masks are read (segmentation).
-        min_side_px: JPEGs may be decoded smaller, but not below this; None decodes them in full.
     """
 
     def __init__(
         self,
         records: Sequence[Record],
-        transform: Transform,
+        transform: ImageTransform,
         task: str,
         *,
         mask_coding: MaskCoding | None = None,
-        min_side_px: int | None = None,
     ) -> None:
         self.records = records
         self.transform = transform
         self.task = task
         self.mask_coding = mask_coding
-        self.min_side_px = min_side_px
 
     def __len__(self) -> int:
         return len(self.records)
@@ -70,7 +67,7 @@ class ImageDataset(Dataset):
         """
         key = key if isinstance(key, tuple) else Key(key)
         record = self.records[key.index]
-        image = load_image(record.image, min_side_px=self.min_side_px)
+        image = load_image(record.image, min_side_px=self.transform.min_side_px)
         target = self._target(record, image.size)
         with randomness_of(key.seed, key.epoch, key.index):
             return self.transform(image, target)

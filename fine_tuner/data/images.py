@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+from PIL.ImageFile import ImageFile
 
 from fine_tuner.errors import DataError
 
-# Only these plugins are let near a file: Pillow's others include Ghostscript and parsers few people test.
-# Pillow registers five of them by itself, the others on import. MPO, a phone's JPEG, comes with JPEG.
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "BMP",
-    "GIF",
-    "PPM",
-    WebPImagePlugin.WebPImageFile.format,
-    TiffImagePlugin.TiffImageFile.format,
-)
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 )
-# Twice Pillow's warning level, its own error level: 0.5 GB as RGB. A small file that claims more is an attack.
+# Pillow's own error level: 0.5 GB as RGB. A small file that claims more is an attack or a mistake.
 MAX_PIXELS = 178_956_970
+# Opened by their first bytes, not through Image.open: only these parsers are let near a file (Pillow's others include
+# Ghostscript), and a large picture is one decision of ours instead of a warning filter, which is not thread-safe.
+_PARSERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
+    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    (b"BM", BmpImagePlugin.BmpImageFile),
+    (b"GIF8", GifImagePlugin.GifImageFile),
+    (b"RIFF", WebPImagePlugin.WebPImageFile),
+    (b"II", TiffImagePlugin.TiffImageFile),
+    (b"MM", TiffImagePlugin.TiffImageFile),
+    (b"P", PpmImagePlugin.PpmImageFile),
+)
+# What Pillow's parsers raise on damaged files, besides OSError; Warning only where warnings are errors.
+_DECODER_ERRORS = (
+    SyntaxError, ValueError, EOFError, struct.error, IndexError, KeyError, TypeError, MemoryError, Warning,
+)  # fmt: skip
 _ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
 _TAIL_BYTES = 4096
 _ORIENTATION = 0x0112
@@ -40,7 +55,7 @@ def is_image_name(path: Path) -> bool:
 
 
 @contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
+def open_image(path: Path) -> Iterator[ImageFile]:
     """The image with its header read and its pixels not yet decoded.
 
     Raises:
@@ -48,38 +63,38 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             MAX_PIXELS pixels.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=FORMATS)
-        with image:
+        with path.open("rb") as file:
+            parser = _parser_of(file.read(8), path)
+            file.seek(0)
+            image = parser(file, str(path))
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise Image.DecompressionBombError
+                raise DataError(
+                    f"{path} claims {width} x {height} pixels, more than the {MAX_PIXELS // 10**6} million that are "
+                    "read here; it was not opened. Scale it down."
+                )
             yield image
-    except Image.DecompressionBombError:
-        raise DataError(
-            f"{path} claims more than {MAX_PIXELS // 10**6} million pixels and was not opened. Scale it down."
-        ) from None
     except FileNotFoundError:
         raise DataError(f"{path} is not there any more. Restore it, or read the data again in a new run.") from None
     except PermissionError:
         raise DataError(f"{path} may not be read by this user. Change its permissions.") from None
-    except UnidentifiedImageError:
-        raise DataError(f"{path} is not an image ({_why_unidentified(path)}). {_REMEDY}") from None
     except OSError as error:
         if error.errno is not None:  # the system's word, not the decoder's
             raise DataError(f"{path} could not be read ({error.strerror}). Check the disk and the file.") from None
         raise DataError(f"{path} is damaged ({error or type(error).__name__}). {_REMEDY}") from None
-    except (SyntaxError, ValueError, EOFError, struct.error, IndexError, TypeError, MemoryError) as error:
+    except _DECODER_ERRORS as error:
         raise DataError(f"{path} is damaged ({error or type(error).__name__}). {_REMEDY}") from None
 
 
+def _parser_of(head: bytes, path: Path) -> type[ImageFile]:
+    for sign, parser in _PARSERS:
+        if head.startswith(sign):
+            return parser
+    why = "it begins like no image format that is read here" if head else "the file is empty"
+    raise DataError(f"{path} is not an image ({why}). {_REMEDY}")
+
+
 _REMEDY = "Replace it, or set data.on_unreadable=skip to leave it out."
-
-
-def _why_unidentified(path: Path) -> str:
-    size = path.stat().st_size
-    return "the file is empty" if size == 0 else f"its {size} bytes are in no format that is read here"
 
 
 def load_image(path: Path, *, min_side_px: int | None = None) -> Image.Image:
@@ -97,7 +112,7 @@ def load_image(path: Path, *, min_side_px: int | None = None) -> Image.Image:
         DataError: Naming the file; see ``open_image``.
     """
     with open_image(path) as image:
-        if min_side_px and image.format in ("JPEG", "MPO"):
+        if min_side_px and image.format == "JPEG":
             image.draft(None, _draft_size(image.size, min_side_px))
         image.load()
         return _to_rgb(_upright(image), path)
@@ -114,7 +129,7 @@ def orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8; 1 (upright) where there is none or it cannot be read."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-    except (SyntaxError, ValueError, OSError, struct.error, KeyError, TypeError):
+    except (OSError, *_DECODER_ERRORS):
         return 1
     return value if value in range(1, 9) else 1
 
@@ -185,20 +200,25 @@ def verify_quickly(path: Path) -> tuple[int, int]:
         size = image.size
         if 0 in size:
             raise DataError(f"{path} is {size[0]} x {size[1]} pixels. {_REMEDY}")
-        if not _ends_properly(path, image.format or ""):
+        if not _ends_properly(path, image):
             image.load()
     return size
 
 
-def _ends_properly(path: Path, image_format: str) -> bool:
-    """Whether the end of the file is where its format wants it; True where the format has no such sign."""
-    sign = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND", "GIF": b"\x3b"}.get(image_format)
+def _ends_properly(path: Path, image: ImageFile) -> bool:
+    """Whether the file reaches as far as its header says; False where that cannot be told."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
-        if image_format == "WEBP":  # RIFF: bytes 4 to 7 are the size of what follows
-            file.seek(4)
-            return size >= int.from_bytes(file.read(4), "little") + 8
-        if sign is None:
-            return image_format == "PPM"
-        file.seek(max(0, size - _TAIL_BYTES))
-        return sign in file.read()
+        match image.format:
+            case "JPEG" | "PNG" | "GIF":
+                sign = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b"\x3b"}[image.format]
+                file.seek(max(0, size - _TAIL_BYTES))
+                return sign in file.read()
+            case "WEBP":  # RIFF: bytes 4 to 7 are the size of what follows
+                file.seek(4)
+                return size >= int.from_bytes(file.read(4), "little") + 8
+            case "TIFF":
+                tags = image.tag_v2
+                starts, lengths = tags.get(273) or tags.get(324) or (), tags.get(279) or tags.get(325) or ()
+                return bool(starts) and size >= max(map(sum, zip(starts, lengths, strict=False)), default=size + 1)
+    return False

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from fine_tuner.data.allocator import keep_freed_memory
 from fine_tuner.errors import DataError, TrainingError
 
 
@@ -42,6 +43,8 @@ def _as_is(batch: Any) -> Any:
 
 def _begin_worker(worker: int) -> None:
     """In a loading process: leave it to the parent to react to Ctrl+C, and end at once on request."""
+    keep_freed_memory()
+    warnings.filterwarnings("ignore", module="PIL")  # of odd metadata; what cannot be read is an error anyway
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

@@ -18,7 +18,7 @@ comes from torch's generator on the CPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,6 @@ from fine_tuner.data.colour import ColourChange
 from fine_tuner.data.mask_coding import IGNORE_INDEX
 
 AUGMENTATIONS = ("none", "light", "standard", "strong")
-Transform = Callable[[Image.Image, Any], tuple[Tensor, Any]]
 _CROP_AREA = {"light": (0.8, 1.0), "standard": (0.35, 1.0), "strong": (0.15, 1.0)}
 _COLOUR = {"none": 0.0, "light": 0.0, "standard": 0.2, "strong": 0.4}  # TrivialAugment brings its own
 _ZOOM = {"light": (0.8, 1.25), "standard": (0.5, 2.0), "strong": (0.5, 2.0)}
@@ -50,7 +49,7 @@ def build_transforms(
     task: str,
     interpolation: str = "bilinear",
     flip: bool = True,
-) -> Transform:
+) -> ImageTransform:
     """The transform of one split.
 
     Args:
@@ -85,15 +84,28 @@ def build_transforms(
         steps = _classification(changes, image_size, resize_size, mode, flip)
     else:
         steps = _whole_picture(changes, image_size, mode, flip)
-    return ImageTransform(steps, mean=mean, std=std, colour=strength)
+    # Twice what is needed leaves the smoothing to the resize; a strong crop takes a third of the side.
+    min_side_px = max(image_size, resize_size) * (3 if changes == "strong" else 2)
+    return ImageTransform(steps, mean=mean, std=std, colour=strength, min_side_px=min_side_px)
 
 
 class ImageTransform:
-    """Steps on a uint8 picture, then float32, colour and normalisation; the target passes unchanged."""
+    """Steps on a uint8 picture, then float32, colour and normalisation; the target passes unchanged.
+
+    Attributes:
+        min_side_px: A picture whose sides are at least this long is as good as a larger one; None: it must be whole.
+    """
 
     def __init__(
-        self, steps: Sequence[nn.Module], *, mean: Sequence[float], std: Sequence[float], colour: float = 0.0
+        self,
+        steps: Sequence[nn.Module],
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        colour: float = 0.0,
+        min_side_px: int | None = None,
     ) -> None:
+        self.min_side_px = min_side_px
         self._colour = ColourChange(colour) if colour else None
         self.steps = v2.Compose([v2.PILToTensor(), *steps])
         # (pixel / 255 - mean) / std as one multiplication and one addition
