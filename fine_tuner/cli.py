@@ -7,6 +7,7 @@ torch is imported by the commands that need it, so that the others answer at onc
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -131,26 +132,38 @@ def train(arguments: argparse.Namespace) -> int:
         return _train_folder(RunFolder(Path(arguments.config).resolve()), arguments)
     settings = read_settings(arguments.config, arguments.overrides)
 
-    from fine_tuner.tasks.build import build_data
+    from fine_tuner.training.console import Console
+    from fine_tuner.training.prepare import prepare
 
-    data = build_data(settings)  # before the run folder: wrong input leaves nothing behind
+    prepared = prepare(settings, on_progress=Console(_say).progress)  # wrong input leaves no run folder behind
     argv = ["train", arguments.config, *arguments.overrides]
-    return _train_folder(RunStore(arguments.runs).create(settings, argv=argv), arguments, data)
+    return _train_folder(RunStore(arguments.runs).create(settings, argv=argv), arguments, prepared)
 
 
-def _train_folder(run: RunFolder, arguments: argparse.Namespace, data: Any = None) -> int:
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _train_folder(run: RunFolder, arguments: argparse.Namespace, prepared: Any = None) -> int:
     from fine_tuner.training.worker import run_worker
 
-    code = run_worker(run, print_line=lambda line: print(line, flush=True), data=data)
+    code = run_worker(run, print_line=_say, prepared=prepared)
     print(f"run: {run.path}", flush=True)
     if arguments.json:
-        _print_json(RunStore(run.path.parent).summary(run.id))
+        _print_json(dataclasses.asdict(RunStore(run.path.parent).summary(run.id)))
     return code
+
+
+def _find_run(arguments: argparse.Namespace) -> RunFolder:
+    """The run that was named by its folder or its id."""
+    if (Path(arguments.id) / "config.yaml").is_file():
+        return RunFolder(Path(arguments.id).resolve())
+    return RunStore(arguments.runs).get(arguments.id)
 
 
 def resume(arguments: argparse.Namespace) -> int:
     """``resume``: train on, in this process, from the newest checkpoint."""
-    run = RunStore(arguments.runs).get(arguments.id)
+    run = _find_run(arguments)
     from fine_tuner.runs import control
 
     control.clear(run)
@@ -171,7 +184,7 @@ def _ask(arguments: argparse.Namespace, what: Any) -> int:
     from fine_tuner.runs import control
     from fine_tuner.runs.lock import is_alive
 
-    run = RunStore(arguments.runs).get(arguments.id)
+    run = _find_run(arguments)
     if not is_alive(run.lock):
         raise InputError(f"Run {run.id} is not running, so there is nothing to {what}. 'list runs' shows which are.")
     control.request(run, what)
@@ -241,7 +254,7 @@ def predict(arguments: argparse.Namespace) -> int:
     """``predict``: the answer of the best checkpoint for each picture."""
     from fine_tuner.predict import Predictor, answer_text
 
-    run = RunStore(arguments.runs).get(arguments.id)
+    run = _find_run(arguments)
     predictor = Predictor.of_run(run)
     answers = [{"image": str(image), **predictor.predict(image)} for image in arguments.images]
     if arguments.json:

@@ -54,10 +54,8 @@ def _label(target: Tensor, names: tuple[str, ...]) -> str:
     """What the picture is labelled with, in words."""
     if target.ndim == 0:
         return names[int(target)]
-    if target.ndim == 1 and set(target.tolist()) <= {0.0, 1.0}:
+    if target.ndim > 1:
+        return ""
+    if set(target.tolist()) <= {0.0, 1.0}:
         return ", ".join(name for name, present in zip(names, target.tolist(), strict=True) if present)
-    return (
-        ", ".join(f"{name} {value:g}" for name, value in zip(names, target.tolist(), strict=True))
-        if target.ndim == 1
-        else ""
-    )
+    return ", ".join(f"{name} {value:g}" for name, value in zip(names, target.tolist(), strict=True))

@@ -42,6 +42,10 @@ class Console:
             case RunFinished(outcome=outcome, step=step) if outcome != "failed":
                 self._print(f"{outcome} after {step} steps")
 
+    def progress(self, what: str, done: float, total: float | None = None) -> None:
+        """Tell of long work that is no event yet."""
+        self(Progress(what=what, done=done, total=total))
+
     def _epoch_line(self, evaluated: EvalMetrics) -> str:
         parts = [f"epoch {evaluated.epoch}/{self._epochs}"]
         if self._losses:

@@ -31,26 +31,27 @@ from fine_tuner.runs.events import (
 )
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.lock import WorkerLock
-from fine_tuner.tasks.build import Assembly, assemble, build_data
+from fine_tuner.tasks.build import Assembly
 from fine_tuner.tasks.describe import facts_of
 from fine_tuner.training.checkpoint import WEIGHTS, CheckpointStore, load_state
 from fine_tuner.training.console import Console
 from fine_tuner.training.control import RunControl
 from fine_tuner.training.evaluate import evaluate
 from fine_tuner.training.memory import MemoryReader
+from fine_tuner.training.prepare import Prepared, prepare
 from fine_tuner.training.trainer import Best, Outcome, Trainer
 
 EXIT_CODES = {"completed": 0, "paused": 0, "stopped": 130}
 _DURABLE = (RunStarted, EvalMetrics, CheckpointSaved, RunFinished)
 
 
-def run_worker(folder: RunFolder, *, print_line: Callable[[str], None], data: DataSplits | None = None) -> int:
+def run_worker(folder: RunFolder, *, print_line: Callable[[str], None], prepared: Prepared | None = None) -> int:
     """Train the run in ``folder``, from its newest checkpoint if it has one.
 
     Args:
         folder: A run folder with its ``config.yaml``.
         print_line: Where lines for a person go.
-        data: The splits, if the caller has read them already.
+        prepared: Data and objects, if the caller has built them already.
 
     Returns:
         Exit code: 0 done (or paused), 1 failed, 2 the input is wrong, 130 stopped by the user.
@@ -59,7 +60,7 @@ def run_worker(folder: RunFolder, *, print_line: Callable[[str], None], data: Da
         RunError: If another process trains this run.
     """
     with WorkerLock(folder.lock):
-        return _Attempt(folder, print_line).run(data)
+        return _Attempt(folder, print_line).run(prepared)
 
 
 class _Attempt:
@@ -79,11 +80,11 @@ class _Attempt:
         self.writer.write(payload, durable=isinstance(payload, _DURABLE))
         self.console(payload)
 
-    def run(self, data: DataSplits | None) -> int:
+    def run(self, prepared: Prepared | None) -> int:
         """Train; whatever happens ends as an event, a line and an exit code."""
         self.control.listen()
         try:
-            outcome = self.train(data)
+            outcome = self.train(prepared)
         except Exception as error:
             if not isinstance(error, FineTunerError):
                 traceback.print_exc()
@@ -92,12 +93,14 @@ class _Attempt:
         self.finish(outcome)
         return EXIT_CODES[outcome]
 
-    def train(self, data: DataSplits | None) -> Outcome:
+    def train(self, prepared: Prepared | None) -> Outcome:
         """Build everything in order, then train."""
         settings = parse(read_tree(self.folder.config))
 
-        data = self.splits(data or build_data(settings, self.on_progress))
-        assembly = assemble(settings, data, on_progress=self.on_progress)
+        splits = DataSplits.from_file(self.folder.splits) if self.folder.splits.exists() else None
+        prepared = prepared or prepare(settings, splits=splits, on_progress=self.on_progress)
+        prepared.data.write(self.folder.splits)
+        assembly = prepared.assembly
         self.trainer = trainer = self.build_trainer(assembly)
         self.restore(trainer, assembly)
 
@@ -170,13 +173,6 @@ class _Attempt:
                 self.emit(Mark(step=self.trainer.progress.step, label="unfreeze", text=text))
 
         return before_epoch
-
-    def splits(self, data: DataSplits) -> DataSplits:
-        """The splits of this run: those of its first attempt, whatever has been added to the data since."""
-        if self.folder.splits.exists():
-            return data.from_file(self.folder.splits)
-        data.write(self.folder.splits)
-        return data
 
     def restore(self, trainer: Trainer, assembly: Assembly) -> None:
         """Go on from the newest whole checkpoint, if there is one."""

@@ -1,0 +1,32 @@
+"""What can be done, and can go wrong, before a run has a folder: reading data and building every object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fine_tuner.config.settings import Settings
+from fine_tuner.data.records import DataSplits
+from fine_tuner.tasks.build import Assembly, OnProgress, assemble, build_data
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that only has to begin."""
+
+    data: DataSplits
+    assembly: Assembly
+
+
+def prepare(settings: Settings, *, on_progress: OnProgress, splits: DataSplits | None = None) -> Prepared:
+    """Read the data and build everything.
+
+    Args:
+        settings: Of the run.
+        on_progress: Told of reading and downloading.
+        splits: Those of an earlier attempt, whatever has been added to the data since; None reads the data.
+
+    Raises:
+        InputError: If settings, data, network and machine do not go together.
+    """
+    data = splits or build_data(settings, on_progress)
+    return Prepared(data, assemble(settings, data, on_progress=on_progress))
