@@ -1,7 +1,8 @@
 // What a trained network says of a picture: bars with numbers, or what to do first; and where its weights are.
 
 import { h } from "./dom.js";
-import { number, percent } from "./format.js";
+import { ago, number, percent } from "./format.js";
+import { STATUS } from "./text.js";
 import { WORDS } from "./words.js";
 
 const SHOWN = 8;
@@ -19,8 +20,42 @@ export function mountAnswer(element, props, trigger, watch) {
   show();
 }
 
-function draw(root, { message, error, prediction, weights, about }) {
+/** Which run answers: those that have weights, the one on view on the first tab chosen until the user chooses. */
+export function mountRunChoice(element, props, trigger) {
+  const select = h("select", { id: "ft-try-select" });
+  element.querySelector(".ft-run-choice").append(
+    h("label", { class: "ft-label", for: "ft-try-select" }, WORDS.tryRun), h("p", { class: "ft-help" }, WORDS.tryRunHelp), select);
+  let isChosen = false;
+  const set = (id) => {
+    props.value = id;
+    trigger("input");
+  };
+  select.addEventListener("change", () => {
+    isChosen = true;
+    set(select.value);
+  });
+  const refresh = async () => {
+    const answer = await fetch("api/runs", { cache: "no-store" }).catch(() => null);
+    const runs = (answer?.ok ? (await answer.json()).runs : []).filter((run) => run.best_key);
+    select.replaceChildren(...runs.map((run) => h("option", { value: run.id }, name(run))));
+    element.hidden = runs.length === 0;
+    const ids = runs.map((run) => run.id);
+    const wanted = [isChosen ? props.value : null, window.FTLive.current(), ids[0]].find((id) => ids.includes(id)) ?? "";
+    select.value = wanted;
+    set(wanted);
+  };
+  new IntersectionObserver(([entry]) => entry.isIntersecting && refresh()).observe(document.querySelector("#ft-try"));
+}
+
+const name = (run) => [run.title, STATUS[run.status] ?? run.status, ago(Date.now() / 1000 - run.created)].filter(Boolean).join(" \u00b7 ");
+
+function draw(root, { isWaiting, message, error, prediction, weights, about }) {
   const parts = [];
+  root.classList.toggle("ft-stale", Boolean(isWaiting));
+  if (isWaiting) {
+    if (!root.querySelector("h2")) root.replaceChildren(h("p", { class: "ft-quiet" }, WORDS.looking)); // else: the last answer, faded
+    return;
+  }
   if (prediction) parts.push(...verdict(prediction));
   if (error) parts.push(h("p", { class: "ft-error", role: "alert" }, error));
   if (message) parts.push(h("p", { class: "ft-quiet" }, message));

@@ -189,7 +189,8 @@ export function mountLaunch(element, props, trigger, watch) {
   });
   watch("value", () => {
     const outcome = parse(props.value);
-    settle();
+    if (outcome.run) setTimeout(settle, 900); // a double click is one press
+    else settle();
     const rest = showFound(outcome.errors ?? {});
     setText(message, [outcome.message, ...rest].filter(Boolean).join(" "));
     if (outcome.run) window.FTLive.show(outcome.run);

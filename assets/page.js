@@ -2,9 +2,9 @@
 
 import "./live.js";
 
+export { mountAnswer, mountRunChoice } from "./answer.js";
 export { mountBrand } from "./brand.js";
 export { mountLaunch, mountState } from "./form.js";
 export { mountPicker } from "./picker.js";
 export { mountPlan } from "./plan.js";
 export { mountRuns } from "./runs.js";
-export { mountAnswer } from "./answer.js";

@@ -9,6 +9,8 @@ import { WORDS, magnitude, say } from "./words.js";
 const VISITOR = crypto.randomUUID?.() ?? String(Math.random());
 const DELAY = 200; // ms of quiet before a question is asked
 const CLASSES_SHOWN = 8;
+const PICTURES = 12;
+const LONG = 1500; // ms after which waiting is explained
 
 /** One question at a time: a newer one makes the answer to an older one worthless. */
 class Asker {
@@ -58,8 +60,9 @@ class PlanPanel {
     this.dataLine = h("p", { class: "ft-plan-line" });
     this.classLine = h("p", { class: "ft-plan-line ft-quiet" });
     this.notices = h("ul", { class: "ft-plan-notices" });
-    this.pictures = h("div", { class: "ft-pictures" });
+    this.pictures = h("div", { class: "ft-pictures" }, ...Array.from({ length: PICTURES }, () => h("figure", { class: "ft-bone" })));
     this.shuffle = h("button", { type: "button", class: "ft-link", on: { click: () => { this.draw += 1; this.askPictures(); } } }, WORDS.reshuffle);
+    toggle(this.shuffle, false);
     this.chart = h("div", { class: "ft-rate" });
     this.networkLine = h("p", { class: "ft-plan-line" });
     this.stages = h("ol", { class: "ft-stages" });
@@ -90,6 +93,8 @@ class PlanPanel {
     const state = current();
     if (!state.argv) return this.stale("");
     this.stale(WORDS.planning);
+    clearTimeout(this.slow);
+    if (!this.plan) this.slow = setTimeout(() => setText(this.status, WORDS.firstPlan), LONG);
     this.timer = setTimeout(() => this.askPlan(state.argv), DELAY);
     return undefined;
   }
@@ -102,6 +107,7 @@ class PlanPanel {
   async askPlan(argv) {
     const answer = await this.plans.ask({ argv });
     if (answer === null) return;
+    clearTimeout(this.slow);
     setText(this.status, "");
     if (answer.value === null) {
       const rest = showFound(answer.errors);
@@ -138,25 +144,25 @@ class PlanPanel {
   show(plan) {
     this.body.classList.remove("ft-stale");
     showLine(say.length(plan));
-    extend("data", say.counts(plan.data));
-    setText(this.dataLine, say.data(plan.data));
-    setText(this.classLine, plan.data.classes.length ? say.classes(plan.data.classes, plan.data.classes.slice(0, CLASSES_SHOWN)) : "");
-    this.notices.replaceChildren(...[...(plan.data.notices ?? []), ...(plan.model.notices ?? []), ...(plan.notices ?? [])].map((text) => h("li", {}, text)));
+    extend("data", say.counts(plan));
+    setText(this.dataLine, say.data(plan));
+    setText(this.classLine, plan.classes.length ? say.classes(plan.classes, plan.classes.slice(0, CLASSES_SHOWN)) : "");
+    this.notices.replaceChildren(...plan.notices.map((text) => h("li", {}, text)));
     this.showRate(plan);
-    this.showNetwork(plan.model);
+    this.showNetwork(plan);
     const facts = [
       ["Steps", say.batch(plan)],
       ["Time", plan.seconds_estimate ? `about ${duration(plan.seconds_estimate)}` : null],
       ["Memory", plan.memory_mib_estimate ? mebibytes(plan.memory_mib_estimate) : null],
       ["Device", say.where(plan)],
-      ["Image size", plan.model.image_size ? `${plan.model.image_size} px` : null],
+      ["Image size", plan.image_size ? `${plan.image_size} px` : null],
     ];
     this.facts.replaceChildren(...facts.filter(([, text]) => text).flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, text)]));
   }
 
-  showNetwork(model) {
-    setText(this.networkLine, say.network(model));
-    this.stages.replaceChildren(...(model.stages ?? []).map((stage) => {
+  showNetwork(plan) {
+    setText(this.networkLine, say.network(plan));
+    this.stages.replaceChildren(...plan.stages.map((stage) => {
       const isFrozen = stage.lr === null;
       return h("li", { class: isFrozen ? "ft-frozen" : "" },
         h("span", { class: "ft-stage-name" }, stage.name),

@@ -13,6 +13,7 @@ export const WORDS = {
   noAnswer: "The app did not answer. Is it still running? Reload the page to see what happened.",
   attention: "needs attention",
   planning: "updating",
+  firstPlan: "loading torch for the first plan; this takes a few seconds",
   plan: "Plan",
   planHint: "What Train would do with the settings on the left",
   pictures: "Training images as the network sees them",
@@ -38,6 +39,9 @@ export const WORDS = {
   runsNoMatch: "No run matches.",
   theme: "Light or dark",
   epoch: "epoch",
+  tryRun: "Run",
+  tryRunHelp: "Its best checkpoint answers.",
+  looking: "Looking at the picture\u2026",
   noLabel: "none of them",
   download: "Download weights",
   downloadHint: "safetensors, with class names and preprocessing inside",
@@ -64,6 +68,7 @@ export const RUN_COLUMNS = [
   { key: "created", label: "Started" },
 ];
 
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
 /** Sentences with numbers in them. */
@@ -74,15 +79,14 @@ export const say = {
       plan.seconds_estimate ? `about ${duration(plan.seconds_estimate)}` : null,
       plan.memory_mib_estimate ? mebibytes(plan.memory_mib_estimate) : null,
     ].filter(Boolean).join(" \u00b7 "),
-  data: (data) =>
-    `${data.kind.charAt(0).toUpperCase()}${data.kind.slice(1)}: ${plural(data.train_images, "image")} to train on, ${count(data.val_images)} to validate`,
+  data: (plan) => `${capital(plan.data)}. ${plural(plan.train_images, "image")} to train on, ${count(plan.val_images)} to validate.`,
   classes: (names, shown) => {
     const rest = names.length - shown.length;
     return `${plural(names.length, "class", "classes")}: ${shown.join(", ")}${rest > 0 ? ` ${WORDS.more} (${count(rest)})` : ""}`;
   },
-  counts: (data) => `${count(data.train_images)}\u200a/\u200a${count(data.val_images)}`,
-  network: (model) =>
-    `${model.name}, ${magnitude(model.parameters)} parameters, ${magnitude(model.trainable_parameters)} of them train`,
+  counts: (plan) => `${count(plan.train_images)}\u200a/\u200a${count(plan.val_images)}`,
+  network: (plan) =>
+    `${plan.model}, ${magnitude(plan.parameters)} parameters, ${plan.trainable_parameters === plan.parameters ? "all" : magnitude(plan.trainable_parameters)} of them train`,
   batch: (plan) => `${plural(plan.steps_per_epoch, "step")} per epoch, ${plural(plan.global_batch_size, "image")} each`,
   where: (plan) => `${plan.device}, ${plan.precision}`,
   parameters: (n) => `${magnitude(n)} parameters`,

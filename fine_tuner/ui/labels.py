@@ -65,7 +65,11 @@ def weights_choices(entries: Sequence[Mapping[str, Any]], current: str) -> list[
         current: The value now chosen, offered even if the list does not know it.
     """
     best = next((_weights_label(e) for e in entries if e.get("is_default")), texts.WEIGHTS_BEST)
-    choices = [(f"{texts.WEIGHTS_DEFAULT}: {best}", "default"), (texts.WEIGHTS_NONE, "none"), (texts.WEIGHTS_FILE, FILE)]
+    choices = [
+        (f"{texts.WEIGHTS_DEFAULT}: {best}", "default"),
+        (texts.WEIGHTS_NONE, "none"),
+        (texts.WEIGHTS_FILE, FILE),
+    ]
     choices[1:1] = [(_weights_label(e), str(e["name"])) for e in entries]
     if current not in {value for _, value in choices}:
         choices.append((current, current))

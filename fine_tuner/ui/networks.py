@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -67,16 +68,15 @@ class Networks:
 
     def _ask(self, task: str) -> None:
         answer = self._questions.answer(["list", "models", "--task", task, "--json"])
+        if answer.value is not None:
+            with suppress(OSError):  # a cache only: without it the next start asks again
+                write_json(self._path(task), {"models": answer.value["models"]})
         with self._lock:
             self._asking.discard(task)
             if answer.value is None:
                 self._failed[task] = " ".join(answer.errors.values()) or texts.NO_NETWORKS
-                return
-            self._rows[task] = list(answer.value["models"])
-        try:
-            write_json(self._path(task), {"models": self._rows[task]})
-        except OSError:  # a cache only: the next start asks again
-            return
+            else:
+                self._rows[task] = list(answer.value["models"])
 
     def _path(self, task: str) -> Path:
         try:

@@ -28,10 +28,10 @@ def build_owner_page(services: Services) -> gr.Blocks:
                     plan_panel()
             with gr.Tab(texts.TAB_RUNS, id="runs", elem_id="ft-tab-runs"):
                 runs_table()
-            with gr.Tab(texts.TAB_TRY, id="try", elem_id="ft-tab-try") as try_tab:
+            with gr.Tab(texts.TAB_TRY, id="try", elem_id="ft-tab-try"):
                 trial.build()
         setup.wire()
-        trial.wire(try_tab)
+        trial.wire()
     return page
 
 

@@ -95,7 +95,11 @@ class SetupPage:
 
     # ------------------------------------------------------------- events
     def wire(self) -> None:
-        """Connect the handlers."""
+        """Connect the handlers.
+
+        Values come as the browser sends them: Gradio's own check against the choices knows only those of the page as
+        it was built, or of a session that a restart of the app forgets. ``form.read`` checks everything.
+        """
         inputs = [self.state, *(self.widgets[i.key] for i in INPUTS)]
         outputs = [self.state, *self.widgets.values()]
         triggers = [self.state.input]
@@ -106,11 +110,11 @@ class SetupPage:
                 triggers += [widget.blur, widget.submit]
         gr.on(
             triggers, self.on_change, inputs, outputs, js=STAMP, queue=False, trigger_mode="always_last",
-            show_progress="hidden", api_visibility="private",
+            show_progress="hidden", api_visibility="private", preprocess=False,
         )  # fmt: skip
         self.launch.submit(
             self.on_train, inputs, [self.launch, *outputs], js=STAMP, trigger_mode="once", show_progress="hidden",
-            concurrency_id="control", concurrency_limit=1, api_visibility="private",
+            concurrency_id="control", concurrency_limit=1, api_visibility="private", preprocess=False,
         )  # fmt: skip
 
     def on_change(self, stamp: str, *shown: Any) -> dict[gr.blocks.Block, Any]:

@@ -99,7 +99,9 @@ def test_the_weights_on_offer_follow_the_network():
 
 
 def test_weights_that_the_list_does_not_know_stay_chosen():
-    result = after(model_name="mine", model_weights="IMAGENET1K_V9", weights_of=lambda _: [{"name": "DEFAULT_V1", "size_mib": 1.0}])
+    result = after(
+        model_name="mine", model_weights="IMAGENET1K_V9", weights_of=lambda _: [{"name": "DEFAULT_V1", "size_mib": 1.0}]
+    )
     assert ("IMAGENET1K_V9", "IMAGENET1K_V9") in result.updates["model.weights"]["choices"]
 
 
