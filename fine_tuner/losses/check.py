@@ -7,8 +7,8 @@ half precision), ``meaning.py`` (heuristics), ``tracing.py`` (which line), ``san
 from __future__ import annotations
 
 import math
-import statistics
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,18 +22,18 @@ from fine_tuner.config.losses import DEFAULT_LOSS, VARIANTS
 from fine_tuner.errors import TrainingError
 from fine_tuner.losses.build import build_loss
 from fine_tuner.losses.code import Finding, LossCodeError, first_sentence
-from fine_tuner.losses.corners import check_corners, check_half_precision
+from fine_tuner.losses.corners import HALF_SIDE_PX, check_corners, check_half_precision
 from fine_tuner.losses.curves import curve_panels
 from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss, load_custom_loss
 from fine_tuner.losses.made_up import NUM_OUTPUTS, made_up_batch, made_up_model
-from fine_tuner.losses.meaning import check_meaning, check_trace
+from fine_tuner.losses.meaning import check_meaning, check_trace, check_zero_gradient
 from fine_tuner.losses.surroundings import Surroundings, changed_defaults
 from fine_tuner.losses.trials import Trial, attempt
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 REFERENCES = {**DEFAULT_LOSS, "segmentation": "cross_entropy"}
 """The loss of each task that cost and reach are compared with."""
-SLOW_SECONDS = 0.005
+SLOW_SECONDS = 0.002
 SLOW_RATIO = 10.0
 
 
@@ -109,7 +109,9 @@ def check_loss(
     loaded.module.to(device)
     findings = changed_defaults(loaded)
     try:
-        findings += _Check(loaded, batch, device, on_stage, deadline=began + seconds * 0.7).run(report)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch warns of, such as shapes that differ, is among the findings
+            findings += _Check(loaded, batch, device, on_stage, deadline=began + seconds * 0.7).run(report)
     except USER_ERRORS as error:  # only a later call fails, so the loss remembers something between calls
         line = loaded.code.line_of(error.__traceback__)
         what = f"a later call fails where the first did not, {first_sentence(error)}"
@@ -157,29 +159,35 @@ class _Check:
             return first.findings + check_trace(self.loaded, first.trace, device=self.device, **self.about)
         findings = list(first.findings)
         findings += self._precisions(report, first)
+        if first.gradient is not None and not first.gradient.any():
+            return findings + check_zero_gradient(self.loaded, first.trace)
         findings += self._reach(report)
         findings += self._repeat(output, first)
-        for stage, part in self._optional(report, output, first):
-            if time.perf_counter() + 10 * call_seconds > self.deadline:
-                what = f"one call takes {call_seconds:.2g} s, so the check left out: {stage}"
-                findings.append(self.loaded.code.finding("warning", "slow", what, "Make the loss faster."))
+        return findings + self._optional(report, output, first, call_seconds)
+
+    def _optional(self, report: dict[str, Any], output: Tensor, first: Trial, call_seconds: float) -> list[Finding]:
+        """Parts that a slow loss has no time for are left out, and named."""
+        about, side = self.about, HALF_SIDE_PX
+        half_calls = 2 * side * side / self.targets.numel() if self.batch.task == "segmentation" else 2
+        parts: list[tuple[str, float, Callable[[], list[Finding]]]] = [
+            ("what it means", 7, lambda: check_meaning(self.loaded, first.trace, device=self.device, **about)),
+            ("its cost", 3, lambda: self._cost(report, output, repeats=7 if call_seconds < 0.1 else 1)),
+            ("corner cases", 10, lambda: check_corners(
+                self.loaded, ignore_index=self.batch.ignore_index, device=self.device, **about)),
+            ("half precision", half_calls, lambda: check_half_precision(self.loaded, output, self.targets, **about)),
+            ("its curve", 50, lambda: self._curve(report)),
+        ]  # fmt: skip
+        findings, left_out = [], []
+        for stage, calls, part in parts:
+            if time.perf_counter() + calls * call_seconds > self.deadline:
+                left_out.append(stage)
                 continue
             self.on_stage(stage)
             findings += part()
+        if left_out:
+            what = f"one call takes {call_seconds:.2g} s, so the check left out: {', '.join(left_out)}"
+            findings.append(self.loaded.code.finding("warning", "slow", what, "Make the loss faster."))
         return findings
-
-    def _optional(
-        self, report: dict[str, Any], output: Tensor, first: Trial
-    ) -> list[tuple[str, Callable[[], list[Finding]]]]:
-        about = self.about
-        return [
-            ("what it means", lambda: check_meaning(self.loaded, first.trace, device=self.device, **about)),
-            ("corner cases", lambda: check_corners(
-                self.loaded, ignore_index=self.batch.ignore_index, device=self.device, **about)),
-            ("half precision", lambda: check_half_precision(self.loaded, output, self.targets, **about)),
-            ("its cost", lambda: self._cost(report, output)),
-            ("its curve", lambda: self._curve(report)),
-        ]  # fmt: skip
 
     def _precisions(self, report: dict[str, Any], first: Trial) -> list[Finding]:
         """Value and gradient with the network in half precision; the loss gets float32 all the same."""
@@ -224,9 +232,9 @@ class _Check:
         remedy = "Without chance or memory between calls a run can be repeated and resumed exactly."
         return [self.loaded.code.finding("warning", "not_repeatable", what, remedy)]
 
-    def _cost(self, report: dict[str, Any], output: Tensor) -> list[Finding]:
-        own = _seconds_per_call(self.loaded.module, output, self.targets)
-        reference = _seconds_per_call(self.reference, output, self.targets)
+    def _cost(self, report: dict[str, Any], output: Tensor, repeats: int) -> list[Finding]:
+        own = _seconds_per_call(self.loaded.module, output, self.targets, repeats)
+        reference = _seconds_per_call(self.reference, output, self.targets, repeats)
         ratio = own / reference
         report["cost"] = {
             "seconds": own, "reference": self.reference_name, "reference_seconds": reference, "ratio": ratio,
@@ -266,8 +274,8 @@ def _moved(model: nn.Module, loss_fn: nn.Module, images: Tensor, targets: Tensor
     return moved
 
 
-def _seconds_per_call(loss_fn: nn.Module, output: Tensor, targets: Tensor, repeats: int = 5) -> float:
-    """Median time of forward and backward, from and to the output."""
+def _seconds_per_call(loss_fn: nn.Module, output: Tensor, targets: Tensor, repeats: int) -> float:
+    """Shortest time of forward and backward, from and to the output: what else the machine does only adds to it."""
     seconds = []
     for _ in range(repeats + 1):
         leaf = output.detach().clone().requires_grad_()
@@ -276,7 +284,7 @@ def _seconds_per_call(loss_fn: nn.Module, output: Tensor, targets: Tensor, repea
         loss_fn(leaf, targets).backward()
         _synchronize(output.device)
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds[1:])
+    return min(seconds[1:])
 
 
 def _synchronize(device: torch.device) -> None:

@@ -71,6 +71,7 @@ def _confine(folder: Path, request: dict[str, Any]) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(printed, stream.fileno())
+        stream.reconfigure(line_buffering=True)  # what was printed must be there however the process ends
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_mib"] * MIB,) * 2)
     if request["device"] == "cpu" and Path("/proc/self/statm").exists():  # CUDA reserves far more than it uses

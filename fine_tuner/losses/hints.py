@@ -11,14 +11,15 @@ from torch import Tensor
 from fine_tuner.losses.code import first_sentence
 from fine_tuner.losses.tracing import Step
 
+NO_NUMPY = "Use torch operations instead of NumPy: a gradient passes only through torch."
 _NO_GRADIENT = {
     "item": "Return the tensor itself, without .item().",
     "__float__": "Return the tensor itself, without float().",
     "__int__": "Return the tensor itself, without int().",
     "detach": "Remove .detach(): the loss needs the gradient.",
     "data": "Remove .data: the loss needs the gradient.",
-    "numpy": "Use torch operations instead of NumPy: a gradient passes only through torch.",
-    "__array__": "Use torch operations instead of NumPy: a gradient passes only through torch.",
+    "numpy": NO_NUMPY,
+    "__array__": NO_NUMPY,
     "tolist": "Use torch operations on the tensor instead of a list.",
     "tensor": "Use the tensor as it is: torch.tensor(...) makes a copy without a gradient.",
     "argmax": "argmax has no gradient: compare probabilities, as in output.softmax(1), with the target.",

@@ -6,6 +6,8 @@ for amounts) is an error; what only looks wrong is a warning.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -56,6 +58,20 @@ def _value(loaded: LoadedLoss, output: Tensor, target: Tensor, task: str, device
     return trial.value
 
 
+def _same(one: float, two: float) -> bool:
+    """Equal but for rounding."""
+    return math.isclose(one, two, rel_tol=1e-6, abs_tol=1e-9)
+
+
+def check_zero_gradient(loaded: LoadedLoss, trace: Trace) -> list[Finding]:
+    """The finding for a gradient that is 0 at every output; names the step that has none."""
+    hard = trace.last(lambda s: s.name in HARD_STEPS)
+    what = "the gradient is 0 for every output" + (f": {hard.name} has none" if hard else "")
+    remedy = "Use probabilities, as in output.softmax(1), instead of hard decisions."
+    line = hard.line if hard else loaded.code.last_return(loaded.entry)
+    return [loaded.code.finding("error", "zero_gradient", what, remedy, line)]
+
+
 def _direction(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[Finding]:
     code, line = loaded.code, loaded.code.last_return(loaded.entry)
     rng = torch.Generator().manual_seed(3)
@@ -67,17 +83,16 @@ def _direction(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int,
     noisy = wrong_output + torch.randn(wrong_output.shape, generator=rng)
     right, wrong = (_value(loaded, o, target, task, device) for o in (right_output, wrong_output))
     one, two = (_value(loaded, noisy, t, task, device) for t in (target, other))
-    if None in (right, wrong, one, two):
+    if right is None or wrong is None or one is None or two is None:
         return []
-    if one == two and right == wrong:
-        remedy = "Compare output with target, and use steps that have a gradient."
-        hard = trace.last(lambda s: s.name in HARD_STEPS)
+    if _same(right, wrong) and _same(one, two) and _same(right, one):
+        remedy = "Compare output with target."
         what = f"the loss is {right:.4g} for right and for wrong answers"
-        return [code.finding("error", "blind", what, remedy, hard.line if hard else line)]
-    if one == two:
+        return [code.finding("error", "blind", what, remedy, line)]
+    if _same(one, two):
         what = f"the loss does not depend on target: {one:.4g} whatever the target is"
         return [code.finding("error", "ignores_target", what, "Compare output with target.", line)]
-    if right > wrong:
+    if right > wrong and not _same(right, wrong):
         what = f"the loss is lower for wrong answers ({wrong:.4g}) than for right ones ({right:.4g})"
         remedy = "Training makes the loss small: return 1 - score, or -score, if this is a score."
         return [code.finding("error", "upside_down", what, remedy, line)]
@@ -112,7 +127,7 @@ def _activations(loaded: LoadedLoss, trace: Trace, *, task: str) -> list[Finding
 def _another(target: Tensor, task: str, num_outputs: int) -> Tensor:
     """A target that disagrees with ``target``."""
     if task == "regression":
-        return target.flip(0)
+        return 1.5 * target.flip(0)
     return 1 - target if task == "multilabel" else (target + 1) % num_outputs
 
 

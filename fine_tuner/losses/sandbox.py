@@ -157,7 +157,7 @@ def _watch(
     """Wait until the child ends or must be ended; the reason in the latter case."""
     child = psutil.Process(pid)
     began, user_began, baseline = time.monotonic(), None, 0
-    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+    while not _has_ended(child):
         time.sleep(POLL_SECONDS)
         if should_stop():
             return "stopped"
@@ -176,6 +176,14 @@ def _watch(
         if time.monotonic() - user_began > limits.seconds + GRACE_SECONDS:
             return "time"
     return ""
+
+
+def _has_ended(child: psutil.Process) -> bool:
+    """Whether the child is over; it stays a zombie, so that its number is not given to another process."""
+    try:
+        return child.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

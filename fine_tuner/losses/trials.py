@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from fine_tuner.losses.code import Finding, LossCode, first_sentence
 from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss
-from fine_tuner.losses.hints import cut_remedy, exception_remedy
+from fine_tuner.losses.hints import NO_NUMPY, cut_remedy, exception_remedy
 from fine_tuner.losses.inputs import without_autocast
 from fine_tuner.losses.tracing import CLASSES, LABELS, OUTPUT, Step, Trace
 
@@ -72,8 +71,7 @@ def attempt(loaded: LoadedLoss, output: Tensor, target: Tensor, *, task: str) ->
 def _call(loaded: LoadedLoss, trial: Trial, output: Tensor, target: Tensor) -> Any:
     code = loaded.code
     try:
-        with without_autocast(output.device), warnings.catch_warnings(), trial.trace:
-            warnings.simplefilter("ignore")
+        with without_autocast(output.device), trial.trace:
             return loaded.module.loss(output, target)
     except USER_ERRORS as error:
         line = code.line_of(error.__traceback__)
@@ -104,19 +102,14 @@ def _written_over(
 
 def _unusable_value(loaded: LoadedLoss, trace: Trace, value: Any, output: Tensor) -> list[Finding]:
     """Findings about a value that is not a differentiable floating point scalar on the output's device."""
-    code = loaded.code
     cut = trace.last(lambda step: step.cuts_graph)
-    line = code.last_return(loaded.entry)
+    line = loaded.code.last_return(loaded.entry)
 
     def error(kind: str, what: str, remedy: str, at: int | None = line) -> list[Finding]:
-        return [code.finding("error", kind, what, remedy, at)]
+        return [loaded.code.finding("error", kind, what, remedy, at)]
 
-    if value is None:
-        return error("no_value", "the loss returns nothing (None)", "End with: return loss.")
     if not isinstance(value, Tensor):
-        remedy = cut_remedy(cut) if cut else "Return a tensor made from output with torch operations."
-        what = f"the loss returns {type(value).__module__}.{type(value).__name__}, not a tensor"
-        return error("not_tensor", what.replace("builtins.", ""), remedy, cut.line if cut else line)
+        return error("no_value" if value is None else "not_tensor", *_not_tensor(value, cut), cut.line if cut else line)
     if value.ndim != 0:
         remedy = "Reduce it to one number, for instance with .mean()."
         return error("not_scalar", f"the loss has shape {tuple(value.shape)}, not one number", remedy)
@@ -126,15 +119,25 @@ def _unusable_value(loaded: LoadedLoss, trace: Trace, value: Any, output: Tensor
     if value.device != output.device:
         what = f"the loss is on {value.device}, the output on {output.device}"
         return error("device", what, "Compute it from output; don't move it with .cpu() or .to().")
+    if not value.requires_grad and cut:
+        how = f"at {cut.name}" if cut.is_grad_enabled else "inside torch.no_grad()"
+        return error("detached", f"the gradient is cut {how}", cut_remedy(cut), cut.line)
     if not value.requires_grad:
-        if cut:
-            how = "inside torch.no_grad()" if not cut.is_grad_enabled else f"at {cut.name}"
-            return error("detached", f"the gradient is cut {how}", cut_remedy(cut), cut.line)
         return error("constant", "the loss does not depend on output", "Compute it from output with torch operations.")
     if value.dtype == torch.float64:
         what = "the loss is float64, which is slow and takes twice the memory"
-        return [code.finding("warning", "float64", what, "Convert NumPy values and constants to float32.", line)]
+        remedy = "Convert NumPy values and constants to float32."
+        return [loaded.code.finding("warning", "float64", what, remedy, line)]
     return []
+
+
+def _not_tensor(value: Any, cut: Step | None) -> tuple[str, str]:
+    """What and remedy for a value that is no tensor."""
+    if value is None:
+        return "the loss returns nothing (None)", "End with: return loss."
+    kind = f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")
+    remedy = cut_remedy(cut) if cut else "Return a tensor made from output with torch operations."
+    return f"the loss returns {kind}, not a tensor", NO_NUMPY if kind.startswith("numpy") else remedy
 
 
 def _not_finite(code: LossCode, trace: Trace, value: float) -> Finding:
