@@ -30,7 +30,7 @@ OVERRIDE_HELP = "settings as section.key=value, such as optim.lr=3e-4; 'list set
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    arguments = build_parser().parse_args(argv)
+    arguments = parse_arguments(argv)
     try:
         return arguments.run(arguments)
     except FineTunerError as error:
@@ -39,6 +39,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone (| head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command and its arguments; settings may stand before, between and after options."""
+    parser = build_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and not all("=" in word and not word.startswith("-") and "overrides" in arguments for word in rest):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.overrides += rest
+    return arguments
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -16,7 +16,8 @@
       control/          dropped by the page or the command line: stop, pause, checkpoint, set
       logs/worker.log   what the worker printed
       splits/           which file is in which split
-      checkpoints/      last/ and best/, each model.safetensors (+ state.pt in last/)
+      code/             the user's own loss, as it trains here
+      checkpoints/      step-00000120/ (weights, state, manifest), the last few; best/ (weights only)
       samples/  exports/
 """
 
@@ -113,6 +114,11 @@ class RunFolder:
     def best_weights(self) -> Path:
         """Weights of the best validation so far, with class names and preprocessing inside."""
         return self.checkpoints / "best" / "model.safetensors"
+
+    @property
+    def code(self) -> Path:
+        """Folder with the run's copy of the user's own code."""
+        return self.path / "code"
 
     @property
     def splits(self) -> Path:

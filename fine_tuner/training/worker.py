@@ -12,12 +12,15 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 import torch
 
-from fine_tuner.config.io import parse, read_tree
+from fine_tuner.config.io import parse, read_tree, replace
+from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
 from fine_tuner.errors import FineTunerError, InputError
+from fine_tuner.losses.code import read_code
 from fine_tuner.models.weights import load_saved, metadata_of, save_model
 from fine_tuner.runs.events import (
     CheckpointSaved,
@@ -29,7 +32,7 @@ from fine_tuner.runs.events import (
     RunFinished,
     RunStarted,
 )
-from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.layout import RunFolder, write_atomically
 from fine_tuner.runs.lock import WorkerLock
 from fine_tuner.tasks.build import Assembly
 from fine_tuner.tasks.describe import facts_of
@@ -95,8 +98,7 @@ class _Attempt:
 
     def train(self, prepared: Prepared | None) -> Outcome:
         """Build everything in order, then train."""
-        settings = parse(read_tree(self.folder.config))
-
+        settings = keep_code(parse(read_tree(self.folder.config)), self.folder)
         splits = DataSplits.from_file(self.folder.splits) if self.folder.splits.exists() else None
         prepared = prepared or prepare(settings, splits=splits, on_progress=self.on_progress)
         prepared.data.write(self.folder.splits)
@@ -203,6 +205,22 @@ class _Attempt:
         if error:
             sys.stderr.write(f"{error}\n")
         self.writer.close()
+
+
+def keep_code(settings: Settings, folder: RunFolder) -> Settings:
+    """Settings whose losses of the user's own come from the run's copy, made by its first attempt.
+
+    What trained stays with the run, whatever becomes of the user's file; a resume runs the same code.
+    """
+    for section in ("loss", "second_loss"):
+        file = getattr(getattr(settings, section), "file", None)
+        if file is None:
+            continue
+        kept = folder.code / f"{section}.py"
+        if not kept.exists():
+            write_atomically(kept, read_code(Path(file)).text)
+        settings = replace(settings, f"{section}.file={kept}")
+    return settings
 
 
 def message_for(error: Exception) -> str:
