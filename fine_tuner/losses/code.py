@@ -63,7 +63,7 @@ class LossCode:
     """The text of a user's file as it was read.
 
     Attributes:
-        sha256: Of the bytes of the file, in hex; names the code in a run.
+        sha256: Of the text in UTF-8, in hex; names the code in a run. A run's copy has the same.
     """
 
     path: Path
@@ -122,7 +122,7 @@ def read_code(file: str | Path) -> LossCode:
     path = Path(file).expanduser()
     code = LossCode(path, "", "")
     remedy = "Give the path of a Python file that defines the loss."
-    if not str(file).strip():
+    if str(file).strip() in ("", "."):
         raise code.error("missing", "no file is named", remedy)
     try:
         data = path.read_bytes()
@@ -138,7 +138,7 @@ def read_code(file: str | Path) -> LossCode:
         raise code.error("not_text", f"byte {error.start} is not UTF-8", "Save the file as UTF-8 text.") from None
     if not text.strip():
         raise code.error("empty", "the file is empty", "Write a function my_loss(output, target), or use a template.")
-    return LossCode(path.resolve(), text, hashlib.sha256(data).hexdigest())
+    return LossCode(path.resolve(), text, hashlib.sha256(text.encode()).hexdigest())
 
 
 def first_sentence(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fine_tuner.losses.check import Batch, check_loss, made_up
+from fine_tuner.losses.report import describe_report
 from fine_tuner.losses.templates import TEMPLATES, Template, templates_for
 
 GOOD = {
@@ -188,3 +189,16 @@ def test_a_slow_loss_is_told_what_was_left_out(tmp_path: Path) -> None:
     assert "corner cases" in finding["text"]
     assert "its curve" in finding["text"]
     assert report["ok"]
+
+
+def test_the_report_reads_as_text(tmp_path: Path) -> None:
+    text = "def my_loss(output, target):\n    return (output - target.squeeze(1)).square().mean()\n"
+    report = check_loss(write(tmp_path, text), "", made_up("regression"))
+    lines = describe_report(report).splitlines()
+    assert lines[0] == "my_loss passed the check for regression, with 1 warning(s)."
+    assert lines[1] == "on made-up data, output 8 x 1"
+    assert [line.split()[0] for line in lines[2:5]] == ["fp32", "bf16", "fp16"]
+    assert lines[5] == "  reaches 6 of 6 parameters"
+    assert lines[-1].startswith("warning: my_code.py, line 2 ")
+    failed = check_loss(write(tmp_path, "x = 1"), "", made_up("regression"))
+    assert describe_report(failed).splitlines()[0].endswith("my_code.py failed the check for regression.")
