@@ -35,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return arguments.run(arguments)
     except FineTunerError as error:
         print(error, file=sys.stderr)
+        if getattr(arguments, "json", False):  # for a program: what kind of error, and at which settings
+            fields = getattr(error, "fields", {})
+            _print_json({"error": {"kind": type(error).__name__, "message": str(error), "fields": fields}})
         return 2 if isinstance(error, InputError) else 1
     except BrokenPipeError:  # the reader of our output has gone (| head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -251,14 +254,15 @@ def check_data(arguments: argparse.Namespace) -> int:
 
 def check_loss(arguments: argparse.Namespace) -> int:
     """``check-loss``: run a custom loss in a child with limits."""
+    from fine_tuner.losses.report import describe_report
     from fine_tuner.losses.sandbox import run_check
 
     report = run_check(arguments.file, task=arguments.task)
     if arguments.json:
-        _print_json(report.to_json())
+        _print_json(report)
     else:
-        print(report)
-    return 0 if report.passed else 2
+        print(describe_report(report))
+    return 0 if report["ok"] else 2
 
 
 def predict(arguments: argparse.Namespace) -> int:
