@@ -11,14 +11,14 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fine_tuner.runs.lock import HandedLock, is_handed
+from fine_tuner.runs.lock import LAUNCH_VARIABLE, HandedLock, is_handed
 
 _FOLDER = ".devices"
-HELD_VARIABLE = "FINE_TUNER_DEVICES_HELD"
 
 
 def device_keys(devices: str) -> tuple[str, ...]:
@@ -88,3 +88,24 @@ def take(root: Path, keys: Sequence[str], **about: Any) -> list[HandedLock] | No
             return None
         taken.append(lock)
     return taken
+
+
+@contextmanager
+def hold(root: Path, devices: str) -> Iterator[bool]:
+    """Hold the devices of a run that a person starts at a terminal, so that runs in the queue wait for it.
+
+    Yields whether they were free: a person who starts a run by hand gets it, also beside another. Does nothing in a
+    process that a launcher started, which holds them already.
+    """
+    if os.environ.get(LAUNCH_VARIABLE):
+        yield True
+        return
+    try:
+        held = take(root, device_keys(devices))
+    except OSError:  # a runs folder that cannot be written has no queue either
+        held = None
+    try:
+        yield held is not None
+    finally:
+        for lock in held or ():
+            lock.close()

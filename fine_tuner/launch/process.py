@@ -152,15 +152,13 @@ def end_worker(run: RunFolder, *, stop_seconds: float = 30.0, terminate_seconds:
 
     Returns:
         The stage that did it: ``"nothing to end"``, ``"stop"``, ``"SIGTERM"``, ``"SIGKILL"`` or ``"still alive"``.
-
-    Raises:
-        OSError: If the run folder cannot be written.
     """
     if not look(run).is_alive:
         return "nothing to end"
-    control.request(run, "stop")
-    if _is_over(run, stop_seconds):
-        return "stop"
+    with suppress(OSError):  # a full disk must not keep anyone from the later stages
+        control.request(run, "stop")
+        if _is_over(run, stop_seconds):
+            return "stop"
     signal_worker(run, signal.SIGTERM)
     if _is_over(run, terminate_seconds):
         return "SIGTERM"

@@ -146,6 +146,7 @@ def state(view: RunView) -> dict[str, Any]:
     that changes), ``queue`` (how many come first), ``requests``.
     """
     progress, best, age = view.progress, view.best, view.last_event_age
+    speaks = view.status in ("running", "stopping") and view.phase != "starting"
     found = {
         "status": view.status,
         "phase": view.phase,
@@ -158,7 +159,7 @@ def state(view: RunView) -> dict[str, Any]:
         "eta": None if progress.eta_seconds is None else round(progress.eta_seconds),
         "eta_min": progress.eta_is_at_least or None,
         "seconds": round(progress.seconds),
-        "age": None if age is None or view.status not in LIVE else round(age),
+        "age": round(age) if age is not None and speaks else None,
         "best": best and [best.key, float(f"{best.value:.5g}"), best.epoch, metric_text(best.key, best.value)],
         "text": view.sentence,
         "marks": len(view.marks) or None,

@@ -178,8 +178,8 @@ class RunView:
 
     @property
     def can_resume(self) -> bool:
-        """Whether there is a checkpoint with state to go on from."""
-        return (self.run.checkpoints / "last").is_dir()
+        """Whether there is a complete checkpoint with state to go on from."""
+        return any(self.run.checkpoints.glob("step-*/manifest.json"))
 
     @property
     def sentence(self) -> str:

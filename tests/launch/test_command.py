@@ -98,3 +98,17 @@ def test_several_devices_are_taken_together_or_not_at_all(tmp_path):
     assert not devices.is_free(tmp_path, "cuda-0")
     for lock in both:
         lock.close()
+
+
+def test_a_run_started_by_hand_holds_its_device_unless_its_launcher_does(tmp_path, monkeypatch):
+    with devices.hold(tmp_path, "cpu") as was_free:
+        assert was_free
+        assert not devices.is_free(tmp_path, "cpu")
+        with devices.hold(tmp_path, "cpu") as was_free:
+            assert not was_free
+        assert not devices.is_free(tmp_path, "cpu")
+    assert devices.is_free(tmp_path, "cpu")
+    monkeypatch.setenv("FINE_TUNER_LAUNCH", "token")
+    with devices.hold(tmp_path, "cpu") as was_free:
+        assert was_free
+        assert devices.is_free(tmp_path, "cpu")

@@ -9,10 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from fine_tuner.config.settings import Settings
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
+
+hypothesis_settings.register_profile("any machine", deadline=None)  # a busy machine is no failure
+hypothesis_settings.load_profile("any machine")
 
 
 @pytest.fixture

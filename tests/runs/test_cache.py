@@ -86,10 +86,11 @@ def write_long_run(run, total, *, per_epoch=10_000):
 
 
 def seconds_to_open(run):
-    began = time.perf_counter()
+    """CPU seconds, so that other work on the machine does not count."""
+    began = time.process_time()
     view = RunView(run)
     assert view.sentence
-    return time.perf_counter() - began, view
+    return time.process_time() - began, view
 
 
 def test_a_run_of_100_000_steps_opens_in_a_second_without_its_cache_and_in_a_tenth_with_it(run):
@@ -99,7 +100,7 @@ def test_a_run_of_100_000_steps_opens_in_a_second_without_its_cache_and_in_a_ten
     assert len(view.series["train/loss"]) == 100_000
     assert json.loads(run.series_cache.read_bytes().partition(b"\n")[0])["offset"] == run.events.stat().st_size
     assert contents(again._fold)["facts"] == contents(view._fold)["facts"]
-    assert cold < 2.0, f"{cold:.2f} s, with room for a busy machine: 0.5 s is usual"
+    assert cold < 1.0, f"{cold:.2f} s"
     assert warm < 0.1, f"{warm:.3f} s"
 
 

@@ -90,7 +90,7 @@ def log_of(attempts) -> bytes:
     return data
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(attempts=attempts, cuts=st.lists(st.integers(0, 10_000), max_size=6))
 @example(attempts=[([], 0.0, b"\xff\xfe\n")], cuts=[])
 def test_reading_on_is_the_same_as_reading_from_scratch(tmp_path_factory, attempts, cuts):

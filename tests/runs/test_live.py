@@ -60,7 +60,7 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(moves=moves)
 @pytest.mark.usefixtures("small")
 def test_a_page_that_polls_at_any_moments_has_what_a_fresh_page_gets(tmp_path_factory, moves):
@@ -206,6 +206,13 @@ def test_the_state_is_that_of_the_view(run):
     assert state["best"] == ["val/accuracy", 0.95, 2, "95.0 %"]
     assert state["messages"] == 1
     assert state["age"] > 1e9, "the log says 1970"
+
+
+def test_the_age_of_the_data_is_told_only_while_somebody_should_speak(run):
+    run.events.write_bytes(lines([started(40), *steps(1, 25)]))
+    with WorkerLock(run.lock):
+        assert payload(RunView(run))["state"]["age"] > 1e9
+    assert "age" not in payload(RunView(run))["state"]
 
 
 # -------------------------------------------------------------------- zooming

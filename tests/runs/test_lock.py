@@ -82,7 +82,11 @@ def test_a_second_lock_object_of_the_same_process_is_refused(path):
 
 def test_children_do_not_hold_it(path, python):
     # loading processes that outlive a killed worker must not make it look alive
-    code = HOLD + "import os, time\nif os.fork() == 0:\n    time.sleep(30)\nprint('forked', flush=True)\n" + ASK
+    code = (
+        HOLD
+        + "import os, time\nif os.fork() == 0:\n    time.sleep(3); os._exit(0)\nprint('forked', flush=True)\n"
+        + ASK
+    )
     child = python(code, path)
     assert child.stdout.readline() == "True\n"
     assert child.stdout.readline() == "forked\n"

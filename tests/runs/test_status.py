@@ -131,7 +131,8 @@ def test_an_attempt_that_died_before_its_first_word_hides_the_outcome_of_the_one
 )
 def test_the_advice_fits_the_failure(run, log, advice):
     record(run, started(20), *steps(1, 5))
-    (run.checkpoints / "last").mkdir(parents=True)
+    (run.checkpoints / "step-00000005").mkdir(parents=True)
+    (run.checkpoints / "step-00000005" / "manifest.json").write_text("{}")
     ended(run, code=1, log=[log])
     assert advice in RunView(run).failure.advice
 
