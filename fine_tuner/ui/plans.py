@@ -7,18 +7,18 @@ newer one of the same visitor has overtaken is not asked at all.
 from __future__ import annotations
 
 import json
-import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from fine_tuner.config.io import FIELDS
 from fine_tuner.ui import texts
 
 KEPT = 64
-_PATHS = {f.path for f in FIELDS}
+KEPT_SECONDS = 120.0  # files may change
+_SETTING_OF = {"DataError": "data.path", "WeightsError": "model.weights"}
 
 
 class Reply(Protocol):
@@ -59,7 +59,7 @@ class Questions:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._busy = threading.Lock()
-        self._known: OrderedDict[tuple[str, ...], Answer] = OrderedDict()
+        self._known: OrderedDict[tuple[str, ...], tuple[float, Answer]] = OrderedDict()
         self._wanted: dict[tuple[str, str], int] = {}
 
     def answer(self, argv: Sequence[str], *, visitor: str = "", number: int = 0, keep: bool = True) -> Answer:
@@ -69,53 +69,50 @@ class Questions:
             argv: The command; its first word is the kind of question.
             visitor: Whose question it is; empty: it is never overtaken.
             number: Counts up with each question of this visitor.
-            keep: The answer holds until ``forget``; False for what changes while nobody touches the settings.
+            keep: The answer holds for a while; False for what changes while nobody touches the settings.
         """
         key, asker = tuple(argv), (visitor, argv[0])
         if visitor:
             self._wanted[asker] = max(number, self._wanted.get(asker, 0))
         with self._busy:
-            if key in self._known:
+            known_at, known = self._known.get(key, (0.0, None))
+            if known is not None and time.monotonic() - known_at < KEPT_SECONDS:
                 self._known.move_to_end(key)
-                return self._known[key]
+                return known
             if visitor and self._wanted.get(asker, 0) > number:
                 return Answer(is_overtaken=True)
             answer = read_reply(self._ask(argv))
             if keep and answer.value is not None:
-                self._known[key] = answer
+                self._known[key] = (time.monotonic(), answer)
+                self._known.move_to_end(key)
                 while len(self._known) > KEPT:
                     self._known.popitem(last=False)
             return answer
 
-    def forget(self) -> None:
-        """Ask everything anew: files may have changed."""
-        with self._busy:
-            self._known.clear()
-
 
 def read_reply(reply: Reply) -> Answer:
     """The JSON object on the last line that a command printed, or its error by setting."""
-    if reply.code == 0:
-        for line in reversed(reply.out.strip().splitlines()):
-            try:
-                value = json.loads(line)
-            except ValueError:
-                continue
-            return Answer(value=value if isinstance(value, dict) else {"items": value})
-        return Answer(errors={"": texts.NO_ANSWER.format(error="no JSON")})
+    printed = _last_object(reply.out)
     if reply.code == 2:
-        return Answer(errors=errors_in(reply.err), is_wrong_input=True)
-    last_line = (reply.err.strip().splitlines() or ["no message"])[-1]
-    return Answer(errors={"": texts.NO_ANSWER.format(error=last_line)})
+        return Answer(errors=_errors(printed, reply.err), is_wrong_input=True)
+    if reply.code != 0 or printed is None:
+        last_line = (reply.err.strip().splitlines() or ["no message"])[-1]
+        return Answer(errors={"": texts.NO_ANSWER.format(error=last_line if reply.code else "no JSON")})
+    return Answer(value=printed)
 
 
-def errors_in(text: str) -> dict[str, str]:
-    """Messages by dotted path from what a command wrote to standard error, one ``path: message`` per line."""
-    found: dict[str, str] = {}
-    path = ""
-    for line in text.strip().splitlines():
-        match = re.match(r"(?:error: )?([a-z_][\w.]*): (.+)", line)
-        if match and (match[1] in _PATHS or match[1].endswith(".name")):
-            path, line = match[1], match[2]
-        found[path] = f"{found[path]}\n{line}" if path in found else line
-    return found or {"": texts.NO_ANSWER.format(error="no message")}
+def _last_object(text: str) -> dict[str, Any] | None:
+    lines = text.strip().splitlines()
+    try:
+        value = json.loads(lines[-1]) if lines else None
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _errors(printed: Mapping[str, Any] | None, text: str) -> dict[str, str]:
+    """Messages by dotted path, from the error as the command printed it for programs, or else for people."""
+    error = (printed or {}).get("error")
+    if not isinstance(error, dict):
+        return {"": text.strip() or texts.NO_ANSWER.format(error="no message")}
+    return error["fields"] or {_SETTING_OF.get(error["kind"], ""): error["message"]}

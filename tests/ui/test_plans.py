@@ -8,8 +8,9 @@ import threading
 import pytest
 
 from fine_tuner.launch.assistant import Reply
+from fine_tuner.ui import plans
 from fine_tuner.ui.networks import Networks, checkpoints_folder
-from fine_tuner.ui.plans import KEPT, Questions, errors_in, read_reply
+from fine_tuner.ui.plans import KEPT, Questions, read_reply
 from fine_tuner.ui.previews import Previews
 
 
@@ -22,20 +23,28 @@ def test_the_answer_is_the_last_line_that_is_json():
     assert read_reply(good({"a": 1})).value == {"a": 1}
 
 
-def test_wrong_input_is_told_by_setting():
-    answer = read_reply(Reply(2, "", "optim.lr: 'abc' is not a number.\ndata.path: there is no such folder.\n"))
+def wrong(kind: str, message: str, **fields: str) -> Reply:
+    """As ``--json`` reports wrong input; ``optim__lr`` is ``optim.lr``."""
+    error = {"kind": kind, "message": message, "fields": {k.replace("__", "."): v for k, v in fields.items()}}
+    return Reply(2, json.dumps({"error": error}) + "\n", message + "\n")
+
+
+def test_wrong_settings_are_told_by_path():
+    answer = read_reply(wrong("ConfigError", "two are wrong", optim__lr="is no number.", seed="is negative."))
     assert answer.value is None
     assert answer.is_wrong_input
-    assert answer.errors == {"optim.lr": "'abc' is not a number.", "data.path": "there is no such folder."}
+    assert answer.errors == {"optim.lr": "is no number.", "seed": "is negative."}
 
 
-def test_a_message_of_several_lines_stays_together():
-    text = "data.path: 2 images cannot be read:\n  a.jpg\n  b.jpg"
-    assert errors_in(text) == {"data.path": "2 images cannot be read:\n  a.jpg\n  b.jpg"}
+@pytest.mark.parametrize(
+    ("kind", "path"), [("DataError", "data.path"), ("WeightsError", "model.weights"), ("RunError", "")]
+)
+def test_an_error_of_data_or_weights_belongs_to_the_field_that_names_them(kind, path):
+    assert read_reply(wrong(kind, "It is empty.\nFill it.")).errors == {path: "It is empty.\nFill it."}
 
 
-def test_a_message_that_names_no_setting_is_kept_whole():
-    assert errors_in("The disk is full: nothing was written.") == {"": "The disk is full: nothing was written."}
+def test_a_message_for_people_only_is_kept_whole():
+    assert read_reply(Reply(2, "", "usage: x\nno such option\n")).errors == {"": "usage: x\nno such option"}
 
 
 @pytest.mark.parametrize(
@@ -55,8 +64,15 @@ def test_the_same_question_is_asked_once():
     questions = Questions(lambda argv: asked.append(list(argv)) or good({"n": len(asked)}))
     first, second = questions.answer(["plan", "sample"]), questions.answer(["plan", "sample"])
     assert (first.value, second.value, asked) == ({"n": 1}, {"n": 1}, [["plan", "sample"]])
-    questions.forget()
-    assert questions.answer(["plan", "sample"]).value == {"n": 2}
+
+
+def test_an_answer_does_not_hold_for_ever(monkeypatch):
+    asked = []
+    questions = Questions(lambda argv: asked.append(argv) or good({}))
+    monkeypatch.setattr(plans, "KEPT_SECONDS", 0.0)
+    for _ in range(2):
+        questions.answer(["plan", "sample"])
+    assert len(asked) == 2
 
 
 def test_what_may_change_by_itself_and_what_failed_are_asked_again():
