@@ -210,10 +210,9 @@ def _ends_properly(path: Path, image: ImageFile) -> bool:
     with path.open("rb") as file:
         size = file.seek(0, 2)
         match image.format:
-            case "JPEG" | "PNG" | "GIF":
-                sign = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b"\x3b"}[image.format]
+            case "JPEG" | "PNG":  # in either, the sign cannot be part of the compressed data
                 file.seek(max(0, size - _TAIL_BYTES))
-                return sign in file.read()
+                return (b"\xff\xd9" if image.format == "JPEG" else b"IEND\xaeB`\x82") in file.read()
             case "WEBP":  # RIFF: bytes 4 to 7 are the size of what follows
                 file.seek(4)
                 return size >= int.from_bytes(file.read(4), "little") + 8

@@ -2,10 +2,10 @@
 
 ::
 
-    <cache>/sample-<version>/
-      images/0000.png ...   96 x 96 RGB
+    <cache>/sample-<version>-<count>/
+      images/0000.jpg ...   96 x 96 RGB
       masks/0000.png  ...   palette; 0 background, then one value per shape
-      labels.csv            file, shape, count, striped, dotted, night
+      labels.csv            file, mask, shape, count, striped, dotted, night
       classes.txt           names of the mask values
 
 Classification tells the shape, multi-label the patterns, regression counts, segmentation finds the shapes.
@@ -31,7 +31,7 @@ from fine_tuner.errors import DataError
 
 SAMPLE_PATH = "builtin:sample"
 NUM_PICTURES = 640
-_FOLDER = "sample-1"  # a new number whenever the pictures change
+VERSION = 1  # another number whenever the pictures change
 _BACKGROUND = "background"
 _PALETTE = (20, 20, 28, 230, 159, 0, 0, 158, 115, 86, 180, 233, 204, 121, 167)  # Okabe-Ito
 
@@ -73,24 +73,24 @@ def _target(row: dict[str, str], task: str, root: Path) -> Target:
             return tuple(float(row[label]) for label in LABELS)
         case "regression":
             return (float(row["count"]),)
-    return root / row["file"].replace("images/", "masks/")
+    return root / row["mask"]
 
 
-def sample_folder(progress: Progress = no_progress) -> Path:
-    """Folder of the sample; made on the first call. Several processes may ask at once.
+def sample_folder(progress: Progress = no_progress, *, count: int = NUM_PICTURES) -> Path:
+    """Folder of the first ``count`` pictures; made on the first call. Several processes may ask at once.
 
     Raises:
         DataError: If it cannot be written to the cache folder.
     """
-    folder = cache_folder() / _FOLDER
-    if _is_whole(folder):
+    folder = cache_folder() / f"sample-{VERSION}-{count}"
+    if _is_whole(folder, count):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{_FOLDER}-", dir=folder.parent))
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            _write(draft, progress)
-            _publish(draft, folder)
+            _write(draft, count, progress)
+            _publish(draft, folder, count)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
@@ -101,15 +101,15 @@ def sample_folder(progress: Progress = no_progress) -> Path:
     return folder
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(folder: Path, count: int) -> bool:
     """Whether no cleaner of caches has eaten a part."""
     if not (folder / "labels.csv").is_file():
         return False
     parts = (folder / "images", folder / "masks")
-    return all(part.is_dir() and sum(1 for _ in os.scandir(part)) == NUM_PICTURES for part in parts)
+    return all(part.is_dir() and sum(1 for _ in os.scandir(part)) == count for part in parts)
 
 
-def _publish(draft: Path, folder: Path) -> None:
+def _publish(draft: Path, folder: Path, count: int) -> None:
     """Give ``draft`` its name, unless another process was first."""
     draft.chmod(0o755)
     for _ in range(2):
@@ -117,26 +117,26 @@ def _publish(draft: Path, folder: Path) -> None:
             draft.rename(folder)
             return
         except OSError:
-            if _is_whole(folder):
+            if _is_whole(folder, count):
                 return
             shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
 
 
-def _write(folder: Path, progress: Progress) -> None:
+def _write(folder: Path, count: int, progress: Progress) -> None:
     (folder / "images").mkdir()
     (folder / "masks").mkdir()
     rows = []
-    for number in range(NUM_PICTURES):
+    for number in range(count):
         picture = draw_picture(number)
-        name = f"{number:04d}.png"
-        Image.fromarray(picture.pixels).save(folder / "images" / name, compress_level=1)
+        name, mask_name = f"images/{number:04d}.jpg", f"masks/{number:04d}.png"
+        Image.fromarray(picture.pixels).save(folder / name, quality=98, subsampling=0)
         mask = Image.frombytes("P", picture.mask.shape[::-1], picture.mask.tobytes())
         mask.putpalette(_PALETTE)
-        mask.save(folder / "masks" / name, compress_level=1)
-        rows.append([f"images/{name}", SHAPES[picture.shape], picture.count, *map(int, picture.labels)])
+        mask.save(folder / mask_name, compress_level=1)
+        rows.append([name, mask_name, SHAPES[picture.shape], picture.count, *map(int, picture.labels)])
         if number % 32 == 31:
-            progress("Making the sample pictures", number + 1, NUM_PICTURES)
+            progress("Making the sample pictures", number + 1, count)
     (folder / "classes.txt").write_text("\n".join((_BACKGROUND, *SHAPES)) + "\n", encoding="utf-8")
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["file", "shape", "count", *LABELS], *rows])
+        csv.writer(file).writerows([["file", "mask", "shape", "count", *LABELS], *rows])

@@ -7,6 +7,7 @@ slope near 1 at the border, so that ``clip(f * radius_px + 0.5, 0, 1)`` is an an
 from __future__ import annotations
 
 import colorsys
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -53,8 +54,9 @@ def draw_picture(number: int) -> Picture:
     mask = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
     for x, y, radius in _places(rng, count):
         _draw(rng, pixels, mask, shape, (x, y, radius), hue, labels)
-    pixels += rng.normal(0, 0.025, (SIDE_PX, SIDE_PX, 1)).astype(np.float32)
-    return Picture((pixels.clip(0, 1) * 255 + 0.5).astype(np.uint8), mask, shape, count, labels)
+    pixels += np.float32(0.025) * rng.standard_normal((SIDE_PX, SIDE_PX, 1), np.float32)
+    np.clip(pixels, 0, 1, out=pixels)
+    return Picture((pixels * np.float32(255) + np.float32(0.5)).astype(np.uint8), mask, shape, count, labels)
 
 
 # ------------------------------------------------------------------ ground
@@ -64,19 +66,17 @@ def _ground(rng: np.random.Generator, *, is_night: bool) -> np.ndarray:
     lightness = (0.16, 0.30) if is_night else (0.76, 0.92)
     near = _rgb(hue + rng.uniform(-0.08, 0.08), lightness[0], 0.14)
     far = _rgb(hue + rng.uniform(-0.08, 0.08), lightness[1], 0.14)
-    y, x = np.mgrid[0:SIDE_PX, 0:SIDE_PX].astype(np.float32) / SIDE_PX - 0.5
-    angle = rng.random() * 2 * np.pi
-    ramp = (x * np.cos(angle) + y * np.sin(angle) + 0.5)[..., None]
-    pixels = near * (1 - ramp) + far * ramp
-    cycles, turn = rng.uniform(6, 14), rng.random() * np.pi
-    weave = np.sin(2 * np.pi * cycles * (x * np.cos(turn) + y * np.sin(turn)))
+    x = np.arange(SIDE_PX, dtype=np.float32) / SIDE_PX - np.float32(0.5)
+    angle, cycles, turn = rng.random() * 2 * math.pi, 2 * math.pi * rng.uniform(6, 14), rng.random() * math.pi
+    ramp = math.cos(angle) * x + (math.sin(angle) * x + 0.5)[:, None]
+    weave = np.sin(cycles * math.cos(turn) * x + (cycles * math.sin(turn) * x)[:, None])
     texture = 0.07 * _clouds(rng, 6) + 0.04 * _clouds(rng, 16) + 0.025 * weave
-    return (pixels + texture[..., None]).astype(np.float32)
+    return near + texture[..., None] + ramp[..., None] * (far - near)
 
 
 def _clouds(rng: np.random.Generator, cells: int) -> Field:
     """Smooth noise in -1 to 1: random values on a grid, interpolated linearly."""
-    grid = rng.uniform(-1, 1, (cells + 1, cells + 1)).astype(np.float32)
+    grid = 2 * rng.random((cells + 1, cells + 1), np.float32) - 1
     at = np.linspace(0, cells, SIDE_PX, endpoint=False)
     low = at.astype(int)
     part = (at - low).astype(np.float32)
@@ -86,14 +86,16 @@ def _clouds(rng: np.random.Generator, cells: int) -> Field:
 
 def _places(rng: np.random.Generator, count: int) -> list[tuple[float, float, float]]:
     """Centres and radii in px that do not overlap."""
-    largest = (36, 29, 25, 22, 20)[count - 1]
+    largest = (36, 29, 25, 22, 19)[count - 1]
     places: list[tuple[float, float, float]] = []
     while len(places) < count:
-        radius = largest * rng.uniform(0.72, 1.0)
-        x, y = rng.uniform(radius * 0.9, SIDE_PX - radius * 0.9, 2)
+        size, right, down = rng.random(3).tolist()
+        radius = largest * (0.72 + 0.28 * size)
+        free = SIDE_PX - 1.8 * radius
+        x, y = 0.9 * radius + free * right, 0.9 * radius + free * down
         if all((x - a) ** 2 + (y - b) ** 2 > (0.95 * (radius + c)) ** 2 for a, b, c in places):
             places.append((x, y, radius))
-        elif rng.random() < 0.02:  # crowded: start again
+        elif size < 0.05:  # crowded: start again
             places.clear()
     return places
 
@@ -113,9 +115,9 @@ def _draw(
     reach = radius + 5
     top, left = max(0, int(y - reach)), max(0, int(x - reach))
     window = (slice(top, min(SIDE_PX, int(y + reach) + 1)), slice(left, min(SIDE_PX, int(x + reach) + 1)))
-    v, u = np.mgrid[window].astype(np.float32)
-    u, v = (u - x) / radius, (v - y) / radius
-    turn = rng.random() * 2 * np.pi
+    v, u = (np.arange(s.start, s.stop, dtype=np.float32) for s in window)
+    u, v = np.broadcast_arrays((u - x) / radius, ((v - y) / radius)[:, None])
+    turn = rng.random() * 2 * math.pi
     vary = rng.random()
     outline = _OUTLINES[shape]
 
@@ -136,7 +138,7 @@ def _draw(
 
 
 def _turned(u: Field, v: Field, angle: float) -> tuple[Field, Field]:
-    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    c, s = math.cos(angle), math.sin(angle)
     return u * c + v * s, v * c - u * s
 
 
