@@ -9,6 +9,8 @@ import { MAIN, moreSpecs } from "./panels.js";
 import { TEXT, learnMetrics, say } from "./text.js";
 import { Toolbar } from "./toolbar.js";
 
+const short = (x) => Number(x.toPrecision(6)); // as the address has it, so that a reload shows the same
+
 export class Board {
   /** `fetchDetail(keys, x0, x1)` brings finer points of a part of the run. */
   constructor({ curves, settings, fetchDetail }) {
@@ -104,7 +106,12 @@ export class Board {
       }
     }
     this.toolbar.show();
-    if (this.hovered) Promise.all([...this.charts.values()].map((c) => c.drawing)).then(() => this.cross());
+    if (this.hovered) this.settled().then(() => this.cross());
+  }
+
+  /** Resolves when everything told so far is drawn. */
+  settled() {
+    return Promise.all([...this.charts.values()].map((chart) => chart.drawing));
   }
 
   drawAll() {
@@ -205,10 +212,10 @@ export class Board {
   zoom(x, y, id) {
     const { axis, zoomY, zoom } = this.settings.values;
     const others = Object.fromEntries(Object.entries(zoomY).filter(([other]) => other !== id));
-    const changes = { zoomY: y ? { ...others, [id]: y } : others };
+    const changes = { zoomY: y ? { ...others, [id]: y.map(short) } : others };
     if (x) {
       const last = Math.max(this.curves.total, this.curves.lastStep, 1);
-      const steps = x.map((place) => this.curves.stepAt(axis, place));
+      const steps = x.map((place) => short(this.curves.stepAt(axis, place)));
       const kept = [Math.max(steps[0], -0.006 * last), Math.min(steps[1], 1.015 * last)];
       const isAll = kept[0] <= 0 && kept[1] >= last;
       changes.zoom = isAll || !(kept[1] - kept[0] > last * 1e-5) ? null : kept;

@@ -176,7 +176,7 @@ export class Chart {
     this.logButton.setAttribute("aria-pressed", String(values.log.includes(spec.id)));
     const { plot } = frame;
     plot.overlay.setMarks(board.marks().map((mark) => ({ ...mark, share: plot.shareOfX(mark.place) })), spec.id === "loss");
-    plot.overlay.setUnit(board.axisLabel);
+    plot.overlay.setUnit(plot.isEmpty ? "" : board.axisLabel);
     const best = content.best?.();
     plot.overlay.setPoints(
       best ? [{ left: plot.shareOfX(best.x), top: plot.shareOfY(best.y), color: best.color }] : [],

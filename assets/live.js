@@ -2,9 +2,11 @@
 //
 //   mount(element, props)   once, by the gr.HTML of fine_tuner/ui/live.py; mountPreview for charts that Python draws
 //   FTLive.show(run)        another run; the address follows
+//   FTLive.go(query)        what an address like "?run=ID&axis=epoch" says, without loading the page again
 //   FTLive.isActive()       whether any run is queued or running
 //   FTLive.current()        id of the run that is shown, null if none
 //   FTLive.state()          its state as last told, null if none
+//   FTLive.refresh()        ask now; resolves when the answer is drawn
 //   FTLive.onChange(f)      f({run, state, runs}) after each answer that says something new about status or runs
 //   FTChart.preview(...)    see preview.js
 
@@ -63,13 +65,18 @@ class Live {
     this.root.classList.add("ftl");
     this.root.replaceChildren(this.header.element, this.notices.element, this.notices.empty, this.loading, this.body);
     toggle(this.header.element, false);
-    for (const part of this.root.querySelectorAll("details[data-part]")) {
-      const { part: name } = part.dataset;
-      part.open = this.settings.has("open", name);
+    this.parts = [this.board.more, this.events.element, this.table.element];
+    for (const part of this.parts) {
+      const name = part.dataset.part;
       part.addEventListener("toggle", () => {
         if (part.open !== this.settings.has("open", name)) this.settings.mark("open", name, part.open);
       });
     }
+    this.syncParts();
+  }
+
+  syncParts() {
+    for (const part of this.parts) part.open = this.settings.has("open", part.dataset.part);
   }
 
   withoutPlotly() {
@@ -167,6 +174,14 @@ class Live {
     this.begin(run);
     this.listAt = 0;
     this.poller.now();
+  }
+
+  /** Show what the query of an address says. */
+  go(query) {
+    this.settings.load(query);
+    this.syncParts();
+    this.begin(this.settings.values.run);
+    return this.poller.now();
   }
 
   begin(run) {
@@ -272,9 +287,14 @@ function addStyle() {
 
 window.FTLive = {
   show: (run) => (panel ? panel.show(run) : history.replaceState(null, "", `?run=${encodeURIComponent(run)}`)),
+  go: (query) => panel?.go(query),
   isActive: () => Boolean(panel && (ACTIVE.has(panel.state?.status) || panel.runs.some((run) => ACTIVE.has(run.status)))),
   current: () => panel?.run ?? null,
   state: () => panel?.state ?? null,
+  refresh: async () => {
+    await panel?.poller.now();
+    await panel?.board.settled();
+  },
   onChange: (listener) => {
     listeners.add(listener);
     return () => listeners.delete(listener);

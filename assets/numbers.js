@@ -106,7 +106,7 @@ export function logTicks(low, high) {
   const from = Math.floor(Math.log10(low));
   const to = Math.ceil(Math.log10(high));
   const every = Math.max(1, Math.ceil((to - from) / 6));
-  const factors = to - from <= 2 ? [1, 2, 5] : [1];
+  const factors = Math.log10(high / low) <= 2.2 ? [1, 2, 5] : [1];
   const ticks = [];
   for (let power = from; power <= to; power += every) {
     for (const factor of factors) ticks.push(Number((factor * 10 ** power).toPrecision(6)));

@@ -125,7 +125,7 @@ function plan(board, name, rates, lowest, color) {
 const MEMORY_COLORS = { "memory/process_mib": "process", "memory/allocated_mib": "allocated", "memory/reserved_mib": "reserved", "memory/device_mib": "device" };
 
 function memoryContent(board) {
-  const { palette, curves, facts, range } = board;
+  const { palette, curves, facts } = board;
   const keys = curves.keys("memory/");
   const lines = keys.map((key) => ({
     id: `memory.${slug(key)}`, legend: `memory.${slug(key)}`, key, color: palette[MEMORY_COLORS[key] ?? "norm"], hasBand: true, fill: 0.2,
@@ -136,7 +136,7 @@ function memoryContent(board) {
   if (typeof forecast === "number") {
     lines.unshift({
       id: "memory.forecast", legend: "memory.forecast", color: palette.subdued, dash: DASH.forecast, width: 1.5, isReading: true, hasDot: false,
-      x: [range[0], range[1] * 4 + 1e3], y: [forecast, forecast],
+      x: [-1, 1e9], y: [forecast, forecast],
     });
     entries.push({ id: "memory.forecast", label: TEXT.forecast, color: palette.subdued, dash: SAMPLE.forecast });
   }

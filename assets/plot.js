@@ -246,13 +246,13 @@ export class Plot {
       else this.listen.hover?.(this.placeUnder(event));
     });
     this.element.addEventListener("pointerleave", () => this.listen.hover?.(null));
-    this.element.addEventListener("dblclick", () => this.listen.reset?.());
     this.element.addEventListener("keydown", (event) => this.listen.key?.(event));
     this.element.addEventListener("blur", () => this.listen.hover?.(null));
   }
 
   /** Plotly tells the user's own zoom by single ends of a range, and ours by whole ranges. */
   followZoom() {
+    this.canvas.on("plotly_doubleclick", () => this.listen.reset?.());
     this.canvas.on("plotly_relayout", (event) => {
       const range = (axis) =>
         `${axis}.range[0]` in event ? [event[`${axis}.range[0]`], event[`${axis}.range[1]`]].map(Number) : null;

@@ -27,19 +27,19 @@ export class Poller {
     addEventListener("online", this.onOnline);
   }
 
-  /** Ask at once. */
+  /** Ask at once; resolves when that was answered, or was not. */
   now() {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.tick(), 0);
+    return new Promise((resolve) => {
+      this.timer = setTimeout(() => this.tick().then(resolve), 0);
+    });
   }
 
   async tick() {
     clearTimeout(this.timer);
     if (this.isOver || document.hidden) return;
-    if (this.isBusy) {
-      this.timer = setTimeout(() => this.tick(), 50);
-      return;
-    }
+    while (this.isBusy) await new Promise((resolve) => setTimeout(resolve, 20));
+    clearTimeout(this.timer);
     this.isBusy = true;
     let wait = this.beat();
     try {

@@ -74,6 +74,12 @@ export class Settings {
     for (const listener of this.listeners) listener(changes);
   }
 
+  /** Take all settings from an address's query. */
+  load(query) {
+    this.set(fromQuery(query));
+    this.write();
+  }
+
   /** Put `name` into the list `what`, or take it out. */
   mark(what, name, isIn) {
     const others = this.values[what].filter((other) => other !== name);

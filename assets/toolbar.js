@@ -33,7 +33,7 @@ export class Toolbar {
     const { board } = this;
     const { smooth, axis, clip } = board.settings.values;
     if (Number(this.slider.value) !== smooth) this.slider.value = String(smooth);
-    const text = say.smoothing(smoothingSteps(smooth, board.scaleOfSteps));
+    const text = board.curves.isEmpty ? "" : say.smoothing(smoothingSteps(smooth, board.scaleOfSteps));
     setText(this.steps, text);
     this.slider.setAttribute("aria-valuetext", text);
     for (const button of this.axes) button.setAttribute("aria-pressed", String(button.dataset.axis === axis));

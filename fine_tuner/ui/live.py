@@ -91,11 +91,11 @@ def _script(call: str) -> str:
 class LiveRoutes:
     """The routes, on a store of runs."""
 
-    def __init__(self, store: RunStore, actions: Mapping[str, Act]) -> None:
+    def __init__(self, store: RunStore, actions: Mapping[str, Act], *, feed: LiveFeed | None = None) -> None:
         """``actions``: name to what is done with the run; raises RunError if its state forbids it."""
         self._store = store
         self._actions = dict(actions)
-        self._feed = LiveFeed(store)
+        self._feed = feed or LiveFeed(store)
 
     def router(self) -> APIRouter:
         """All of them; sync functions, which FastAPI runs in threads."""

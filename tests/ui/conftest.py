@@ -1,0 +1,82 @@
+"""One browser and one served live panel for all tests that need them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fine_tuner.runs.store import RunStore
+from tests.ui.hand_run import HandRun
+from tests.ui.live_visits import DRAWN, NUMBERS, SIZE, Seen, new_page
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def server(runs):
+    """The live panel on a port of its own; its page loads no Gradio, but the one at / does."""
+    from tests.ui.rig import build_page, serving
+
+    with serving(build_page(RunStore(runs))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium; tests that need it skip where it is not installed."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser at {CHROMIUM}")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def run(runs) -> Iterator[HandRun]:
+    run = HandRun(runs, f"20261123-{next(NUMBERS)}-sample")
+    run.begin()
+    run.train(40)
+    yield run
+    run.die()
+
+
+@pytest.fixture(scope="session")
+def context(browser):
+    """One for all tests: what is kept of a run is in the address, and the chart library is parsed only once."""
+    context = browser.new_context(viewport=SIZE)
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def shared(context, server) -> Seen:
+    """A page for all tests that need none of their own: loading the chart library takes longer than most tests."""
+    return new_page(context, server)
+
+
+@pytest.fixture
+def visit(shared):
+    """Show what an address says; at the end nothing must have been complained of or asked of another host."""
+
+    def visit(query: str, *, wait: str = DRAWN) -> Seen:
+        if shared.page.url == "about:blank":
+            shared.page.goto(f"{shared.server.address}plain{query}")
+        shared.page.evaluate("document.body.classList.remove('dark')")
+        shared.page.evaluate(f"window.FTLive?.go({json.dumps(query)})")
+        shared.wait(query, wait)
+        return shared
+
+    yield visit
+    shared.page.mouse.move(0, 0)
+    assert (shared.complaints, shared.foreign) == ([], [])
