@@ -30,7 +30,7 @@ class Progress:
 
     Attributes:
         step: Steps done, of ``total_steps`` (0: not known yet).
-        epoch: Epoch that is being trained, from 1, or the last one; 0 before the first step.
+        epoch: Epoch that is being trained, from 1, or the last one; 0 while their number is not known.
         fraction: 0 to 1.
         images_per_second: Median over the recent steps; None until known.
         eta_seconds: Steps left at their recent pace and validations left at what they took; None until known.
@@ -80,7 +80,7 @@ def measure(facts: Facts, series: Mapping[str, Series], *, is_alive: bool) -> Pr
 
 def _epoch(facts: Facts, per_epoch: int) -> int:
     if per_epoch <= 0 or facts.step <= 0:
-        return min(1, facts.epochs) if facts.attempt_steps or facts.start_step else 0
+        return min(1, facts.epochs)
     done, within = divmod(facts.step, per_epoch)
     return min(done + (within > 0), facts.epochs) if facts.epochs else done + (within > 0)
 

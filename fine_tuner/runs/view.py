@@ -55,6 +55,8 @@ class RunView:
         """Read on, look for signs of life. True if anything changed that a page shows."""
         with self.lock:
             before = (self.status, self._vital)
+            # First the signs of life, then the log: a worker found dead has said all it ever will.
+            self._vital = look(self.run)
             news = self._fold.read(self.run.events)
             if news is None:  # the log was cut (power loss) or replaced: begin again
                 self._fold, self._cached_offset = Fold(), 0
@@ -63,7 +65,6 @@ class RunView:
                 news = True
             if news:
                 self._grew_at = time.monotonic()
-            self._vital = look(self.run)
             self._set_status(derive(self._fold.facts, self._vital))
             self._save_cache()
             return bool(news) or before != (self.status, self._vital)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from fine_tuner.runs import fold as fold_module
 from fine_tuner.runs.events import EvalMetrics, EventWriter, Mark, Message, Progress, TrainMetrics
 from fine_tuner.runs.fold import Fold
 from fine_tuner.runs.view import RunView
@@ -110,6 +111,15 @@ def test_times_never_run_backwards(attempts):
     for series in fold.series.values():
         assert (np.diff(series.seconds) >= 0).all()
         assert (series.seconds >= 0).all()
+
+
+@given(attempts=attempts)
+def test_without_the_accelerator_it_is_the_same(attempts):
+    data = log_of(attempts)
+    accelerated = contents(folded(data))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fold_module, "_loads", json.loads)
+        assert contents(folded(data)) == accelerated
 
 
 # --------------------------------------------------------------------- rewinding

@@ -73,7 +73,7 @@ def test_pace_and_rest_are_those_of_this_attempt(run, live):
     assert view.progress.eta_seconds is None
 
 
-@pytest.mark.parametrize(("step", "epoch"), [(0, 0), (1, 1), (10, 1), (11, 2), (40, 4)])
+@pytest.mark.parametrize(("step", "epoch"), [(0, 1), (1, 1), (10, 1), (11, 2), (40, 4)])
 def test_the_epoch_is_the_one_being_trained(live, step, epoch):
     assert live(started(40), *steps(1, step)).progress.epoch == epoch
 

@@ -168,6 +168,35 @@ with WorkerLock(run.lock):
     assert view.progress.eta_seconds is None
 
 
+def test_a_worker_that_ends_just_now_is_never_taken_for_lost(run, python):
+    # the log is read after the locks: whoever is found dead has said all it had to say
+    code = """
+import sys
+from pathlib import Path
+from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.lock import WorkerLock
+from fine_tuner.runs.events import *
+run = RunFolder(Path(sys.argv[1]))
+sys.stdin.readline()
+for attempt in range(300):
+    with WorkerLock(run.lock):
+        writer = EventWriter(run.events)
+        writer.write(RunStarted(start_step=0, total_steps=1, epochs=1, steps_per_epoch=1))
+        writer.write(RunFinished(outcome="completed", step=0))
+        writer.close()
+"""
+    child = python(code, run.path)
+    view, seen = RunView(run), set()
+    child.stdin.write("\n")
+    child.stdin.flush()
+    while child.poll() is None:
+        view.refresh()
+        seen.add(view.status)
+    view.refresh()
+    assert view.status == "completed"
+    assert seen <= {"queued", "running", "completed"}
+
+
 def test_age_is_never_negative_and_a_clock_set_back_cannot_hide_silence(run):
     writer = EventWriter(run.events)
     writer.write(started(10))
