@@ -97,12 +97,11 @@ export class Board {
       this.syncMore();
     }
     const hasMoved = this.measure();
-    if (keys === null) this.drawAll();
+    if (keys === null || hasMoved) this.drawAll();
     else {
       for (const chart of this.charts.values()) {
         if (keys.size) chart.append(keys);
-        if (hasMoved) chart.move();
-        else if (best !== String(state.best) && chart.content) chart.drawing.then(() => chart.decorate());
+        if (best !== String(state.best) && chart.content) chart.drawing.then(() => chart.decorate());
       }
     }
     this.toolbar.show();
@@ -200,12 +199,7 @@ export class Board {
     if ("zoom" in changes || "zoomY" in changes) this.askDetail();
     if (Object.keys(changes).every((name) => name === "run" || name === "open")) return;
     if ("axis" in changes) for (const chart of this.charts.values()) chart.frame.plot.yRange = null;
-    if ("axis" in changes || Object.keys(changes).some((name) => !name.startsWith("zoom"))) this.drawAll();
-    else {
-      this.measure();
-      for (const chart of this.charts.values()) chart.move();
-    }
-    this.toolbar.show();
+    this.drawAll();
   }
 
   /** The user's zoom, in places; of the vertical axis only for the chart `id`. */

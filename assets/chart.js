@@ -72,18 +72,18 @@ export class Chart {
   /** Draw everything anew: at a reset, another axis, smoothing, theme, size. */
   draw() {
     this.isDirty = true;
-    const { plotly } = this.board;
-    if (!plotly || !this.isVisible) return this.drawing;
-    this.drawing = this.drawing.then(async () => {
-      if (!this.isDirty || !this.element.isConnected) return;
-      this.isDirty = false;
-      this.content = this.spec.content(this.board);
-      const lines = this.content.lines.map((line) => this.prepare(line));
-      await this.frame.plot.draw(plotly, lines, this.view());
-      this.decorate();
-      this.frame.plot.overlay.setWaiting(this.frame.plot.isEmpty ? this.content.waiting ?? TEXT.noPoints : "");
-    });
-    return this.drawing;
+    if (!this.board.plotly || !this.isVisible) return;
+    this.drawing = this.drawing.then(() => this.redraw());
+  }
+
+  async redraw() {
+    if (!this.isDirty || !this.element.isConnected) return;
+    this.isDirty = false;
+    this.content = this.spec.content(this.board);
+    const lines = this.content.lines.map((line) => this.prepare(line));
+    await this.frame.plot.draw(this.board.plotly, lines, this.view());
+    this.decorate();
+    this.frame.plot.overlay.setWaiting(this.frame.plot.isEmpty ? this.content.waiting ?? TEXT.noPoints : "");
   }
 
   /** Points of a line so far; with what is needed to append to them. */
@@ -132,8 +132,9 @@ export class Chart {
         line.done = curve.x.length;
       }
       if (!additions.length) return;
-      if (this.frame.plot.isSparse) {
-        this.draw(); // a first point is drawn as a dot, and the axes get their numbers with it
+      if (this.frame.plot.isOutgrown) {
+        this.isDirty = true;
+        await this.redraw();
         return;
       }
       await this.frame.plot.extend(additions);
@@ -150,19 +151,6 @@ export class Chart {
       log: Boolean(spec.canLog) && values.log.includes(spec.id), clip: values.clip, zoomY: values.zoomY[spec.id] ?? null,
       palette: board.palette, hidden: new Set(values.hide),
     };
-  }
-
-  /** The horizontal range has changed. */
-  move() {
-    if (this.isDirty || !this.isVisible) {
-      this.draw();
-      return;
-    }
-    this.drawing = this.drawing.then(async () => {
-      Object.assign(this.frame.plot.view, { zoomY: this.board.settings.values.zoomY[this.spec.id] ?? null });
-      await this.frame.plot.setRange(this.board.range, this.board.epochGrid());
-      this.decorate();
-    });
   }
 
   /** Everything over and around the drawing. */

@@ -57,10 +57,11 @@ class Live {
   build() {
     this.summary = h("p", { class: "ftl-summary", "aria-live": "polite" });
     this.stale = h("span", { class: "ftl-stale", hidden: true });
+    this.words = h("div", { class: "ftl-words" }, this.summary, this.stale);
     this.loading = h("div", { class: "ftl-loading" }, h("p", { class: "ftl-sr", role: "status" }, TEXT.loading), ...[1, 2, 3, 4].map(() => h("div", { class: "ftl-bone" })));
     this.body = h(
       "div", { class: "ftl-body", hidden: true },
-      this.board.element, h("div", { class: "ftl-words" }, this.summary, this.stale), h("div", { class: "ftl-parts" }, this.board.more, this.events.element, this.table.element),
+      this.board.element, this.words, h("div", { class: "ftl-parts" }, this.board.more, this.events.element, this.table.element),
     );
     this.root.classList.add("ftl");
     this.root.replaceChildren(this.header.element, this.notices.element, this.notices.empty, this.loading, this.body);
@@ -244,7 +245,7 @@ class Live {
     if (moment === this.moment) return;
     this.moment = moment;
     setText(this.summary, state.text ?? "");
-    this.summary.classList.toggle("ftl-sr", Boolean(this.about.failure)); // the card says it, to those who see it
+    this.words.classList.toggle("ftl-sr", Boolean(this.about.failure)); // the card says it, to those who see it
   }
 
   tell() {

@@ -28,6 +28,7 @@ const COARSE = matchMedia("(pointer: coarse)");
  * @property {boolean=} marker
  * @property {boolean=} isReading Whether the pointer reads it.
  * @property {boolean=} isClipped Whether its outliers may be hidden.
+ * @property {boolean=} hasDot False: no dot under the pointer.
  */
 
 export class Plot {
@@ -54,9 +55,15 @@ export class Plot {
     return this.lines.every((line) => !line.x.length);
   }
 
-  /** Whether a line was drawn with fewer points than a line needs. */
-  get isSparse() {
-    return this.lines.some((line) => line.isSparse);
+  /** Whether more points ask for another look: a line instead of a dot, smaller markers or none. */
+  get isOutgrown() {
+    return this.lines.some((line) => line.isSparse || (line.markerSize && this.markerSize(this.values(line).x) !== line.markerSize));
+  }
+
+  /** Markers are for points that the eye can tell apart. */
+  markerSize(x) {
+    const count = upperBound(x, this.view.range[1]) - upperBound(x, this.view.range[0]);
+    return count > 80 ? 0 : count > 30 ? 4 : 6;
   }
 
   get size() {
@@ -96,15 +103,6 @@ export class Plot {
     await this.rescale();
   }
 
-  /** Another horizontal range. */
-  async setRange(range, epochs) {
-    Object.assign(this.view, { range, epochs });
-    if (!this.isDrawn) return;
-    const { xaxis, yaxis } = this.layout(); // blank while there is nothing
-    await this.plotly.relayout(this.canvas, { xaxis, yaxis });
-    this.placeHidden();
-  }
-
   async rescale() {
     const before = this.yRange;
     const range = this.chooseRange();
@@ -122,6 +120,7 @@ export class Plot {
     for (const line of this.lines) {
       const visible = !this.view.hidden.has(line.legend);
       line.isSparse = line.x.length < 2 && !line.marker;
+      line.markerSize = line.isSparse ? 6 : line.marker ? this.markerSize(line.x) : 0;
       if (line.lo) {
         const edge = { x: line.x, mode: "lines", line: { width: 0 }, hoverinfo: "skip", connectgaps: true, visible };
         line.bandAt = bands.length;
@@ -129,9 +128,9 @@ export class Plot {
       }
       mains.push({
         x: [...line.x], y: line.y, name: line.id, visible, hoverinfo: "skip", opacity: line.opacity ?? 1,
-        mode: line.marker || line.isSparse ? "lines+markers" : "lines",
+        mode: line.markerSize ? "lines+markers" : "lines",
         line: { color: line.color, width: line.width ?? 2, dash: line.dash ?? "solid", shape: line.shape ?? "linear" },
-        marker: { color: line.color, size: 6, symbol: line.symbol ?? "circle" },
+        marker: { color: line.color, size: line.markerSize, symbol: line.symbol ?? "circle" },
       });
     }
     this.lines.forEach((line, i) => {
@@ -195,10 +194,11 @@ export class Plot {
     const [low, high] = this.yRange;
     for (const line of this.lines) {
       if (!line.isClipped || this.view.hidden.has(line.legend)) continue;
-      const { x, y } = this.values(line);
+      const { x, y, lo = y, hi = y } = this.values(line);
       for (let i = upperBound(x, this.view.range[0]); i < x.length && x[i] <= this.view.range[1]; i++) {
-        if (y[i] !== null && y[i] > high) above++;
-        else if (y[i] !== null && y[i] < low) below++;
+        if (y[i] === null) continue;
+        if (hi[i] > high) above++;
+        if (lo[i] < low) below++;
       }
     }
     return [above, below];

@@ -28,6 +28,7 @@ class HandRun:
         self.groups = dict(groups or {"head": 1e-3, "backbone": 1e-4})
         self.random = random.Random(1)
         self.step = 0
+        self.spike = 0.0
         for path in (self.folder.path, self.folder.control, self.folder.checkpoints, self.folder.log.parent):
             path.mkdir(parents=True)
         info = {"id": run_id, "title": title, "model": "mobilenet_v3_small", "data": "sample", "task": "classification"}
@@ -74,7 +75,8 @@ class HandRun:
             rates = {f"train/lr/{name}": self.rate(name, self.step) for name in self.groups}
             self.step += 1
             metrics = {
-                "train/loss": max(0.02, self.loss(self.step)), **rates, "train/grad_norm": 1.2 + self.random.random(),
+                "train/loss": max(0.02, self.loss(self.step)) + self.spike, **rates,
+                "train/grad_norm": 1.2 + self.random.random(),
                 "train/images_per_second": 212 + self.random.gauss(0, 9), **more,
             }  # fmt: skip
             if self.step % 4 == 1:

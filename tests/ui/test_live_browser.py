@@ -247,8 +247,31 @@ def test_png_is_a_picture(visit, run):
     assert download.value.path().read_bytes().startswith(b"\x89PNG")
 
 
-def test_memory_of_the_browser_is_flat(visit, runs, context):
-    run = HandRun(runs, f"20261123-{next(NUMBERS)}-long", epochs=40, steps_per_epoch=16)
+def test_a_long_run_is_thinned_without_hiding_a_spike_and_fine_where_zoomed(visit, runs):
+    run = HandRun(runs, f"20261123-{next(NUMBERS)}-long", epochs=10, steps_per_epoch=400)
+    run.begin()
+    run.train(2000)
+    run.spike = 9.0
+    run.train(1)
+    run.spike = 0.0
+    run.train(1999)
+    seen = visit(f"?run={run.folder.id}&smooth=0")
+    assert seen.count() <= 1500
+    assert seen.range(axis="yaxis")[1] > 9, "the spike is seen"
+    seen.page.check(".ftl-control input[type=checkbox]")
+    seen.page.wait_for_selector("[data-chart=loss] .ftc-hidden-above:not([hidden])")
+    assert seen.page.inner_text("[data-chart=loss] .ftc-hidden-above") == "1 point above"
+    assert seen.range(axis="yaxis")[1] < 5
+    seen.drag("loss", 0.49, 0.53)
+    seen.page.wait_for_function(f"{LOSS}.data.find((t) => t.name === 'loss.train.raw').x.includes(2000)")
+    x = next(x for name, x, _ in seen.points()["loss"] if name == "loss.train.raw")
+    assert set(range(1990, 2011)) <= set(x), "every step where it is zoomed"
+    run.die()
+
+
+@pytest.mark.parametrize("ticks", [120, pytest.param(600, marks=pytest.mark.slow)])
+def test_memory_of_the_browser_is_flat(visit, runs, context, ticks):
+    run = HandRun(runs, f"20261123-{next(NUMBERS)}-steady", epochs=100, steps_per_epoch=16)
     run.begin()
     run.train(200)
     seen = visit(f"?run={run.folder.id}")
@@ -260,14 +283,14 @@ def test_memory_of_the_browser_is_flat(visit, runs, context):
         return metrics["JSHeapUsedSize"] / 2**20, metrics["Nodes"]
 
     session.send("Performance.enable")
-    for ticks in (10, 120):
+    for count in (10, ticks):
         before = measure()
-        for _ in range(ticks):
+        for _ in range(count):
             run.train(2)
             seen.refresh()
     heap, nodes = (after - start for after, start in zip(measure(), before, strict=True))
-    assert heap < 3, f"{heap:.1f} MiB more after 120 ticks"
-    assert nodes < 400, f"{nodes:.0f} nodes more after 120 ticks"
+    assert heap < 3, f"{heap:.1f} MiB more after {ticks} ticks"
+    assert nodes < 400, f"{nodes:.0f} nodes more after {ticks} ticks"
     run.die()
 
 
