@@ -27,7 +27,6 @@ class _Regions(NamedTuple):
 
     probs: Tensor  # (B, K, P), 0 at ignored positions
     truth: Tensor  # (B, K, P), bool, False at ignored positions
-    valid: Tensor  # (B, 1, P), bool: positions that count
     per_image: bool
 
     def total(self, values: Tensor) -> Tensor:
@@ -36,8 +35,7 @@ class _Regions(NamedTuple):
 
     def flat(self, values: Tensor) -> Tensor:
         """``(B, K, P)`` values, one row per region: ``(B K, P)`` per image, else ``(K, B P)``."""
-        batch, classes, positions = self.probs.shape
-        values = values.expand_as(self.probs)
+        batch, classes, positions = values.shape
         if self.per_image:
             return values.reshape(batch * classes, positions)
         return values.transpose(0, 1).reshape(classes, batch * positions)
@@ -48,13 +46,13 @@ def _regions(
 ) -> _Regions:
     if has_labels(logits, targets):
         probs, truth = logits.sigmoid().unsqueeze(2), (targets >= 0.5).unsqueeze(2)
-        return _Regions(probs, truth, torch.ones_like(truth[:, :1]), per_image)
+        return _Regions(probs, truth, per_image)
     logits = logits.reshape(*logits.shape[:2], math.prod(logits.shape[2:]))
     indices, valid = class_indices(targets.reshape(len(logits), 1, logits.shape[2]), ignore_index)
     classes = torch.arange(logits.shape[1], device=logits.device).unsqueeze(1)
     probs, truth = logits.softmax(1) * valid, (indices == classes) & valid
     first = 0 if include_background else 1
-    return _Regions(probs[:, first:], truth[:, first:], valid, per_image)
+    return _Regions(probs[:, first:], truth[:, first:], per_image)
 
 
 def _mean_over(losses: Tensor, is_present: Tensor, include_absent: bool) -> Tensor:
@@ -240,11 +238,9 @@ def lovasz_loss(
         logits, targets, per_image=per_image, include_background=include_background, ignore_index=ignore_index
     )
     errors = regions.flat(torch.where(regions.truth, 1.0 - regions.probs, regions.probs))  # (R, P)
-    truth, valid = regions.flat(regions.truth), regions.flat(regions.valid)
-    # Ignored positions go to the very end, where they can't move the steps of the others.
-    order = torch.where(valid, errors.detach(), -1.0).argsort(dim=1, descending=True)
-    steps = _jaccard_steps(truth.gather(1, order), errors.dtype) * valid.gather(1, order)
-    losses = (errors.gather(1, order) * steps).sum(1)
+    truth = regions.flat(regions.truth)
+    order = errors.detach().argsort(dim=1, descending=True)  # ignored positions, of error 0, come last
+    losses = (errors.gather(1, order) * _jaccard_steps(truth.gather(1, order), errors.dtype)).sum(1)
     return _mean_over(losses, truth.any(1), include_absent)
 
 

@@ -13,6 +13,7 @@ from torchvision.ops import sigmoid_focal_loss as torchvision_focal
 
 from fine_tuner.losses import functional as ours
 from fine_tuner.losses import overlap
+from fine_tuner.losses.inputs import in_float32
 
 EXACT = {"rtol": 1e-6, "atol": 1e-7}
 
@@ -164,6 +165,16 @@ def test_focal_has_a_finite_gradient_where_the_answer_is_certain(gamma: float) -
     ours.focal_loss(logits, torch.tensor([0]), gamma=gamma).backward()
     assert logits.grad is not None
     assert not logits.grad.any()
+
+
+# ---------------------------------------------------------------- half precision
+def test_a_formula_runs_in_float32_whatever_autocast_says() -> None:
+    """The formulas hold no matrix product today; one that does must not be rounded either."""
+    logits = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
+    formula = in_float32(lambda z, t: (z @ z.T - t).square().sum())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = formula(logits.half(), torch.ones(5, 5))
+    assert torch.equal(value, formula(logits.half().float(), torch.ones(5, 5)))
 
 
 # --------------------------------------------------------------------- refusals

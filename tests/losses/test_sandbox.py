@@ -91,9 +91,9 @@ def test_the_child_has_its_own_folder_session_and_no_secrets(reports: dict[str, 
     assert (finding["kind"], finding["level"], finding["line"]) == ("prints", "note", 3)
 
 
-def test_processes_that_the_code_started_are_ended(reports: dict[str, dict[str, Any]]) -> None:
-    report = reports["prying"]
-    pid = int(report["printed"].split("CHILD ")[1].split()[0])
+@pytest.mark.parametrize("name", ["prying", "os._exit"])
+def test_processes_that_the_code_started_are_ended(name: str, reports: dict[str, dict[str, Any]]) -> None:
+    pid = int(reports[name]["printed"].split("CHILD ")[1].split()[0])
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 

@@ -344,9 +344,10 @@ WRONG = (
         def my_loss(output, target):
             while True: pass
         """),
-    Wrong(name="os._exit", kind="exits", line=3, says="exit code 7", is_lethal=True, code="""
-        import os
+    Wrong(name="os._exit", kind="exits", line=4, says="exit code 7", is_lethal=True, code="""
+        import os, subprocess
         def my_loss(output, target):
+            print("CHILD", subprocess.Popen(["sleep", "1000"]).pid)
             os._exit(7)
         """),
     Wrong(name="segmentation fault", kind="crash", line=3, says="SIGSEGV", is_lethal=True, code="""
