@@ -19,7 +19,7 @@ from fine_tuner import __version__
 from fine_tuner.config.io import apply_overrides, parse, read_tree, to_tree
 from fine_tuner.config.presets import list_presets, load_preset
 from fine_tuner.config.settings import TASKS, Settings
-from fine_tuner.errors import FineTunerError, InputError
+from fine_tuner.errors import ConfigError, FineTunerError, InputError
 from fine_tuner.listing import LISTS, list_things
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
@@ -76,6 +76,13 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("id", metavar="RUN", help="a run's id, or its folder")
         command.set_defaults(run=function)
 
+    command = commands.add_parser("set", parents=[*shared], help="change a run while it trains")
+    command.add_argument("id", metavar="RUN", help="a run's id, or its folder")
+    command.add_argument(
+        "changes", nargs="+", metavar="KEY=VALUE", help="lr_factor=0.5, optim.lr=1e-4 or train.epochs=20"
+    )
+    command.set_defaults(run=set_command)
+
     command = commands.add_parser("list", parents=[*shared], help=f"list {', '.join(LISTS)}")
     command.add_argument("what", choices=LISTS)
     command.add_argument("--task", choices=TASKS, help="only what makes sense for this task")
@@ -85,6 +92,12 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
     command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDE_HELP)
     command.set_defaults(run=plan)
+
+    command = commands.add_parser("find-lr", parents=[*shared], help="suggest a learning rate by a short sweep")
+    command.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDE_HELP)
+    command.add_argument("--steps", type=int, default=100, help="steps of the sweep (default 100)")
+    command.set_defaults(run=find_lr)
 
     command = commands.add_parser("preview-data", parents=[*shared], help="pictures as the network will see them")
     command.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
@@ -194,14 +207,26 @@ def pause(arguments: argparse.Namespace) -> int:
     return _ask(arguments, "pause")
 
 
-def _ask(arguments: argparse.Namespace, what: Any) -> int:
+def set_command(arguments: argparse.Namespace) -> int:
+    """``set``: change the rate or the length of a run between two of its steps."""
+    changes = {}
+    for item in arguments.changes:
+        path, _, text = item.partition("=")
+        try:
+            changes[path] = float(text)
+        except ValueError:
+            raise ConfigError({path: f"{text!r} is not a number. Write {path}=0.5, for instance."}) from None
+    return _ask(arguments, "set", **changes)
+
+
+def _ask(arguments: argparse.Namespace, what: Any, **content: Any) -> int:
     from fine_tuner.runs import control
     from fine_tuner.runs.lock import is_alive
 
     run = _find_run(arguments)
     if not is_alive(run.lock):
         raise InputError(f"Run {run.id} is not running, so there is nothing to {what}. 'list runs' shows which are.")
-    control.request(run, what)
+    control.request(run, what, **content)
     print(f"{run.id}: asked to {what}")
     return 0
 
@@ -224,6 +249,18 @@ def plan(arguments: argparse.Namespace) -> int:
     settings = read_settings(arguments.config, arguments.overrides)
     result = make_plan(settings)
     print(json.dumps(result, allow_nan=False) if arguments.json else plan_text(result))
+    return 0
+
+
+def find_lr(arguments: argparse.Namespace) -> int:
+    """``find-lr``: sweep the learning rate and suggest two values."""
+    from fine_tuner.planning.finder import finder_text, run_finder
+
+    def tell(done: int, steps: int, lr: float, loss: float) -> None:
+        print(f"step {done}/{steps}  lr {lr:.2e}  loss {loss:.4f}", file=sys.stderr, flush=True)
+
+    result = run_finder(read_settings(arguments.config, arguments.overrides), steps=arguments.steps, on_point=tell)
+    print(json.dumps(result, allow_nan=False) if arguments.json else finder_text(result))
     return 0
 
 

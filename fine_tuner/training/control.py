@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping
 from types import FrameType
-from typing import Literal
+from typing import Any, Literal
 
 from fine_tuner.runs.control import clear, pending
 from fine_tuner.runs.layout import RunFolder
@@ -22,6 +23,7 @@ class RunControl:
     def __init__(self, run: RunFolder) -> None:
         self._run = run
         self._is_signalled = False
+        self._replays: list[tuple[int, Mapping[str, Any]]] = []
 
     def listen(self) -> None:
         """Take SIGINT and SIGTERM as the wish to stop; only the main thread can."""
@@ -40,6 +42,27 @@ class RunControl:
         if self._is_signalled or "stop" in requests:
             return "stop"
         return "pause" if "pause" in requests else None
+
+    def changes(self, step: int) -> list[Mapping[str, Any]]:
+        """Settings to change after ``step`` steps: those of an earlier attempt that died since, then the new ones."""
+        due = [wish for at, wish in self._replays if at <= step]
+        self._replays = [(at, wish) for at, wish in self._replays if at > step]
+        wish = pending(self._run).get("set")
+        if wish is not None:
+            clear(self._run, "set")
+            due.append(wish)
+        return due
+
+    def replay(self, changes: list[tuple[int, Mapping[str, Any]]]) -> None:
+        """Make these changes again, each after the steps given."""
+        self._replays = list(changes)
+
+    def wants_checkpoint(self) -> bool:
+        """Whether a checkpoint was asked for since the last call."""
+        wanted = "checkpoint" in pending(self._run)
+        if wanted:
+            clear(self._run, "checkpoint")
+        return wanted
 
     def done(self) -> None:
         """Forget the wishes: they are fulfilled."""

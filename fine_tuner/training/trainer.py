@@ -11,83 +11,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from fine_tuner.errors import NonFiniteError
-from fine_tuner.models.outputs import split_outputs
+from fine_tuner.errors import ConfigError, NonFiniteError
 from fine_tuner.precision import Precision
-from fine_tuner.runs.events import CheckpointSaved, EvalMetrics, Payload, TrainMetrics
+from fine_tuner.runs.events import CheckpointSaved, EvalMetrics, Mark, Message, Payload, TrainMetrics
+from fine_tuner.training.forward import loss_of_outputs
+from fine_tuner.training.progress import Best, Progress, rng_state, set_rng_state
+from fine_tuner.training.protocols import Batches, Control, LossFn, Outcome, Schedule
 from fine_tuner.training.readback import Readback
-
-Outcome = Literal["completed", "stopped", "paused"]
-LossFn = Callable[[Tensor, Tensor], Tensor]
-
-
-class Batches(Protocol):
-    """Endless micro-batches in an order that is a pure function of seed and epoch."""
-
-    @property
-    def per_epoch(self) -> int:
-        """Micro-batches in one epoch."""
-
-    def starting_at(self, micro_step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Micro-batches from number ``micro_step`` on, counted over the whole run."""
-
-
-class Schedule(Protocol):
-    """Sets ``lr`` of the optimizer's groups to the rate that the next step applies."""
-
-    def step(self) -> None:
-        """After every optimizer step."""
-
-    def end_epoch(self, metric: float | None) -> None:
-        """After the validation of every epoch."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """State to resume from."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Inverse of ``state_dict``."""
-
-
-class Control(Protocol):
-    """Wishes from outside, asked for between steps."""
-
-    def wanted(self) -> Literal["stop", "pause"] | None:
-        """What the user wants of the run now."""
-
-
-@dataclass
-class Progress:
-    """Counters that a checkpoint carries. A step is one optimizer update."""
-
-    step: int = 0
-    epoch: int = 0  # epochs whose steps are done
-    validated_epochs: int = 0  # of those, how many were validated and checkpointed
-    micro_step: int = 0
-    images_seen: int = 0
-
-
-@dataclass
-class Best:
-    """The best value so far of the metric that chooses the best checkpoint."""
-
-    key: str = "val/accuracy"
-    higher_is_better: bool = True
-    value: float | None = None
-    epoch: int | None = None
-
-    def update(self, value: float | None, epoch: int) -> bool:
-        """Take ``value`` if it is better; NaN and infinities never are."""
-        if value is None or not math.isfinite(value):
-            return False
-        if self.value is None or (value > self.value if self.higher_is_better else value < self.value):
-            self.value, self.epoch = value, epoch
-            return True
-        return False
 
 
 @dataclass
@@ -121,6 +56,7 @@ class Trainer:
     read_memory: Callable[[], Mapping[str, float]] = dict
     progress: Progress = field(default_factory=Progress)
     best: Best = field(default_factory=Best)
+    changed_epochs: int | None = None
 
     def __post_init__(self) -> None:
         self._readback = Readback(self.precision.device)
@@ -153,8 +89,54 @@ class Trainer:
                 continue
             if self._offset == 0:
                 self.before_epoch(self.progress.epoch)
+            self._fulfil_wishes()
             self.train_step(stream)
         return "completed"
+
+    def _fulfil_wishes(self) -> None:
+        """Do what the user asked for between two steps."""
+        if self.control is None:
+            return
+        for wish in self.control.changes(self.progress.step):
+            self.change(wish)
+        if self.control.wants_checkpoint():
+            self._emit_steps(wait=True)
+            self.save_checkpoint()
+
+    def change(self, wish: Mapping[str, Any]) -> None:
+        """Change settings from the next step on, and mark it on the curves; a wish that makes no sense only warns.
+
+        Args:
+            wish: ``lr_factor`` (times), ``optim.lr`` (the head's new rate; other groups in proportion) or
+                ``train.epochs`` (the schedule is fitted to the new length).
+        """
+        labels = []
+        try:
+            for path, value in wish.items():
+                labels.append(self._change(path, value))
+        except ConfigError as error:
+            self.emit(Message(level="warning", text=f"Not changed. {error}", step=self.progress.step))
+            return
+        self._emit_steps(wait=True)
+        self.emit(Mark(step=self.progress.step, label=", ".join(labels), changes=dict(wish)))
+
+    def _change(self, path: str, value: Any) -> str:
+        """Apply one change; returns its label on the curves."""
+        if path == "lr_factor":
+            self.schedule.rescale(float(value))
+            return f"rate × {float(value):g}"
+        if path == "optim.lr":
+            self.schedule.set_lr(float(value))
+            return f"rate {float(value):.3g}"
+        if path == "train.epochs":
+            epochs = int(value)
+            if epochs * self.steps_per_epoch <= self.progress.step:
+                message = f"{epochs} epochs are over already. Choose more than {self.progress.epoch}, or stop the run."
+                raise ConfigError({path: message})
+            self.schedule.refit(epochs * self.steps_per_epoch)
+            self.epochs = self.changed_epochs = epochs
+            return f"{epochs} epochs"
+        raise ConfigError({path: "cannot be changed while training. Known: lr_factor, optim.lr, train.epochs."})
 
     def _next(self) -> Literal["step", "validate", "stop", "pause"] | None:
         """What to do now; None when the run is complete. A wish from outside comes before everything but the end."""
@@ -199,13 +181,10 @@ class Trainer:
         self._record_step(self._loss_value.wait()[0], grad_norm, lrs, images_in_step)
 
     def _loss(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Loss of one micro-batch, with the weighted losses of auxiliary heads added."""
+        """Loss of one micro-batch; the loss function itself runs in float32."""
         with self.precision.autocast():
-            logits, auxiliary = split_outputs(self.model(images))
-        loss = self.loss_fn(logits, targets)
-        for weight, aux_logits in auxiliary:
-            loss = loss + weight * self.loss_fn(aux_logits, targets)
-        return loss
+            output = self.model(images)
+        return loss_of_outputs(output, targets, self.loss_fn)
 
     def end_epoch(self) -> None:
         """Validate, let the schedule see the result, remember the best, save. Does nothing if interrupted."""
@@ -283,6 +262,7 @@ class Trainer:
             "schedule": self.schedule.state_dict(),
             "precision": self.precision.state_dict(),
             "progress": asdict(self.progress),
+            "changed_epochs": self.changed_epochs,
             "best": asdict(self.best),
             "rng": rng_state(self.precision.device),
         }
@@ -293,20 +273,7 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         self.precision.load_state_dict(state["precision"])
         self.progress = Progress(**state["progress"])
+        if state["changed_epochs"] is not None:
+            self.epochs = self.changed_epochs = state["changed_epochs"]
         self.best = Best(**state["best"])
         set_rng_state(state["rng"], self.precision.device)
-
-
-def rng_state(device: torch.device) -> dict[str, Tensor]:
-    """State of torch's generators that training draws from (dropout)."""
-    state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def set_rng_state(state: Mapping[str, Tensor], device: torch.device) -> None:
-    """Inverse of ``rng_state``; a checkpoint from another kind of device restores what it has."""
-    torch.set_rng_state(state["cpu"].cpu())
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

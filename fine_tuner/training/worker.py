@@ -9,10 +9,11 @@ import errno
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -31,6 +32,7 @@ from fine_tuner.runs.events import (
     Progress,
     RunFinished,
     RunStarted,
+    read_events,
 )
 from fine_tuner.runs.layout import RunFolder, write_atomically
 from fine_tuner.runs.lock import WorkerLock
@@ -42,7 +44,9 @@ from fine_tuner.training.control import RunControl
 from fine_tuner.training.evaluate import evaluate
 from fine_tuner.training.memory import MemoryReader
 from fine_tuner.training.prepare import Prepared, prepare
-from fine_tuner.training.trainer import Best, Outcome, Trainer
+from fine_tuner.training.progress import Best
+from fine_tuner.training.protocols import Outcome
+from fine_tuner.training.trainer import Trainer
 
 EXIT_CODES = {"completed": 0, "paused": 0, "stopped": 130}
 _DURABLE = (RunStarted, EvalMetrics, CheckpointSaved, RunFinished)
@@ -182,6 +186,7 @@ class _Attempt:
         if newest is not None:
             load_saved(newest / WEIGHTS, assembly.model)
             trainer.load_state_dict(load_state(newest))
+            self.control.replay(changes_since(newest.name, self.folder))
         assembly.freezing.set_epoch(trainer.progress.epoch)
 
     def on_progress(self, what: str, done: float, total: float | None = None, unit: str = "") -> None:
@@ -205,6 +210,18 @@ class _Attempt:
         if error:
             sys.stderr.write(f"{error}\n")
         self.writer.close()
+
+
+def changes_since(checkpoint: str, folder: RunFolder) -> list[tuple[int, Mapping[str, Any]]]:
+    """Changes of settings that the log has after a checkpoint, each with the steps done then."""
+    events, _ = read_events(folder.events)
+    path = f"checkpoints/{checkpoint}"
+    saved = [e.seq for e in events if isinstance(e.payload, CheckpointSaved) and e.payload.path == path]
+    return [
+        (e.payload.step, e.payload.changes)
+        for e in events
+        if isinstance(e.payload, Mark) and e.payload.changes and saved and e.seq > saved[-1]
+    ]
 
 
 def keep_code(settings: Settings, folder: RunFolder) -> Settings:

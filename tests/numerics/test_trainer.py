@@ -12,7 +12,7 @@ from torch import nn
 
 from fine_tuner.errors import NonFiniteError
 from fine_tuner.runs.events import EvalMetrics, TrainMetrics
-from fine_tuner.training.trainer import Best
+from fine_tuner.training.progress import Best
 
 from .conftest import CLASSES, TensorBatches, assert_same, make_data, make_network
 
@@ -26,6 +26,12 @@ class StopAt:
 
     def wanted(self) -> str | None:
         return self.wish if self.trainer.progress.step >= self.steps else None
+
+    def changes(self, step: int) -> list[dict]:
+        return []
+
+    def wants_checkpoint(self) -> bool:
+        return False
 
 
 def test_trainer_equals_a_plain_loop_bit_for_bit(make_trainer: Any) -> None:
