@@ -58,9 +58,10 @@ class Vital:
 def look(run: RunFolder) -> Vital:
     """Gather the signs of life of a run; a few system calls.
 
-    In the order in which a run moves on: out of the queue only with its lock taken, so it is never seen in neither.
+    In the order in which a run moves on (made, queued, at work, ended), so that one that moves meanwhile is never seen
+    in none of these.
     """
-    queued = read_json(run.queued)
+    is_new, queued = _is_new(run), read_json(run.queued)
     holder = find_holder(run.lock)
     launched, attempt = False, 0
     if run.launch_lock.exists():
@@ -72,6 +73,9 @@ def look(run: RunFolder) -> Vital:
             launched = holder.launch == token
         else:  # children of a dead worker may hold launch.lock a little longer: once it has taken over, it alone counts
             launched = is_handed(run.launch_lock) and read_description(run.lock).get("launch") != token
+            if not launched:  # or it has taken over since we looked
+                holder = find_holder(run.lock)
+                launched = holder is not None and holder.launch == token
     return Vital(
         is_training=holder is not None,
         is_launched=launched,
@@ -79,7 +83,7 @@ def look(run: RunFolder) -> Vital:
         requests=frozenset(control.pending(run)),
         queued=queued,
         exit=read_json(run.exit),
-        is_new=_is_new(run),
+        is_new=is_new,
     )
 
 

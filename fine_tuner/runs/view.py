@@ -55,19 +55,27 @@ class RunView:
         """Read on, look for signs of life. True if anything changed that a page shows."""
         with self.lock:
             before = (self.status, self._vital)
-            # First the signs of life, then the log: a worker found dead has said all it ever will.
-            self._vital = look(self.run)
-            news = self._fold.read(self.run.events)
-            if news is None:  # the log was cut (power loss) or replaced: begin again
-                self._fold, self._cached_offset = Fold(), 0
-                self._restarts += 1
-                self._fold.read(self.run.events)
-                news = True
-            if news:
-                self._grew_at = time.monotonic()
-            self._set_status(derive(self._fold.facts, self._vital))
+            has_news, status = self._look_and_read()
+            more = has_news
+            while status == "lost" and more:  # the news may be of a worker that began after the look: look again
+                more, status = self._look_and_read()
+            self._set_status(status)
             self._save_cache()
-            return bool(news) or before != (self.status, self._vital)
+            return has_news or before != (self.status, self._vital)
+
+    def _look_and_read(self) -> tuple[bool, Status]:
+        """Whether the log had more to say, and the status that follows."""
+        # First the signs of life, then the log: a worker found dead has said all it ever will.
+        self._vital = look(self.run)
+        news = self._fold.read(self.run.events)
+        if news is None:  # the log was cut (power loss) or replaced: begin again
+            self._fold, self._cached_offset = Fold(), 0
+            self._restarts += 1
+            self._fold.read(self.run.events)
+            news = True
+        if news:
+            self._grew_at = time.monotonic()
+        return news, derive(self._fold.facts, self._vital)
 
     def _set_status(self, status: Status) -> None:
         """Take a new status, but give the launcher a moment to write why a worker died before calling it lost."""

@@ -93,7 +93,7 @@ def test_an_unknown_run_comes_with_the_one_that_was_meant(store, run):
         with pytest.raises(RunError, match=f"no run '{re.escape(mistyped)}' in .*Did you mean '{run.id}'"):
             store.get(mistyped)
     with pytest.raises(RunError, match="The newest is"):
-        store.get("x")
+        store.get("!")
     with pytest.raises(RunError, match="holds no runs"):
         RunStore(store.root / "nothing").get("x")
 
