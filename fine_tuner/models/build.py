@@ -20,7 +20,7 @@ from fine_tuner.models.preprocessing import Preprocessing
 from fine_tuner.models.probe import Options, construct, constructor_options
 from fine_tuner.models.stages import Stage
 from fine_tuner.models.state import State, read_saved, read_state
-from fine_tuner.models.structure import Structure, find_structure
+from fine_tuner.models.structure import Structure, find_structure, unclip_outputs
 
 
 @dataclass(kw_only=True)
@@ -94,6 +94,7 @@ def build_model(
     else:
         fitted = _fit(name, structure, choice, state)
         model, new = _with_weights(name, num_outputs, structure, fitted, state), fitted.new
+    unclipped = unclip_outputs(model, structure.head_layers)
     return BuiltModel(
         name=name,
         task=task,
@@ -106,7 +107,7 @@ def build_model(
         weights=choice.label,
         weights_report=fitted.report if fitted else None,
         options=structure.options,
-        notices=(*structure.notices, *(fitted.notices if fitted else ())),
+        notices=(*structure.notices, *(fitted.notices if fitted else ()), *unclipped),
     )
 
 

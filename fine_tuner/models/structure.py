@@ -53,6 +53,23 @@ def find_structure(name: str, num_outputs: int, options: Options, *, image_size:
         return replace(_ask(name, num_outputs, options, image_size), notices=tuple(notices))
 
 
+def unclip_outputs(model: nn.Module, head_layers: Iterable[str]) -> list[str]:
+    """Take away a ReLU that follows an output layer, and say so; squeezenet has one.
+
+    Behind it a number cannot be negative, a label's probability is never below one half, and a new layer whose values
+    are all negative gets no gradient: it would never learn.
+    """
+    for path in head_layers:
+        parent, _, name = path.rpartition(".")
+        siblings = model.get_submodule(parent)
+        if isinstance(siblings, nn.Sequential):
+            for later in list(siblings._modules)[list(siblings._modules).index(name) + 1 :]:
+                if isinstance(siblings._modules[later], nn.ReLU):
+                    siblings._modules[later] = nn.Identity()
+                    return [f"The ReLU after {path} was taken away, so that outputs can be negative."]
+    return []
+
+
 def _ask(name: str, num_outputs: int, options: Options, image_size: int) -> Structure:
     model = construct(name, num_outputs, options, on_meta=True)
     other = construct(name, num_outputs + 1, options, on_meta=True)

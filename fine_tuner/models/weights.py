@@ -30,7 +30,7 @@ from fine_tuner.models.catalogue import builder_of
 from fine_tuner.models.fitting import materialise
 from fine_tuner.models.preprocessing import Preprocessing
 from fine_tuner.models.state import METADATA_KEY, read_state
-from fine_tuner.models.structure import find_structure
+from fine_tuner.models.structure import find_structure, unclip_outputs
 
 FORMAT_VERSION = 1
 _SHOWN = 8
@@ -124,6 +124,7 @@ def load_network(path: Path) -> tuple[BuiltModel, dict[str, Any]]:
     structure = find_structure(name, num_outputs, options, image_size=preprocessing.image_size)
     materialise(structure.model)
     _copy_strictly(path, state.tensors, structure.model)
+    unclip_outputs(structure.model, structure.head_layers)
     built = BuiltModel(
         name=name,
         task=saved["task"],
