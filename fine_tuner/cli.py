@@ -7,7 +7,6 @@ torch is imported by the commands that need it, so that the others answer at onc
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import sys
@@ -172,20 +171,23 @@ def _say(line: str) -> None:
 
 
 def _train_folder(run: RunFolder, arguments: argparse.Namespace, prepared: Any = None) -> int:
+    from fine_tuner.launch.devices import hold
     from fine_tuner.training.worker import run_worker
 
-    code = run_worker(run, print_line=_say, prepared=prepared)
+    devices = str(read_tree(run.config).get("devices", "auto"))
+    with hold(run.path.parent, devices) as was_free:
+        if not was_free:
+            print("Another run is at work on this device; both go on, more slowly.", file=sys.stderr)
+        code = run_worker(run, print_line=_say, prepared=prepared)
     print(f"run: {run.path}", flush=True)
     if arguments.json:
-        _print_json(dataclasses.asdict(RunStore(run.path.parent).summary(run.id)))
+        _print_json(RunStore(run.path.parent).summary(run.id).to_json())
     return code
 
 
 def _find_run(arguments: argparse.Namespace) -> RunFolder:
     """The run that was named by its folder or its id."""
-    if (Path(arguments.id) / "config.yaml").is_file():
-        return RunFolder(Path(arguments.id).resolve())
-    return RunStore(arguments.runs).get(arguments.id)
+    return RunStore(arguments.runs).find(arguments.id)
 
 
 def resume(arguments: argparse.Namespace) -> int:
@@ -221,10 +223,10 @@ def set_command(arguments: argparse.Namespace) -> int:
 
 def _ask(arguments: argparse.Namespace, what: Any, **content: Any) -> int:
     from fine_tuner.runs import control
-    from fine_tuner.runs.lock import is_alive
+    from fine_tuner.runs.status import look
 
     run = _find_run(arguments)
-    if not is_alive(run.lock):
+    if not look(run).is_alive:
         raise InputError(f"Run {run.id} is not running, so there is nothing to {what}. 'list runs' shows which are.")
     control.request(run, what, **content)
     print(f"{run.id}: asked to {what}")

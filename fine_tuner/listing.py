@@ -54,7 +54,7 @@ def _settings(task: str | None, runs: Path) -> list[Row]:
 
 
 def _runs(task: str | None, runs: Path) -> list[Row]:
-    return RunStore(runs).list() if runs.is_dir() else []
+    return [run.to_json() for run in RunStore(runs).list()] if runs.is_dir() else []
 
 
 _LISTERS: dict[str, Callable[[str | None, Path], list[Row]]] = {

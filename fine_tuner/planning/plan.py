@@ -8,8 +8,10 @@ from typing import Any
 from fine_tuner.config.presets import nearest_preset
 from fine_tuner.config.settings import Settings
 from fine_tuner.models.freezing import stage_rates
+from fine_tuner.planning.memory import check_fits, expected_mib, forecast_of
 from fine_tuner.tasks.build import Assembly, assemble, build_data
 from fine_tuner.tasks.describe import facts_of
+from fine_tuner.training.memory import memory_limit_mib
 
 
 def make_plan(settings: Settings) -> dict[str, Any]:
@@ -22,6 +24,8 @@ def make_plan(settings: Settings) -> dict[str, Any]:
     with assemble(settings, data) as assembly:
         facts = facts_of(assembly)
         stages = _stages(assembly)
+        forecast = forecast_of(assembly)
+        check_fits(assembly, forecast)
     preset, overrides = nearest_preset(settings)
     return {
         **facts,
@@ -29,6 +33,9 @@ def make_plan(settings: Settings) -> dict[str, Any]:
         "steps_per_epoch": assembly.steps_per_epoch,
         "total_steps": assembly.total_steps,
         "stages": stages,
+        "memory": forecast.to_json(),
+        "memory_mib_estimate": round(expected_mib(forecast, assembly.device)),
+        "memory_limit_mib": round(memory_limit_mib(assembly.device)),
         "command": shlex.join(["python", "-m", "fine_tuner", "train", preset, *overrides]),
     }
 
@@ -60,6 +67,7 @@ def plan_text(plan: dict[str, Any]) -> str:
         f"steps       {plan['epochs']} epochs of {plan['steps_per_epoch']} = {plan['total_steps']}, "
         f"{plan['global_batch_size']} images each",
     ]
+    lines.append(f"memory      about {plan['memory_mib_estimate']} of {plan['memory_limit_mib']} MiB")
     for stage in plan["stages"]:
         rate = "frozen" if stage["lr"] is None else f"rate {stage['lr']:.3g}"
         lines.append(f"  stage     {stage['name']}: {stage['parameters']:,} parameters, {rate}")

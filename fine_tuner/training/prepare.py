@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
+from fine_tuner.planning.memory import Forecast, check_fits, forecast_of
 from fine_tuner.tasks.build import Assembly, OnProgress, assemble, build_data
 
 
@@ -15,6 +16,7 @@ class Prepared:
 
     data: DataSplits
     assembly: Assembly
+    forecast: Forecast
 
 
 def prepare(settings: Settings, *, on_progress: OnProgress, splits: DataSplits | None = None) -> Prepared:
@@ -29,4 +31,7 @@ def prepare(settings: Settings, *, on_progress: OnProgress, splits: DataSplits |
         InputError: If settings, data, network and machine do not go together.
     """
     data = splits or build_data(settings, on_progress)
-    return Prepared(data, assemble(settings, data, on_progress=on_progress))
+    assembly = assemble(settings, data, on_progress=on_progress)
+    forecast = forecast_of(assembly)
+    check_fits(assembly, forecast)
+    return Prepared(data, assembly, forecast)

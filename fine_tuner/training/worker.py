@@ -23,6 +23,7 @@ from fine_tuner.data.records import DataSplits
 from fine_tuner.errors import FineTunerError, InputError
 from fine_tuner.losses.code import read_code
 from fine_tuner.models.weights import load_saved, metadata_of, save_model
+from fine_tuner.planning.memory import expected_mib
 from fine_tuner.runs.events import (
     CheckpointSaved,
     EvalMetrics,
@@ -116,7 +117,8 @@ class _Attempt:
                 total_steps=trainer.total_steps,
                 epochs=trainer.epochs,
                 steps_per_epoch=trainer.steps_per_epoch,
-                facts=facts_of(assembly),
+                facts=facts_of(assembly)
+                | {"memory_forecast_mib": round(expected_mib(prepared.forecast, assembly.device))},
             )
         )
         try:
