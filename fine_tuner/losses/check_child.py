@@ -26,11 +26,12 @@ def main(folder: Path) -> None:
     faulthandler.enable(crash)
     _write(folder / "stage.json", {"stage": "loading torch", "is_user": False})
     from fine_tuner.errors import FineTunerError
+    from fine_tuner.losses.batch import prepare
     from fine_tuner.losses.check import check_loss
 
     _write(folder / "stage.json", {"stage": "reading data and network", "is_user": False})
     try:
-        batch = _batch(request)
+        prepared = prepare(_batch(request), request["device"])
     except (FineTunerError, ImportError, AttributeError, OSError, RuntimeError, ValueError) as error:
         _write(folder / "report.json", {"setup_error": str(error) or type(error).__name__})
         os._exit(0)
@@ -40,14 +41,8 @@ def main(folder: Path) -> None:
     def on_stage(stage: str) -> None:
         _write(folder / "stage.json", {"stage": stage, "is_user": True})
 
-    report = check_loss(
-        request["file"],
-        request["entry"],
-        batch,
-        device=request["device"],
-        seconds=request["seconds"],
-        on_stage=on_stage,
-    )
+    seconds = request["seconds"]
+    report = check_loss(request["file"], request["entry"], prepared, seconds=seconds, on_stage=on_stage)
     _write(folder / "report.json", report)
     os._exit(0)
 
@@ -55,7 +50,7 @@ def main(folder: Path) -> None:
 def _batch(request: dict[str, Any]) -> Any:
     """The batch that the named provider gives, or a made-up one."""
     if not request["provider"]:
-        from fine_tuner.losses.check import made_up
+        from fine_tuner.losses.batch import made_up
 
         return made_up(request["task"], request["num_outputs"], request["ignore_index"])
     module, _, function = request["provider"].partition(":")

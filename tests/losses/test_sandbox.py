@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from fine_tuner.config.losses import CustomLoss
-from fine_tuner.losses.check import Batch, made_up
+from fine_tuner.losses.batch import Batch, made_up
 from fine_tuner.losses.sandbox import Limits, run_check
 from fine_tuner.losses.stamps import recall, remember, why_refused
 from tests.losses.test_wrong_losses import assert_says

@@ -330,8 +330,8 @@ WRONG = (
         def my_loss(output, target):
             total = 0
             for image, mask in zip(output, target):
-                for y in range(0, image.shape[1], 4):
-                    part, classes = image[None, :, y : y + 4], mask[None, y : y + 4]
+                for y in range(0, image.shape[1], 2):
+                    part, classes = image[None, :, y : y + 2], mask[None, y : y + 2]
                     total = total + F.cross_entropy(part, classes, ignore_index=255, reduction="sum")
             return total / target.numel()
         """),
