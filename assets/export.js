@@ -43,8 +43,9 @@ export async function pictureOf(chart) {
   const { palette } = board;
   const names = new Map(frame.entries.map((entry) => [entry.id, entry.label]));
   const named = new Set();
+  const readings = new Set(plot.lines.filter((line) => line.isReading).map((line) => line.legend));
   const data = plot.canvas.data.map((trace) => {
-    const line = plot.lines.find((l) => l.id === trace.name && l.isReading);
+    const line = plot.lines.find((l) => l.id === trace.name && (l.isReading || !readings.has(l.legend)));
     const label = line && !named.has(line.legend) && trace.visible !== false ? names.get(line.legend) : null;
     if (label) named.add(line.legend);
     return { ...trace, name: escape(label ?? ""), showlegend: Boolean(label) };
@@ -54,7 +55,7 @@ export async function pictureOf(chart) {
   }));
   const layout = {
     ...plot.layout(), width: 900, height: 460, shapes, showlegend: true, paper_bgcolor: palette.surface,
-    margin: { ...MARGIN, l: 70, r: 24, t: 84, b: 44 },
+    margin: { ...MARGIN, l: 70, r: 24, t: 84, b: 54 },
     title: { text: `${escape(frame.title)} \u00b7 ${escape(board.title)}`, x: 0.02, xanchor: "left", font: { size: 15, color: palette.text } },
     legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: { color: palette.text } },
   };

@@ -115,6 +115,7 @@ export class Frame {
 
   setNote(text) {
     setText(this.note, text);
+    this.note.title = text;
   }
 
   destroy() {

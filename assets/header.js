@@ -84,8 +84,15 @@ export class Header {
   }
 
   // ------------------------------------------------------------------ status and numbers
+  /** The run is gone: there is only the choice of another. */
+  showMissing() {
+    this.clear();
+    for (const part of [this.bar, this.numbers]) toggle(part, false);
+  }
+
   show(state, about) {
     Object.assign(this, { state, about });
+    for (const part of [this.bar, this.numbers]) toggle(part, true);
     if (this.pending && this.shownStatus !== state.status) this.pending = null;
     this.shownStatus = state.status;
     this.showStatus(state);
@@ -118,6 +125,8 @@ export class Header {
     const isWaiting = status === "running" && !step && !counted;
     this.bar.classList.toggle("ftl-waiting", isWaiting);
     this.bar.dataset.status = status ?? "";
+    this.bar.classList.toggle("ftl-moving", status === "running" && this.wasRunning);
+    this.wasRunning = status === "running";
     this.fill.style.width = `${(Math.min(1, share || 0) * 100).toFixed(2)}%`;
     if (isWaiting) this.bar.removeAttribute("aria-valuenow");
     else this.bar.setAttribute("aria-valuenow", String(Math.round((share || 0) * 100)));

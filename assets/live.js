@@ -49,7 +49,7 @@ class Live {
     this.poller = new Poller({
       question: () => this.tick(),
       offline: (info) => this.notices.showOffline(info),
-      beat: () => (this.state && !ACTIVE.has(this.state.status) ? CALM_MS : 1000),
+      beat: () => (this.isMissing || (this.state && !ACTIVE.has(this.state.status)) ? CALM_MS : 1000),
     });
     this.poller.now();
   }
@@ -188,6 +188,7 @@ class Live {
   begin(run) {
     this.run = run;
     this.cursor = "";
+    this.isMissing = false;
     this.state = null;
     this.about = {};
     if (this.settings.values.run !== run) this.settings.set({ run });
@@ -214,6 +215,8 @@ class Live {
 
   showMissing() {
     this.notices.showMissing(true);
+    this.header.showMissing();
+    this.isMissing = true;
     this.showOnly(null);
   }
 
@@ -228,6 +231,7 @@ class Live {
   showState(keys) {
     const { state } = this;
     this.notices.showMissing(false);
+    this.isMissing = false;
     this.showOnly(this.body);
     this.header.show(state, this.about);
     this.notices.showFailure(state.status, this.about.failure);

@@ -12,7 +12,7 @@ const SECOND = [
   { dash: "9px,3px,2px,3px", sample: "8 2 2 2", symbol: "square" },
 ];
 const PROPORTIONS = new Set(["val/accuracy", "val/top5"]); // of images: they have a binomial interval
-const MOST_GROUPS = 6;
+const MOST_GROUPS = 4;
 
 const slug = (text) => text.replace(/[^\w.-]+/g, "_");
 
@@ -102,7 +102,7 @@ function rateContent(board) {
     isReading: !many || ends.has(name),
   }));
   const entries = names.filter((name) => !many || ends.has(name)).map((name) => ({ id: legendOf(name), label: name, color: colors[name] }));
-  if (many) entries.splice(1, 0, { id: "lr.between", label: `${names.length - 2} between`, color: colors[names[names.length >> 1]] });
+  if (many) entries.splice(1, 0, { id: "lr.between", label: `${names.length - 2} between`, hasValue: false, color: colors[names[names.length >> 1]] });
   const plans = planned.map(([name, rates]) => plan(board, name, rates, facts.schedule.lowest?.[name], colors[name]));
   if (plans.length) entries.push({ id: "lr.plan", label: TEXT.planned, color: palette.subdued, dash: SAMPLE.planned, hasValue: false });
   return { title: CHART_TITLES.lr, bounds: [0, null], lines: [...plans, ...applied], entries, waiting: TEXT.waitingForPoints };

@@ -6,17 +6,21 @@ let loading = null;
 /** Plotly, fetched at the first call; a failure is forgotten, so that it can be tried again. */
 export function loadPlotly() {
   loading ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = address;
-    script.onload = () => {
+    const inHead = [...document.scripts].find((script) => script.src === address.href);
+    const script = inHead ?? document.createElement("script");
+    const done = () => {
       window.FTPlotly = window.Plotly;
       resolve(window.FTPlotly);
     };
-    script.onerror = () => {
+    if (inHead && window.Plotly) done();
+    script.addEventListener("load", done);
+    script.addEventListener("error", () => {
       loading = null;
       script.remove();
       reject(new Error(`cannot load ${address}`));
-    };
+    });
+    if (inHead) return;
+    script.src = address;
     document.head.append(script);
   });
   return loading;

@@ -126,7 +126,7 @@ export const say = {
   stale: (seconds) => `No word from the run for ${duration(seconds)}.`,
   retrying: (seconds) => `Trying again in ${duration(Math.max(1, seconds))}.`,
   dataAge: (seconds) => `The data is ${duration(seconds)} old.`,
-  interval: (images) => `95\u00a0% band for ${count(images)} images; 1 image = ${number(100 / images, 2)} points`,
+  interval: (images) => `95\u00a0% band \u00b7 1 of ${count(images)} images = ${number(100 / images, 2)} points`,
   hiddenAbove: (n) => `${count(n)} ${n === 1 ? "point" : "points"} above`,
   hiddenBelow: (n) => `${count(n)} ${n === 1 ? "point" : "points"} below`,
   bestNote: (text, epoch) => `best ${text}, epoch ${count(epoch)}`,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,12 +42,26 @@ def browser():
 
 
 @pytest.fixture
-def run(runs) -> Iterator[HandRun]:
-    run = HandRun(runs, f"20261123-{next(NUMBERS)}-sample")
+def make_run(runs):
+    """Makes a run by hand; whatever state it is in, its worker dies with the test."""
+    made: list[HandRun] = []
+
+    def make(name: str, **facts) -> HandRun:
+        made.append(HandRun(runs, f"20261123-{next(NUMBERS)}-{name}", **facts))
+        return made[-1]
+
+    yield make
+    for run in made:
+        run.die()
+
+
+@pytest.fixture
+def run(make_run) -> HandRun:
+    """A run at work: 40 of 160 steps, 2 of 10 epochs."""
+    run = make_run("sample")
     run.begin()
     run.train(40)
-    yield run
-    run.die()
+    return run
 
 
 @pytest.fixture(scope="session")

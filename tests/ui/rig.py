@@ -28,7 +28,7 @@ from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.live import LiveFeed
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui import static
-from fine_tuner.ui.live import LiveRoutes, live_panel, preview_chart
+from fine_tuner.ui.live import LiveRoutes, head_links, live_panel, preview_chart
 from fine_tuner.ui.theme import build_theme
 from tests.ui.hand_run import example_runs
 
@@ -53,7 +53,7 @@ def build_page(store: RunStore, **actions: Callable[[RunFolder], object]) -> Fas
             },
             elem_id="plan-chart",
         )  # fmt: skip
-    head = f'<link rel="stylesheet" href="{static.address_of("style.css")}">'
+    head = f'<link rel="stylesheet" href="{static.address_of("style.css")}">{head_links()}'
     gr.mount_gradio_app(
         app, page, "/", theme=build_theme(), head=head, footer_links=[], run_history=False, ssr_mode=False, pwa=False
     )

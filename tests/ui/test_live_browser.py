@@ -9,8 +9,7 @@ import pytest
 from fine_tuner.runs import control
 from fine_tuner.runs.events import Progress
 from fine_tuner.runs.store import RunStore
-from tests.ui.hand_run import HandRun
-from tests.ui.live_visits import DRAWN, LOSS, NUMBERS, SIZE, new_page
+from tests.ui.live_visits import DRAWN, LOSS, SIZE, new_page
 from tests.ui.rig import build_page, serving
 
 pytestmark = [pytest.mark.ui, pytest.mark.xdist_group("browser")]
@@ -147,11 +146,48 @@ def test_stop_asks_nothing_and_says_what_happens(visit, run):
     assert seen.page.locator("[data-action=stop]").is_hidden()
 
 
-def test_text_of_a_run_is_never_markup(visit, runs):
+def test_a_failed_run_says_why_and_keeps_its_curve(visit, run):
+    run.folder.log.write_text("epoch 1\nTraceback: something deep\n")
+    run.finish("failed", "The training loss is nan at step 41. Lower optim.lr.")
+    seen = visit(f"?run={run.folder.id}")
+    assert seen.page.inner_text(".ftl-failure h3") == "The run failed"
+    assert seen.page.inner_text(".ftl-message") == "The training loss is nan at step 41. Lower optim.lr."
+    assert seen.page.locator(".ftl-failure pre").is_hidden(), "details are folded"
+    seen.page.click(".ftl-failure summary")
+    assert "something deep" in seen.page.inner_text(".ftl-failure pre")
+    assert seen.count() == 40
+
+
+def test_a_dead_worker_shows_as_lost_with_its_curve(visit, run):
+    seen = visit(f"?run={run.folder.id}")
+    run.die()
+    seen.refresh()
+    seen.page.wait_for_function("document.querySelector('.ftl-status').textContent === 'Lost'")
+    assert seen.page.locator(".ftl-failure").is_visible()
+    assert seen.count() == 40
+
+
+def test_the_table_has_a_row_for_each_epoch(visit, run):
+    seen = visit(f"?run={run.folder.id}&open=table")
+    header, *rows = seen.page.evaluate(
+        "[...document.querySelectorAll('[data-part=table] tr')].map((row) => [...row.cells].map((c) => c.textContent))"
+    )
+    assert header[:6] == ["Epoch", "Step", "Train loss", "Validation loss", "Accuracy", "Macro F1"]
+    assert [row[:2] for row in rows] == [["2", "32"], ["1", "16"]]
+
+
+def test_a_run_that_is_gone_says_so(shared, visit, run):
+    seen = visit(f"?run={run.folder.id}")
+    seen.page.evaluate("FTLive.go('?run=nothing')")
+    seen.page.wait_for_selector("text=This run is not there any more")
+    assert all("404" in text for text in seen.complaints)
+    seen.complaints.clear()
+
+
+def test_text_of_a_run_is_never_markup(visit, make_run):
     nasty = "<img src=x onerror=window.isOwned=1>${window.isOwned=1}"
-    run = HandRun(
-        runs,
-        f"20261123-{next(NUMBERS)}-nasty",
+    run = make_run(
+        "nasty",
         title=nasty,
         groups={nasty: 1e-3, "b": 1e-4},
         model=nasty,
@@ -168,8 +204,8 @@ def test_text_of_a_run_is_never_markup(visit, runs):
     assert nasty in seen.page.inner_text(".ftl-message")
 
 
-def test_before_the_first_step_the_work_is_told_with_numbers(visit, runs):
-    run = HandRun(runs, f"20261123-{next(NUMBERS)}-new")
+def test_before_the_first_step_the_work_is_told_with_numbers(visit, make_run):
+    run = make_run("new")
     run.writer.write(Progress(what="downloading weights", done=4, total=16, unit="MiB"))
     seen = visit(
         f"?run={run.folder.id}", wait="document.querySelector('.ftl-status')?.textContent.includes('4/16 MiB')"
@@ -183,11 +219,10 @@ def test_before_the_first_step_the_work_is_told_with_numbers(visit, runs):
     seen.refresh()
     seen.page.wait_for_function("document.querySelector('[data-chart=loss] .ftc-wait').hidden")
     assert seen.count() == 1
-    run.die()
 
 
-def test_connection_lost_is_said_and_mends_itself(context, runs):
-    run = HandRun(runs, f"20261123-{next(NUMBERS)}-lonely")
+def test_connection_lost_is_said_and_mends_itself(context, runs, make_run):
+    run = make_run("lonely")
     run.begin()
     run.train(8)
     with serving(build_page(RunStore(runs))) as server:
@@ -205,11 +240,10 @@ def test_connection_lost_is_said_and_mends_itself(context, runs):
         page.wait_for_selector(".ftl-offline", state="hidden")
         page.wait_for_function(f"{LOSS}.data.find((t) => t.name === 'loss.train').x.length === 16")
         page.close()
-    run.die()
 
 
-def test_another_run_is_shown_and_the_address_follows(visit, run, runs):
-    other = HandRun(runs, f"20261123-{next(NUMBERS)}-other", epochs=2)
+def test_another_run_is_shown_and_the_address_follows(visit, run, make_run):
+    other = make_run("other", epochs=2)
     other.begin()
     other.train(5)
     seen = visit(f"?run={run.folder.id}&zoom=3~9")
@@ -217,7 +251,6 @@ def test_another_run_is_shown_and_the_address_follows(visit, run, runs):
     seen.page.wait_for_function(f"{LOSS}.data.find((t) => t.name === 'loss.train').x.length === 5")
     assert seen.page.evaluate("FTLive.current()") == other.folder.id
     assert seen.query() == f"?run={other.folder.id}"
-    other.die()
 
 
 def test_a_phone_needs_no_sideways_scrolling(visit, run):
@@ -247,8 +280,8 @@ def test_png_is_a_picture(visit, run):
     assert download.value.path().read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_long_run_is_thinned_without_hiding_a_spike_and_fine_where_zoomed(visit, runs):
-    run = HandRun(runs, f"20261123-{next(NUMBERS)}-long", epochs=10, steps_per_epoch=400)
+def test_a_long_run_is_thinned_without_hiding_a_spike_and_fine_where_zoomed(visit, make_run):
+    run = make_run("long", epochs=10, steps_per_epoch=400)
     run.begin()
     run.train(2000)
     run.spike = 9.0
@@ -263,15 +296,14 @@ def test_a_long_run_is_thinned_without_hiding_a_spike_and_fine_where_zoomed(visi
     assert seen.page.inner_text("[data-chart=loss] .ftc-hidden-above") == "1 point above"
     assert seen.range(axis="yaxis")[1] < 5
     seen.drag("loss", 0.49, 0.53)
-    seen.page.wait_for_function(f"{LOSS}.data.find((t) => t.name === 'loss.train.raw').x.includes(2000)")
+    seen.page.wait_for_function(f"{LOSS}.data.find((t) => t.name === 'loss.train.raw').x.includes(2001)")
     x = next(x for name, x, _ in seen.points()["loss"] if name == "loss.train.raw")
     assert set(range(1990, 2011)) <= set(x), "every step where it is zoomed"
-    run.die()
 
 
 @pytest.mark.parametrize("ticks", [120, pytest.param(600, marks=pytest.mark.slow)])
-def test_memory_of_the_browser_is_flat(visit, runs, context, ticks):
-    run = HandRun(runs, f"20261123-{next(NUMBERS)}-steady", epochs=100, steps_per_epoch=16)
+def test_memory_of_the_browser_is_flat(visit, make_run, context, ticks):
+    run = make_run("steady", epochs=100, steps_per_epoch=16)
     run.begin()
     run.train(200)
     seen = visit(f"?run={run.folder.id}")
@@ -291,7 +323,6 @@ def test_memory_of_the_browser_is_flat(visit, runs, context, ticks):
     heap, nodes = (after - start for after, start in zip(measure(), before, strict=True))
     assert heap < 3, f"{heap:.1f} MiB more after {ticks} ticks"
     assert nodes < 400, f"{nodes:.0f} nodes more after {ticks} ticks"
-    run.die()
 
 
 def test_inside_gradio_it_looks_and_works_the_same(context, server, run):

@@ -13,7 +13,7 @@ from fine_tuner.runs import control
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.live import LiveFeed
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui.live import LiveRoutes, live_panel
+from fine_tuner.ui.live import LiveRoutes, head_links, live_panel, modules_of
 from tests.ui.hand_run import HandRun
 
 RUN = "20261123-110000-sample"
@@ -144,6 +144,13 @@ def test_weights_come_as_a_file_named_after_the_run(client, run):
     answer = client.get(f"/api/runs/{RUN}/weights")
     assert answer.content == b"\x00weights"
     assert answer.headers["content-disposition"] == f'attachment; filename="{RUN}.safetensors"'
+
+
+def test_every_module_that_the_panel_imports_is_preloaded_once():
+    names = modules_of("live.js")
+    assert len(names) == len(set(names)) >= 20
+    assert {"plotly.js", "format.js"} < set(names)
+    assert head_links("../").count("modulepreload") == len(names)
 
 
 def test_the_panel_is_a_fixed_text_in_which_nothing_of_a_run_can_stand():
