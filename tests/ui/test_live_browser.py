@@ -12,7 +12,7 @@ from fine_tuner.runs.store import RunStore
 from tests.ui.live_visits import DRAWN, LOSS, SIZE, new_page
 from tests.ui.rig import build_page, serving
 
-pytestmark = [pytest.mark.ui, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.ui
 
 
 def test_points_arrive_in_the_same_drawing(visit, run):

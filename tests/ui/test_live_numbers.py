@@ -62,7 +62,7 @@ csv(0.1 + 0.2)            | 0.3
 csv(null)                 |
 """
 
-pytestmark = [pytest.mark.ui, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.ui
 
 
 @pytest.fixture(scope="session")
