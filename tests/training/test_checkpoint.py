@@ -1,0 +1,82 @@
+"""Checkpoints are whole or absent, whatever happens to the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fine_tuner.training.checkpoint import CheckpointStore, is_whole, load_state
+
+STATE = {"progress": {"step": 3}, "rng": {"cpu": torch.get_rng_state()}, "lr": 0.1}
+
+
+def save(store: CheckpointStore, step: int, *, is_best: bool = False, content: bytes | None = None) -> Path:
+    def write(path: Path) -> None:
+        path.write_bytes(content or f"weights {step}".encode())
+
+    return store.save(step, write_weights=write, state=STATE | {"step": step}, is_best=is_best)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CheckpointStore:
+    return CheckpointStore(folder=tmp_path / "checkpoints")
+
+
+def test_the_state_comes_back_without_pickled_code(store: CheckpointStore) -> None:
+    folder = save(store, 3)
+    assert load_state(folder)["step"] == 3
+    torch.testing.assert_close(load_state(folder)["rng"]["cpu"], STATE["rng"]["cpu"])
+
+
+def test_the_newest_is_found_and_the_last_two_are_kept(store: CheckpointStore) -> None:
+    for step in (9, 10, 100):
+        save(store, step)
+    assert [p.name for p in store.steps()] == ["step-00000100", "step-00000010"]
+    assert store.newest().name == "step-00000100"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.pt", "manifest.json"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
+def test_a_torn_checkpoint_is_passed_over_for_the_one_before(store: CheckpointStore, name: str, damage: str) -> None:
+    save(store, 1)
+    torn = save(store, 2)
+    data = (torn / name).read_bytes()
+    if damage == "gone":
+        (torn / name).unlink()
+    else:
+        (torn / name).write_bytes(data[: len(data) // 2] if damage == "cut" else data[:-1] + bytes([data[-1] ^ 1]))
+    if name == "manifest.json" and damage == "changed":
+        (torn / name).write_bytes(data.replace(b"crc32", b"crc33"))
+    assert not is_whole(torn)
+    assert store.newest().name == "step-00000001"
+
+
+def test_the_best_outlives_the_checkpoints_it_came_from(store: CheckpointStore) -> None:
+    save(store, 1, is_best=True)
+    for step in (2, 3, 4):
+        save(store, step)
+    assert (store.folder / "best" / "model.safetensors").read_bytes() == b"weights 1"
+
+
+def test_a_repeated_step_replaces_its_checkpoint(store: CheckpointStore) -> None:
+    save(store, 5, content=b"old")
+    folder = save(store, 5, content=b"new")
+    assert (folder / "model.safetensors").read_bytes() == b"new"
+    assert is_whole(folder)
+
+
+def test_a_failed_write_leaves_earlier_checkpoints_and_no_rubbish(store: CheckpointStore) -> None:
+    save(store, 1)
+
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    with pytest.raises(OSError, match="No space left"):
+        store.save(2, write_weights=full, state=STATE, is_best=True)
+    assert [p.name for p in store.folder.iterdir()] == ["step-00000001"]
+
+
+def test_there_is_no_newest_without_a_folder(store: CheckpointStore) -> None:
+    assert store.newest() is None
