@@ -7,17 +7,18 @@ generator, which is left untouched. So ``starting_at(k)`` yields exactly what is
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from fine_tuner.data.images import load_image, load_mask
 from fine_tuner.data.loading import Loader
+from fine_tuner.data.machine import default_num_workers
 from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.data.randomness import randomness_of, seed_of
 from fine_tuner.data.records import Record
@@ -77,14 +78,24 @@ class ImageDataset(Dataset):
             return torch.tensor(record.target, dtype=torch.int64)
         if self.task != "segmentation":
             return torch.tensor(record.target, dtype=torch.float32)
-        assert self.mask_coding is not None
-        mask = self.mask_coding.classes_of(load_mask(record.target), record.target)
-        if mask.shape != size[::-1]:
-            raise DataError(
-                f"Mask {record.target} is {mask.shape[1]} x {mask.shape[0]} pixels, its image {record.image} is "
-                f"{size[0]} x {size[1]}. Make them equal, or set data.mask_resize=true."
-            )
+        return load_classes(record, size, self.mask_coding)
+
+
+def load_classes(record: Record, size: tuple[int, int], coding: MaskCoding) -> np.ndarray:
+    """Class indices ``(H, W)`` uint8 of the mask of ``record``, whose image has this width and height.
+
+    Raises:
+        DataError: If the mask cannot be read, holds a value that is no class, or is of another size than the image.
+    """
+    mask = coding.classes_of(load_mask(record.target, as_colours=coding.is_colours), record.target)
+    if mask.shape == size[::-1]:
         return mask
+    if not coding.resize:
+        raise DataError(
+            f"Mask {record.target} is {mask.shape[1]} x {mask.shape[0]} pixels, its image {record.image} is "
+            f"{size[0]} x {size[1]}. Make them equal, or set data.mask_resize=true."
+        )
+    return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
 
 
 class TrainBatches:
@@ -195,9 +206,3 @@ class EvalBatches:
         return iter(
             Loader(self.dataset, keys, num_workers=min(self._num_workers, len(keys)), pin_memory=self._pin_memory)
         )
-
-
-def default_num_workers() -> int:
-    """Loading processes that suit this machine: one for every two cores, at most 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else multiprocessing.cpu_count()
-    return min(8, cores // 2)

@@ -26,14 +26,15 @@ def read_classes(folder: Path, passed: Passed) -> Classes:
         DataError: If there is no class folder, only one, or an empty one.
     """
     folders = visible_folders(folder, passed)
-    loose = [f for f in visible_files(folder) if is_image_name(f)]
+    files = visible_files(folder)
+    loose = [f for f in files if is_image_name(f)]
     if not folders:
         hint = f" It holds {counted(len(loose), 'image')} directly." if loose else " It is empty."
         raise DataError(
             f"{folder} has no class folders.{hint} Put the images of each class into a folder named after the class."
         )
     passed.loose += len(loose)
-    for file in visible_files(folder):
+    for file in files:
         if not is_image_name(file):
             passed.file(file)
     classes = {f.name: list(images_below(f, passed)) for f in folders}

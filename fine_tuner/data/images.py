@@ -126,9 +126,9 @@ def _draft_size(size: tuple[int, int], min_side_px: int) -> tuple[int, int]:
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 (upright) where there is none or it cannot be read."""
+    """EXIF orientation, 1 to 8; 1 (upright) where there is none or it cannot be read. Decodes nothing."""
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
+        value = Image.Image.getexif(image).get(_ORIENTATION, 1)  # PNG's own decodes, in case EXIF comes last
     except (OSError, *_DECODER_ERRORS):
         return 1
     return value if value in range(1, 9) else 1
@@ -162,8 +162,12 @@ def _wide_to_rgb(image: Image.Image, path: Path) -> Image.Image:
     return Image.fromarray((values.astype(np.uint32) // 257).astype(np.uint8)).convert("RGB")
 
 
-def load_mask(path: Path) -> np.ndarray:
+def load_mask(path: Path, *, as_colours: bool = False) -> np.ndarray:
     """Values of a mask file, not yet classes; see ``MaskCoding``.
+
+    Args:
+        path: The file.
+        as_colours: Of a palette file give the colours, not the indices.
 
     Returns:
         ``(H, W)`` uint8 or int32 for an index, palette, grey or 16-bit file; ``(H, W, 3)`` uint8 for one in colours
@@ -175,7 +179,7 @@ def load_mask(path: Path) -> np.ndarray:
     with open_image(path) as image:
         image.load()
         image = _upright(image)
-        if image.mode in ("P", "L"):
+        if image.mode == "L" or (image.mode == "P" and not as_colours):
             return np.array(image)
         if image.mode == "1":
             return np.array(image.convert("L"))
@@ -189,7 +193,7 @@ def load_mask(path: Path) -> np.ndarray:
 
 
 def verify_quickly(path: Path) -> tuple[int, int]:
-    """Width and height from the header; decodes the whole file only where its end is suspicious.
+    """Upright width and height from the header; decodes the whole file only where its end is suspicious.
 
     A file that was cut or whose end was never written is found; damage in the middle is not (``check-data`` does).
 
@@ -197,9 +201,7 @@ def verify_quickly(path: Path) -> tuple[int, int]:
         DataError: Naming the file; see ``open_image``.
     """
     with open_image(path) as image:
-        size = image.size
-        if 0 in size:
-            raise DataError(f"{path} is {size[0]} x {size[1]} pixels. {_REMEDY}")
+        size = image.size if orientation(image) < 5 else image.size[::-1]
         if not _ends_properly(path, image):
             image.load()
     return size

@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class DataSplits:
         notices: Sentences the user should read: what was left out, what was decided.
         target_names: Names of the numbers (regression).
         mask_coding: How values in mask files become class indices (segmentation).
+        pixel_counts: Pixels of each class over the masks of train (segmentation).
     """
 
     task: str
@@ -55,7 +56,8 @@ class DataSplits:
     root: Path
     notices: tuple[str, ...] = ()
     target_names: tuple[str, ...] = ()
-    mask_coding: MaskCoding | None = field(default=None)
+    mask_coding: MaskCoding | None = None
+    pixel_counts: tuple[int, ...] | None = None
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -68,14 +70,17 @@ class DataSplits:
         return len(self.output_names)
 
     def class_counts(self, split: str = "train") -> tuple[int, ...] | None:
-        """Images of each class (classification) or with each label (multi-label); None for the other tasks."""
+        """Images of each class (classification) or with each label (multi-label), or pixels of each class of train.
+
+        None for regression, and for the pixels of another split.
+        """
         records = self.splits.get(split, ())
         if self.task == "classification":
             counts = Counter(r.target for r in records)
             return tuple(counts[i] for i in range(len(self.classes)))
         if self.task == "multilabel":
             return tuple(int(sum(r.target[i] for r in records)) for i in range(len(self.classes)))
-        return None
+        return self.pixel_counts if split == "train" else None
 
     def target_mean_and_sd(self, split: str = "train") -> tuple[tuple[float, float], ...] | None:
         """Mean and standard deviation of each number over a split (regression), else None."""
@@ -95,6 +100,7 @@ class DataSplits:
             "classes": list(self.classes),
             "target_names": list(self.target_names),
             "mask_coding": self.mask_coding.to_json() if self.mask_coding else None,
+            "pixel_counts": list(self.pixel_counts) if self.pixel_counts else None,
             "notices": list(self.notices),
             "splits": {name: [self._record_to_json(r) for r in records] for name, records in self.splits.items()},
         }
@@ -125,6 +131,7 @@ class DataSplits:
             classes=tuple(tree["classes"]),
             target_names=tuple(tree["target_names"]),
             mask_coding=MaskCoding.from_json(coding) if coding else None,
+            pixel_counts=tuple(tree["pixel_counts"]) if tree["pixel_counts"] else None,
             notices=tuple(tree["notices"]),
             splits={name: tuple(_record(r, root) for r in rows) for name, rows in tree["splits"].items()},
         )

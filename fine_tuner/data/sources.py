@@ -1,34 +1,39 @@
-"""From what the user named to records in splits: recognise the layout, read it, verify it, split it.
+"""From what the user named to records in splits: recognise, read, verify, split.
 
-=====================  ====================================================================
+=====================  =============================================================================================
 ``data.path``          read by
-=====================  ====================================================================
+=====================  =============================================================================================
 ``builtin:sample``     ``sample.py``
-a folder               ``class_folders.py``
-=====================  ====================================================================
+``torchvision:NAME``   ``torchvision_sets.py``, which downloads and hands over files
+a zip                  ``archives.py``, which unpacks into the cache; then as a folder
+a folder               ``recognise.py`` decides between ``class_source.py``, ``table_source.py``, ``mask_source.py``
+a CSV or TSV file      ``table_source.py``
+=====================  =============================================================================================
+
+Readers collect what cannot be used as problems; here the user's choice decides whether a problem is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fine_tuner.data.class_folders import read_classes, read_split_classes, records_of
-from fine_tuner.data.folders import (
-    Passed,
-    Progress,
-    counted,
-    existing_folder,
-    no_progress,
-    split_named,
-    visible_folders,
-)
-from fine_tuner.data.images import verify_quickly
+from fine_tuner.data.archives import ARCHIVE_SUFFIXES, unpack
+from fine_tuner.data.class_source import read_class_folders
+from fine_tuner.data.folders import Progress, counted, existing_folder, no_progress
+from fine_tuner.data.mask_source import read_mask_folders, with_classes
+from fine_tuner.data.options import ReadOptions
+from fine_tuner.data.recognise import look_into
 from fine_tuner.data.records import DataSplits, Record
 from fine_tuner.data.sample import SAMPLE_PATH, read_sample
+from fine_tuner.data.source import UNSPLIT, Problem, Source
 from fine_tuner.data.splitting import split_records
+from fine_tuner.data.table_source import choose_tables, read_tables
+from fine_tuner.data.tables import TABLE_SUFFIXES
+from fine_tuner.data.torchvision_sets import TORCHVISION_PREFIX, read_torchvision
+from fine_tuner.data.verify import leave_out_duplicates, verify
 from fine_tuner.errors import DataError
 
 
@@ -45,132 +50,203 @@ def read_data(
     """Recognise, read, verify and split a data set.
 
     Args:
-        path: ``data.path``: a folder, or ``builtin:sample``.
+        path: ``data.path``; see the table above.
         task: classification, multilabel, regression or segmentation.
         val_fraction: Share of the training images kept for validation where the data has no val split.
         seed: Decides that split.
         on_unreadable: ``stop`` names unreadable images in the error; ``skip`` leaves them out with a notice.
-        progress: Called as ``progress(what, done, total)``.
-        **options: Corrections of what is recognised.
+        progress: Called as ``progress(what, done, total)``; an exception from it ends the reading.
+        **options: The other fields of ``ReadOptions``.
 
     Raises:
-        DataError: Naming folder or file, and what to do.
+        DataError: Naming folder, file or cell, and what to do.
     """
     progress = progress or no_progress
+    chosen = ReadOptions(on_unreadable=on_unreadable, **options)
     if path == SAMPLE_PATH:
         return read_sample(task=task, val_fraction=val_fraction, seed=seed, progress=progress)
-    root = existing_folder(path)
-    if task != "classification":
-        raise DataError(f"task={task} cannot be read from {path} yet. Choose task=classification.")
-    data = _read_class_folders(root, seed=seed, val_fraction=val_fraction)
-    return verified(data, on_unreadable=on_unreadable, progress=progress)
+    survey = take_survey(path, task=task, val_fraction=val_fraction, seed=seed, options=chosen, progress=progress)
+    refuse(survey.problems, chosen)
+    return survey.data
 
 
-def _read_class_folders(root: Path, *, seed: int, val_fraction: float) -> DataSplits:
-    passed = Passed()
-    root, splits = _descend(root)
-    if splits:
-        read = read_split_classes(splits, passed)
-        names = tuple(read["train"])
-        records = {split: tuple(records_of(classes, names)) for split, classes in read.items()}
-        layout = f"class folders in {', '.join(f.name for f in splits.values())}"
-    else:
-        classes = read_classes(root, passed)
-        names = tuple(classes)
-        records = {"train": tuple(records_of(classes, names))}
-        layout = "class folders"
-    if "val" not in records:
-        records["train"], records["val"] = split_records(
-            records["train"], val_fraction=val_fraction, seed=seed, names=names
-        )
-    data = DataSplits(
-        task="classification",
-        classes=names,
-        splits={s: records[s] for s in ("train", "val", "test") if s in records},
-        kind="",
-        root=root,
-        notices=tuple(passed.notices()),
-    )
-    return replace(data, kind=f"{layout}, {_classes_in_words(data)}")
+@dataclass(frozen=True)
+class Survey:
+    """Everything that could be read, and everything that could not.
+
+    Attributes:
+        data: Only records without a problem.
+        problems: In the order found.
+    """
+
+    data: DataSplits
+    problems: tuple[Problem, ...]
 
 
-def _descend(root: Path) -> tuple[Path, dict[str, Path]]:
-    """The folder that holds classes or splits, and its split folders; a lone wrapping folder is looked into."""
-    while True:
-        folders = visible_folders(root)
-        splits = _split_folders(root, folders)
-        if splits or len(folders) != 1 or not visible_folders(folders[0]):
-            return root, splits
-        root = folders[0]
-
-
-def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:
-    splits: dict[str, Path] = {}
-    for folder in folders:
-        split = split_named(folder.name)
-        if split in splits:
-            raise DataError(f"{splits[split]} and {folder} both mean the {split} split. Rename or move one of them.")
-        if split:
-            splits[split] = folder
-    if splits and "train" not in splits:
-        found = ", ".join(f.name for f in splits.values())
-        raise DataError(f"{root} has {found} but no train folder. Add one, or give the folder of classes itself.")
-    return {s: splits[s] for s in ("train", "val", "test") if s in splits}
-
-
-def _classes_in_words(data: DataSplits) -> str:
-    names = ", ".join(data.classes[:4]) + (", ..." if len(data.classes) > 4 else "")
-    return f"{counted(len(data.classes), 'class')} ({names})"
-
-
-def verified(data: DataSplits, *, on_unreadable: str, progress: Progress) -> DataSplits:
-    """``data`` without the images whose file cannot be opened.
+def take_survey(
+    path: str, *, task: str, val_fraction: float, seed: int, options: ReadOptions, progress: Progress
+) -> Survey:
+    """As ``read_data``, with problems listed instead of raised. Not for the sample, which has none.
 
     Raises:
-        DataError: Naming them, unless ``on_unreadable`` is ``skip``; or if too few are left.
+        DataError: If nothing can be made of the data.
     """
-    total, done = sum(map(len, data.splits.values())), 0
-    problems: list[str] = []
-    splits: dict[str, tuple[Record, ...]] = {}
-    for split, records in data.splits.items():
-        kept = []
-        for record in records:
-            try:
-                verify_quickly(record.image)
-                kept.append(record)
-            except DataError as error:
-                problems.append(str(error))
-            done += 1
-            if done % 64 == 0 or done == total:
-                progress("Reading image headers", done, total)
-        splits[split] = tuple(kept)
-    if not problems:
-        return data
-    if on_unreadable != "skip":
-        raise DataError(_unreadable(problems))
-    _refuse_emptied(data, splits)
-    notice = f"{counted(len(problems), 'unreadable image')} left out, such as {_file_of(problems[0])}."
-    return replace(data, splits=splits, notices=(*data.notices, notice))
+    root, source = read_source(path, task, options, progress)
+    source, unreadable = verify(source, thoroughly=options.on_unreadable == "skip", progress=progress)
+    notices = list(source.notices)
+    problems = (*source.problems, *unreadable)
+    notices += [
+        f"{counted(len(of_kind), noun)} left out, such as: {of_kind[0].message}"
+        for kind, noun in _LEFT_OUT.items()
+        if (of_kind := [p for p in problems if p.kind == kind])
+    ]
+    if options.duplicates == "drop":
+        source, dropped = leave_out_duplicates(source, progress)
+        notices += [f"{counted(dropped, 'image')} of train left out that val or test holds as well."] if dropped else []
+    splits = _split(source, root, val_fraction=val_fraction, seed=seed)
+    data = DataSplits(
+        task=task,
+        classes=source.classes,
+        splits=splits,
+        kind=source.words,
+        root=root,
+        notices=tuple(notices),
+        target_names=source.target_names,
+        mask_coding=source.mask_coding,
+        pixel_counts=source.pixel_counts,
+    )
+    return Survey(data, problems)
 
 
-def _unreadable(problems: list[str]) -> str:
-    if len(problems) == 1:
-        return problems[0]
-    shown = "\n".join(f"  {p}" for p in problems[:5])
-    more = f"\n  and {len(problems) - 5} more" if len(problems) > 5 else ""
-    return f"{len(problems)} images cannot be read:\n{shown}{more}"
+_LEFT_OUT = {
+    "unreadable": "unreadable image",
+    "missing_label": "image without label",
+    "missing_image": "label without image",
+    "image_alone": "image without mask",
+    "mask_alone": "mask without image",
+    "conflict": "contradictory row",
+}
 
 
-def _file_of(problem: str) -> str:
-    return problem.partition(" is ")[0].partition(" claims ")[0]
+def read_source(path: str, task: str, options: ReadOptions, progress: Progress) -> tuple[Path, Source]:
+    """The folder of the data and what lies in it.
+
+    Raises:
+        DataError: If it is none of the layouts, or not what ``task`` needs.
+    """
+    if path.startswith(TORCHVISION_PREFIX):
+        return read_torchvision(path.removeprefix(TORCHVISION_PREFIX), task, options, progress)
+    if Path(path).suffix.lower() in ARCHIVE_SUFFIXES:
+        path = str(unpack(Path(path), progress))
+    if Path(path).suffix.lower() in TABLE_SUFFIXES and Path(path).expanduser().is_file():
+        table = Path(path).expanduser().absolute()
+        return table.parent, _of_tables(table.parent, {"": table}, task, options, progress)
+    found = look_into(existing_folder(path))
+    layout = found.layout_for(task) if options.layout == "auto" else options.layout
+    if layout == "table":
+        return found.root, _of_tables(found.root, choose_tables(found.root), task, options, progress)
+    if layout == "masks":
+        if not found.pairs:
+            raise DataError(f"{found.root} has no folders images/ and masks/. Correct data.layout, or add them.")
+        return found.root, read_mask_folders(found.root, found.pairs, options, progress)
+    if task != "classification":
+        raise DataError(f"data.layout=classes serves classification only, not task={task}. Change one of the two.")
+    return found.root, read_class_folders(found)
 
 
-def _refuse_emptied(data: DataSplits, splits: Mapping[str, tuple[Record, ...]]) -> None:
-    for split in ("train", "val"):
-        if not splits[split]:
-            raise DataError(f"No readable image is left in {split} of {data.root}. Replace the unreadable images.")
-    if data.task == "classification":
-        left = {r.target for r in splits["train"]}
-        gone = [name for i, name in enumerate(data.classes) if i not in left]
+def _of_tables(root: Path, tables: Mapping[str, Path], task: str, options: ReadOptions, progress: Progress) -> Source:
+    source = read_tables(root, dict(tables), task, options)
+    if task != "segmentation":
+        return source
+    masked = with_classes(root, source.records, options, progress, words=source.words)
+    return Source(
+        records=masked.records,
+        classes=masked.classes,
+        words=masked.words,
+        mask_coding=masked.mask_coding,
+        pixel_counts=masked.pixel_counts,
+        notices=(*source.notices, *masked.notices),
+        problems=(*source.problems, *masked.problems),
+    )
+
+
+def _split(source: Source, root: Path, *, val_fraction: float, seed: int) -> dict[str, tuple[Record, ...]]:
+    """Records of train, val and, where there is one, test.
+
+    Raises:
+        DataError: If train or val would be empty, or a class has no image in train.
+    """
+    records = dict(source.records)
+    if UNSPLIT in records:
+        records["train"] = records.pop(UNSPLIT)
+    if not records.get("train"):
+        raise DataError(f"{root} has no usable image to train on. Look at the data with check-data.")
+    if "val" not in records:
+        records["train"], records["val"] = split_records(
+            records["train"], val_fraction=val_fraction, seed=seed, names=source.classes
+        )
+    if not records["val"]:
+        raise DataError(f"{root} has no usable image in val. Add some, or leave val out to have train divided.")
+    if isinstance(records["train"][0].target, int):
+        present = {r.target for r in records["train"]}
+        gone = [name for i, name in enumerate(source.classes) if i not in present]
         if gone:
-            raise DataError(f"No readable image is left of class {gone[0]!r} in train. Replace its unreadable images.")
+            raise DataError(f"No readable image is left of class {gone[0]!r} in train. Add some, or leave it out.")
+    return {split: records[split] for split in ("train", "val", "test") if records.get(split)}
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """How a user lives with some kinds of problem.
+
+    Attributes:
+        option: Field of ``ReadOptions``; while it is ``stop`` or False, the problems are errors.
+        kinds: Kinds of problem.
+        what: What several of them are called.
+        remedy: What to do; empty where each message has its own.
+    """
+
+    option: str
+    kinds: tuple[str, ...]
+    what: str
+    remedy: str
+
+
+_CHOICES = (
+    _Choice("on_unreadable", ("unreadable",), "images cannot be read", ""),
+    _Choice(
+        "on_missing",
+        ("missing_label", "missing_image", "image_alone", "mask_alone", "conflict"),
+        "things in the data lack their image, label or mask",
+        "Correct the data, or set data.on_missing=skip to leave such out.",
+    ),
+    _Choice(
+        "mask_unknown",
+        ("unknown_value",),
+        "values in the masks are no class",
+        "Correct the masks, or set data.mask_unknown=ignore to leave such pixels out, or =nearest.",
+    ),
+    _Choice(
+        "mask_resize",
+        ("size_mismatch",),
+        "masks are not of the size of their image",
+        "Make them equal, or set data.mask_resize=true.",
+    ),
+)
+
+
+def refuse(problems: Sequence[Problem], options: ReadOptions) -> None:
+    """Raise for the problems that the user did not choose to live with.
+
+    Raises:
+        DataError: Naming up to five of one kind.
+    """
+    for choice in _CHOICES:
+        of_kind = [p.message for p in problems if p.kind in choice.kinds]
+        if not of_kind or getattr(options, choice.option) not in ("stop", False):
+            continue
+        if len(of_kind) == 1:
+            raise DataError(f"{of_kind[0]} {choice.remedy}".strip())
+        shown = "".join(f"\n  {message}" for message in of_kind[:5])
+        more = f"\n  and {len(of_kind) - 5:,} more" if len(of_kind) > 5 else ""
+        raise DataError(f"{len(of_kind):,} {choice.what}:{shown}{more}\n{choice.remedy}".strip())

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fine_tuner.data.batches import EvalBatches, ImageDataset, TrainBatches, default_num_workers
+from fine_tuner.data.batches import EvalBatches, ImageDataset, TrainBatches
+from fine_tuner.data.machine import default_num_workers
 from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.data.records import Record
 from fine_tuner.data.transforms import build_transforms

@@ -1,0 +1,59 @@
+"""Finding the file that a table means, by whatever part of its name it gives, never outside of the data's folder."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+
+class ImageIndex:
+    """Images below one folder, found by relative path, by the end of it, by name, or by name without suffix.
+
+    Only files that were listed are ever returned, so a table cannot reach out of the folder.
+    """
+
+    def __init__(self, root: Path, images: Iterable[Path]) -> None:
+        self.root = root
+        self._by_path: dict[str, Path] = {}
+        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        self._by_stem: dict[str, list[Path]] = defaultdict(list)
+        for image in images:
+            self._by_path[image.relative_to(root).as_posix()] = image
+            self._by_name[image.name].append(image)
+            self._by_stem[image.stem].append(image)
+
+    def __len__(self) -> int:
+        return len(self._by_path)
+
+    def __iter__(self) -> Iterable[Path]:
+        return iter(self._by_path.values())
+
+    def find(self, text: str, prefer: str | None = None) -> Path | None:
+        """The image that ``text`` means; None if there is none or it could be several.
+
+        Args:
+            text: A path or a name, with or without suffix, with either slash.
+            prefer: Among several of one name, the one below a folder of this name (the split).
+        """
+        if not text:
+            return None
+        wanted = PurePosixPath(text.replace("\\", "/"))
+        parts = [p for p in wanted.parts if p not in (".", "/")]
+        if not parts or ".." in parts:
+            return None
+        exact = self._by_path.get("/".join(parts))
+        if exact is not None:
+            return exact
+        found = self._by_name.get(wanted.name) or self._by_stem.get(wanted.name) or self._by_stem.get(wanted.stem) or []
+        if len(found) > 1:
+            found = self._narrow(found, parts, prefer)
+        return found[0] if len(found) == 1 else None
+
+    def _narrow(self, found: list[Path], parts: list[str], prefer: str | None) -> list[Path]:
+        """Those whose folders end like the given ones, else those below the preferred folder."""
+        folders = tuple(parts[:-1])
+        alike = [p for p in found if folders and p.relative_to(self.root).parts[:-1][-len(folders) :] == folders]
+        if not alike and prefer:
+            alike = [p for p in found if prefer in p.relative_to(self.root).parts[:-1]]
+        return alike or found

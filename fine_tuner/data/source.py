@@ -1,0 +1,57 @@
+"""What every reader of a layout hands over, before anything is verified or split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fine_tuner.data.mask_coding import MaskCoding
+from fine_tuner.data.records import Record
+
+UNSPLIT = "all"
+ProblemKind = Literal[
+    "unreadable", "missing_label", "missing_image", "image_alone", "mask_alone", "conflict", "size_mismatch",
+    "unknown_value",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that cannot be used as it is.
+
+    Attributes:
+        kind: What sort of thing.
+        message: What and where, without what to do.
+        file: The file it is about, for a thumbnail.
+    """
+
+    kind: ProblemKind
+    message: str
+    file: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Records as the data has them.
+
+    Attributes:
+        records: By split; under ``all`` those that the data puts in no split.
+        classes: Names in the order of the outputs; empty for regression.
+        words: What was recognised.
+        target_names: Names of the numbers (regression).
+        mask_coding: How masks are read (segmentation).
+        pixel_counts: Pixels of each class over all masks (segmentation).
+        notices: Sentences for the user.
+        problems: What is not among the records because it cannot be used.
+    """
+
+    records: Mapping[str, tuple[Record, ...]]
+    classes: tuple[str, ...]
+    words: str
+    target_names: tuple[str, ...] = ()
+    mask_coding: MaskCoding | None = None
+    pixel_counts: tuple[int, ...] | None = None
+    notices: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
