@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 
 import torch
 from torchvision.models import WeightsEnum
@@ -32,7 +33,7 @@ def fetch(entry: WeightsEnum, progress: OnProgress | None = None) -> Path:
 
     Raises:
         WeightsError: If it cannot be downloaded; the message names the file, where to put it, and the other ways on.
-        OSError: If there is no room for it.
+        OSError: If the disk is full.
     """
     label = f"{type(entry).__name__}.{entry.name}"
     return download(entry.url, cache_file(entry), size_mib=entry.meta["_file_size"], label=label, progress=progress)
@@ -51,10 +52,10 @@ def download(url: str, target: Path, *, size_mib: float, label: str, progress: O
             match[1] if match else None,
             lambda done: progress and progress(f"Downloading {target.name} (MiB)", done, size_mib),
         )
-    except (URLError, TimeoutError, ConnectionError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:  # torch.hub reports another hash as RuntimeError
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
         raise WeightsError(_message(label, url, target, size_mib, _reason(error))) from None
-    except PermissionError as error:
-        raise WeightsError(_message(label, url, target, size_mib, f"{error.strerror}: {error.filename}")) from None
     return target
 
 
@@ -102,8 +103,10 @@ def _done_mib(target: Path, before: set[Path]) -> float:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, HTTPError):
+        error.close()  # it is the server's answer, with its connection
         return f"the server answered {error.code} {error.reason}"
-    return str(getattr(error, "reason", error)) or type(error).__name__
+    reason = getattr(error, "reason", error)
+    return str(reason) or type(reason).__name__
 
 
 def _message(label: str, url: str, target: Path, size_mib: float, reason: str) -> str:

@@ -60,11 +60,13 @@ class Fitted:
 
     Attributes:
         tensors: By name in the network.
-        new: Parameters of the network that the weights do not fill.
+        absent: Parameters and buffers of the network that the weights do not fill.
+        new: The parameters among them.
         notices: What was adapted, for people.
     """
 
     tensors: dict[str, Tensor]
+    absent: frozenset[str]
     new: frozenset[str]
     report: WeightsReport
     notices: tuple[str, ...] = ()
@@ -90,18 +92,23 @@ def fit_network(model: nn.Module, state: State, *, head: Iterable[str], keep_hea
     mismatched = [(n, theirs[n], ours[n]) for n in ours if n in theirs and theirs[n] != ours[n]]
     new = {n for layer in _layers(head) for n in layer if not keep_head or any(theirs.get(m) != ours[m] for m in layer)}
     missing = [n for n in ours if n not in theirs and not n.endswith(_COUNTER)]
-    new |= {n for n in missing if is_auxiliary(n)}
+    absent = new | {n for n in missing if is_auxiliary(n)}
     extra = [n for n in theirs if n not in ours]
     report = WeightsReport(
         source=source,
-        matched=sum(theirs.get(n) == s for n, s in ours.items() if n not in new),
+        matched=sum(theirs.get(n) == s for n, s in ours.items() if n not in absent),
         missing=tuple(missing),
         unused=(*extra, *sorted(n for n in new if theirs.get(n) == ours[n])),
         mismatched=tuple(mismatched),
     )
-    _require_fit(report, new, [n for n in extra if not is_auxiliary(n)])
-    taken = {n: t for n, t in tensors.items() if n in ours and n not in new}
-    return Fitted(tensors=taken, new=frozenset(new), report=report, notices=tuple(notices))
+    _require_fit(report, absent, [n for n in extra if not is_auxiliary(n)])
+    return Fitted(
+        tensors={n: t for n, t in tensors.items() if n in ours and n not in absent},
+        absent=frozenset(absent),
+        new=frozenset(n for n, _ in model.named_parameters() if n in absent),
+        report=report,
+        notices=tuple(notices),
+    )
 
 
 def fit_backbone(model: nn.Module, state: State, *, source: str) -> Fitted:
@@ -121,16 +128,17 @@ def fit_backbone(model: nn.Module, state: State, *, source: str) -> Fitted:
             tensors[name], used[name] = state.tensors[key], key
     mismatched = [(n, tuple(t.shape), ours[n]) for n, t in tensors.items() if tuple(t.shape) != ours[n]]
     missing = [n for n in ours if n not in tensors and not n.endswith(_COUNTER)]
-    new = {n for n, _ in model.named_parameters() if not n.startswith("backbone.")}
+    absent = {n for n in model.state_dict() if not n.startswith("backbone.")}
+    new = [n for n, _ in model.named_parameters() if n in absent]
     report = WeightsReport(
         source=source,
         matched=len(tensors) - len(mismatched),
-        missing=(*missing, *sorted(new)),
+        missing=(*missing, *new),
         unused=tuple(k for k in state.tensors if k not in set(used.values())),
         mismatched=tuple(mismatched),
     )
-    _require_fit(report, new, [])
-    return Fitted(tensors=tensors, new=frozenset(new), report=report)
+    _require_fit(report, absent, [])
+    return Fitted(tensors=tensors, absent=frozenset(absent), new=frozenset(new), report=report)
 
 
 def load_fitted(model: nn.Module, fitted: Fitted, state: State) -> None:
@@ -148,7 +156,7 @@ def load_fitted(model: nn.Module, fitted: Fitted, state: State) -> None:
             f"{fitted.report.source} does not fit the network: {error}. Give weights of the same network, or use "
             "default or none (model.weights)."
         ) from None
-    left = [n for n in result.missing_keys if n not in fitted.new and not n.endswith(_COUNTER)]
+    left = [n for n in result.missing_keys if n not in fitted.absent and not n.endswith(_COUNTER)]
     if left or result.unexpected_keys:
         raise WeightsError(
             f"{fitted.report.source} does not fit the network: missing {left[:_SHOWN]}, left over "
@@ -187,13 +195,13 @@ def _stretch_positions(model: nn.Module, tensors: dict[str, Tensor]) -> list[str
     ]
 
 
-def _require_fit(report: WeightsReport, new: set[str], extra: list[str]) -> None:
+def _require_fit(report: WeightsReport, absent: set[str], extra: list[str]) -> None:
     wrong = WeightsReport(
         source=report.source,
         matched=report.matched,
-        missing=tuple(n for n in report.missing if n not in new),
+        missing=tuple(n for n in report.missing if n not in absent),
         unused=tuple(extra),
-        mismatched=tuple(m for m in report.mismatched if m[0] not in new),
+        mismatched=tuple(m for m in report.mismatched if m[0] not in absent),
     )
     count = len(wrong.missing) + len(wrong.unused) + len(wrong.mismatched)
     if count:

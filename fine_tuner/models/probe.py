@@ -147,7 +147,7 @@ def fitting_options(name: str, options: Options, *, image_size: int) -> tuple[Op
     """
     if "aux_logits" in class_parameters(name):
         without = options | {"aux_logits": False}
-        if runs(name, without, image_size):
+        if _takes(construct(name, 2, without, on_meta=True), image_size):
             least = smallest_size(name, options, above=image_size)
             return without, [
                 f"{name}'s auxiliary head needs images of at least {least} px; at {image_size} px it is left out."
@@ -159,22 +159,22 @@ def fitting_options(name: str, options: Options, *, image_size: int) -> tuple[Op
     )
 
 
-def runs(name: str, options: Options, image_size: int) -> bool:
-    """Whether the network takes square images of ``image_size``."""
-    try:
-        trace(construct(name, 2, options, on_meta=True), [], image_size=image_size)
-    except ILLEGAL_SIZE:
-        return False
-    return True
-
-
 def smallest_size(name: str, options: Options, *, above: int) -> int:
     """The smallest legal size greater than ``above``, for a network that takes every size from some size on."""
+    model = construct(name, 2, options, on_meta=True)
     low, high = above, LARGEST_SEARCHED_PX
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if runs(name, options, middle) else (middle, high)
+        low, high = (low, middle) if _takes(model, middle) else (middle, high)
     return high
+
+
+def _takes(model: nn.Module, image_size: int) -> bool:
+    try:
+        trace(model, [], image_size=image_size)
+    except ILLEGAL_SIZE:
+        return False
+    return True
 
 
 def _legal_near(name: str, options: Options, image_size: int) -> list[int]:
