@@ -24,7 +24,7 @@ from fine_tuner.losses.curves import curve_panels
 from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss, load_custom_loss
 from fine_tuner.losses.meaning import check_meaning, check_trace, check_zero_gradient
 from fine_tuner.losses.surroundings import Surroundings, changed_defaults
-from fine_tuner.losses.trials import Trial, attempt
+from fine_tuner.losses.trials import Trial, attempt, merge
 
 SLOW_SECONDS = 0.002
 SLOW_RATIO = 10.0
@@ -156,8 +156,8 @@ class _Check:
             self.on_stage(f"calling the loss on output in {name}")
             trial = attempt(self.loaded, output, self.targets, task=self.task)
             report["values"][name] = _described(trial)
-            found += [f for f in trial.findings if f.level == "error"]
-        return found
+            found += [(name, f) for f in trial.findings if f.level == "error"]
+        return merge(found, lambda names: f"for the network's output in {names}")
 
     def _reach(self, report: dict[str, Any], gradient: Tensor) -> list[Finding]:
         """Trainable parameters that the task's own loss moves and this one does not."""

@@ -25,6 +25,13 @@ _NO_GRADIENT = {
     "argmax": "argmax has no gradient: compare probabilities, as in output.softmax(1), with the target.",
 }
 
+_IMPORTS = {
+    "F": "from torch.nn import functional as F",
+    "nn": "from torch import nn",
+    "np": "import numpy as np",
+    "Tensor": "from torch import Tensor",
+} | {name: f"import {name}" for name in ("torch", "math", "numpy", "torchvision")}
+
 
 def cut_remedy(step: Step) -> str:
     """What to do about an operation that lost the gradient."""
@@ -45,6 +52,9 @@ def exception_remedy(error: BaseException, output: Tensor, target: Tensor) -> tu
         return "memory", f"the loss asks{amount} beyond the memory limit of the check", "Build smaller tensors."
     if isinstance(error, OSError) and error.errno == errno.EFBIG:
         return "prints", "the loss prints or writes more than the check allows", "Remove the printing."
+    if isinstance(error, NameError) and error.name:
+        wanted = _IMPORTS.get(error.name, f"{error.name} = ...")
+        return "raises", f"the loss fails, {first_sentence(error)}", f"Define it above: {wanted}"
     if isinstance(error, RecursionError):
         return "raises", "the loss calls itself without end", "Give the recursion an end."
     return "raises", f"the loss fails, {first_sentence(error)} ({shapes})", _remedy(str(error), output, target)

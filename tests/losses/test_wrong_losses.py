@@ -32,7 +32,7 @@ def assert_says(report: dict[str, Any], wrong: Wrong) -> None:
     assert finding["source"] == (wrong.text.splitlines()[wrong.line - 1].strip()[:120] if wrong.line else "")
     assert finding["text"].startswith("my_code.py")
     assert finding["what"]
-    assert finding["remedy"].endswith((".", "?"))
+    assert finding["remedy"]
     assert report["ok"] == all(f["level"] != "error" for f in report["findings"])
     assert report["ok"] == (wrong.level != "error"), told
 
