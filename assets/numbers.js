@@ -140,11 +140,11 @@ export function airyRange([low, high], { kind = "number", bounds = [null, null],
     const air = Math.max(0.05, (Math.log10(high) - Math.log10(low)) * 0.06);
     return [10 ** (Math.log10(low) - air), 10 ** (Math.log10(high) + air)];
   }
+  if (low > 0 && (kind === "memory" || low < 0.25 * high)) return airyRange([0, high], { kind, bounds });
   const span = high - low || Math.abs(high) * 0.2 || 1;
   const distance = tickDistance(span, 5, kind) / 2;
-  let bottom = Math.floor((low - span * 0.04) / distance) * distance;
+  let bottom = low === 0 ? 0 : Math.floor((low - span * 0.04) / distance) * distance;
   let top = Math.ceil((high + span * 0.06) / distance) * distance;
-  if (low >= 0 && (kind === "memory" || bottom < 0.25 * top)) bottom = 0;
   if (bounds[0] !== null && low >= bounds[0]) bottom = Math.max(bottom, bounds[0]);
   if (bounds[1] !== null && high <= bounds[1]) top = Math.min(top, bounds[1] + (bounds[1] - bottom) * 0.03);
   return [bottom, top];

@@ -93,10 +93,12 @@ function rateContent(board) {
   const recorded = curves.keys("train/lr").map((key) => [key.slice("train/lr/".length) || "all", key]);
   const planned = Object.entries(facts.schedule?.groups ?? {});
   const names = [...new Set([...planned.map(([name]) => name), ...recorded.map(([name]) => name)])];
+  if (names.at(-1) === "head") names.reverse();
   const colors = groupColors(names, palette);
   const many = names.length > MOST_GROUPS;
   const ends = new Set([names[0], names.at(-1)]);
   const legendOf = (name) => (many && !ends.has(name) ? "lr.between" : `lr.${slug(name)}`);
+  recorded.sort(([a], [b]) => names.indexOf(b) - names.indexOf(a)); // the head is drawn last, so that it lies on top
   const applied = recorded.map(([name, key]) => ({
     id: `lr.${slug(name)}.applied`, legend: legendOf(name), key, color: colors[name], width: many ? 1.25 : 2,
     isReading: !many || ends.has(name),

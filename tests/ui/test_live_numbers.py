@@ -141,6 +141,8 @@ def test_range_holds_its_values_and_respects_bounds(script):
     assert low <= 0.82
     assert 0.99 <= high <= 1.01
     assert script("airyRange([0.3, 2], {})")[0] == 0
+    low, high = script("airyRange([755, 775], { kind: 'memory', bounds: [0, null] })")
+    assert (low, high > 800) == (0, True)
     low, high = script("airyRange([1e-4, 1e-2], { log: true })")
     assert (low < 1e-4, high > 1e-2) == (True, True)
 
