@@ -150,7 +150,8 @@ def _saved_bytes(
 ) -> tuple[int, int]:
     """Bytes that forward keeps for backward, and those of the largest single tensor."""
     counted: dict[int, Tensor] = {}
-    known = {t.untyped_storage()._cdata for t in (*model.parameters(), *model.buffers())}
+    images = torch.empty(batch_size, 3, image_size, image_size, device="meta")
+    known = {t.untyped_storage()._cdata for t in (images, *model.parameters(), *model.buffers())}
 
     def pack(tensor: Tensor) -> Tensor:
         key = tensor.untyped_storage()._cdata
@@ -159,7 +160,6 @@ def _saved_bytes(
         return tensor
 
     half = DTYPES[dtype]
-    images = torch.empty(batch_size, 3, image_size, image_size, device="meta")
     autocast = partial(torch.autocast, device_type, dtype=half or torch.bfloat16, enabled=half is not None)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         with autocast():
