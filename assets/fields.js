@@ -35,20 +35,19 @@ export function showErrors(errors) {
 }
 
 /** Bring the first marked field into view, unfolding what hides it. */
-export function focusFirstError() {
+export async function focusFirstError() {
+  const isClosed = (header) => header && !header.classList.contains("open");
+  const section = document.querySelector(".ft-section:has(> button.ft-wrong)");
+  const unfold = async (header) => {
+    if (isClosed(header)) header.click();
+    await new Promise((done) => setTimeout(done, 120)); // what was folded is drawn then
+  };
+  if (section) await unfold(section.querySelector(":scope > button"));
+  if (!document.querySelector(".block.ft-field[data-wrong]")) await unfold(section?.querySelector(".ft-more > button"));
   const field = document.querySelector(".block.ft-field[data-wrong]");
-  if (!field) {
-    document.querySelector(".ft-section > button.ft-wrong:not(.open)")?.click();
-    return;
-  }
-  for (let fold = field.closest(".ft-more, .ft-section"); fold; fold = fold.parentElement.closest(".ft-more, .ft-section")) {
-    const header = fold.querySelector(":scope > button");
-    if (header && !header.classList.contains("open")) header.click();
-  }
-  setTimeout(() => {
-    field.scrollIntoView({ block: "nearest" });
-    inputOf(field)?.focus();
-  }, 80);
+  if (field?.closest(".ft-more")) await unfold(field.closest(".ft-more").querySelector(":scope > button"));
+  field?.scrollIntoView({ block: "nearest" });
+  if (field) inputOf(field)?.focus();
 }
 
 // ------------------------------------------------------------------ folders

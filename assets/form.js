@@ -12,9 +12,10 @@ let state = null; // as last given by the server
 let found = {}; // dotted path -> what the check of data and network found wrong, for the settings in `state`
 let holder = null; // { props, trigger } of the state's gr.HTML
 let presets = [];
-let isEntered = false; // Enter was pressed: the field counts as left
+let fields = []; // { path, key, id, section } of every input
+let typedIn = ""; // id of the field in which someone types; "" once it is left, or Enter was pressed
 
-export const events = new EventTarget(); // "state": the form says something new; "found": errors of the plan
+export const events = new EventTarget(); // "state": the form says something new; "started": a run was
 export const current = () => state;
 
 const parse = (text) => {
@@ -25,19 +26,38 @@ const parse = (text) => {
   }
 };
 
-/** Before an event goes to the server: is someone in the middle of typing? Errors of that field can wait then. */
-window.FTStamp = (values) => {
-  const field = document.activeElement;
-  const typing = field instanceof HTMLInputElement && field.type === "text" && !field.hasAttribute("aria-controls")
-    && field.closest(".ft-field") !== null && !isEntered;
-  isEntered = false;
-  return [JSON.stringify({ ...parse(values[0]), typing }), ...values.slice(1)];
-};
+/** Before an event goes to the server: in which field is someone in the middle of typing? Its error can wait. */
+window.FTStamp = (values) => [JSON.stringify({ ...parse(values[0]), typing: typedIn }), ...values.slice(1)];
+
+/**
+ * Events of the text fields. Gradio's own `input` is a key press: it misses what is pasted, deleted or picked from a list.
+ */
+function listen(setup) {
+  let timer = null;
+  const isText = (target) => target.matches?.('.block.ft-field input[type="text"]:not([role="combobox"])');
+  const tell = (delay) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => holder.trigger("input"), delay); // after Gradio has taken over the value
+  };
+  setup.addEventListener("input", ({ target }) => {
+    if (!isText(target)) return;
+    typedIn = target.closest(".block.ft-field").id;
+    tell(90);
+  });
+  const leave = ({ target }) => {
+    if (!isText(target) || !typedIn) return;
+    typedIn = "";
+    tell(30);
+  };
+  setup.addEventListener("focusout", leave);
+  setup.addEventListener("keydown", (event) => event.key === "Enter" && leave(event));
+}
 
 // ------------------------------------------------------------------ state and presets
 export function mountState(element, props, trigger, watch) {
   holder = { props, trigger };
   presets = JSON.parse(JSON.stringify(props.presets));
+  fields = JSON.parse(JSON.stringify(props.fields)).map(([path, key, id, section]) => ({ path, key, id, section }));
   const buttons = presets.map((preset) =>
     h("button", { type: "button", class: "ft-preset", title: preset.hint, "data-preset": preset.name, on: { click: () => choose(preset) } }, preset.title),
   );
@@ -47,15 +67,12 @@ export function mountState(element, props, trigger, watch) {
   );
   const hint = h("p", { class: "ft-preset-hint" });
   element.querySelector(".ft-presets").append(hint);
-  document.addEventListener("keydown", (event) => {
-    isEntered = event.key === "Enter";
-  }, true);
   const show = () => apply(element, parse(props.value));
   watch("value", show);
   show();
-  new MutationObserver(() => requestAnimationFrame(redraw)).observe(document.querySelector("#ft-sections") ?? element, {
-    childList: true, subtree: true,
-  });
+  const setup = element.closest("#ft-setup");
+  listen(setup);
+  new MutationObserver(() => requestAnimationFrame(redraw)).observe(setup, { childList: true, subtree: true });
   restore();
 }
 
@@ -128,7 +145,7 @@ export function extend(section, text) {
   redraw();
 }
 
-const hasFound = (section) => Object.keys(found).some((id) => document.getElementById(id)?.closest(`#ft-section-${section}`));
+const hasFound = (section) => fields.some((field) => field.section === section && field.id in found);
 
 function openSection(section, isFocused) {
   const header = document.querySelector(`#ft-section-${section} > button`);
@@ -149,13 +166,8 @@ export function showFound(errors) {
   return rest;
 }
 
-/** Id of the field that shows a setting at present, null if none does. */
-function fieldOf(path) {
-  if (!path) return null;
-  const base = `ft-${path.replace(/[^A-Za-z0-9]+/g, "-")}`;
-  const candidates = [...document.querySelectorAll(`[id="${base}"], [id^="${base}-"]`)].filter((e) => e.matches(".block.ft-field"));
-  return candidates.at(-1)?.id ?? (state.fields?.[path] ?? null);
-}
+/** Id of the field that shows a setting at present, undefined if none does. Of two for one setting the more exact. */
+const fieldOf = (path) => fields.findLast((field) => field.path === path && !state.hidden.includes(field.key))?.id;
 
 // ------------------------------------------------------------------ Train and the command
 export function mountLaunch(element, props, trigger, watch) {
@@ -193,8 +205,10 @@ export function mountLaunch(element, props, trigger, watch) {
     else settle();
     const rest = showFound(outcome.errors ?? {});
     setText(message, [outcome.message, ...rest].filter(Boolean).join(" "));
-    if (outcome.run) window.FTLive.show(outcome.run);
-    else setTimeout(focusFirstError, 60);
+    if (outcome.run) {
+      window.FTLive.show(outcome.run);
+      events.dispatchEvent(new Event("started"));
+    } else setTimeout(focusFirstError, 60);
   });
   events.addEventListener("state", () => {
     if (!timer) setText(message, "");

@@ -8,3 +8,4 @@ export { mountLaunch, mountState } from "./form.js";
 export { mountPicker } from "./picker.js";
 export { mountPlan } from "./plan.js";
 export { mountRuns } from "./runs.js";
+export { mountViews } from "./views.js";

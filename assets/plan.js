@@ -49,13 +49,11 @@ class PlanPanel {
     this.draw = 0;
     this.build();
     events.addEventListener("state", () => this.changed());
-    window.FTLive.onChange(() => this.fold());
-    this.fold();
     if (current()) this.changed();
   }
 
   build() {
-    this.status = h("span", { class: "ft-plan-status", role: "status" });
+    this.status = h("p", { class: "ft-plan-status", role: "status" });
     this.note = h("p", { class: "ft-plan-note" });
     this.dataLine = h("p", { class: "ft-plan-line" });
     this.classLine = h("p", { class: "ft-plan-line ft-quiet" });
@@ -74,18 +72,7 @@ class PlanPanel {
       card("rate", null, this.chart, this.facts),
       card("network", WORDS.network, this.networkLine, this.stages),
     );
-    this.details = h("details", { class: "ft-plan-fold", open: true },
-      h("summary", {}, h("h2", {}, WORDS.plan), h("span", { class: "ft-quiet" }, WORDS.planHint), this.status),
-      this.note, this.body,
-    );
-    this.root.append(this.details);
-  }
-
-  /** While a run is at work the plan of the next one is folded away, unless the user opens it. */
-  fold() {
-    const isActive = window.FTLive.isActive();
-    if (isActive !== this.wasActive) this.details.open = !isActive;
-    this.wasActive = isActive;
+    this.root.append(this.status, this.note, this.body);
   }
 
   changed() {
@@ -110,8 +97,8 @@ class PlanPanel {
     clearTimeout(this.slow);
     setText(this.status, "");
     if (answer.value === null) {
-      const rest = showFound(answer.errors);
-      setText(this.note, rest.join(" "));
+      showFound(answer.errors);
+      setText(this.note, Object.values(answer.errors).join("\n"));
       showLine("");
       extend("data", "");
       return;

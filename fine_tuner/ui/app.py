@@ -12,8 +12,9 @@ from starlette.middleware.cors import CORSMiddleware
 
 from fine_tuner.ui import static, texts
 from fine_tuner.ui.folders import Allowed
-from fine_tuner.ui.live import LiveRoutes
+from fine_tuner.ui.live import LiveRoutes, head_links
 from fine_tuner.ui.pages import build_owner_page
+from fine_tuner.ui.plans import Ask
 from fine_tuner.ui.routes import Routes
 from fine_tuner.ui.security import Access, Guard
 from fine_tuner.ui.services import Services
@@ -34,16 +35,17 @@ MOUNT = {
 SESSIONS_KEPT = 200  # Gradio keeps a copy of the page's configuration for each
 
 
-def build_app(*, runs: Path, allowed: Allowed, access: Access | None = None) -> FastAPI:
+def build_app(*, runs: Path, allowed: Allowed, access: Access | None = None, ask: Ask | None = None) -> FastAPI:
     """The whole application; ``ui/environment.py`` must have prepared the environment.
 
     Args:
         runs: Folder of runs.
         allowed: What the page permits.
         access: Who may come in; None: everybody who reaches it, for the loopback address.
+        ask: Answers command lines; None: a process of our own with torch loaded.
     """
     access = access or Access()
-    services = Services(runs=runs, allowed=allowed)
+    services = Services(runs=runs, allowed=allowed, ask=ask)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -85,4 +87,4 @@ def _tame(page: gr.Blocks) -> None:
 def _head() -> str:
     """Styles and scripts; ``FTPage`` is what the page's parts wait for before they mount."""
     styles = "".join(f'<link rel="stylesheet" href="{static.address_of(name)}">' for name in STYLES)
-    return f'{styles}<script>window.FTPage = import("./{static.address_of(SCRIPT)}");</script>'
+    return f'{styles}{head_links()}<script>window.FTPage = import("./{static.address_of(SCRIPT)}");</script>'

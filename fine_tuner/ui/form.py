@@ -195,7 +195,14 @@ def _valid_tree(reading: Reading) -> Mapping[str, Any]:
     return to_tree(reading.settings) if reading.settings else reading.tree
 
 
-def due_errors(reading: Reading, previous: Mapping[str, Any], *, settled: bool) -> dict[str, str]:
-    """Errors to show: all of them once a field is left; while one is typed in, only those that were shown already."""
+def due_errors(reading: Reading, previous: Mapping[str, Any], *, typing: str = "") -> dict[str, str]:
+    """Errors to show: all, but of the field being typed in only one that was shown already.
+
+    Args:
+        reading: The form.
+        previous: State last given.
+        typing: Element id of the field in which someone is in the middle of typing, if anyone is.
+    """
     before = set(previous.get("keys", ()))
-    return {key: message for key, message in reading.errors.items() if settled or key in before}
+    waits = {spec.key for spec in INPUTS if spec.elem_id == typing} - before
+    return {key: message for key, message in reading.errors.items() if key not in waits}

@@ -50,7 +50,7 @@ def settings_of_argv(argv: Sequence[str]) -> Settings:
 
 
 def answer(
-    values: Mapping[str, Any], stamp: Mapping[str, Any], *, allowed: Allowed, weights_of: Entries, settled: bool
+    values: Mapping[str, Any], stamp: Mapping[str, Any], *, allowed: Allowed, weights_of: Entries, typing: str = ""
 ) -> Answer:
     """Read the form and say what must change on the page.
 
@@ -59,7 +59,7 @@ def answer(
         stamp: The state last given, and ``load``: an argv to fill the form from.
         allowed: What the page permits.
         weights_of: Entries of the weights enum of a network, empty while the list is not loaded.
-        settled: No text field is being typed in; see ``form.due_errors``.
+        typing: Element id of the field in which someone is typing; see ``form.due_errors``.
     """
     updates: dict[str, dict[str, Any]] = {}
     notice = ""
@@ -74,7 +74,7 @@ def answer(
         updates |= {key: {"value": value} for key, value in changed.items()}
         values = {**values, **changed}
     reading = read(values, allowed)
-    errors = due_errors(reading, stamp, settled=settled)
+    errors = due_errors(reading, stamp, typing=typing)
     state = state_of(reading, shown_errors=errors)
     entries = weights_of(str(values["model.name"]))
     state |= {
@@ -98,7 +98,7 @@ def answer(
 
 def first_answer(settings: Settings, *, allowed: Allowed) -> Answer:
     """The form as the page first shows it."""
-    return answer(values_of(settings), {}, allowed=allowed, weights_of=lambda _: (), settled=False)
+    return answer(values_of(settings), {}, allowed=allowed, weights_of=lambda _: ())
 
 
 def _tags(values: Mapping[str, Any]) -> dict[str, str]:

@@ -24,6 +24,7 @@ def build_owner_page(services: Services) -> gr.Blocks:
             with gr.Tab(texts.TAB_TRAIN, id="train", elem_id="ft-tab-train"), gr.Row(elem_id="ft-train"):
                 setup.build()
                 with gr.Column(elem_id="ft-right", min_width=0):
+                    script_part("mountViews", '<nav class="ft-views"></nav>', elem_id="ft-views")
                     live_panel()
                     plan_panel()
             with gr.Tab(texts.TAB_RUNS, id="runs", elem_id="ft-tab-runs"):

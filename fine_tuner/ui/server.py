@@ -19,6 +19,7 @@ from fine_tuner.ui.security import LOOPBACK_NAMES, Access, new_token
 
 DEFAULT_PORT = 7860
 PORTS_TRIED = 40
+Say = Callable[[str], object]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +40,7 @@ class Options:
         return not self.share and (self.host in LOOPBACK_NAMES or self.host == "::1")
 
 
-def serve(options: Options, *, say: Callable[[str], object] = print) -> int:
+def serve(options: Options, *, say: Say = print) -> int:
     """Serve the page until interrupted.
 
     Returns:
@@ -52,25 +53,33 @@ def serve(options: Options, *, say: Callable[[str], object] = print) -> int:
         return 2
 
 
-def _serve(options: Options, say: Callable[[str], object]) -> int:
+def _serve(options: Options, say: Say) -> int:
     listener = listen(options.host, options.port)
     port = listener.getsockname()[1]
     if options.port is None and port != DEFAULT_PORT:
         say(f"Port {DEFAULT_PORT} is taken, so this one is on {port}.")
     runs = runs_folder(options.runs)
-    allowed = Allowed(roots=data_roots(options), code=options.is_private or options.allow_code)
+    roots, allows_code = data_roots(options), options.is_private or options.allow_code
     access = Access() if options.is_private else Access(owner_token=new_token())
     with private_environment():
-        import uvicorn
-
-        from fine_tuner.ui.app import build_app
-
-        app = build_app(runs=runs, allowed=allowed, access=access)
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, server_header=False)
-        server = uvicorn.Server(config)
-        threading.Thread(target=_announce, args=(server, options, access, port, say), daemon=True).start()
-        asyncio.run(server.serve(sockets=[listener]))
+        asyncio.run(_run(listener, options, access, Allowed(roots=roots, code=allows_code), runs, say))
     return 0
+
+
+async def _run(
+    listener: socket.socket, options: Options, access: Access, allowed: Allowed, runs: Path, say: Say
+) -> None:
+    """Build the application, inside the event loop that Gradio's locks want, and serve it."""
+    import uvicorn
+
+    from fine_tuner.ui.app import build_app
+
+    app = build_app(runs=runs, allowed=allowed, access=access)
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, server_header=False)
+    server = uvicorn.Server(config)
+    port = listener.getsockname()[1]
+    threading.Thread(target=_announce, args=(server, options, access, port, say), daemon=True).start()
+    await server.serve(sockets=[listener])
 
 
 def listen(host: str, port: int | None) -> socket.socket:
@@ -134,7 +143,7 @@ def data_roots(options: Options) -> tuple[Path, ...]:
     return resolve_roots(options.data_root)
 
 
-def _announce(server: object, options: Options, access: Access, port: int, say: Callable[[str], object]) -> None:
+def _announce(server: object, options: Options, access: Access, port: int, say: Say) -> None:
     """Once the page is served: print its address, open the tunnel and a browser if wished."""
     while not getattr(server, "started", False):
         if getattr(server, "should_exit", False):
@@ -151,7 +160,7 @@ def _announce(server: object, options: Options, access: Access, port: int, say: 
         webbrowser.open(address)
 
 
-def _open_tunnel(port: int, query: str, say: Callable[[str], object]) -> None:
+def _open_tunnel(port: int, query: str, say: Say) -> None:
     from gradio.networking import setup_tunnel
 
     try:

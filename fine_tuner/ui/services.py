@@ -11,7 +11,7 @@ from fine_tuner.launch.standby import Standby
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.folders import Allowed
 from fine_tuner.ui.networks import Networks
-from fine_tuner.ui.plans import Questions
+from fine_tuner.ui.plans import Ask, Questions
 from fine_tuner.ui.previews import Previews
 from fine_tuner.ui.start import Starter
 
@@ -32,12 +32,13 @@ class Services:
         actions: What the owner may do with a run, by name.
     """
 
-    def __init__(self, *, runs: Path, allowed: Allowed) -> None:
+    def __init__(self, *, runs: Path, allowed: Allowed, ask: Ask | None = None) -> None:
+        """``ask`` answers command lines; None: processes of our own, with torch loaded."""
         self.allowed = allowed
         self.store = RunStore(runs)
-        self.launcher = Launcher(self.store, standby=Standby())
-        self._assistant = Assistant()
-        self.questions = Questions(self._assistant.call)
+        self.launcher = Launcher(self.store, standby=None if ask else Standby())
+        self._assistant = None if ask else Assistant()
+        self.questions = Questions(ask or self._assistant.call)
         self.networks = Networks(self.questions)
         self.previews = Previews(self.questions)
         self.starter = Starter(self.store, self.launcher, self.questions)
@@ -53,7 +54,8 @@ class Services:
         threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
 
     def _warm_up(self) -> None:
-        self._assistant.start()
+        if self._assistant is not None:
+            self._assistant.start()
         if not self._closing.wait(_SETTLE_SECONDS):
             self.launcher.open()
 
@@ -61,5 +63,6 @@ class Services:
         """End the processes that serve the page only; workers go on."""
         self._closing.set()
         self.launcher.close()
-        self._assistant.close()
+        if self._assistant is not None:
+            self._assistant.close()
         self.previews.close()

@@ -25,8 +25,8 @@ from fine_tuner.ui.start import Outcome
 from fine_tuner.ui.widgets import build_widget, script_part
 
 FIRST_PRESET = "sample"
-TEXT_KINDS = ("number", "numbers", "text", "path", "weights_file")
-# Adds to the state what only the browser knows: is someone in the middle of typing?
+TEXT_KINDS = ("number", "numbers", "text", "path", "weights_file")  # their events come from assets/form.js
+# Adds to the state what only the browser knows: in which field someone is in the middle of typing.
 STAMP = "(...values) => (window.FTStamp ? FTStamp(values) : values)"
 
 
@@ -61,6 +61,7 @@ class SetupPage:
                 elem_id="ft-state",
                 presets=[_preset_card(name) for name in list_presets()],
                 title=texts.START_FROM,
+                fields=[[i.path, i.key, i.elem_id, i.section] for i in INPUTS],
             )
             with gr.Column(elem_id="ft-sections", min_width=0):
                 for section in SECTIONS:
@@ -102,19 +103,17 @@ class SetupPage:
         """
         inputs = [self.state, *(self.widgets[i.key] for i in INPUTS)]
         outputs = [self.state, *self.widgets.values()]
-        triggers = [self.state.input]
-        for spec in INPUTS:
-            widget = self.widgets[spec.key]
-            triggers.append(widget.input)
-            if spec.kind in TEXT_KINDS:
-                triggers += [widget.blur, widget.submit]
+        choosing = [self.widgets[spec.key].input for spec in INPUTS if spec.kind not in TEXT_KINDS]
+        quiet: dict[str, Any] = {
+            "js": STAMP, "preprocess": False, "show_progress": "hidden", "api_visibility": "private",
+        }  # fmt: skip
         gr.on(
-            triggers, self.on_change, inputs, outputs, js=STAMP, queue=False, trigger_mode="always_last",
-            show_progress="hidden", api_visibility="private", preprocess=False,
+            [self.state.input, *choosing], self.on_change, inputs, outputs, queue=False, trigger_mode="always_last",
+            **quiet,
         )  # fmt: skip
         self.launch.submit(
-            self.on_train, inputs, [self.launch, *outputs], js=STAMP, trigger_mode="once", show_progress="hidden",
-            concurrency_id="control", concurrency_limit=1, api_visibility="private", preprocess=False,
+            self.on_train, inputs, [self.launch, *outputs], trigger_mode="once", concurrency_id="control",
+            concurrency_limit=1, **quiet,
         )  # fmt: skip
 
     def on_change(self, stamp: str, *shown: Any) -> dict[gr.blocks.Block, Any]:
@@ -123,7 +122,7 @@ class SetupPage:
         Inputs: state, every input of the form. Outputs: state, and of the inputs what changed.
         """
         stamped = _stamp(stamp)
-        return self._changes(self._answer(stamped, shown, settled=not stamped.get("typing")))
+        return self._changes(self._answer(stamped, shown, typing=str(stamped.get("typing", ""))))
 
     def on_train(self, stamp: str, request: gr.Request, *shown: Any) -> dict[gr.blocks.Block, Any]:
         """Check everything and start a run; with anything wrong, nothing is started and the fields say what.
@@ -131,16 +130,16 @@ class SetupPage:
         Inputs: state, every input of the form. Outputs: launch bar (run id or message), state, inputs that changed.
         """
         require_owner(request)
-        result = self._answer(_stamp(stamp), shown, settled=True)
+        result = self._answer(_stamp(stamp), shown)
         if result.reading.settings is None:
             outcome = Outcome(message=texts.CORRECT_FIRST)
         else:
             outcome = self.start(result.reading.settings)
         return {self.launch: json.dumps(outcome.to_json())} | self._changes(result)
 
-    def _answer(self, stamp: Mapping[str, Any], shown: tuple[Any, ...], *, settled: bool) -> Answer:
+    def _answer(self, stamp: Mapping[str, Any], shown: tuple[Any, ...], typing: str = "") -> Answer:
         values = {spec.key: value for spec, value in zip(INPUTS, shown, strict=True)}
-        return answer(values, stamp, allowed=self.allowed, weights_of=self.weights_of, settled=settled)
+        return answer(values, stamp, allowed=self.allowed, weights_of=self.weights_of, typing=typing)
 
     def _changes(self, result: Answer) -> dict[gr.blocks.Block, Any]:
         updates = {self.widgets[key]: gr.update(**properties) for key, properties in result.updates.items()}

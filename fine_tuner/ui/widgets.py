@@ -39,6 +39,7 @@ def build_widget(
         case "trainable":
             return gr.Dropdown(texts.TRAINABLE_CHOICES, allow_custom_value=True, **common)
         case "weights":
+            common["elem_classes"] = ["ft-field", "ft-wide"]
             return gr.Dropdown(list(weights) or [(value, value)], allow_custom_value=True, **common)
         case "flag":
             return gr.Checkbox(**common)

@@ -17,11 +17,11 @@ ALLOWED = Allowed(roots=())
 FIRST = first_answer(Settings(), allowed=ALLOWED)
 
 
-def after(previous: Answer = FIRST, *, settled: bool = True, weights_of=lambda _: (), stamp=(), **changes) -> Answer:
+def after(previous: Answer = FIRST, *, typing: str = "", weights_of=lambda _: (), stamp=(), **changes) -> Answer:
     """The answer to a change of some inputs of the default form; ``optim_lr`` is ``optim.lr``."""
     values = values_of(Settings()) | {key.replace("_", ".", 1): value for key, value in changes.items()}
     stamped = previous.state | dict(stamp)
-    return answer(values, stamped, allowed=ALLOWED, weights_of=weights_of, settled=settled)
+    return answer(values, stamped, allowed=ALLOWED, weights_of=weights_of, typing=typing)
 
 
 def test_nothing_changed_nothing_to_draw():
@@ -60,7 +60,7 @@ def test_the_state_carries_the_command_and_the_sections_in_words():
 
 # ------------------------------------------------------------------ errors: late to come, quick to go
 def test_an_error_waits_until_the_field_is_left():
-    typing = after(optim_lr="3e-", settled=False)
+    typing = after(optim_lr="3e-", typing="ft-optim-lr")
     assert typing.state["errors"] == {}
     assert typing.state["command"] is None
     left = after(typing, optim_lr="3e-")
@@ -68,11 +68,16 @@ def test_an_error_waits_until_the_field_is_left():
     assert left.state["wrong"] == ["optim"]
 
 
+def test_typing_in_one_field_does_not_keep_back_the_error_of_another():
+    result = after(optim_lr="abc", train_epochs="1e", typing="ft-train-epochs")
+    assert list(result.state["errors"]) == ["ft-optim-lr"]
+
+
 def test_an_error_stays_while_it_is_corrected_and_goes_as_soon_as_it_is():
     wrong = after(optim_lr="abc")
-    still = after(wrong, optim_lr="abcd", settled=False)
+    still = after(wrong, optim_lr="abcd", typing="ft-optim-lr")
     assert "'abcd'" in still.state["errors"]["ft-optim-lr"]
-    right = after(still, optim_lr="1e-3", settled=False)
+    right = after(still, optim_lr="1e-3", typing="ft-optim-lr")
     assert right.state["errors"] == {}
 
 

@@ -1,0 +1,72 @@
+"""Answers of the command line as the page gets them, without torch: for tests of what the page does with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from fine_tuner.launch.assistant import Reply
+
+NETWORKS = [
+    {
+        "name": name, "family": family, "parameters": parameters, "gflops": gflops, "size_mib": size, "top1": top1,
+        "miou": None, "image_size": 224, "min_size": 32,
+        "weights": [
+            {"name": "IMAGENET1K_V1", "file_name": f"{name}-1234abcd.pth", "size_mib": size, "top1": top1, "miou": None,
+             "is_default": True, "is_cached": False}
+        ],
+    }
+    for name, family, parameters, gflops, size, top1 in (
+        ("resnet18", "resnet", 11_689_512, 1.814, 44.661, 69.758),
+        ("resnet50", "resnet", 25_557_032, 4.089, 97.79, 80.858),
+        ("mobilenet_v2", "mobilenetv2", 3_504_872, 0.301, 13.555, 72.154),
+        ("shufflenet_v2_x0_5", "shufflenetv2", 1_366_792, 0.04, 5.282, 60.552),
+    )
+]  # fmt: skip
+PLAN = {
+    "task": "classification", "device": "CPU", "precision": "fp32", "model": "shufflenet_v2_x0_5", "weights": "none",
+    "parameters": 345_892, "trainable_parameters": 345_892, "image_size": 64, "data": "made-up pictures",
+    "classes": ["flower", "leaf"], "train_images": 512, "val_images": 128, "global_batch_size": 32, "notices": [],
+    "groups": ["head", "backbone"], "epochs": 10, "steps_per_epoch": 16, "total_steps": 160,
+    "schedule": {"steps": [1, 80, 160], "groups": {"head": [1e-4, 3e-3, 0.0], "backbone": [1e-5, 3e-4, 0.0]}},
+    "stages": [{"name": "stem", "parameters": 696, "lr": None}, {"name": "head", "parameters": 4100, "lr": 3e-3}],
+}  # fmt: skip
+
+
+class Canned:
+    """The command line's answers; ``asked`` holds what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    def __call__(self, argv: Sequence[str]) -> Reply:
+        """Answer as ``python -m fine_tuner ARGV --json`` would."""
+        self.asked.append(list(argv))
+        match argv[0]:
+            case "plan" if any("one-class" in word for word in argv):
+                return refused("DataError", "one-class has one class only. Add a folder for each other class.")
+            case "plan":
+                return printed(PLAN)
+            case "list":
+                return printed({"models": NETWORKS})
+            case "preview-data":
+                return printed({"images": [_picture(Path(argv[argv.index("--out") + 1]))]})
+        return Reply(1, "", f"Traceback\nnothing canned for {argv[0]}")
+
+
+def printed(value: Any) -> Reply:
+    return Reply(0, json.dumps(value) + "\n", "")
+
+
+def refused(kind: str, message: str) -> Reply:
+    return Reply(2, json.dumps({"error": {"kind": kind, "message": message, "fields": {}}}) + "\n", message + "\n")
+
+
+def _picture(folder: Path) -> dict[str, str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), "teal").save(folder / "00.png")
+    return {"file": str(folder / "00.png"), "label": "leaf"}
