@@ -143,13 +143,13 @@ def load_network(path: Path) -> tuple[BuiltModel, dict[str, Any]]:
 def _copy_strictly(path: Path, tensors: Mapping[str, Tensor], model: nn.Module) -> None:
     """Copy every tensor into the network, which may be wrapped for several devices or compiled."""
     ours = {_bare(name): tensor for name, tensor in model.state_dict().items()}
-    wrong = [f"{n}: not in the file" for n in ours if n not in tensors]
-    wrong += [f"{n}: not in the network" for n in tensors if n not in ours]
-    wrong += [
+    wrong = [
         f"{n}: {tuple(tensors[n].shape)} in the file, {tuple(t.shape)} in the network"
         for n, t in ours.items()
         if n in tensors and tensors[n].shape != t.shape
     ]
+    wrong += [f"{n}: not in the file" for n in ours if n not in tensors]
+    wrong += [f"{n}: not in the network" for n in tensors if n not in ours]
     if wrong:
         more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise WeightsError(

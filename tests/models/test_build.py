@@ -4,14 +4,16 @@ import pytest
 import torch
 import torchvision.models
 from torchvision.models import ResNet18_Weights, ViT_B_32_Weights, get_weight
-from torchvision.models.vision_transformer import interpolate_embeddings
+from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
 from fine_tuner.errors import ConfigError, WeightsError
 from fine_tuner.models.build import build_model, find_preprocessing, outline_model
 from fine_tuner.models.catalogue import cache_file
 from fine_tuner.models.describe import describe_head
+from fine_tuner.models.fitting import fit_network, load_fitted
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.models.preprocessing import Preprocessing
+from fine_tuner.models.state import State
 from fine_tuner.models.weights import metadata_of, save_model
 
 
@@ -156,7 +158,21 @@ def test_a_classifiers_file_is_taken_as_the_backbone_of_a_segmentation_network(t
         build("lraspp_mobilenet_v3_large", str(tmp_path / "other.pth"), task="segmentation")
 
 
-def test_a_vision_transformers_position_embedding_is_interpolated(release):
+def test_a_position_embedding_is_interpolated_to_another_image_size():
+    sizes = {"patch_size": 32, "num_layers": 1, "num_heads": 1, "hidden_dim": 8, "mlp_dim": 8, "num_classes": 2}
+    large, small = (VisionTransformer(image_size=size, **sizes) for size in (224, 96))
+    torch.nn.init.normal_(large.encoder.pos_embedding)
+    state = State(tensors=large.state_dict())
+    fitted = fit_network(small, state, head=["heads.head.weight"], keep_head=True, source="a file")
+    load_fitted(small, fitted, state)
+    expected = interpolate_embeddings(96, 32, large.state_dict())["encoder.pos_embedding"]
+    assert expected.shape == (1, 1 + 3 * 3, 8)
+    assert torch.equal(small.encoder.pos_embedding, expected)
+    assert fitted.notices == ("The position embedding was interpolated from 7x7 to 3x3 patches (96 px).",)
+
+
+@pytest.mark.slow
+def test_a_vision_transformer_of_torchvision_takes_another_image_size(release):
     network = release(ViT_B_32_Weights.IMAGENET1K_V1)
     built = build("vit_b_32", image_size=96)
     expected = interpolate_embeddings(96, 32, network.state_dict())["encoder.pos_embedding"]
