@@ -33,7 +33,7 @@ class WeightInfo:
         top1: ImageNet top-1 accuracy in percent, as published; None for segmentation weights.
         miou: Mean IoU in percent on COCO with VOC labels, as published; None for classification weights.
         image_size: Side of the square that the weights were evaluated on, in pixels.
-        min_size: Smallest legal side in pixels.
+        min_size: Smallest side in pixels that torchvision names; a network may take smaller images.
         backbone_only: They fill a segmentation network's backbone and leave the rest random.
         is_default: torchvision's choice, taken for ``default``.
         is_cached: The file is in torch's cache, so no network is needed.

@@ -4,8 +4,8 @@
 
     __metadata__
       format        pt
-      fine_tuner    JSON: format_version, network, task, num_outputs, classes, preprocessing, options, weights,
-                    run_id, versions (fine_tuner, torch, torchvision)
+      fine_tuner    JSON: format_version, network, task, num_outputs, classes, preprocessing, options, last_stage,
+                    weights, run_id, versions (fine_tuner, torch, torchvision)
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def metadata_of(built: BuiltModel, *, classes: Sequence[str] = (), run_id: str |
         "classes": list(classes),
         "preprocessing": built.preprocessing.to_dict(),
         "options": built.options,
+        "last_stage": list(built.stages[-1].parameter_names),
         "weights": built.weights,
         "run_id": run_id,
         "versions": {
@@ -104,6 +105,8 @@ def load_saved(path: Path, model: nn.Module) -> dict[str, Any]:
 def load_network(path: Path) -> tuple[BuiltModel, dict[str, Any]]:
     """Build the network that a file of ours describes, with its weights, in evaluation mode; and its metadata.
 
+    Stages and preprocessing are those of the run that wrote it, whose first weights are not needed any more.
+
     Raises:
         WeightsError: If the file is damaged, not ours, or of a newer version.
         ConfigError: If this torchvision has no such network.
@@ -132,7 +135,7 @@ def load_network(path: Path) -> tuple[BuiltModel, dict[str, Any]]:
         model=structure.model.eval(),
         head=structure.head_layers,
         new=frozenset(),
-        stages=tuple(structure.stages(structure.head)),
+        stages=tuple(structure.stages(saved["last_stage"])),
         preprocessing=preprocessing,
         weights=str(path),
         options=options,

@@ -14,7 +14,7 @@ from fine_tuner.models.fitting import fit_network, load_fitted
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.models.preprocessing import Preprocessing
 from fine_tuner.models.state import State
-from fine_tuner.models.weights import metadata_of, save_model
+from fine_tuner.models.weights import load_network, metadata_of, save_model
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_mnasnet_is_loaded_from_a_file_without_module_versions(tmp_path):
     same_but(build("mnasnet0_5", str(tmp_path / "a.safetensors")).model, first.model, ())
 
 
-def test_a_backbones_weights_fill_it_and_the_rest_is_new(release):
+def test_a_backbones_weights_fill_it_and_the_rest_is_new(release, tmp_path):
     network = release(get_weight("MobileNet_V3_Large_Weights.IMAGENET1K_V1"))
     built = build("lraspp_mobilenet_v3_large", "backbone", task="segmentation")
     assert built.new == {n for n, _ in built.model.named_parameters() if not n.startswith("backbone.")}
@@ -146,6 +146,9 @@ def test_a_backbones_weights_fill_it_and_the_rest_is_new(release):
     assert torch.equal(built.model.backbone["3"].block[0][0].weight, network.features[3].block[0][0].weight)
     assert built.preprocessing == Preprocessing(image_size=224, resize_size=224)
     assert "and the layers before it that the weights do not have" in describe_head(built)
+    path = tmp_path / "model.safetensors"
+    save_model(built.model, path, metadata=metadata_of(built))
+    assert load_network(path)[0].stages == built.stages
 
 
 def test_a_classifiers_file_is_taken_as_the_backbone_of_a_segmentation_network(tmp_path):
