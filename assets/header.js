@@ -4,6 +4,8 @@ import { h, setText, statusShape, toggle } from "./dom.js";
 import { NONE, ago, count, duration, speed, value as show } from "./format.js";
 import { ACTIVE, STATUS, TEXT, metricOf, say } from "./text.js";
 
+const TELLS_OPEN = CSS.supports("selector(:open)");
+
 export class Header {
   /** `act(action)` asks for stop, pause or resume; `choose(run)` shows another run; `actions` are those on offer. */
   constructor({ act, choose, weightsAddress, actions }) {
@@ -59,7 +61,7 @@ export class Header {
   // ------------------------------------------------------------------ runs
   /** The runs to choose from, newest first; left alone while the list is open. */
   setRuns(runs, current) {
-    if (document.activeElement === this.select && this.select.matches(":open")) return;
+    if (document.activeElement === this.select && (!TELLS_OPEN || this.select.matches(":open"))) return;
     const words = (run) =>
       (ACTIVE.has(run.status)
         ? [run.status === "running" ? say.running(run) : STATUS[run.status].toLowerCase()]

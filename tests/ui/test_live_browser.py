@@ -254,12 +254,18 @@ def test_another_run_is_shown_and_the_address_follows(visit, run, make_run):
 
 
 def test_a_phone_needs_no_sideways_scrolling(visit, run):
+    run.folder.best_weights.parent.mkdir(parents=True)
+    run.folder.best_weights.write_bytes(b"weights")
     seen = visit(f"?run={run.folder.id}&open=events,table,more")
     seen.page.set_viewport_size({"width": 390, "height": 844})
     seen.page.wait_for_function(f"{LOSS}._fullLayout.width < 380")
     width = seen.page.evaluate("document.documentElement.scrollWidth")
+    beyond = seen.page.evaluate(
+        """[...document.querySelectorAll('.ftl *')].filter((element) => !element.closest('.ftl-scroll, .ftl-sr, svg')
+        && element.getBoundingClientRect().right > 390).map((element) => element.className)"""
+    )
     seen.page.set_viewport_size(SIZE)
-    assert width == 390
+    assert (width, beyond) == (390, [])
 
 
 def test_csv_has_the_recorded_numbers(visit, run):
