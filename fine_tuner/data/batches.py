@@ -20,6 +20,7 @@ from fine_tuner.data.images import load_image, load_mask
 from fine_tuner.data.loading import Loader
 from fine_tuner.data.machine import default_num_workers
 from fine_tuner.data.mask_coding import MaskCoding
+from fine_tuner.data.mixing import MixedTargets, Mixer
 from fine_tuner.data.randomness import randomness_of, seed_of
 from fine_tuner.data.records import Record
 from fine_tuner.data.transforms import ImageTransform
@@ -111,6 +112,9 @@ class TrainBatches:
         num_workers: Loading processes; 0 loads in this one; None chooses for the machine.
         pin_memory: Page-locked memory, from which copies to a GPU overlap with computing.
         prefetch: Batches that each loading process is ahead.
+        sampling: ``natural`` shows every image once per epoch; ``balanced`` every class equally often, which repeats
+            images of rare classes and leaves out some of frequent ones (classification).
+        mixer: Mixes the images of each batch; its targets are then ``MixedTargets``.
     """
 
     def __init__(
@@ -122,9 +126,15 @@ class TrainBatches:
         num_workers: int | None = None,
         pin_memory: bool = False,
         prefetch: int = 2,
+        sampling: str = "natural",
+        mixer: Mixer | None = None,
     ) -> None:
         if not len(dataset):
             raise ValueError("no images to train on")
+        if sampling not in ("natural", "balanced"):
+            raise ValueError(f"sampling {sampling!r} is not natural or balanced")
+        self._by_class = _indices_by_class(dataset.records) if sampling == "balanced" else None
+        self._mixer = mixer
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self._num_workers = default_num_workers() if num_workers is None else num_workers
         self._pin_memory, self._prefetch = pin_memory, prefetch
@@ -140,7 +150,10 @@ class TrainBatches:
     def epoch_order(self, epoch: int) -> list[int]:
         """Indices in the order of this epoch."""
         generator = torch.Generator().manual_seed(seed_of(self.seed, epoch))
-        return torch.randperm(len(self.dataset), generator=generator).tolist()
+        order = torch.randperm(len(self.dataset), generator=generator)
+        if self._by_class is None:
+            return order.tolist()
+        return _balanced(self._by_class, len(self.dataset), generator)[order].tolist()
 
     def keys_from(self, micro_step: int) -> Iterator[list[Key]]:
         """Endless: the keys of each micro-batch from number ``micro_step`` on."""
@@ -168,14 +181,42 @@ class TrainBatches:
             num_workers=self._num_workers,
             pin_memory=self._pin_memory,
             prefetch=self._prefetch,
+            finish=self._mix if self._mixer else None,
         )
         return iter(loader)
+
+    def _mix(self, images: Tensor, targets: Tensor, keys: Sequence[Key]) -> tuple[Tensor, Tensor | MixedTargets]:
+        assert self._mixer is not None
+        with randomness_of(self.seed, keys[0].epoch, *(key.index for key in keys)):
+            return self._mixer(images, targets)
 
     def close(self) -> None:
         """End the loading processes; does nothing if there are none."""
         if self._loader is not None:
             self._loader.close()
             self._loader = None
+
+
+def _indices_by_class(records: Sequence[Record]) -> list[Tensor]:
+    """Indices of the images of each class that has any.
+
+    Raises:
+        ValueError: If the targets are not classes.
+    """
+    if not all(isinstance(record.target, int) for record in records):
+        raise ValueError("balanced sampling needs one class per image")
+    targets = torch.tensor([record.target for record in records])
+    return [torch.nonzero(targets == k).flatten() for k in targets.unique()]
+
+
+def _balanced(by_class: Sequence[Tensor], count: int, generator: torch.Generator) -> Tensor:
+    """``count`` indices, of each class equally many (to within one), each of its images equally often (likewise)."""
+    drawn = []
+    for number, indices in enumerate(by_class):
+        wanted = count // len(by_class) + (number < count % len(by_class))
+        rounds = [indices[torch.randperm(len(indices), generator=generator)] for _ in range(-(-wanted // len(indices)))]
+        drawn.append(torch.cat(rounds)[:wanted] if rounds else indices[:0])
+    return torch.cat(drawn)
 
 
 class EvalBatches:

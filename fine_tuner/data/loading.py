@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from fine_tuner.data.allocator import keep_freed_memory
 from fine_tuner.errors import DataError, TrainingError
 
+Finish = Callable[[Tensor, Tensor, Sequence[Any]], tuple[Tensor, Any]]
+
 
 @dataclass(frozen=True)
 class _Failure:
@@ -25,16 +27,17 @@ class _Failure:
 
 
 class _Batched(Dataset):
-    """Loads all keys of a batch at once."""
+    """Loads all keys of a batch at once, and finishes the batch."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Dataset, finish: Finish | None) -> None:
+        self.dataset, self.finish = dataset, finish
 
     def __getitem__(self, keys: Sequence[Any]) -> Any:
         try:
-            return default_collate([self.dataset[key] for key in keys])
+            images, targets = default_collate([self.dataset[key] for key in keys])
         except DataError as error:
             return _Failure(str(error))
+        return self.finish(images, targets, keys) if self.finish else (images, targets)
 
 
 def _as_is(batch: Any) -> Any:
@@ -58,6 +61,7 @@ class Loader:
         num_workers: Loading processes; 0 loads in this one.
         pin_memory: Page-locked memory.
         prefetch: Batches that each process is ahead.
+        finish: Called as ``finish(images, targets, keys)`` on each batch where it was loaded; returns the batch.
     """
 
     def __init__(
@@ -68,11 +72,12 @@ class Loader:
         num_workers: int = 0,
         pin_memory: bool = False,
         prefetch: int = 2,
+        finish: Finish | None = None,
     ) -> None:
         # batch_size=None with a sampler of lists: one item is one batch. generator=: DataLoader would otherwise draw
         # from the global generator, and a run that was resumed would see other dropout masks than one that was not.
         self._loader = DataLoader(
-            _Batched(dataset),
+            _Batched(dataset, finish),
             batch_size=None,
             sampler=keys,
             num_workers=num_workers,

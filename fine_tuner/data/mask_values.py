@@ -14,6 +14,7 @@ from fine_tuner.data.images import load_mask, open_image
 from fine_tuner.data.mask_coding import IGNORE_INDEX, MaskCoding, as_values
 from fine_tuner.data.options import ReadOptions, names_in
 from fine_tuner.data.scan_cache import Fact, facts_about
+from fine_tuner.data.source import MendableError
 from fine_tuner.errors import DataError
 
 _MAX_CLASSES = 64  # of values as they come; numbered from 0 there may be more: ADE20K has 150
@@ -183,10 +184,12 @@ def _refuse_many(scan: MaskScan, values: Sequence[int], present: Mapping[int, in
     share = sum(present[v] for v in ends) / total
     if len(ends) == 2 and len(values) > 3 and share > 0.9 and not scan.is_colours and values[-2] > 31:
         odd = next(v for v in values if v not in ends)
-        raise DataError(
-            f"The masks hold 0 and 255, and {share:.1%} of the pixels, but also {len(values) - 2} values between them "
-            f"(such as {odd} in {scan.holders[odd]}): soft edges or JPEG. Set data.mask_values=[0,255] and "
-            "data.mask_unknown=nearest, or save them without smoothing."
+        raise MendableError(
+            f"The masks hold 0 and 255 ({share:.1%} of the pixels), but also {len(values) - 2} values between them, "
+            f"such as {odd} in {scan.holders[odd]}: soft edges or JPEG. Set data.mask_values=[0,255] and "
+            "data.mask_unknown=nearest, or save them without smoothing.",
+            remedy="take the nearer of 0 and 255",
+            settings={"data.mask_values": [0, 255], "data.mask_unknown": "nearest"},
         )
     if len(values) > (_MAX_NUMBERED_CLASSES if _is_numbered(values) and not scan.is_colours else _MAX_CLASSES):
         what = "colours" if scan.is_colours else "values"

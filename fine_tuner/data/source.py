@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.data.records import Record
+from fine_tuner.errors import DataError
 
 UNSPLIT = "all"
 ProblemKind = Literal[
@@ -30,6 +31,19 @@ class Problem:
     kind: ProblemKind
     message: str
     file: Path | None = None
+
+
+class MendableError(DataError):
+    """An error that some settings would mend.
+
+    Attributes:
+        remedy: What they do, for a button.
+        settings: Dotted path to value.
+    """
+
+    def __init__(self, message: str, *, remedy: str, settings: Mapping[str, Any]) -> None:
+        self.remedy, self.settings = remedy, settings
+        super().__init__(message)
 
 
 @dataclass(frozen=True, kw_only=True)
