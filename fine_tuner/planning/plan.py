@@ -8,9 +8,9 @@ from typing import Any
 from fine_tuner.config.presets import nearest_preset
 from fine_tuner.config.settings import Settings
 from fine_tuner.models.freezing import stage_rates
-from fine_tuner.planning.memory import check_fits, expected_mib, forecast_of
 from fine_tuner.tasks.build import Assembly, assemble, build_data
 from fine_tuner.tasks.describe import facts_of
+from fine_tuner.training.forecast import check_fits, expected_mib, forecast_of
 from fine_tuner.training.memory import memory_limit_mib
 
 

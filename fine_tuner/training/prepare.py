@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
-from fine_tuner.planning.memory import Forecast, check_fits, forecast_of
 from fine_tuner.tasks.build import Assembly, OnProgress, assemble, build_data
+from fine_tuner.training.forecast import Forecast, check_fits, forecast_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from fine_tuner.data.records import DataSplits
 from fine_tuner.errors import FineTunerError, InputError
 from fine_tuner.losses.code import read_code
 from fine_tuner.models.weights import load_saved, metadata_of, save_model
-from fine_tuner.planning.memory import expected_mib
 from fine_tuner.runs.events import (
     CheckpointSaved,
     EvalMetrics,
@@ -43,6 +42,7 @@ from fine_tuner.training.checkpoint import WEIGHTS, CheckpointStore, load_state
 from fine_tuner.training.console import Console
 from fine_tuner.training.control import RunControl
 from fine_tuner.training.evaluate import evaluate
+from fine_tuner.training.forecast import expected_mib
 from fine_tuner.training.memory import MemoryReader
 from fine_tuner.training.prepare import Prepared, prepare
 from fine_tuner.training.progress import Best

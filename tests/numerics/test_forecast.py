@@ -7,7 +7,7 @@ import torch
 
 from fine_tuner.models.build import build_model
 from fine_tuner.models.freezing import Freezing
-from fine_tuner.planning.memory import MIB, forecast_memory
+from fine_tuner.training.forecast import MIB, forecast_memory
 
 NETWORKS = ["resnet18", "squeezenet1_1", "shufflenet_v2_x0_5", "mobilenet_v3_small"]
 
