@@ -5,7 +5,7 @@ import { duration, count, tick } from "./format.js";
 import { growingEnd, upperBound } from "./numbers.js";
 import { onThemeChange, readPalette } from "./palette.js";
 import { Chart } from "./chart.js";
-import { MAIN, moreSpecs } from "./panels.js";
+import { MAIN, moreSpecs } from "./specs.js";
 import { TEXT, learnMetrics, say } from "./text.js";
 import { Toolbar } from "./toolbar.js";
 

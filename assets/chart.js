@@ -9,7 +9,7 @@ import { TEXT } from "./text.js";
 export const HEIGHT = 216;
 
 /**
- * @typedef {object} Spec What a chart shows; see panels.js.
+ * @typedef {object} Spec What a chart shows; see specs.js.
  * @property {string} id
  * @property {string} kind Kind of its values, as format.js has them.
  * @property {(board: object) => {title: string, bounds: number[], entries: object[], lines: object[], note?: string}} content

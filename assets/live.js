@@ -1,4 +1,4 @@
-// The live panel: one run, followed once a second. window.FTLive is what the rest of the page calls.
+// What a page calls: mounting the live panel and charts, and window.FTLive to steer it.
 //
 //   mount(element, props)   once, by the gr.HTML of fine_tuner/ui/live.py; mountPreview for charts that Python draws
 //   FTLive.show(run)        another run; the address follows
@@ -10,268 +10,22 @@
 //   FTLive.onChange(f)      f({run, state, runs}) after each answer that says something new about status or runs
 //   FTChart.preview(...)    see preview.js
 
-import { Board } from "./board.js";
-import { Curves } from "./curves.js";
-import { h, setText, toggle } from "./dom.js";
-import { Header } from "./header.js";
-import { Notices } from "./notices.js";
-import { Events, Table } from "./parts.js";
-import { loadPlotly } from "./plotly.js";
-import { Poller, ask } from "./poller.js";
+import { h } from "./dom.js";
+import { Panel } from "./panel.js";
 import { preview } from "./preview.js";
-import { Settings } from "./settings.js";
-import { ACTIVE, TEXT, say } from "./text.js";
-
-const LIST_MS = 8000;
-const CALM_MS = 3000; // between questions about a run that has ended
-const STALE_SECONDS = 20;
-
-class Live {
-  constructor(root, { base = "", actions = [] }) {
-    this.root = root;
-    this.base = new URL(base || ".", `${window.gradio_config?.root ?? location.origin}/`);
-    this.settings = new Settings();
-    this.curves = new Curves();
-    this.runs = [];
-    this.state = null;
-    this.about = {};
-    this.cursor = "";
-    this.listAt = 0;
-    this.board = new Board({ curves: this.curves, settings: this.settings, fetchDetail: (...what) => this.fetchDetail(...what) });
-    this.header = new Header({
-      actions, act: (action) => this.act(action), choose: (run) => this.show(run), weightsAddress: (run) => this.address(`api/runs/${encodeURIComponent(run)}/weights`),
-    });
-    this.notices = new Notices({ retry: () => this.poller.now(), showRun: (run) => this.show(run) });
-    this.events = new Events();
-    this.table = new Table(this.curves);
-    this.build();
-    loadPlotly().then((library) => this.board.usePlotly(library), () => this.withoutPlotly());
-    this.poller = new Poller({
-      question: () => this.tick(),
-      offline: (info) => this.notices.showOffline(info),
-      beat: () => (this.isMissing || (this.state && !ACTIVE.has(this.state.status)) ? CALM_MS : 1000),
-    });
-    this.poller.now();
-  }
-
-  build() {
-    this.summary = h("p", { class: "ftl-summary", "aria-live": "polite" });
-    this.stale = h("span", { class: "ftl-stale", hidden: true });
-    this.words = h("div", { class: "ftl-words" }, this.summary, this.stale);
-    this.loading = h("div", { class: "ftl-loading" }, h("p", { class: "ftl-sr", role: "status" }, TEXT.loading), ...[1, 2, 3, 4].map(() => h("div", { class: "ftl-bone" })));
-    this.body = h(
-      "div", { class: "ftl-body", hidden: true },
-      this.board.element, this.words, h("div", { class: "ftl-parts" }, this.board.more, this.events.element, this.table.element),
-    );
-    this.root.classList.add("ftl");
-    this.root.replaceChildren(this.header.element, this.notices.element, this.notices.empty, this.loading, this.body);
-    toggle(this.header.element, false);
-    this.parts = [this.board.more, this.events.element, this.table.element];
-    for (const part of this.parts) {
-      const name = part.dataset.part;
-      part.addEventListener("toggle", () => {
-        if (part.open !== this.settings.has("open", name)) this.settings.mark("open", name, part.open);
-      });
-    }
-    this.syncParts();
-  }
-
-  syncParts() {
-    for (const part of this.parts) part.open = this.settings.has("open", part.dataset.part);
-  }
-
-  withoutPlotly() {
-    this.board.element.replaceChildren(h("p", { class: "ftl-card" }, TEXT.plotlyMissing));
-  }
-
-  address(path) {
-    return new URL(path, this.base);
-  }
-
-  // ------------------------------------------------------------------ asking
-  async tick() {
-    if (!this.root.isConnected) {
-      this.end();
-      return;
-    }
-    if (!this.run && this.settings.values.run) this.begin(this.settings.values.run);
-    if (!this.run || Date.now() - this.listAt > LIST_MS) await this.fetchRuns();
-    if (this.run) await this.fetchPoints();
-  }
-
-  async fetchRuns() {
-    const { runs } = await ask(this.address("api/runs"));
-    this.runs = runs;
-    this.listAt = Date.now();
-    if (!this.run && runs.length) this.begin(runs[0].id);
-    this.showRuns();
-    if (!this.run) this.showEmpty();
-    this.tell();
-  }
-
-  /** What is new of the run; the answer is dropped if another run was chosen meanwhile. */
-  async fetchPoints() {
-    const { run } = this;
-    let answer;
-    try {
-      answer = await ask(this.address(`api/live?run=${encodeURIComponent(run)}&since=${encodeURIComponent(this.cursor)}`));
-    } catch (error) {
-      if (error.code !== 404) throw error;
-      if (run === this.run) this.showMissing();
-      return;
-    }
-    if (run !== this.run) return;
-    await this.take(answer);
-  }
-
-  async take(answer) {
-    const before = this.state;
-    const keys = this.curves.take(answer);
-    this.cursor = answer.cursor;
-    this.state = answer.state;
-    const differs = (name) => before?.[name] !== answer.state[name];
-    if (!before || answer.reset || ["status", "messages", "marks"].some(differs) || (differs("step") && !before?.step)) {
-      await this.fetchAbout();
-    } else if (String(before.best) !== String(answer.state.best)) this.fetchAbout();
-    this.showState(keys);
-    if (!before || differs("status")) {
-      this.listAt = 0; // the list says it too
-      this.tell();
-    }
-  }
-
-  async fetchAbout() {
-    const { run } = this;
-    const about = await ask(this.address(`api/runs/${encodeURIComponent(run)}`)).catch(() => null);
-    if (!about || run !== this.run) return;
-    this.about = about;
-    this.board.setAbout(about);
-    this.events.show(about.messages, about.marks, about.facts?.notices);
-    if (this.state) this.header.show(this.state, about);
-  }
-
-  async fetchDetail(keys, x0, x1) {
-    const query = new URLSearchParams({ run: this.run, x0: String(x0), x1: String(x1) });
-    for (const key of keys) query.append("key", key);
-    return (await ask(this.address(`api/live/detail?${query}`))).curves;
-  }
-
-  /** Ask for stop, pause or resume; returns what went wrong, "" if nothing. */
-  async act(action) {
-    try {
-      await ask(this.address(`api/runs/${encodeURIComponent(this.run)}/${action}`), { method: "POST" });
-    } catch (error) {
-      return error.message || String(error);
-    }
-    this.poller.now();
-    return "";
-  }
-
-  // ------------------------------------------------------------------ showing
-  show(run) {
-    if (!run || run === this.run) return;
-    this.settings.set({ run, zoom: null, zoomY: {} });
-    this.settings.write();
-    this.begin(run);
-    this.listAt = 0;
-    this.poller.now();
-  }
-
-  /** Show what the query of an address says. */
-  go(query) {
-    this.settings.load(query);
-    this.syncParts();
-    this.begin(this.settings.values.run);
-    return this.poller.now();
-  }
-
-  begin(run) {
-    this.run = run;
-    this.cursor = "";
-    this.isMissing = false;
-    this.state = null;
-    this.about = {};
-    if (this.settings.values.run !== run) this.settings.set({ run });
-    this.board.setRun(run);
-    this.header.clear();
-    this.events.show();
-    this.table.show();
-    setText(this.summary, "");
-    this.notices.showFailure("", null);
-    this.notices.showMissing(false);
-    this.showRuns();
-    this.showOnly(this.loading);
-    toggle(this.header.element, true);
-  }
-
-  showOnly(part) {
-    for (const one of [this.loading, this.notices.empty, this.body]) toggle(one, one === part);
-  }
-
-  showEmpty() {
-    toggle(this.header.element, false);
-    this.showOnly(this.notices.empty);
-  }
-
-  showMissing() {
-    this.notices.showMissing(true);
-    this.header.showMissing();
-    this.isMissing = true;
-    this.showOnly(null);
-  }
-
-  showRuns() {
-    this.header.setRuns(this.runs, this.run);
-    const shown = this.runs.find((run) => run.id === this.run);
-    const newest = this.runs.find((run) => ACTIVE.has(run.status));
-    const isNewer = newest && newest.id !== this.run && !ACTIVE.has(shown?.status) && newest.created > (shown?.created ?? 0);
-    this.notices.showNewer(isNewer ? newest.id : null);
-  }
-
-  showState(keys) {
-    const { state } = this;
-    this.notices.showMissing(false);
-    this.isMissing = false;
-    this.showOnly(this.body);
-    this.header.show(state, this.about);
-    this.notices.showFailure(state.status, this.about.failure);
-    this.board.update(state, keys);
-    if (!keys || keys.size) this.table.show();
-    const isStale = state.age > STALE_SECONDS && state.status === "running";
-    toggle(this.stale, isStale);
-    if (isStale) setText(this.stale, say.stale(state.age));
-    this.summarise(state);
-  }
-
-  /** The sentence goes to screen readers: so it changes with status and epoch, not with every step. */
-  summarise(state) {
-    const moment = [this.run, state.status, state.phase, state.epoch, String(state.best)].join();
-    if (moment === this.moment) return;
-    this.moment = moment;
-    setText(this.summary, state.text ?? "");
-    this.words.classList.toggle("ftl-sr", Boolean(this.about.failure)); // the card says it, to those who see it
-  }
-
-  tell() {
-    const news = { run: this.run ?? null, state: this.state, runs: this.runs };
-    for (const listener of listeners) listener(news);
-  }
-
-  end() {
-    this.poller.end();
-    this.board.destroy();
-    if (panel === this) panel = null;
-  }
-}
 
 let panel = null;
 const listeners = new Set();
+
+function tell(news) {
+  for (const listener of listeners) listener(news);
+}
 
 /** Put the live panel into `element`. A page has one. */
 export function mount(element, props) {
   addStyle();
   panel?.end();
-  panel = new Live(element.querySelector(".ft-live") ?? element, JSON.parse(JSON.stringify(props)));
+  panel = new Panel(element.querySelector(".ft-live") ?? element, JSON.parse(JSON.stringify(props)), tell);
   return panel;
 }
 
@@ -293,7 +47,7 @@ function addStyle() {
 window.FTLive = {
   show: (run) => (panel ? panel.show(run) : history.replaceState(null, "", `?run=${encodeURIComponent(run)}`)),
   go: (query) => panel?.go(query),
-  isActive: () => Boolean(panel && (ACTIVE.has(panel.state?.status) || panel.runs.some((run) => ACTIVE.has(run.status)))),
+  isActive: () => Boolean(panel?.isActive),
   current: () => panel?.run ?? null,
   state: () => panel?.state ?? null,
   refresh: async () => {

@@ -71,7 +71,8 @@ def plain_page() -> HTMLResponse:
         body.dark{{background:#111316;--body-text-color:#e8eaed;--border-color-primary:#2d3238}}</style>
         <body><div id="live"><div class="ft-live"></div></div><div id="preview"></div>
         <script type="module">import * as live from "/{live}";
-        live.mount(document.querySelector("#live"), {{base: "", actions: ["stop", "pause", "resume"]}});</script></body></html>"""
+        live.mount(document.querySelector("#live"), {{base: "", actions: ["stop", "pause", "resume"]}});
+        </script></body></html>"""
     )
 
 
