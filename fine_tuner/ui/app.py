@@ -76,12 +76,15 @@ def owner_only(request: Request) -> str | None:
 
 
 def _tame(page: gr.Blocks) -> None:
-    """Less idle work and less memory per visitor than by default; measured at 6.7 % of a core against 0.9 %."""
-    page.queue(api_open=False, max_size=64)
+    """No way around the queue, less idle work (0.9 % of a core instead of 6.7 %), less memory per visitor.
+
+    Set as attributes, since ``page.queue()`` builds Gradio's own application once more: 0.1 s of the start.
+    """
+    page.api_open = False
     page.state_session_capacity = SESSIONS_KEPT
-    for name, seconds in (("sleep_when_free", 0.05), ("progress_update_sleep_when_free", 0.1)):
+    for name, value in (("max_size", 64), ("sleep_when_free", 0.05), ("progress_update_sleep_when_free", 0.1)):
         if hasattr(page._queue, name):
-            setattr(page._queue, name, seconds)
+            setattr(page._queue, name, value)
 
 
 def _head() -> str:

@@ -15,7 +15,8 @@ from fine_tuner.ui.plans import Ask, Questions
 from fine_tuner.ui.previews import Previews
 from fine_tuner.ui.start import Starter
 
-_SETTLE_SECONDS = 1.5  # before the launcher's standby loads torch too: the page's own first answers come first
+_SERVE_FIRST_SECONDS = 0.3  # before the assistant loads torch: the page comes first
+_SETTLE_SECONDS = 2.0  # before the launcher's standby does: the first plan comes first
 
 
 class Services:
@@ -54,6 +55,8 @@ class Services:
         threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
 
     def _warm_up(self) -> None:
+        if self._closing.wait(_SERVE_FIRST_SECONDS):
+            return
         if self._assistant is not None:
             self._assistant.start()
         if not self._closing.wait(_SETTLE_SECONDS):

@@ -153,6 +153,12 @@ def test_gradio_opens_nothing_to_other_origins(owner):
     assert "access-control-allow-origin" not in answer.headers
 
 
+def test_there_is_no_way_around_the_queue(owner):
+    functions = {d["api_name"]: d for d in owner.get("/config").json()["dependencies"]}
+    assert functions["on_train"]["queue"]
+    assert owner.post("/gradio_api/run/on_train", json={"data": []}).status_code == 404
+
+
 def test_handlers_check_the_owner_once_more(root, canned):
     page = SetupPage(allowed=Allowed(roots=(root,)), weights_of=lambda _: (), start=pytest.fail)
     shown = [values_of(Settings())[spec.key] for spec in INPUTS]
