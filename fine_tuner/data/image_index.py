@@ -29,6 +29,13 @@ class ImageIndex:
     def __iter__(self) -> Iterable[Path]:
         return iter(self._by_path.values())
 
+    def holds(self, text: str) -> bool:
+        """Whether ``text`` means an image here, or one of several."""
+        return self.find(text) is not None or bool(self._named(PurePosixPath(text.replace("\\", "/"))))
+
+    def _named(self, wanted: PurePosixPath) -> list[Path]:
+        return self._by_name.get(wanted.name) or self._by_stem.get(wanted.name) or self._by_stem.get(wanted.stem) or []
+
     def find(self, text: str, prefer: str | None = None) -> Path | None:
         """The image that ``text`` means; None if there is none or it could be several.
 
@@ -45,7 +52,7 @@ class ImageIndex:
         exact = self._by_path.get("/".join(parts))
         if exact is not None:
             return exact
-        found = self._by_name.get(wanted.name) or self._by_stem.get(wanted.name) or self._by_stem.get(wanted.stem) or []
+        found = self._named(wanted)
         if len(found) > 1:
             found = self._narrow(found, parts, prefer)
         return found[0] if len(found) == 1 else None

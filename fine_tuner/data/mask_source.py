@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fine_tuner.data.colour_tables import find_class_names, find_colour_table
@@ -36,15 +37,7 @@ def read_mask_folders(root: Path, pairs: Mapping[str, FolderPair], options: Read
     if UNSPLIT not in records:
         where += f" in {', '.join(records)}"
     source = with_classes(root, records, options, progress, words=f"images with masks in {where}")
-    return Source(
-        records=source.records,
-        classes=source.classes,
-        words=source.words,
-        mask_coding=source.mask_coding,
-        pixel_counts=source.pixel_counts,
-        notices=(*source.notices, *passed.notices()),
-        problems=(*problems, *source.problems),
-    )
+    return replace(source, notices=(*source.notices, *passed.notices()), problems=(*problems, *source.problems))
 
 
 def with_classes(
@@ -69,13 +62,12 @@ def with_classes(
     kept, problems = _readable(records, scan)
     if options.mask_unknown == "stop":
         problems += _unknown_values(scan, decided.coding.values, decided.coding.ignored, decided.coding.written)
-    train = [r.target for r in kept.get("train", kept.get(UNSPLIT, ())) if isinstance(r.target, Path)]
     return Source(
         records=kept,
         classes=decided.names,
         words=f"{words}, {decided.words}: {len(decided.names)} classes ({_some(decided.names)})",
         mask_coding=decided.coding,
-        pixel_counts=class_pixels(scan, decided.coding, train),
+        mask_pixels={mask: class_pixels(scan, decided.coding, mask) for mask in masks},
         notices=decided.notices,
         problems=tuple(problems),
     )

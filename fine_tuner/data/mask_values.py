@@ -216,11 +216,9 @@ def _default_names(coding: MaskCoding) -> tuple[str, ...]:
     return tuple(coding.written(v) for v in values)
 
 
-def class_pixels(scan: MaskScan, coding: MaskCoding, paths: Sequence[Path]) -> tuple[int, ...]:
-    """Pixels of each class over the masks ``paths``."""
-    totals: Counter[int] = Counter()
-    for path in paths:
-        totals.update(scan.values_of(path))
+def class_pixels(scan: MaskScan, coding: MaskCoding, path: Path) -> tuple[int, ...]:
+    """Pixels of each class in one mask."""
+    totals = scan.values_of(path)
     classes = coding.classes_of_values(np.array(list(totals), dtype=np.int64)) if totals else np.array([], np.uint8)
     counts = np.bincount(classes, np.array(list(totals.values())), minlength=IGNORE_INDEX + 1)
     return tuple(int(n) for n in counts[: len(coding.values)])

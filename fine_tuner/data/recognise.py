@@ -81,13 +81,23 @@ class Found:
         raise DataError(f"{self.root} {_NEEDS[wanted[0]].format(task=task)}")
 
     def likely_task(self) -> str:
-        """The task that the data is most likely made for."""
+        """The task that the data is most likely made for.
+
+        Raises:
+            DataError: If there is nothing but a table that cannot be read.
+        """
         if self.pairs:
             return "segmentation"
-        if self.tables and len(self.class_folders) < 2:
+        if not self.tables:
+            return "classification"
+        try:
             index = ImageIndex(self.root, images_below(self.root, Passed()))
-            return task_of(read_table(next(iter(choose_tables(self.root).values()))), index)
-        return "classification"
+            task = task_of(read_table(next(iter(choose_tables(self.root).values()))), index)
+        except DataError:
+            if len(self.class_folders) < 2:
+                raise
+            return "classification"  # the table is about something else
+        return task if task == "segmentation" or len(self.class_folders) < 2 else "classification"
 
 
 def look_into(folder: Path) -> Found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,7 +56,7 @@ class Source:
         words: What was recognised.
         target_names: Names of the numbers (regression).
         mask_coding: How masks are read (segmentation).
-        pixel_counts: Pixels of each class over all masks (segmentation).
+        mask_pixels: For each mask its pixels of each class (segmentation).
         notices: Sentences for the user.
         problems: What is not among the records because it cannot be used.
     """
@@ -66,6 +66,6 @@ class Source:
     words: str
     target_names: tuple[str, ...] = ()
     mask_coding: MaskCoding | None = None
-    pixel_counts: tuple[int, ...] | None = None
+    mask_pixels: Mapping[Path, tuple[int, ...]] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()

@@ -16,7 +16,7 @@ Readers collect what cannot be used as problems; here the user's choice decides 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,9 @@ def read_data(
     chosen = ReadOptions(on_unreadable=on_unreadable, **options)
     if path == SAMPLE_PATH:
         return read_sample(task=task, val_fraction=val_fraction, seed=seed, progress=progress)
-    survey = take_survey(path, task=task, val_fraction=val_fraction, seed=seed, options=chosen, progress=progress)
-    refuse(survey.problems, chosen)
-    return survey.data
+    return take_survey(
+        path, task=task, val_fraction=val_fraction, seed=seed, options=chosen, progress=progress, is_strict=True
+    ).data
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,16 @@ class Survey:
 
 
 def take_survey(
-    path: str, *, task: str, val_fraction: float, seed: int, options: ReadOptions, progress: Progress
+    path: str,
+    *,
+    task: str,
+    val_fraction: float,
+    seed: int,
+    options: ReadOptions,
+    progress: Progress,
+    is_strict: bool = False,
 ) -> Survey:
-    """As ``read_data``, with problems listed instead of raised. Not for the sample, which has none.
+    """As ``read_data``, with problems listed instead of raised unless ``is_strict``. Not for the sample.
 
     Raises:
         DataError: If nothing can be made of the data.
@@ -95,6 +102,8 @@ def take_survey(
     source, unreadable = verify(source, thoroughly=options.on_unreadable == "skip", progress=progress)
     notices = list(source.notices)
     problems = (*source.problems, *unreadable)
+    if is_strict:
+        refuse(problems, options)
     notices += [
         f"{counted(len(of_kind), noun)} left out, such as: {of_kind[0].message}"
         for kind, noun in _LEFT_OUT.items()
@@ -113,7 +122,7 @@ def take_survey(
         notices=tuple(notices),
         target_names=source.target_names,
         mask_coding=source.mask_coding,
-        pixel_counts=source.pixel_counts,
+        pixel_counts=_pixels_of(source, splits["train"]),
     )
     return Survey(data, problems)
 
@@ -159,15 +168,13 @@ def _of_tables(root: Path, tables: Mapping[str, Path], task: str, options: ReadO
     if task != "segmentation":
         return source
     masked = with_classes(root, source.records, options, progress, words=source.words)
-    return Source(
-        records=masked.records,
-        classes=masked.classes,
-        words=masked.words,
-        mask_coding=masked.mask_coding,
-        pixel_counts=masked.pixel_counts,
-        notices=(*source.notices, *masked.notices),
-        problems=(*source.problems, *masked.problems),
-    )
+    return replace(masked, notices=(*source.notices, *masked.notices), problems=(*source.problems, *masked.problems))
+
+
+def _pixels_of(source: Source, records: Sequence[Record]) -> tuple[int, ...] | None:
+    """Pixels of each class over the masks of ``records``; None where there are no masks."""
+    rows = [source.mask_pixels[r.target] for r in records if isinstance(r.target, Path)]
+    return tuple(map(sum, zip(*rows, strict=True))) if rows else None
 
 
 def _split(source: Source, root: Path, *, val_fraction: float, seed: int) -> dict[str, tuple[Record, ...]]:

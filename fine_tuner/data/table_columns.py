@@ -142,7 +142,7 @@ def _file_column(table: Table, index: ImageIndex, given: str) -> str:
 
     def quality(name: str) -> tuple[float, bool]:
         values = table.column(name)[:_SAMPLED_ROWS]
-        return sum(index.find(v) is not None for v in values) / len(values), name.lower() in _FILE_NAMES
+        return sum(index.holds(v) for v in values) / len(values), name.lower() in _FILE_NAMES
 
     best = max(table.columns, key=quality)
     if quality(best)[0] < 0.1:
