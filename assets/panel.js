@@ -24,6 +24,7 @@ export class Panel {
     this.settings = new Settings();
     this.curves = new Curves();
     this.runs = [];
+    this.turn = 0;
     this.state = null;
     this.about = {};
     this.cursor = "";
@@ -100,22 +101,22 @@ export class Panel {
     this.tell();
   }
 
-  /** What is new of the run; the answer is dropped if another run was chosen meanwhile. */
+  /** What is new of the run. An answer to what was asked before the last `begin` is dropped: it fits other points. */
   async fetchPoints() {
-    const { run } = this;
+    const { run, turn } = this;
     let answer;
     try {
       answer = await ask(this.address(`api/live?run=${encodeURIComponent(run)}&since=${encodeURIComponent(this.cursor)}`));
     } catch (error) {
       if (error.code !== 404) throw error;
-      if (run === this.run) this.showMissing();
+      if (turn === this.turn) this.showMissing();
       return;
     }
-    if (run !== this.run) return;
-    await this.take(answer);
+    if (turn === this.turn) await this.take(answer);
   }
 
   async take(answer) {
+    const { turn } = this;
     const before = this.state;
     const keys = this.curves.take(answer);
     this.cursor = answer.cursor;
@@ -124,6 +125,7 @@ export class Panel {
     if (!before || answer.reset || ["status", "messages", "marks"].some(differs) || (differs("step") && !before?.step)) {
       await this.fetchAbout();
     } else if (String(before.best) !== String(answer.state.best)) this.fetchAbout();
+    if (turn !== this.turn) return;
     this.showState(keys);
     if (!before || differs("status")) {
       this.listAt = 0; // the list says it too
@@ -132,9 +134,9 @@ export class Panel {
   }
 
   async fetchAbout() {
-    const { run } = this;
+    const { run, turn } = this;
     const about = await ask(this.address(`api/runs/${encodeURIComponent(run)}`)).catch(() => null);
-    if (!about || run !== this.run) return;
+    if (!about || turn !== this.turn) return;
     this.about = about;
     this.board.setAbout(about);
     this.events.show(about.messages, about.marks, about.facts?.notices);
@@ -177,6 +179,7 @@ export class Panel {
   }
 
   begin(run) {
+    this.turn += 1;
     this.run = run;
     this.cursor = "";
     this.isMissing = false;

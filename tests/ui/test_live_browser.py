@@ -253,6 +253,23 @@ def test_another_run_is_shown_and_the_address_follows(visit, run, make_run):
     assert seen.query() == f"?run={other.folder.id}"
 
 
+def test_showing_a_run_anew_while_an_answer_is_under_way_loses_no_point(visit, run):
+    query = f"?run={run.folder.id}"
+    seen = visit(query)
+    seen.page.evaluate(
+        """async (query) => {
+            for (let wait = 0; wait < 12; wait++) {
+                const answered = FTLive.refresh();
+                await new Promise((resolve) => setTimeout(resolve, wait));
+                await Promise.all([FTLive.go(query), answered]);
+            }
+            await FTLive.refresh();
+        }""",
+        query,
+    )
+    assert seen.count() == 40
+
+
 def test_a_phone_needs_no_sideways_scrolling(visit, run):
     run.folder.best_weights.parent.mkdir(parents=True)
     run.folder.best_weights.write_bytes(b"weights")
