@@ -98,6 +98,14 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--steps", type=int, default=100, help="steps of the sweep (default 100)")
     command.set_defaults(run=find_lr)
 
+    command = commands.add_parser("preview-schedule", parents=[*shared], help="the planned rates, without the data")
+    command.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDE_HELP)
+    command.add_argument("--total-steps", type=int, required=True, help="steps of the run")
+    command.add_argument("--steps-per-epoch", type=int, required=True, help="steps of one epoch")
+    command.add_argument("--groups", required=True, metavar="JSON", help='rates by group, as {"head": 1e-3}')
+    command.set_defaults(run=preview_schedule)
+
     command = commands.add_parser("preview-data", parents=[*shared], help="pictures as the network will see them")
     command.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
     command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDE_HELP)
@@ -113,8 +121,16 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("check-loss", parents=[*shared], help="try a loss of your own before it trains")
     command.add_argument("file", type=Path, metavar="FILE")
-    command.add_argument("--task", choices=TASKS, default="classification")
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDE_HELP)
+    command.add_argument("--task", choices=TASKS, help="that of CONFIG, else classification")
+    command.add_argument("--entry", default="", metavar="NAME", help="function or class; the only one by default")
+    command.add_argument("--config", metavar="CONFIG", help=f"whose data and network to try it on: {CONFIG_HELP}")
     command.set_defaults(run=check_loss)
+
+    command = commands.add_parser("loss-curve", parents=[*shared], help="value and gradient of a loss, as curves")
+    command.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDE_HELP)
+    command.set_defaults(run=loss_curve)
 
     command = commands.add_parser("predict", parents=[*shared], help="what a run's best network says of pictures")
     command.add_argument("id", metavar="RUN", help="a run's id, or its folder")
@@ -144,7 +160,16 @@ def read_settings(config: str, overrides: Sequence[str]) -> Settings:
     """
     is_file = config.endswith((".yaml", ".yml")) or Path(config).is_file()
     tree = read_tree(Path(config)) if is_file else to_tree(load_preset(config))
-    return parse(apply_overrides(tree, overrides))
+    return parse(apply_overrides(_with_kept_code(tree, Path(config).parent) if is_file else tree, overrides))
+
+
+def _with_kept_code(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Settings out of a run's folder, with the losses that the run kept: what is repeated is the code that trained."""
+    for section in ("loss", "second_loss"):
+        kept = RunFolder(folder.resolve()).code / f"{section}.py"
+        if kept.is_file() and tree.get(section, {}).get("name") == "custom":
+            tree = {**tree, section: {**tree[section], "file": str(kept)}}
+    return tree
 
 
 def _print_json(value: Any) -> None:
@@ -157,6 +182,11 @@ def train(arguments: argparse.Namespace) -> int:
     if Path(arguments.config, "config.yaml").is_file():
         return _train_folder(RunFolder(Path(arguments.config).resolve()), arguments)
     settings = read_settings(arguments.config, arguments.overrides)
+
+    from fine_tuner.planning.loss_checks import refusals
+
+    if refused := refusals(settings):
+        raise ConfigError(refused)
 
     from fine_tuner.training.console import Console
     from fine_tuner.training.prepare import prepare
@@ -266,6 +296,24 @@ def find_lr(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def preview_schedule(arguments: argparse.Namespace) -> int:
+    """``preview-schedule``: the rates of a run of given length and groups."""
+    from fine_tuner.planning.rates import preview_schedule as run_preview
+
+    result = run_preview(
+        read_settings(arguments.config, arguments.overrides),
+        arguments.groups,
+        total_steps=arguments.total_steps,
+        steps_per_epoch=arguments.steps_per_epoch,
+    )
+    if arguments.json:
+        _print_json(result)
+    else:
+        for i, step in enumerate(result["steps"]):
+            print(step, *(f"{name}={rates[i]:.6g}" for name, rates in result["groups"].items()), sep="  ")
+    return 0
+
+
 def preview_data(arguments: argparse.Namespace) -> int:
     """``preview-data``: write a few augmented training images as PNG."""
     from fine_tuner.planning.preview import write_preview
@@ -294,14 +342,38 @@ def check_data(arguments: argparse.Namespace) -> int:
 def check_loss(arguments: argparse.Namespace) -> int:
     """``check-loss``: run a custom loss in a child with limits."""
     from fine_tuner.losses.report import describe_report
-    from fine_tuner.losses.sandbox import run_check
+    from fine_tuner.planning.loss_checks import check_code
 
-    report = run_check(arguments.file, task=arguments.task)
+    if arguments.overrides and arguments.config is None:
+        raise InputError(f"{arguments.overrides[0]!r} is a setting without settings. Name them: --config CONFIG.")
+    settings = None
+    if arguments.config is not None:
+        task = [f"task={arguments.task}"] if arguments.task else []
+        settings = read_settings(arguments.config, [*arguments.overrides, *task])
+    task = settings.task if settings is not None else arguments.task or "classification"
+    report = check_code(arguments.file, task=task, entry=arguments.entry, settings=settings)
     if arguments.json:
         _print_json(report)
     else:
         print(describe_report(report))
     return 0 if report["ok"] else 2
+
+
+def loss_curve(arguments: argparse.Namespace) -> int:
+    """``loss-curve``: what a loss does, without data; the user's own code is drawn by its check."""
+    from fine_tuner.losses.curves import loss_curve as curves_of
+
+    settings = read_settings(arguments.config, arguments.overrides)
+    result = curves_of(settings.loss, settings.task, second=settings.second_loss)
+    if arguments.json:
+        _print_json(result)
+    else:
+        print(f"{result['name']}: {result['formula']}\n{result['source']}")
+        for panel in result["panels"]:
+            print(f"\n{panel['x_label']}\t{panel['value_label']}\t{panel['gradient_label']}")
+            rows = zip(panel["x"], panel["value"], panel["gradient"], strict=True)
+            print("\n".join("\t".join("none" if v is None else f"{v:.6g}" for v in row) for row in rows))
+    return 0
 
 
 def predict(arguments: argparse.Namespace) -> int:

@@ -100,13 +100,14 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mark:
-    """Something to mark on the curves: an unfreezing, a changed rate, a rollback, a smaller batch."""
+    """Something to mark on the curves, with settings changed there and the rates ``planned`` since (see ``facts``)."""
 
     kind: Literal["mark"] = "mark"
     step: int
     label: str
     text: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
+    planned: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,3 +63,28 @@ class Facts:
     summary: dict[str, Any] = field(default_factory=dict)
     first_time_ms: int | None = None
     skipped: int = 0
+
+
+def spliced(before: Any, after: Any, step: int) -> Any:
+    """Planned rates ``before`` until ``step`` and ``after`` from there; ``after`` alone if the two do not match.
+
+    Args:
+        before: ``schedule`` of a run's facts: ``steps``, rates by group in ``groups``, perhaps ``lowest`` likewise.
+        after: The same for steps after ``step``; what else it holds goes before what ``before`` does.
+        step: The last step for which ``before`` holds.
+    """
+    try:
+        kept, new = (
+            [i for i, s in enumerate(plan["steps"]) if (s > step) == late]
+            for plan, late in ((before, False), (after, True))
+        )
+        joined = {"steps": [before["steps"][i] for i in kept] + [after["steps"][i] for i in new]}
+        for part in ("groups", "lowest"):
+            old, later = before.get(part), after.get(part)
+            if part == "lowest" and (old is None or later is None):
+                joined[part] = None
+            else:
+                joined[part] = {n: [old[n][i] for i in kept] + [ys[i] for i in new] for n, ys in later.items()}
+    except (AttributeError, KeyError, IndexError, TypeError):
+        return after
+    return dict(before) | dict(after) | joined if isinstance(after, Mapping) else joined

@@ -6,6 +6,7 @@ is not an event is passed over and counted.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from typing import Any, get_args
 import numpy as np
 
 from fine_tuner.runs import events
-from fine_tuner.runs.facts import Checkpoint, Facts, Remark
+from fine_tuner.runs.facts import Checkpoint, Facts, Remark, spliced
 from fine_tuner.runs.series import Rows, Series
 
 try:
@@ -190,6 +191,8 @@ class Fold:
             case events.Mark() | events.CheckpointSaved() | events.RunFinished():
                 if not isinstance(payload.step, int):
                     raise TypeError("step")
+                if isinstance(payload, events.Mark):
+                    dict(payload.changes), dict(payload.planned), int(payload.changes.get("train.epochs", 0))
             case events.Progress():
                 float(payload.done), float(payload.total or 0)
 
@@ -206,13 +209,24 @@ class Fold:
                 step = message.step if isinstance(message.step, int) else None
                 self.messages.append(Remark(event.seq, event.time, str(message.level), str(message.text), step))
             case events.Mark() as mark:
-                self.marks.append(mark)
+                self._mark(mark)
             case events.CheckpointSaved() as saved:
                 self.checkpoints.append(Checkpoint(saved.step, str(saved.path), bool(saved.is_best)))
             case events.RunFinished() as finished:
                 facts.outcome, facts.step = finished.outcome, finished.step
                 facts.error = str(finished.error) if finished.error else None
                 facts.summary = dict(finished.summary) if isinstance(finished.summary, dict) else {}
+
+    def _mark(self, mark: events.Mark) -> None:
+        """Take a mark and what it changes; a resume makes those since its checkpoint again, at the same step."""
+        facts = self.facts
+        again = facts.attempt > 1 and mark.changes and mark.step == facts.start_step
+        if not (again and any((m.step, m.changes) == (mark.step, mark.changes) for m in self.marks)):
+            self.marks.append(dataclasses.replace(mark, planned={}))
+        if epochs := int(mark.changes.get("train.epochs", 0)):
+            facts.epochs, facts.total_steps = epochs, epochs * facts.steps_per_epoch
+        if mark.planned:
+            facts.started["schedule"] = spliced(facts.started.get("schedule"), mark.planned, mark.step)
 
     def _begin_attempt(self, attempt: int) -> None:
         """The first event of an attempt: what the one before it came to is past, and the time between is not work."""
@@ -227,7 +241,9 @@ class Fold:
     def _start(self, started: events.RunStarted) -> None:
         facts = self.facts
         facts.activity = None
-        facts.started = dict(started.facts)
+        before, facts.started = facts.started.get("schedule"), dict(started.facts)
+        if started.start_step and "schedule" in facts.started:
+            facts.started["schedule"] = spliced(before, facts.started["schedule"], started.start_step)
         facts.total_steps, facts.epochs = started.total_steps, started.epochs
         facts.steps_per_epoch, facts.start_step = started.steps_per_epoch, started.start_step
         if facts.attempt > 1 or len(self.rows):

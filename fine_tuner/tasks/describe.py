@@ -6,7 +6,7 @@ from typing import Any
 
 from fine_tuner.distributed import device_name
 from fine_tuner.models.freezing import trainable_parameters
-from fine_tuner.schedules import preview, preview_lowest, preview_steps
+from fine_tuner.schedules.rates import plan_rates
 from fine_tuner.tasks.build import Assembly
 
 
@@ -44,12 +44,12 @@ def facts_of(assembly: Assembly) -> dict[str, Any]:
 
 
 def planned_rates(assembly: Assembly) -> dict[str, Any]:
-    """Rate of each group at steps enough to draw the curve; ``lowest`` too where a metric decides (plateau)."""
-    settings = assembly.settings.schedule
-    length = {"total_steps": assembly.total_steps, "steps_per_epoch": assembly.steps_per_epoch}
-    steps = preview_steps(settings, **length)
-    return {
-        "steps": steps,
-        "groups": preview(settings, assembly.group_lrs, points=steps, **length),
-        "lowest": preview_lowest(settings, assembly.group_lrs, points=steps, **length),
-    }
+    """The rates that will be applied, and what a chart of them marks; see ``plan_rates``."""
+    settings = assembly.settings
+    return plan_rates(
+        settings.schedule,
+        assembly.group_lrs,
+        total_steps=assembly.total_steps,
+        steps_per_epoch=assembly.steps_per_epoch,
+        head_epochs=settings.model.head_epochs if settings.model.trainable == "gradual" else None,
+    )

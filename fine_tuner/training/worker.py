@@ -5,6 +5,7 @@ Read ``_Attempt.train`` from top to bottom: it is the plan of a run.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import sys
 import time
@@ -22,6 +23,7 @@ from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
 from fine_tuner.errors import FineTunerError, InputError
 from fine_tuner.losses.code import read_code
+from fine_tuner.losses.stamps import code_facts, custom_losses
 from fine_tuner.models.weights import load_saved, metadata_of, save_model
 from fine_tuner.runs.events import (
     CheckpointSaved,
@@ -36,6 +38,7 @@ from fine_tuner.runs.events import (
 )
 from fine_tuner.runs.layout import RunFolder, write_atomically
 from fine_tuner.runs.lock import WorkerLock
+from fine_tuner.schedules import preview_steps
 from fine_tuner.tasks.build import Assembly
 from fine_tuner.tasks.describe import facts_of
 from fine_tuner.training.checkpoint import WEIGHTS, CheckpointStore, load_state
@@ -81,10 +84,13 @@ class _Attempt:
         self.control = RunControl(folder)
         self.checkpoints = CheckpointStore(folder=folder.checkpoints)
         self.trainer: Trainer | None = None
+        self.planned: Callable[[], dict[str, Any]] | None = None
         self._progress_at = float("-inf")
 
     def emit(self, payload: Payload) -> None:
-        """Record an event, and show it."""
+        """Record an event, and show it; a change of rate or length with what is planned since."""
+        if isinstance(payload, Mark) and payload.changes and self.planned is not None:
+            payload = dataclasses.replace(payload, planned=self.planned())
         self.writer.write(payload, durable=isinstance(payload, _DURABLE))
         self.console(payload)
 
@@ -103,13 +109,18 @@ class _Attempt:
 
     def train(self, prepared: Prepared | None) -> Outcome:
         """Build everything in order, then train."""
-        settings = keep_code(parse(read_tree(self.folder.config)), self.folder)
+        asked = parse(read_tree(self.folder.config))
+        settings = keep_code(asked, self.folder)
         splits = DataSplits.from_file(self.folder.splits) if self.folder.splits.exists() else None
         prepared = prepared or prepare(settings, splits=splits, on_progress=self.on_progress)
         prepared.data.write(self.folder.splits)
         assembly = prepared.assembly
         self.trainer = trainer = self.build_trainer(assembly)
         self.restore(trainer, assembly)
+        self.planned = partial(planned_from_now, trainer, assembly)
+        facts = facts_of(assembly)
+        if trainer.progress.step:  # a change before the checkpoint is in its schedule, not in the settings
+            facts["schedule"] |= self.planned()
 
         self.emit(
             RunStarted(
@@ -117,7 +128,7 @@ class _Attempt:
                 total_steps=trainer.total_steps,
                 epochs=trainer.epochs,
                 steps_per_epoch=trainer.steps_per_epoch,
-                facts=facts_of(assembly)
+                facts=with_code(facts, asked, self.folder)
                 | {"memory_forecast_mib": round(expected_mib(prepared.forecast, assembly.device))},
             )
         )
@@ -219,11 +230,24 @@ def changes_since(checkpoint: str, folder: RunFolder) -> list[tuple[int, Mapping
     events, _ = read_events(folder.events)
     path = f"checkpoints/{checkpoint}"
     saved = [e.seq for e in events if isinstance(e.payload, CheckpointSaved) and e.payload.path == path]
-    return [
-        (e.payload.step, e.payload.changes)
-        for e in events
-        if isinstance(e.payload, Mark) and e.payload.changes and saved and e.seq > saved[-1]
-    ]
+    made: list[tuple[int, Mapping[str, Any]]] = []
+    to_repeat: list[tuple[int, Mapping[str, Any]]] = []  # by an attempt that began at the same checkpoint
+    for event in events if saved else ():
+        match event.payload:
+            case RunStarted() if event.seq > saved[-1]:
+                made, to_repeat = [], made + to_repeat
+            case Mark(step=step, changes=changes) if changes and event.seq > saved[-1]:
+                made.append((step, changes))
+                if made[-1] in to_repeat:
+                    to_repeat.remove(made[-1])
+    return made + to_repeat
+
+
+def planned_from_now(trainer: Trainer, assembly: Assembly) -> dict[str, Any]:
+    """Steps to come and the rates they will have as things stand, enough to draw the curve."""
+    length = {"total_steps": trainer.total_steps, "steps_per_epoch": trainer.steps_per_epoch}
+    steps = [s for s in preview_steps(assembly.settings.schedule, **length) if s > trainer.progress.step]
+    return {"steps": steps, "groups": assembly.schedule.plan(steps), "lowest": None}
 
 
 def keep_code(settings: Settings, folder: RunFolder) -> Settings:
@@ -240,6 +264,22 @@ def keep_code(settings: Settings, folder: RunFolder) -> Settings:
             write_atomically(kept, read_code(Path(file)).text)
         settings = replace(settings, f"{section}.file={kept}")
     return settings
+
+
+def with_code(facts: dict[str, Any], asked: Settings, folder: RunFolder) -> dict[str, Any]:
+    """Facts of a run with file, hash and place of the user's own losses, and a line that says so.
+
+    Args:
+        facts: Of the run.
+        asked: Settings as in ``config.yaml``: they name the user's files.
+        folder: Of the run; holds the copies.
+    """
+    kept = {section: folder.code / f"{section}.py" for section in custom_losses(asked)}
+    code = code_facts(asked, kept)
+    if not code:
+        return facts
+    notices = [f"The code of {c['file']} is kept in {c['kept']}, SHA-256 {c['sha256']}." for c in code.values()]
+    return facts | {"loss_code": code, "notices": [*facts["notices"], *notices]}
 
 
 def message_for(error: Exception) -> str:
