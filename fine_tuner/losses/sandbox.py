@@ -76,6 +76,7 @@ def run_check(
     arguments: Mapping[str, Any] | None = None,
     limits: Limits | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    on_stage: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
     """Check a user's loss in a child process.
 
@@ -91,6 +92,7 @@ def run_check(
         arguments: JSON values.
         limits: What the check may use.
         should_stop: Asked 20 times a second; True ends the check.
+        on_stage: Told, as often, what the child is at.
 
     Returns:
         The report of ``check_loss``; where the child did not come to one, a report with ``ok`` False and the finding
@@ -120,7 +122,12 @@ def run_check(
             "seconds": limits.seconds, "memory_mib": limits.memory_mib, "file_mib": limits.file_mib,
         }  # fmt: skip
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        ending = _run(folder, limits, device, should_stop)
+
+        def tick() -> bool:
+            on_stage(_read_json(folder / "stage.json").get("stage", "starting"))
+            return should_stop()
+
+        ending = _run(folder, limits, device, tick)
         report |= _outcome(folder, code, ending, limits)
         report["printed"] = _read(folder / "printed.txt")[:PRINTED_CHARACTERS]
     if report["printed"].strip():

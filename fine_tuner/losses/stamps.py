@@ -5,11 +5,47 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from fine_tuner.config.losses import CustomLoss
+from fine_tuner.config.losses import CustomLoss, LossBase
+from fine_tuner.config.second_loss import SecondLossBase, without_weight
 from fine_tuner.losses.code import LossCodeError, read_code
+
+
+class Losses(Protocol):
+    """The part of the settings that names losses."""
+
+    @property
+    def loss(self) -> LossBase: ...
+
+    @property
+    def second_loss(self) -> SecondLossBase: ...
+
+
+def custom_losses(settings: Losses) -> Mapping[str, CustomLoss]:
+    """The losses of a run that are the user's own code, by section: ``loss``, ``second_loss``."""
+    both = {"loss": settings.loss, "second_loss": without_weight(settings.second_loss)}
+    return {section: loss for section, loss in both.items() if isinstance(loss, CustomLoss)}
+
+
+def code_facts(settings: Losses, kept: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """What a run says of the user's code in it: file, hash and place of the run's copy, by section.
+
+    Args:
+        settings: With the user's own paths.
+        kept: The run's copies by section.
+    """
+    return {
+        section: {
+            "file": Path(loss.file).name,
+            "entry": loss.entry,
+            "sha256": read_code(kept[section]).sha256,
+            "kept": f"code/{kept[section].name}",
+        }
+        for section, loss in custom_losses(settings).items()
+    }
 
 
 def remember(folder: Path, report: dict[str, Any], *, entry: str) -> None:

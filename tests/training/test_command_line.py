@@ -166,7 +166,8 @@ def test_a_killed_run_is_lost_with_its_curve_and_resumes_to_the_same_end(
 def test_a_non_finite_loss_fails_with_a_message_and_code_1(tiny_settings: tuple[str, ...], tmp_path: Path) -> None:
     code = tmp_path / "nan.py"
     code.write_text("def nan_loss(output, target):\n    return (output.sum() - output.sum()) / 0\n")
-    done = fine_tuner(*TRAIN, *tiny_settings, "loss.name=custom", f"loss.file={code}", "--runs", str(tmp_path / "runs"))
+    insist = ("loss.name=custom", f"loss.file={code}", "loss.unchecked=true")
+    done = fine_tuner(*TRAIN, *tiny_settings, *insist, "--runs", str(tmp_path / "runs"))
     assert done.returncode == 1
     assert "training loss is nan at step 1" in done.stderr
     assert "Traceback" not in done.stderr

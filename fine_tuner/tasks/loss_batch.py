@@ -1,0 +1,57 @@
+"""The first batch and the network that settings describe, for the check of a user's loss in its child process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from fine_tuner.config.io import parse
+from fine_tuner.data.batches import TrainBatches
+from fine_tuner.data.mask_coding import IGNORE_INDEX
+from fine_tuner.errors import DataError
+from fine_tuner.losses.batch import Batch
+from fine_tuner.models.build import build_model
+from fine_tuner.models.freezing import Freezing
+from fine_tuner.models.outputs import split_outputs
+from fine_tuner.tasks.build import build_data, build_dataset
+
+IMAGES = {"segmentation": 2}
+DEFAULT_IMAGES = 4
+
+
+def first_batch(settings: Mapping[str, Any]) -> Batch:
+    """The data and network of a run, on the CPU; its loss is not built, since it may be the code to be checked.
+
+    Args:
+        settings: The tree of settings, with absolute paths.
+
+    Raises:
+        InputError: As training would.
+    """
+    chosen = parse(settings)
+    data = build_data(chosen)
+    torch.manual_seed(chosen.seed)
+    built = build_model(
+        chosen.model.name,
+        task=chosen.task,
+        num_outputs=data.num_outputs,
+        weights=chosen.model.weights,
+        image_size=chosen.data.image_size,
+    )
+    Freezing(built, chosen.model.trainable, head_epochs=chosen.model.head_epochs)
+    built.model.register_forward_hook(lambda module, inputs, output: split_outputs(output)[0])
+    dataset = build_dataset(chosen, data, built.preprocessing, "train")
+    if not len(dataset):
+        raise DataError("There are no images to train on. Choose another folder in data.path.")
+    count = min(IMAGES.get(chosen.task, DEFAULT_IMAGES), len(dataset))
+    batches = TrainBatches(dataset, batch_size=count, seed=chosen.seed, num_workers=0)
+    try:
+        images, targets = next(batches.starting_at(0))
+    finally:
+        batches.close()
+    return Batch(
+        model=built.model, images=images, targets=targets, task=chosen.task, num_outputs=data.num_outputs,
+        ignore_index=IGNORE_INDEX,
+    )  # fmt: skip
