@@ -219,6 +219,26 @@ class AugmentSettings:
             advanced=True,
         ),
     ] = True
+    mix: Annotated[
+        Literal["none", "mixup", "cutmix", "both"],
+        Knob(
+            label="Mix images",
+            help="Train on two pictures in one, with the loss of both in proportion; steadies long runs on few images.",
+            when=(("task", ("classification",)),),
+            advanced=True,
+        ),
+    ] = "none"
+    mix_alpha: Annotated[
+        float,
+        at.Gt(0),
+        at.Le(10),
+        Knob(
+            label="Mixing strength",
+            help="Alpha of the Beta distribution of the shares; 1 is uniform, less keeps one picture dominant.",
+            when=(("task", ("classification",)), ("augment.mix", ("mixup", "cutmix", "both"))),
+            advanced=True,
+        ),
+    ] = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-from PIL import Image
-from torch import Tensor
-
 from fine_tuner.config.settings import Settings
-from fine_tuner.data.batches import Key
+from fine_tuner.data.preview import preview
 from fine_tuner.models.build import find_preprocessing
 from fine_tuner.tasks.build import build_data, build_dataset
 
@@ -33,29 +29,10 @@ def write_preview(settings: Settings, folder: Path, *, count: int, draw: int) ->
         model.name, task=settings.task, weights=model.weights, image_size=settings.data.image_size
     )
     dataset = build_dataset(settings, data, preprocessing, "train")
-    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(draw)).tolist()
     folder.mkdir(parents=True, exist_ok=True)
     images = []
-    for number, index in enumerate(order[:count]):
-        pixels, target = dataset[Key(index, seed=settings.seed, epoch=draw)]
+    for number, shown in enumerate(preview(dataset, data.output_names, count=count, draw=draw, seed=settings.seed)):
         path = folder / f"{number:02d}.png"
-        _picture(pixels, preprocessing.mean, preprocessing.std).save(path)
-        images.append({"file": str(path), "label": _label(target, data.output_names)})
+        shown.picture.save(path)
+        images.append({"file": str(path), "label": shown.label})
     return {"images": images, "classes": list(data.output_names)}
-
-
-def _picture(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Image.Image:
-    """``(3, H, W)`` normalised float to an RGB picture."""
-    channels = (pixels * torch.tensor(std)[:, None, None] + torch.tensor(mean)[:, None, None]).clamp(0, 1)
-    return Image.fromarray((channels * 255).round().byte().permute(1, 2, 0).numpy())
-
-
-def _label(target: Tensor, names: tuple[str, ...]) -> str:
-    """What the picture is labelled with, in words."""
-    if target.ndim == 0:
-        return names[int(target)]
-    if target.ndim > 1:
-        return ""
-    if set(target.tolist()) <= {0.0, 1.0}:
-        return ", ".join(name for name, present in zip(names, target.tolist(), strict=True) if present)
-    return ", ".join(f"{name} {value:g}" for name, value in zip(names, target.tolist(), strict=True))

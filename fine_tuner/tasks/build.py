@@ -15,6 +15,8 @@ from torchmetrics import MetricCollection
 
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.batches import EvalBatches, ImageDataset, TrainBatches
+from fine_tuner.data.mixing import MixedLoss, Mixer
+from fine_tuner.data.options import READ_OPTIONS
 from fine_tuner.data.records import DataSplits
 from fine_tuner.data.sources import read_data
 from fine_tuner.data.transforms import build_transforms
@@ -48,8 +50,8 @@ def build_data(settings: Settings, on_progress: OnProgress = _silent) -> DataSpl
         task=settings.task,
         val_fraction=data.val_fraction,
         seed=settings.seed,
-        on_unreadable=data.on_unreadable,
         progress=on_progress,
+        **{name: getattr(data, name) for name in READ_OPTIONS},
     )
 
 
@@ -133,6 +135,9 @@ def assemble(settings: Settings, data: DataSplits, *, on_progress: OnProgress = 
         class_counts=data.class_counts("train"),
         second=settings.second_loss,
     ).to(device)
+    mixer = _mixer(settings)
+    if mixer is not None:
+        loss_fn = MixedLoss(loss_fn)
     groups = parameter_groups(
         built,
         trainable=settings.model.trainable,
@@ -150,6 +155,8 @@ def assemble(settings: Settings, data: DataSplits, *, on_progress: OnProgress = 
         seed=settings.seed,
         num_workers=settings.data.num_workers,
         pin_memory=device.type == "cuda",
+        sampling=settings.data.sampling if settings.task == "classification" else "natural",
+        mixer=mixer,
     )
     steps_per_epoch = -(-train_batches.per_epoch // settings.train.accumulate)
     total_steps = steps_per_epoch * settings.train.epochs
@@ -191,11 +198,18 @@ def build_dataset(settings: Settings, data: DataSplits, preprocessing: Preproces
     """The images of one split as the network will see them; augmented if it is ``train``."""
     transform = build_transforms(
         augment=settings.augment.name,
+        flip=settings.augment.flip,
         train=split == "train",
         task=settings.task,
         **preprocessing.to_dict(),
     )
     return ImageDataset(data.splits[split], transform, settings.task, mask_coding=data.mask_coding)
+
+
+def _mixer(settings: Settings) -> Mixer | None:
+    """Mixes training images in pairs, where wanted and where a class is what is learned."""
+    mix = settings.augment.mix
+    return Mixer(mix, settings.augment.mix_alpha) if mix != "none" and settings.task == "classification" else None
 
 
 def _val_batches(settings: Settings, data: DataSplits, built: BuiltModel, device: torch.device) -> EvalBatches | None:
