@@ -87,9 +87,20 @@ export function load(argv) {
   holder.trigger("input");
 }
 
-function restore() {
+/** What was set last time. Gradio drops events until it is all there, so ask again until there is an answer. */
+function restore(delays = [0, 300, 700, 1500, 3000]) {
   const stored = parse(localStorage.getItem(STORED));
-  if (Array.isArray(stored) && stored.length && JSON.stringify(stored) !== JSON.stringify(state.argv)) load(stored);
+  if (!Array.isArray(stored) || !stored.length || JSON.stringify(stored) === JSON.stringify(state.argv)) return;
+  const before = state;
+  const attempt = ([delay, ...later]) => {
+    if (delay === undefined) return;
+    setTimeout(() => {
+      if (state !== before) return;
+      load(stored);
+      attempt(later);
+    }, delay);
+  };
+  attempt(delays);
 }
 
 function apply(element, next) {

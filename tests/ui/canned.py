@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
 from fine_tuner.launch.assistant import Reply
 
+T = TypeVar("T")
 NETWORKS = [
     {
         "name": name, "family": family, "parameters": parameters, "gflops": gflops, "size_mib": size, "top1": top1,
@@ -35,6 +38,16 @@ PLAN = {
     "schedule": {"steps": [1, 80, 160], "groups": {"head": [1e-4, 3e-3, 0.0], "backbone": [1e-5, 3e-4, 0.0]}},
     "stages": [{"name": "stem", "parameters": 696, "lr": None}, {"name": "head", "parameters": 4100, "lr": 3e-3}],
 }  # fmt: skip
+
+
+def in_a_loop(make: Callable[[], T]) -> T:
+    """Result of ``make()`` called inside an event loop: where none runs, Gradio makes one that nobody closes."""
+
+    async def call() -> T:
+        return make()
+
+    with ThreadPoolExecutor(1) as thread:  # of its own: the browser's tests have a loop in theirs
+        return thread.submit(lambda: asyncio.run(call())).result()
 
 
 class Canned:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import socket
 import sys
@@ -31,7 +30,7 @@ from fine_tuner.ui.server import Options, data_roots, listen, runs_folder
 from fine_tuner.ui.setup_page import SetupPage
 from fine_tuner.ui.start import Outcome, Starter
 from fine_tuner.ui.try_page import TryPage
-from tests.ui.canned import Canned, printed, refused
+from tests.ui.canned import Canned, in_a_loop, printed, refused
 
 HOME = "http://127.0.0.1:7860"
 TOKENS = Access(owner_token="owner" * 8, viewer_token="viewer" * 8)
@@ -47,15 +46,6 @@ def root(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def canned() -> Canned:
     return Canned()
-
-
-def in_a_loop(make):
-    """Result of ``make()`` called inside an event loop: where none runs, Gradio makes one that nobody closes."""
-
-    async def call():
-        return make()
-
-    return asyncio.run(call())
 
 
 @pytest.fixture(scope="module", params=["local", "shared"])
