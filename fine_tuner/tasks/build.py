@@ -6,7 +6,8 @@ Nothing here trains, writes, or knows a run folder; the worker, the plan and the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -22,7 +23,7 @@ from fine_tuner.data.sources import read_data
 from fine_tuner.data.transforms import build_transforms
 from fine_tuner.distributed import choose_device
 from fine_tuner.losses.build import build_loss
-from fine_tuner.models.build import BuiltModel, build_model
+from fine_tuner.models.build import BuiltModel, build_model, outline_model
 from fine_tuner.models.freezing import Freezing, parameter_groups
 from fine_tuner.models.preprocessing import Preprocessing
 from fine_tuner.optim import build_optimizer
@@ -106,8 +107,22 @@ class Assembly:
         self.close()
 
 
-def assemble(settings: Settings, data: DataSplits, *, on_progress: OnProgress = _silent) -> Assembly:
+def assemble(
+    settings: Settings,
+    data: DataSplits,
+    *,
+    on_progress: OnProgress = _silent,
+    outline: bool = False,
+    checkpoint: Path | None = None,
+) -> Assembly:
     """Build every object of a run, in the order in which a person would describe it.
+
+    Args:
+        settings: Of the run.
+        data: Its splits.
+        on_progress: Told of downloads.
+        outline: Build the network without weights, downloading nothing: for a plan.
+        checkpoint: Weights of this run to go on from; those it started from are not needed any more.
 
     Raises:
         InputError: If a setting does not fit the data, the network or the machine.
@@ -117,15 +132,9 @@ def assemble(settings: Settings, data: DataSplits, *, on_progress: OnProgress = 
     choice = choose_precision(settings.precision.dtype, device)
 
     torch.manual_seed(settings.seed)  # decides the new head's first weights, then dropout
-    built = build_model(
-        settings.model.name,
-        task=settings.task,
-        num_outputs=data.num_outputs,
-        weights=settings.model.weights,
-        image_size=settings.data.image_size,
-        progress=on_progress,
-    )
-    built.model.to(device)
+    built = _network(settings, data, on_progress, outline=outline, checkpoint=checkpoint)
+    if not outline:
+        built.model.to(device)
     freezing = Freezing(built, settings.model.trainable, head_epochs=settings.model.head_epochs)
 
     loss_fn = build_loss(
@@ -160,7 +169,7 @@ def assemble(settings: Settings, data: DataSplits, *, on_progress: OnProgress = 
     )
     steps_per_epoch = -(-train_batches.per_epoch // settings.train.accumulate)
     total_steps = steps_per_epoch * settings.train.epochs
-    group_lrs = {group["name"]: group["lr"] for group in reversed(groups)}
+    group_lrs = {group["name"]: group["lr"] for group in groups}
     check_schedule(
         settings.schedule,
         total_steps=total_steps,
@@ -192,6 +201,24 @@ def assemble(settings: Settings, data: DataSplits, *, on_progress: OnProgress = 
         val_batches=_val_batches(settings, data, built, device),
         metrics=spec.build_metrics(data.num_outputs),
     )
+
+
+def _network(
+    settings: Settings, data: DataSplits, on_progress: OnProgress, *, outline: bool, checkpoint: Path | None
+) -> BuiltModel:
+    model = settings.model
+    wanted = {"task": settings.task, "num_outputs": data.num_outputs, "image_size": settings.data.image_size}
+    if outline:
+        built = outline_model(model.name, weights=model.weights, **wanted)
+    elif checkpoint is not None:
+        built = replace(build_model(model.name, weights=str(checkpoint), **wanted), weights=model.weights)
+    else:
+        built = build_model(model.name, weights=model.weights, progress=on_progress, **wanted)
+    multiplier = settings.optim.backbone_multiplier
+    if model.weights == "none" and multiplier < 1 and model.trainable != "head":
+        slow = f"The network starts from random weights, yet all but its head learns at {multiplier:g} of the rate."
+        built = replace(built, notices=(*built.notices, f"{slow} Consider optim.backbone_multiplier=1."))
+    return built
 
 
 def build_dataset(settings: Settings, data: DataSplits, preprocessing: Preprocessing, split: str) -> ImageDataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
@@ -19,19 +20,26 @@ class Prepared:
     forecast: Forecast
 
 
-def prepare(settings: Settings, *, on_progress: OnProgress, splits: DataSplits | None = None) -> Prepared:
+def prepare(
+    settings: Settings,
+    *,
+    on_progress: OnProgress,
+    splits: DataSplits | None = None,
+    checkpoint: Path | None = None,
+) -> Prepared:
     """Read the data and build everything.
 
     Args:
         settings: Of the run.
         on_progress: Told of reading and downloading.
         splits: Those of an earlier attempt, whatever has been added to the data since; None reads the data.
+        checkpoint: Weights of an earlier attempt to go on from.
 
     Raises:
         InputError: If settings, data, network and machine do not go together.
     """
     data = splits or build_data(settings, on_progress)
-    assembly = assemble(settings, data, on_progress=on_progress)
+    assembly = assemble(settings, data, on_progress=on_progress, checkpoint=checkpoint)
     forecast = forecast_of(assembly)
     check_fits(assembly, forecast)
     return Prepared(data, assembly, forecast)

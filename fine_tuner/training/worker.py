@@ -112,11 +112,13 @@ class _Attempt:
         asked = parse(read_tree(self.folder.config))
         settings = keep_code(asked, self.folder)
         splits = DataSplits.from_file(self.folder.splits) if self.folder.splits.exists() else None
-        prepared = prepared or prepare(settings, splits=splits, on_progress=self.on_progress)
+        newest = self.checkpoints.newest()
+        weights = newest and newest / WEIGHTS
+        prepared = prepared or prepare(settings, splits=splits, checkpoint=weights, on_progress=self.on_progress)
         prepared.data.write(self.folder.splits)
         assembly = prepared.assembly
         self.trainer = trainer = self.build_trainer(assembly)
-        self.restore(trainer, assembly)
+        self.restore(trainer, assembly, newest)
         self.planned = partial(planned_from_now, trainer, assembly)
         facts = facts_of(assembly)
         if trainer.progress.step:  # a change before the checkpoint is in its schedule, not in the settings
@@ -193,9 +195,8 @@ class _Attempt:
 
         return before_epoch
 
-    def restore(self, trainer: Trainer, assembly: Assembly) -> None:
+    def restore(self, trainer: Trainer, assembly: Assembly, newest: Path | None) -> None:
         """Go on from the newest whole checkpoint, if there is one."""
-        newest = self.checkpoints.newest()
         if newest is not None:
             load_saved(newest / WEIGHTS, assembly.model)
             trainer.load_state_dict(load_state(newest))
