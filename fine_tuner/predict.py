@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from fine_tuner.data.images import load_image
@@ -31,7 +32,7 @@ class Predictor:
         self._task = TASK_SPECS[built.task]
         self._names = about["classes"]
         preprocessing = built.preprocessing.to_dict()
-        self._transform = build_transforms(augment="none", train=False, task="classification", **preprocessing)
+        self._transform = build_transforms(augment="none", train=False, task=built.task, **preprocessing)
 
     @classmethod
     def of_run(cls, run: RunFolder) -> Predictor:
@@ -53,7 +54,9 @@ class Predictor:
         Raises:
             DataError: If the file is not a picture that can be read.
         """
-        pixels, _ = self._transform(load_image(image), torch.tensor(0))
+        picture = load_image(image)
+        mask = np.zeros(picture.size[::-1], np.uint8)  # moves with the picture where masks do; else not looked at
+        pixels, _ = self._transform(picture, mask if self._task.name == "segmentation" else torch.tensor(0))
         logits, _ = split_outputs(self._model(pixels.unsqueeze(0)))
         return {"task": self._task.name, **self._task.describe(logits, self._names)}
 
