@@ -77,13 +77,13 @@ def _digest(path: Path) -> str:
 
 def _checked(archive: zipfile.ZipFile, path: Path, *, max_bytes: int, max_files: int) -> list[zipfile.ZipInfo]:
     """The files to unpack."""
+    for member in archive.infolist():
+        _check_member(member, path)
     members = [m for m in archive.infolist() if not m.is_dir() and not _is_ignored(m)]
     if len(members) > max_files:
         raise DataError(
             f"{path} holds {len(members):,} files, more than {max_files:,}. Give the unpacked folder instead."
         )
-    for member in members:
-        _check_member(member, path)
     total, packed = sum(m.file_size for m in members), sum(m.compress_size for m in members)
     if total > max_bytes:
         raise DataError(
@@ -107,7 +107,7 @@ def _is_ignored(member: zipfile.ZipInfo) -> bool:
 def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
     name = member.filename.replace("\\", "/")
     parts = PurePosixPath(name).parts
-    if name.startswith("/") or ".." in parts or ":" in parts[0] or "\0" in name:
+    if name.startswith("/") or ".." in parts or ":" in name.partition("/")[0] or "\0" in name:
         raise DataError(f"{path} holds {member.filename!r}, which reaches out of its folder. It was not unpacked.")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise DataError(f"{path} holds the link {member.filename!r}. Pack the files themselves.")

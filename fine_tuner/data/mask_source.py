@@ -60,8 +60,7 @@ def with_classes(
     scan = scan_masks(masks, has_colour_table=bool(colours), progress=progress)
     decided = decide_classes(scan, options, colours=colours, listed_names=names or find_class_names(beside))
     kept, problems = _readable(records, scan)
-    if options.mask_unknown == "stop":
-        problems += _unknown_values(scan, decided.coding.values, decided.coding.ignored, decided.coding.written)
+    problems += _unknown_values(scan, decided.coding.values, decided.coding.ignored, decided.coding.written)
     return Source(
         records=kept,
         classes=decided.names,
