@@ -19,6 +19,7 @@ from fine_tuner.ui.folders import Allowed
 from fine_tuner.ui.form import Reading, due_errors, for_task, offered, read, state_of, values_of
 from fine_tuner.ui.inputs import BY_KEY, INPUTS
 from fine_tuner.ui.labels import info_of, weights_choices
+from fine_tuner.ui.without_code import code_state
 
 Entries = Callable[[str], Sequence[Mapping[str, Any]]]
 
@@ -82,6 +83,7 @@ def answer(
         "task": values["task"],
         "network": f"{values['model.name']}/{len(entries)}",
         "tags": _tags(values),
+        "code": code_state(reading),
     }
     if state["task"] != stamp.get("task"):
         for key in state["tags"]:

@@ -10,10 +10,12 @@ from typing import Any
 from fine_tuner.config.settings import Settings
 from fine_tuner.errors import FineTunerError
 from fine_tuner.launch.launcher import Launcher
+from fine_tuner.planning.loss_checks import refusals
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui import texts
 from fine_tuner.ui.form import argv_of
 from fine_tuner.ui.plans import Questions
+from fine_tuner.ui.without_code import without_code
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +49,10 @@ class Starter:
     def start(self, settings: Settings) -> Outcome:
         """Check, create, launch. Wrong settings or data leave nothing behind."""
         argv = argv_of(settings)
-        plan = self._questions.answer(["plan", *argv, "--json"])  # as a rule known: the page shows it already
+        if refused := refusals(settings):
+            return Outcome(message=texts.CORRECT_FIRST, errors=refused)
+        asked = argv_of(without_code(settings))
+        plan = self._questions.answer(["plan", *asked, "--json"])  # as a rule known: the page shows it already
         if plan.is_wrong_input:
             return Outcome(message=texts.CORRECT_FIRST, errors=plan.errors)
         with self._lock:

@@ -63,7 +63,7 @@ NOT_BELOW_ROOTS = (
     "another place."
 )
 EMPTY_PATH = "is empty. Give a folder that holds one folder of images per class, or builtin:sample."
-EMPTY_FILE = "is empty. Give the path of a Python file."
+EMPTY_FILE = "is empty. Give the path of a Python file, or write one below and press Check."
 CODE_NOT_ALLOWED = (
     "custom code is off, since the page can be reached from other machines. Start the app with --allow-code to allow "
     "it, or choose another loss."
@@ -76,6 +76,28 @@ NO_ANSWER = "The plan could not be made: the command ended without an answer ({e
 NO_NETWORKS = "The list of networks could not be read. Type a torchvision name, or try again."
 NO_SUCH_FOLDER = "No such folder below the allowed ones."
 NO_PICTURE = "This picture is gone; the page makes new ones."
+FINDER_BUSY = "The finder is at work already, perhaps in another tab. Cancel it there, or wait until it is done."
+CROSS_SITE = "Refused: the request comes from another web site."
+CHANGE_ONE = "Nothing to change: give one of lr_factor and optim.lr, or train.epochs."
+NOT_TRAINING = "The run {run} is not training, so its rate cannot be changed. Resume it first."
+EPOCHS_OVER = "{epochs} epochs are over already. Choose more than {done}, or stop the run."
+CHANGE_WAITS = "A change is waiting for the run's next step. Try again once it is on the charts."
+
+# The user's own loss
+EDITOR = "Code"
+CODE_NOT_OFFERED = (
+    "A loss of your own is not offered: the page can be reached from other machines, and code runs with the rights of "
+    "whoever started the app. Start it with --allow-code to offer it."
+)
+FILE_CHANGED = (
+    "{path} is not what the editor began with: something else changed it, or it was there before. Open it, or save "
+    "under another name."
+)
+FILE_NOT_WRITTEN = "{path} could not be written: {error}. Save it in another place."
+NO_PYTHON_NAME = "{path!r} is no name of a Python file. End it in .py, as in my_loss.py."
+CHECK_FAILED = "The check itself failed: {error}. Try again, or report this."
+NO_CODE_CHOSEN = "is no loss of your own. Choose 'custom' first."
+NO_CHECK = "This check is gone: the app was restarted, or newer ones took its place. Press Check to run it again."
 
 # Tabs and the trial
 TAB_TRAIN = "Train"
