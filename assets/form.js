@@ -15,7 +15,7 @@ let presets = [];
 let fields = []; // { path, key, id, section } of every input
 let typedIn = ""; // id of the field in which someone types; "" once it is left, or Enter was pressed
 
-export const events = new EventTarget(); // "state": the form says something new; "started": a run was
+export const events = new EventTarget(); // "state": the form says something new; "code": the user's own loss is another; "started": a run was
 export const current = () => state;
 
 const parse = (text) => {
@@ -106,6 +106,7 @@ function restore(delays = [0, 300, 700, 1500, 3000]) {
 function apply(element, next) {
   if (next.load) return; // our own request, not an answer
   const changed = JSON.stringify(next.argv) !== JSON.stringify(state?.argv);
+  const isOtherCode = JSON.stringify(next.code) !== JSON.stringify(state?.code);
   state = next;
   if (changed) found = {};
   for (const button of element.querySelectorAll(".ft-preset")) {
@@ -117,6 +118,7 @@ function apply(element, next) {
   if (state.argv) localStorage.setItem(STORED, JSON.stringify(state.argv));
   redraw();
   if (changed) events.dispatchEvent(new Event("state"));
+  if (isOtherCode) events.dispatchEvent(new Event("code"));
 }
 
 let isDrawing = false;

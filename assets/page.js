@@ -5,6 +5,8 @@ import "./live.js";
 export { mountAnswer, mountRunChoice } from "./answer.js";
 export { mountBrand } from "./brand.js";
 export { mountLaunch, mountState } from "./form.js";
+export { mountLossCurve } from "./loss.js";
+export { mountLossCheck, mountLossTop } from "./loss_code.js";
 export { mountPicker } from "./picker.js";
 export { mountPlan } from "./plan.js";
 export { mountRuns } from "./runs.js";

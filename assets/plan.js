@@ -13,7 +13,7 @@ const PICTURES = 12;
 const LONG = 1500; // ms after which waiting is explained
 
 /** One question at a time: a newer one makes the answer to an older one worthless. */
-class Asker {
+export class Asker {
   constructor(address) {
     this.address = address;
     this.number = 0;

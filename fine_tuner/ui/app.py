@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from fine_tuner.ui import static, texts
 from fine_tuner.ui.folders import Allowed
 from fine_tuner.ui.live import LiveRoutes, head_links
+from fine_tuner.ui.losses import LossRoutes
 from fine_tuner.ui.pages import build_owner_page
 from fine_tuner.ui.plans import Ask
 from fine_tuner.ui.routes import Routes
@@ -20,7 +21,7 @@ from fine_tuner.ui.security import Access, Guard
 from fine_tuner.ui.services import Services
 from fine_tuner.ui.theme import build_theme
 
-STYLES = ("style.css", "form.css")
+STYLES = ("style.css", "form.css", "loss.css")
 SCRIPT = "page.js"
 MOUNT = {
     "run_history": False,
@@ -59,6 +60,7 @@ def build_app(*, runs: Path, allowed: Allowed, access: Access | None = None, ask
     app.state.services = services
     app.include_router(static.router)
     app.include_router(Routes(services).router())
+    app.include_router(LossRoutes(services).router())
     app.include_router(LiveRoutes(services.store, services.actions).router())
     app.add_middleware(CORSMiddleware, allow_origins=[])  # with one of our own, Gradio adds none that allows everyone
     app.add_middleware(Guard, access=access)

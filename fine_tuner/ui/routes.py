@@ -20,6 +20,7 @@ from fine_tuner.ui.form import argv_of
 from fine_tuner.ui.form_updates import settings_of_argv
 from fine_tuner.ui.plans import Answer
 from fine_tuner.ui.services import Services
+from fine_tuner.ui.without_code import without_code
 
 
 class Question(BaseModel):
@@ -99,4 +100,4 @@ class Routes:
         except ConfigError as error:
             return Answer(errors=error.fields)
         errors = path_errors(to_tree(settings), self._services.allowed)
-        return Answer(errors=errors) if errors else argv_of(settings)
+        return Answer(errors=errors) if errors else argv_of(without_code(settings))

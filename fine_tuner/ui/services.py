@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from fine_tuner.launch.assistant import Assistant
@@ -10,6 +11,7 @@ from fine_tuner.launch.launcher import Launcher
 from fine_tuner.launch.standby import Standby
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.folders import Allowed
+from fine_tuner.ui.loss_checks import LossChecks
 from fine_tuner.ui.networks import Networks
 from fine_tuner.ui.plans import Ask, Questions
 from fine_tuner.ui.previews import Previews
@@ -28,6 +30,8 @@ class Services:
         allowed: What the page permits.
         questions: Commands asked of the assistant.
         networks: The list for the picker.
+        losses_folder: Where the editor saves a loss that is given a name alone.
+        loss_checks: Checks of the user's own losses under way.
         previews: Pictures as the network will see them.
         starter: From settings to a run at work.
         actions: What the owner may do with a run, by name.
@@ -35,7 +39,9 @@ class Services:
 
     def __init__(self, *, runs: Path, allowed: Allowed, ask: Ask | None = None) -> None:
         """``ask`` answers command lines; None: processes of our own, with torch loaded."""
-        self.allowed = allowed
+        self.losses_folder = runs.resolve() / "losses"
+        self.loss_checks = LossChecks()
+        self.allowed = _with_folder(allowed, self.losses_folder)
         self.store = RunStore(runs)
         self.launcher = Launcher(self.store, standby=None if ask else Standby())
         self._assistant = None if ask else Assistant()
@@ -65,7 +71,15 @@ class Services:
     def close(self) -> None:
         """End the processes that serve the page only; workers go on."""
         self._closing.set()
+        self.loss_checks.close()
         self.launcher.close()
         if self._assistant is not None:
             self._assistant.close()
         self.previews.close()
+
+
+def _with_folder(allowed: Allowed, folder: Path) -> Allowed:
+    """``allowed`` with a folder of the app's own among the roots, unless it lies below one of them."""
+    if any(folder.is_relative_to(root) for root in allowed.roots):
+        return allowed
+    return replace(allowed, roots=(*allowed.roots, folder))

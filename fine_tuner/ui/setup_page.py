@@ -20,6 +20,7 @@ from fine_tuner.ui.form import values_of
 from fine_tuner.ui.form_updates import Answer, Entries, answer, first_answer
 from fine_tuner.ui.inputs import INPUTS, SECTIONS, Input
 from fine_tuner.ui.labels import weights_choices
+from fine_tuner.ui.loss_part import build_loss_part
 from fine_tuner.ui.roles import require_owner
 from fine_tuner.ui.start import Outcome
 from fine_tuner.ui.widgets import build_widget, script_part
@@ -77,6 +78,8 @@ class SetupPage:
             for spec in inputs:
                 if not spec.is_advanced:
                     self._build_input(spec, values, first)
+            if section == "loss":
+                build_loss_part(self.allowed)
             if not rare:
                 return
             key = f"more:{section}"
