@@ -1,6 +1,6 @@
 // Ranges and ticks of a chart's axes, as Plotly layout. Ranges are set by us, never guessed anew: nothing jumps.
 
-import { axis as label, duration, tick } from "./format.js";
+import { axis as label, duration, rate, tick } from "./format.js";
 import { airyRange, linearTicks, logTicks } from "./numbers.js";
 
 /** Space around the plotting area; the same for all charts, so that their horizontal axes line up. */
@@ -9,8 +9,9 @@ export const MARGIN = { l: 58, r: 12, t: 8, b: 24 };
 /** Horizontal axis: `range` in its own unit, one of step, epoch, time, or a number. */
 export function horizontal(range, axis, width, palette, epochs) {
   const kind = { step: "count", epoch: range[1] - range[0] > 4 ? "count" : "number", time: "seconds" }[axis] ?? "number";
-  const ticks = linearTicks(Math.max(range[0], 0), range[1], Math.max(2, width / 76), kind);
-  const text = axis === "time" ? ticks.map((t) => (t === 0 ? "0" : duration(t))) : ticks.map(tick);
+  const isLog = axis === "log10"; // places are powers of ten
+  const ticks = isLog ? decades(range, width) : linearTicks(Math.max(range[0], 0), range[1], Math.max(2, width / 76), kind);
+  const text = isLog ? ticks.map((t) => rate(10 ** t)) : axis === "time" ? ticks.map((t) => (t === 0 ? "0" : duration(t))) : ticks.map(tick);
   return {
     ...quiet(palette), range, autorange: false, tickvals: ticks, ticktext: text, showgrid: false,
     linecolor: palette.axis, showline: true, ticks: "outside", ticklen: 4, tickcolor: palette.axis,
@@ -29,6 +30,13 @@ export function vertical(range, { kind, log }, height, palette) {
     tickvals: ticks, ticktext: ticks.map((t) => label(kind, t)), showgrid: true, gridcolor: palette.grid, showline: false,
     minor: { showgrid: false, ticklen: 0 },
   };
+}
+
+/** Whole powers of ten in `range`, as many as fit. */
+function decades(range, width) {
+  const [first, last] = [Math.ceil(range[0]), Math.floor(range[1])];
+  const stride = Math.max(1, Math.ceil((last - first + 1) / Math.max(2, width / 52)));
+  return Array.from({ length: Math.max(0, Math.floor((last - first) / stride) + 1) }, (_, i) => first + i * stride);
 }
 
 function quiet(palette) {

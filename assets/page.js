@@ -4,10 +4,11 @@ import "./live.js";
 
 export { mountAnswer, mountRunChoice } from "./answer.js";
 export { mountBrand } from "./brand.js";
+export { mountFinder } from "./finder.js";
 export { mountLaunch, mountState } from "./form.js";
-export { mountLossCurve } from "./loss.js";
-export { mountLossCheck, mountLossTop } from "./loss_code.js";
 export { mountPicker } from "./picker.js";
 export { mountPlan } from "./plan.js";
 export { mountRuns } from "./runs.js";
 export { mountViews } from "./views.js";
+export { mountLossCurve } from "./loss.js";
+export { mountLossCheck, mountLossTop } from "./loss_code.js";

@@ -1,6 +1,7 @@
 // The live panel: its parts, what it asks of the app, and what it shows of the answers.
 
 import { Board } from "./board.js";
+import { ChangeBar } from "./change.js";
 import { Curves } from "./curves.js";
 import { h, setText, toggle } from "./dom.js";
 import { Header } from "./header.js";
@@ -34,6 +35,7 @@ export class Panel {
       actions, act: (action) => this.act(action), choose: (run) => this.show(run), weightsAddress: (run) => this.address(`api/runs/${encodeURIComponent(run)}/weights`),
     });
     this.notices = new Notices({ retry: () => this.poller.now(), showRun: (run) => this.show(run) });
+    this.change = actions.includes("set") ? new ChangeBar({ send: (wish) => this.ask("set", wish) }) : null;
     this.events = new Events();
     this.table = new Table(this.curves);
     this.build();
@@ -53,7 +55,7 @@ export class Panel {
     this.loading = h("div", { class: "ftl-loading" }, h("p", { class: "ftl-sr", role: "status" }, TEXT.loading), ...[1, 2, 3, 4].map(() => h("div", { class: "ftl-bone" })));
     this.body = h(
       "div", { class: "ftl-body", hidden: true },
-      this.board.element, this.words, h("div", { class: "ftl-parts" }, this.board.more, this.events.element, this.table.element),
+      this.board.element, this.words, this.change?.element, h("div", { class: "ftl-parts" }, this.board.more, this.events.element, this.table.element),
     );
     this.root.classList.add("ftl");
     this.root.replaceChildren(this.header.element, this.notices.element, this.notices.empty, this.loading, this.body);
@@ -150,9 +152,14 @@ export class Panel {
   }
 
   /** Ask for stop, pause or resume; returns what went wrong, "" if nothing. */
-  async act(action) {
+  act(action) {
+    return this.ask(action);
+  }
+
+  async ask(action, body) {
+    const json = body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
     try {
-      await ask(this.address(`api/runs/${encodeURIComponent(this.run)}/${action}`), { method: "POST" });
+      await ask(this.address(`api/runs/${encodeURIComponent(this.run)}/${action}`), { method: "POST", ...json });
     } catch (error) {
       return error.message || String(error);
     }
@@ -234,6 +241,7 @@ export class Panel {
     this.showOnly(this.body);
     this.header.show(state, this.about);
     this.notices.showFailure(state.status, this.about.failure);
+    this.change?.show(state);
     this.board.update(state, keys);
     if (!keys || keys.size) this.table.show();
     const isStale = state.age > STALE_SECONDS && state.status === "running";

@@ -4,6 +4,7 @@ import { h, setText, svg, toggle } from "./dom.js";
 import { duration, mebibytes, rate } from "./format.js";
 import { current, events, extend, showFound, showLine } from "./form.js";
 import { preview } from "./preview.js";
+import { QuickRates, rateSpec } from "./rates.js";
 import { WORDS, magnitude, say } from "./words.js";
 
 const VISITOR = crypto.randomUUID?.() ?? String(Math.random());
@@ -47,6 +48,7 @@ class PlanPanel {
     this.plans = new Asker("api/plan");
     this.previews = new Asker("api/preview");
     this.draw = 0;
+    this.quick = new QuickRates({ asker: new Asker("api/rates"), show: (schedule) => this.showQuick(schedule), tell: (errors) => showFound(errors) });
     this.build();
     events.addEventListener("state", () => this.changed());
     if (current()) this.changed();
@@ -82,6 +84,7 @@ class PlanPanel {
     this.stale(WORDS.planning);
     clearTimeout(this.slow);
     if (!this.plan) this.slow = setTimeout(() => setText(this.status, WORDS.firstPlan), LONG);
+    this.quick.ask(state.argv);
     this.timer = setTimeout(() => this.askPlan(state.argv), DELAY);
     return undefined;
   }
@@ -89,6 +92,7 @@ class PlanPanel {
   stale(words) {
     setText(this.status, words);
     this.body.classList.toggle("ft-stale", true);
+    this.chart.closest(".ft-card").classList.remove("ft-fresh");
   }
 
   async askPlan(argv) {
@@ -104,6 +108,7 @@ class PlanPanel {
       return;
     }
     this.plan = answer.value;
+    this.quick.learn(argv, this.plan);
     setText(this.note, "");
     showFound({});
     this.show(this.plan);
@@ -160,13 +165,20 @@ class PlanPanel {
   }
 
   showRate(plan) {
-    const { steps, groups } = plan.schedule;
-    const spec = {
-      title: WORDS.rate, kind: "rate", axis: "step", unit: "step", height: 170, bounds: [0, null],
-      lines: Object.entries(groups).map(([label, y]) => ({ label, x: steps, y })),
-    };
+    this.showSchedule(plan.schedule);
+  }
+
+  showSchedule(schedule) {
+    const spec = rateSpec(schedule, WORDS.rate);
     if (this.rate) this.rate.update(spec);
     else this.rate = preview(this.chart, spec);
+  }
+
+  /** The rates alone, while the rest of the plan is still to come. */
+  showQuick(schedule) {
+    showFound({});
+    this.showSchedule(schedule);
+    this.chart.closest(".ft-card").classList.add("ft-fresh");
   }
 }
 

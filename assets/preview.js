@@ -5,6 +5,8 @@
 //     kind: "rate",                            of the values: number, rate, fraction, memory, speed, count, seconds
 //     axis: "step",                            of x: step, epoch, time, number
 //     lines: [{ label: "head", color: "head", x: [...], y: [...] }],
+//     epochs: [16, 32], marks: [{ place: 16, label: "warm-up" }],   quiet lines, and marks with words
+//     range: [0, 2.5], pick: (place) => {},               values shown; hears of a click
 //     note: "160 steps",  height: 160,  log: false,  bounds: [0, null],  unit: "step",
 //   });
 //   chart.update({...});  chart.destroy();
@@ -12,7 +14,7 @@
 // `color` is a meaning (train, validation, head, backbone, process, allocated, reserved, plan, ...) or "#rrggbb"; left
 // out, lines are coloured as parameter groups. `dash` is "planned", "validation", "forecast" or an SVG dash array.
 
-import { value as show, tick, duration } from "./format.js";
+import { value as show, tick, duration, rate } from "./format.js";
 import { Frame } from "./frame.js";
 import { groupColors, onThemeChange, readPalette } from "./palette.js";
 import { loadPlotly } from "./plotly.js";
@@ -43,22 +45,40 @@ class Preview {
     this.endTheme = onThemeChange(() => this.draw());
     this.sizes = new ResizeObserver(() => this.draw());
     this.sizes.observe(this.frame.plot.element);
+    this.followClicks();
     this.update(spec);
   }
 
   update(spec) {
     this.spec = { kind: "number", axis: "number", bounds: [null, null], lines: [], ...spec };
     this.zoom = null;
+    this.version = (this.version ?? 0) + 1; // another drawing: nothing of the old one is measured
     this.frame.kind = this.spec.kind;
     this.frame.setTitle(this.spec.title ?? "");
     this.frame.setNote(this.spec.note ?? "");
-    this.frame.plot.yRange = null;
+    this.frame.plot.forgetRange();
     this.draw();
+  }
+
+  /** A press that is no drag; Plotly keeps the clicks for itself. */
+  followClicks() {
+    const { plot } = this.frame;
+    plot.element.addEventListener("pointerdown", (down) => {
+      const up = (event) => {
+        const place = plot.placeUnder(event);
+        const isClick = Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) < 5;
+        if (isClick && place !== null) this.spec.pick?.(place);
+      };
+      if (down.button === 0) window.addEventListener("pointerup", up, { once: true });
+    });
+    plot.element.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && this.frame.cursor !== null) this.spec.pick?.(this.frame.cursor);
+    });
   }
 
   setZoom(range) {
     this.zoom = range;
-    this.frame.plot.yRange = null;
+    this.frame.plot.forgetRange();
     this.draw();
   }
 
@@ -78,15 +98,18 @@ class Preview {
     const groups = groupColors(spec.lines.map((line) => line.label), palette);
     const colors = spec.lines.map((line) => palette[line.color] ?? line.color ?? groups[line.label]);
     const lines = spec.lines.map((line, i) => ({
-      id: `line${i}`, legend: line.label, x: [...line.x], y: [...line.y], color: colors[i], isReading: true,
-      dash: DASHES[line.dash]?.[0] ?? line.dash, width: line.width ?? 2, marker: line.marker,
+      id: `line${i}.${this.version}`, legend: line.label, x: [...line.x], y: [...line.y], color: colors[i], isReading: true,
+      dash: DASHES[line.dash]?.[0] ?? line.dash, width: line.width ?? 2, marker: line.marker, opacity: line.opacity,
+      ...(line.lo ? { lo: [...line.lo], hi: [...line.hi], fill: line.fill } : {}),
     }));
+    frame.plot.element.classList.toggle("ftc-pick", Boolean(spec.pick));
     await frame.plot.draw(library, lines, {
-      range: this.range, epochs: [], axis: spec.axis, kind: spec.kind, bounds: spec.bounds, log: Boolean(spec.log), clip: false,
-      zoomY: null, palette, hidden: this.hidden,
+      range: this.range, epochs: spec.epochs ?? [], axis: spec.axis, kind: spec.kind, bounds: spec.bounds, log: Boolean(spec.log), clip: false,
+      zoomY: spec.range ?? null, palette, hidden: this.hidden,
     });
     this.colors = colors;
     this.showLegend();
+    frame.plot.overlay.setMarks((spec.marks ?? []).map((mark) => ({ ...mark, share: frame.plot.shareOfX(mark.place) })), true);
     frame.plot.overlay.setUnit(spec.unit ?? "");
     frame.showZoomed(this.zoom !== null);
     frame.describe(spec.note ?? "");
@@ -97,7 +120,7 @@ class Preview {
     this.frame.setLegend(
       this.spec.lines.map((line, i) => ({
         id: line.label, label: line.label, color: this.colors?.[i], dash: DASHES[line.dash]?.[1] ?? line.dash,
-        isHidden: this.hidden.has(line.label), hasValue: this.isRead,
+        isHidden: this.hidden.has(line.label), hasValue: this.isRead, width: line.width,
       })),
     );
   }
@@ -108,7 +131,7 @@ class Preview {
       this.showLegend();
     }
     const { unit = "" } = this.spec;
-    const text = place === null ? "" : this.spec.axis === "time" ? duration(place) : `${unit} ${this.spec.axis === "step" ? show("count", place) : tick(Number(place.toPrecision(3)))}`.trim();
+    const text = place === null ? "" : this.spec.axis === "log10" ? rate(10 ** place) : this.spec.axis === "time" ? duration(place) : `${unit} ${this.spec.axis === "step" ? show("count", place) : tick(Number(place.toPrecision(3)))}`.trim();
     this.frame.hover(place, text);
   }
 

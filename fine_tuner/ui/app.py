@@ -11,17 +11,19 @@ from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
 
 from fine_tuner.ui import static, texts
+from fine_tuner.ui.finder import FinderRoutes
 from fine_tuner.ui.folders import Allowed
 from fine_tuner.ui.live import LiveRoutes, head_links
 from fine_tuner.ui.losses import LossRoutes
 from fine_tuner.ui.pages import build_owner_page
 from fine_tuner.ui.plans import Ask
+from fine_tuner.ui.rates import RateRoutes
 from fine_tuner.ui.routes import Routes
 from fine_tuner.ui.security import Access, Guard
 from fine_tuner.ui.services import Services
 from fine_tuner.ui.theme import build_theme
 
-STYLES = ("style.css", "form.css", "loss.css")
+STYLES = ("style.css", "form.css", "loss.css", "rates.css")
 SCRIPT = "page.js"
 MOUNT = {
     "run_history": False,
@@ -61,6 +63,8 @@ def build_app(*, runs: Path, allowed: Allowed, access: Access | None = None, ask
     app.include_router(static.router)
     app.include_router(Routes(services).router())
     app.include_router(LossRoutes(services).router())
+    app.include_router(FinderRoutes(services.finder, allowed).router())
+    app.include_router(RateRoutes(services.rates, services.store, allowed).router())
     app.include_router(LiveRoutes(services.store, services.actions).router())
     app.add_middleware(CORSMiddleware, allow_origins=[])  # with one of our own, Gradio adds none that allows everyone
     app.add_middleware(Guard, access=access)

@@ -5,7 +5,7 @@ Sync functions: FastAPI runs them in threads, so a question that waits for the a
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import FileResponse
@@ -15,11 +15,13 @@ from fine_tuner.config.io import to_tree
 from fine_tuner.config.settings import TASKS
 from fine_tuner.errors import ConfigError
 from fine_tuner.ui import texts
-from fine_tuner.ui.folders import list_folders, path_errors
+from fine_tuner.ui.folders import Allowed, list_folders, path_errors
 from fine_tuner.ui.form import argv_of
 from fine_tuner.ui.form_updates import settings_of_argv
 from fine_tuner.ui.plans import Answer
-from fine_tuner.ui.services import Services
+
+if TYPE_CHECKING:
+    from fine_tuner.ui.services import Services
 from fine_tuner.ui.without_code import without_code
 
 
@@ -56,7 +58,7 @@ class Routes:
 
     def plan(self, question: Question) -> dict[str, Any]:
         """What a run with these settings would do."""
-        argv = self._checked(question)
+        argv = checked_argv(question, self._services.allowed)
         if isinstance(argv, Answer):
             return argv.to_json()
         command = ["plan", *argv, "--json"]
@@ -65,7 +67,7 @@ class Routes:
 
     def preview(self, question: Question) -> dict[str, Any]:
         """Training images as the network would see them."""
-        argv = self._checked(question)
+        argv = checked_argv(question, self._services.allowed)
         if isinstance(argv, Answer):
             return argv.to_json()
         visitor, number = question.visitor, question.number
@@ -93,11 +95,12 @@ class Routes:
             raise HTTPException(404, texts.NO_SUCH_FOLDER)
         return {"path": found[0], "folders": found[1]}
 
-    def _checked(self, question: Question) -> list[str] | Answer:
-        """The command's arguments, made anew from settings that are valid and within what is allowed here."""
-        try:
-            settings = settings_of_argv(question.argv)
-        except ConfigError as error:
-            return Answer(errors=error.fields)
-        errors = path_errors(to_tree(settings), self._services.allowed)
-        return Answer(errors=errors) if errors else argv_of(without_code(settings))
+
+def checked_argv(question: Question, allowed: Allowed) -> list[str] | Answer:
+    """The command's arguments, made anew from settings that are valid and within what is allowed here."""
+    try:
+        settings = settings_of_argv(question.argv)
+    except ConfigError as error:
+        return Answer(errors=error.fields)
+    errors = path_errors(to_tree(settings), allowed)
+    return Answer(errors=errors) if errors else argv_of(without_code(settings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from fine_tuner.launch.assistant import Assistant
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.launch.standby import Standby
 from fine_tuner.runs.store import RunStore
+from fine_tuner.ui.finder import Finder
 from fine_tuner.ui.folders import Allowed
 from fine_tuner.ui.loss_checks import LossChecks
 from fine_tuner.ui.networks import Networks
-from fine_tuner.ui.plans import Ask, Questions
+from fine_tuner.ui.plans import Ask, Questions, Reply
 from fine_tuner.ui.previews import Previews
 from fine_tuner.ui.start import Starter
 
@@ -29,6 +31,8 @@ class Services:
         launcher: Starts and reaps workers; they outlive the app.
         allowed: What the page permits.
         questions: Commands asked of the assistant.
+        finder: Sweeps of the learning rate.
+        rates: Planned rates, asked while fields change.
         networks: The list for the picker.
         losses_folder: Where the editor saves a loss that is given a name alone.
         loss_checks: Checks of the user's own losses under way.
@@ -46,6 +50,9 @@ class Services:
         self.launcher = Launcher(self.store, standby=None if ask else Standby())
         self._assistant = None if ask else Assistant()
         self.questions = Questions(ask or self._assistant.call)
+        self._second = Assistant()  # for sweeps, which take long, and for rates, which must not wait
+        self.finder = Finder(self._second)
+        self.rates = Questions(ask or self._ask_at_once)
         self.networks = Networks(self.questions)
         self.previews = Previews(self.questions)
         self.starter = Starter(self.store, self.launcher, self.questions)
@@ -67,12 +74,21 @@ class Services:
             self._assistant.start()
         if not self._closing.wait(_SETTLE_SECONDS):
             self.launcher.open()
+        if self._assistant is not None and not self._closing.wait(_SETTLE_SECONDS):
+            self._second.start()
+
+    def _ask_at_once(self, argv: Sequence[str]) -> Reply:
+        """The second assistant's answer, or the first's while a sweep keeps the second busy."""
+        if self._assistant is None or not self.finder.is_running:
+            return self._second.call(argv)
+        return self._assistant.call(argv)
 
     def close(self) -> None:
         """End the processes that serve the page only; workers go on."""
         self._closing.set()
         self.loss_checks.close()
         self.launcher.close()
+        self.finder.close()
         if self._assistant is not None:
             self._assistant.close()
         self.previews.close()

@@ -80,6 +80,8 @@ class SetupPage:
                     self._build_input(spec, values, first)
             if section == "loss":
                 build_loss_part(self.allowed)
+            if section == "optim":
+                script_part("mountFinder", '<div class="ft-finder"></div>', elem_id="ft-finder")
             if not rare:
                 return
             key = f"more:{section}"
