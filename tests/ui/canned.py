@@ -66,9 +66,23 @@ class Canned:
                 return printed(PLAN)
             case "list":
                 return printed({"models": NETWORKS})
+            case "loss-curve":
+                return printed(_curve(argv))
             case "preview-data":
                 return printed({"images": [_picture(Path(argv[argv.index("--out") + 1]))]})
         return Reply(1, "", f"Traceback\nnothing canned for {argv[0]}")
+
+
+def _curve(argv: Sequence[str]) -> dict[str, Any]:
+    """A straight line for whatever loss is named."""
+    name = next((word.partition("=")[2] for word in argv if word.startswith("loss.name=")), "cross_entropy")
+    panel = {
+        "key": "probability", "x_label": "Probability of the right answer", "x": [0.1, 0.5, 0.9],
+        "value_label": "Loss", "value": [0.9, 0.5, 0.1], "gradient_label": "Gradient by its logit",
+        "gradient": [-1.0, -1.0, -1.0],
+    }  # fmt: skip
+    source = "Somebody 1999, https://example.org/paper"
+    return {"name": name, "task": "classification", "formula": f"{name} of p", "source": source, "panels": [panel]}
 
 
 def printed(value: Any) -> Reply:
