@@ -11,6 +11,7 @@ const STORED = "fine-tuner-form";
 let state = null; // as last given by the server
 let found = {}; // dotted path -> what the check of data and network found wrong, for the settings in `state`
 let holder = null; // { props, trigger } of the state's gr.HTML
+let afterLoad = null;
 let presets = [];
 let fields = []; // { path, key, id, section } of every input
 let typedIn = ""; // id of the field in which someone types; "" once it is left, or Enter was pressed
@@ -67,18 +68,19 @@ export function mountState(element, props, trigger, watch) {
   );
   const hint = h("p", { class: "ft-preset-hint" });
   element.querySelector(".ft-presets").append(hint);
+  const stored = parse(localStorage.getItem(STORED)); // before the first state is shown, and stored
   const show = () => apply(element, parse(props.value));
   watch("value", show);
   show();
   const setup = element.closest("#ft-setup");
   listen(setup);
   new MutationObserver(() => requestAnimationFrame(redraw)).observe(setup, { childList: true, subtree: true });
-  restore();
+  restore(stored);
 }
 
 function choose(preset) {
+  if (preset.name === "default") afterLoad = () => openSection("data", true); // not before: the answer fills the fields
   load([preset.name]);
-  if (preset.name === "default") openSection("data", true);
 }
 
 /** Fill the form from `[preset, section.key=value, ...]`. */
@@ -88,8 +90,7 @@ export function load(argv) {
 }
 
 /** What was set last time. Gradio drops events until it is all there, so ask again until there is an answer. */
-function restore(delays = [0, 300, 700, 1500, 3000]) {
-  const stored = parse(localStorage.getItem(STORED));
+function restore(stored, delays = [0, 300, 700, 1500, 3000]) {
   if (!Array.isArray(stored) || !stored.length || JSON.stringify(stored) === JSON.stringify(state.argv)) return;
   const before = state;
   const attempt = ([delay, ...later]) => {

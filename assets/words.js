@@ -9,7 +9,7 @@ export const WORDS = {
   copy: "Copy command",
   copied: "Copied",
   command: "The same from a terminal",
-  incomplete: "Correct the marked fields; the command and the plan follow.",
+  incomplete: "Complete the set-up; the plan and the command follow.",
   noAnswer: "The app did not answer. Is it still running? Reload the page to see what happened.",
   attention: "needs attention",
   planning: "updating",

@@ -75,7 +75,8 @@ def answer(
         updates |= {key: {"value": value} for key, value in changed.items()}
         values = {**values, **changed}
     reading = read(values, allowed)
-    errors = due_errors(reading, stamp, typing=typing)
+    is_filled = bool(stamp.get("load")) and not notice  # what a preset leaves open is not the user's error yet
+    errors = {} if is_filled else due_errors(reading, stamp, typing=typing)
     state = state_of(reading, shown_errors=errors)
     entries = weights_of(str(values["model.name"]))
     state |= {

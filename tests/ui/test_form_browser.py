@@ -65,27 +65,37 @@ def app_server(root):
             yield server
 
 
-@pytest.fixture
-def walk(browser, app_server):
-    """A fresh visitor; at the end nothing must have been complained of or asked of another host."""
+@pytest.fixture(scope="module")
+def page(browser):
+    """One for all tests: loading Gradio takes longer than most of them."""
     context = browser.new_context(
         viewport={"width": 1400, "height": 1000}, permissions=["clipboard-read", "clipboard-write"]
     )
-    walk = Walk(context.new_page(), app_server.canned)
-    walk.page.on("console", lambda m: walk.complaints.append(m.text) if m.type in ("error", "warning") else None)
-    walk.page.on("pageerror", lambda error: walk.complaints.append(str(error)))
-    walk.page.on(
-        "request",
-        lambda r: (
-            None
-            if app_server.address in r.url or r.url.startswith(("data:", "blob:"))
-            else walk.complaints.append(r.url)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def walk(page, app_server):
+    """As if for the first time here; at the end nothing must have been complained of or asked of another host."""
+    walk = Walk(page, app_server.canned)
+    listeners = {
+        "console": lambda m: walk.complaints.append(m.text) if m.type in ("error", "warning") else None,
+        "pageerror": lambda error: walk.complaints.append(str(error)),
+        "request": lambda r: (
+            None if r.url.startswith((app_server.address, "data:", "blob:")) else walk.complaints.append(r.url)
         ),
-    )
-    walk.page.goto(app_server.address)
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
+    page.set_viewport_size({"width": 1400, "height": 1000})
+    if page.url != "about:blank":
+        page.evaluate("localStorage.clear()")
+    page.goto(app_server.address)
     walk.until(READY)
     yield walk
-    context.close()
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
     assert walk.complaints == []
 
 

@@ -120,6 +120,15 @@ def test_a_preset_fills_the_whole_form(name):
     assert "load" not in result.state
 
 
+def test_what_a_preset_leaves_open_is_told_once_something_is_done():
+    empty = after(stamp={"load": ["default"]})
+    assert (empty.reading.settings, empty.state["errors"]) == (None, {})
+    assert empty.state["sections"]["data"].startswith("choose a folder")
+    values = values_of(load_preset("default"))
+    later = answer(values, empty.state, allowed=ALLOWED, weights_of=lambda _: ())
+    assert "is empty" in later.state["errors"]["ft-data-path"]
+
+
 def test_settings_of_another_version_leave_the_form_as_it_is_and_say_so():
     result = after(stamp={"load": ["sample", "optim.warmth=3"]})
     assert "optim.warmth: unknown setting" in result.state["notice"]
