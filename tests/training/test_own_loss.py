@@ -14,7 +14,13 @@ from fine_tuner.runs.layout import RunFolder
 
 from .conftest import fine_tuner, run_folder
 
-GOOD = "from torch.nn import functional as F\n\n\ndef my_loss(output, target):\n    return F.cross_entropy(output, target)\n"
+GOOD = """\
+from torch.nn import functional as F
+
+
+def my_loss(output, target):
+    return F.cross_entropy(output, target)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -45,9 +51,7 @@ def test_a_check_takes_the_user_s_batch_and_network(tiny_settings: tuple[str, ..
 
 
 def test_a_check_that_fails_is_code_2_and_names_the_line(tiny_settings: tuple[str, ...], code: Path) -> None:
-    code.write_text(
-        GOOD.replace("target)\n", "target).detach()\n").replace("output, target).detach():", "output, target):")
-    )
+    code.write_text(GOOD.rstrip() + ".detach()\n")
     done = fine_tuner("check-loss", str(code), "--config", "default", *tiny_settings)
     assert done.returncode == 2
     assert "mine.py, line 5" in done.stdout
