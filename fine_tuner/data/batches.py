@@ -181,20 +181,26 @@ class TrainBatches:
             num_workers=self._num_workers,
             pin_memory=self._pin_memory,
             prefetch=self._prefetch,
-            finish=self._mix if self._mixer else None,
+            finish=_Mixed(self._mixer) if self._mixer else None,
         )
         return iter(loader)
-
-    def _mix(self, images: Tensor, targets: Tensor, keys: Sequence[Key]) -> tuple[Tensor, Tensor | MixedTargets]:
-        assert self._mixer is not None
-        with randomness_of(self.seed, keys[0].epoch, *(key.index for key in keys)):
-            return self._mixer(images, targets)
 
     def close(self) -> None:
         """End the loading processes; does nothing if there are none."""
         if self._loader is not None:
             self._loader.close()
             self._loader = None
+
+
+class _Mixed:
+    """Mixes a batch; how is a function of seed, epoch and the images in it."""
+
+    def __init__(self, mixer: Mixer) -> None:
+        self.mixer = mixer
+
+    def __call__(self, images: Tensor, targets: Tensor, keys: Sequence[Key]) -> tuple[Tensor, Tensor | MixedTargets]:
+        with randomness_of(keys[0].seed, keys[0].epoch, *(key.index for key in keys)):
+            return self.mixer(images, targets)
 
 
 def _indices_by_class(records: Sequence[Record]) -> list[Tensor]:

@@ -9,10 +9,10 @@ from fine_tuner.data.folders import (
     Passed,
     counted,
     images_below,
+    is_image_name,
     visible_files,
     visible_folders,
 )
-from fine_tuner.data.images import is_image_name
 from fine_tuner.data.records import Record
 from fine_tuner.errors import DataError
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-from fine_tuner.data.images import is_image_name
+from fine_tuner.data.images import IMAGE_SUFFIXES
 from fine_tuner.errors import DataError
 
 Progress = Callable[[str, int, int | None], None]
@@ -128,7 +128,7 @@ def visible_files(folder: Path) -> list[Path]:
     return sorted(Path(e.path) for e in os.scandir(folder) if e.is_file() and not e.name.startswith("."))
 
 
-def images_below(folder: Path, passed: Passed) -> Iterator[Path]:
+def images_below(folder: Path, passed: Passed, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> Iterator[Path]:
     """Every image below ``folder``, sorted; folders are searched however deep, linked ones once."""
     seen: set[str] = set()
     for current, folders, files in os.walk(folder, followlinks=True):
@@ -142,12 +142,17 @@ def images_below(folder: Path, passed: Passed) -> Iterator[Path]:
         folders[:] = kept
         for name in sorted(files):
             path = Path(current, name)
-            if not name.startswith(".") and is_image_name(path):
+            if not name.startswith(".") and path.suffix.lower() in suffixes:
                 yield path
             else:
                 passed.file(path)
 
 
-def holds_images(folder: Path) -> bool:
+def is_image_name(path: Path) -> bool:
+    """Whether the suffix is that of an image."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def holds_images(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> bool:
     """Whether there is an image anywhere below ``folder``."""
-    return next(images_below(folder, Passed()), None) is not None
+    return next(images_below(folder, Passed(), suffixes), None) is not None

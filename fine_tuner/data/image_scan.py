@@ -34,7 +34,7 @@ def look_at_image(path: Path) -> Fact:
         "mode": mode,
         "format": found,
         "turned": turn != 1,
-        "thumb": base64.b85encode(thumb.tobytes()).decode(),
+        "thumb": base64.b64encode(thumb.tobytes()).decode(),
     }
 
 
@@ -52,11 +52,11 @@ def _thumb(image: Image.Image) -> np.ndarray:
 
 def scan_images(paths: Sequence[Path], progress: Progress) -> dict[Path, Fact]:
     """Facts about each image; remembered between runs until a file changes."""
-    facts = facts_about(paths, look_at_image, kind="image 1", what="Decoding images", progress=progress)
+    facts = facts_about(paths, look_at_image, kind="image 2", what="Decoding images", progress=progress)
     return dict(zip(paths, facts, strict=True))
 
 
 def thumbs_of(facts: Sequence[Fact]) -> np.ndarray:
     """Thumbs ``(N, THUMB_PX ** 2)`` uint8 of readable images."""
-    content = [np.frombuffer(base64.b85decode(fact["thumb"]), np.uint8) for fact in facts]
+    content = [np.frombuffer(base64.b64decode(fact["thumb"]), np.uint8) for fact in facts]
     return np.stack(content) if content else np.zeros((0, THUMB_PX**2), np.uint8)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fine_tuner.data.folders import Passed, counted, holds_images, images_below, split_named, visible_folders
+from fine_tuner.data.images import MASK_SUFFIXES
 from fine_tuner.data.records import Record
 from fine_tuner.data.source import UNSPLIT
 from fine_tuner.errors import DataError
@@ -71,7 +72,7 @@ def _pair_in(folder: Path) -> FolderPair | None:
     names = {f.name.lower(): f for f in visible_folders(folder)}
     images = next((names[n] for n in names if n in IMAGE_FOLDERS), None)
     masks = next((names[n] for n in names if n in MASK_FOLDERS), None)
-    return FolderPair(images, masks) if images and masks and holds_images(masks) else None
+    return FolderPair(images, masks) if images and masks and holds_images(masks, MASK_SUFFIXES) else None
 
 
 def _split_below(folder: Path) -> dict[str, Path]:
@@ -94,7 +95,7 @@ def match_masks(pair: FolderPair, passed: Passed) -> Pairs:
         DataError: If two masks fit one image.
     """
     masks: dict[str, Path] = {}
-    for mask in images_below(pair.masks, passed):
+    for mask in images_below(pair.masks, passed, MASK_SUFFIXES):
         for key in _keys(mask, pair.masks, _MASK_ENDINGS):
             if key in masks and masks[key].stem.lower() == mask.stem.lower():
                 raise DataError(f"{masks[key]} and {mask} are masks of one image. Remove one of them.")

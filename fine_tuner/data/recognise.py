@@ -10,12 +10,12 @@ from fine_tuner.data.folders import (
     Passed,
     holds_images,
     images_below,
+    is_image_name,
     split_named,
     visible_files,
     visible_folders,
 )
 from fine_tuner.data.image_index import ImageIndex
-from fine_tuner.data.images import is_image_name
 from fine_tuner.data.mask_folders import IMAGE_FOLDERS, MASK_FOLDERS, FolderPair, find_folder_pairs
 from fine_tuner.data.options import Layout
 from fine_tuner.data.table_columns import task_of

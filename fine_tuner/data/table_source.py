@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fine_tuner.data.folders import Passed, counted, images_below, split_named, visible_files
 from fine_tuner.data.image_index import ImageIndex
+from fine_tuner.data.images import IMAGE_SUFFIXES, MASK_SUFFIXES
 from fine_tuner.data.options import ReadOptions
 from fine_tuner.data.records import Record, Target
 from fine_tuner.data.source import UNSPLIT, Problem, Source
@@ -57,8 +58,8 @@ class TableReader:
 
     def __init__(self, root: Path, tables: dict[str, Path], task: str, options: ReadOptions) -> None:
         self.task, self.options = task, options
-        passed = Passed()
-        self.index = ImageIndex(root, images_below(root, passed))
+        suffixes = MASK_SUFFIXES if task == "segmentation" else IMAGE_SUFFIXES
+        self.index = ImageIndex(root, images_below(root, Passed(), suffixes))
         self.tables = {split: read_table(path) for split, path in tables.items()}
         first = next(iter(self.tables.values()))
         self.columns = find_columns(first, self.index, task, options)

@@ -7,9 +7,9 @@ augment    classification                               multi-label, regression 
 ========== ============================================ ============================== ============================
 none       resize, centre crop, as in evaluation        whole picture, resized         whole picture, padded
 light      crop of 80 to 100 % of the area, flip        flip                           flip, crop at 0.8 to 1.25x
-standard   crop of 35 to 100 %, flip, colour            flip, small shift, colour      flip, crop at 0.5 to 2x, colour
-strong     crop of 15 to 100 %, flip, TrivialAugment,   flip, shift, turn, colour,     flip, crop at 0.5 to 2x, turn,
-           erase                                        blur                           colour, blur
+standard   crop of 35 to 100 %, flip, colour            flip, zoom out to 1.2x, colour flip, crop at 0.5 to 2x, colour
+strong     crop of 15 to 100 %, flip, TrivialAugment,   flip, zoom out to 1.5x,        flip, crop at 0.5 to 2x, turn,
+           erase                                        colour, blur                   colour, blur
 ========== ============================================ ============================== ============================
 
 A number or a label belongs to the whole picture, so regression and multi-label never cut parts away. All randomness
@@ -76,14 +76,14 @@ def build_transforms(
     mode = InterpolationMode(interpolation)
     changes = augment if train else "none"
     strength = 0.0 if task == "classification" and changes == "strong" else _COLOUR[changes]
+    fill = tuple(round(255 * m) for m in mean)
     if task == "segmentation":
-        fill = tuple(round(255 * m) for m in mean)
         steps = _segmentation(changes, image_size, mode, fill, flip)
         return SegmentationTransform(steps, mean=mean, std=std, colour=strength)
     if task == "classification":
         steps = _classification(changes, image_size, resize_size, mode, flip)
     else:
-        steps = _whole_picture(changes, image_size, mode, flip)
+        steps = _whole_picture(changes, image_size, mode, fill, flip)
     # Twice what is needed leaves the smoothing to the resize; a strong crop takes a third of the side.
     min_side_px = max(image_size, resize_size) * (3 if changes == "strong" else 2)
     return ImageTransform(steps, mean=mean, std=std, colour=strength, min_side_px=min_side_px)
@@ -164,15 +164,16 @@ def _classification(changes: str, size: int, resize_size: int, mode: Interpolati
     return steps
 
 
-def _whole_picture(changes: str, size: int, mode: InterpolationMode, flip: bool) -> list[nn.Module]:
+def _whole_picture(
+    changes: str, size: int, mode: InterpolationMode, fill: tuple[int, ...], flip: bool
+) -> list[nn.Module]:
     steps: list[nn.Module] = [v2.Resize((size, size), interpolation=mode, antialias=True)]
     if changes == "none":
         return steps
+    if changes != "light":  # onto a larger canvas, anywhere: nothing is cut off
+        steps.insert(0, v2.RandomZoomOut(fill, side_range=(1.0, 1.2 if changes == "standard" else 1.5), p=1.0))
     steps += _flip(flip)
-    if changes == "standard":
-        steps.append(v2.RandomAffine(0, translate=(0.04, 0.04), interpolation=mode))
     if changes == "strong":
-        steps.append(v2.RandomAffine(10, translate=(0.06, 0.06), interpolation=mode))
         steps.append(v2.RandomApply([v2.GaussianBlur(5, (0.1, 1.5))], p=0.2))
     return steps
 

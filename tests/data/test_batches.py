@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import pickle
 from collections import Counter
 from collections.abc import Callable
 from itertools import islice
@@ -15,9 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fine_tuner.data.batches import EvalBatches, ImageDataset, TrainBatches
+from fine_tuner.data.batches import EvalBatches, ImageDataset, Key, TrainBatches, _Mixed
 from fine_tuner.data.machine import default_num_workers
 from fine_tuner.data.mask_coding import MaskCoding
+from fine_tuner.data.mixing import Mixer
 from fine_tuner.data.records import Record
 from fine_tuner.data.transforms import build_transforms
 from fine_tuner.errors import DataError
@@ -216,6 +218,14 @@ def test_mask_of_another_size_is_named_with_both_sizes(tmp_path: Path) -> None:
     dataset = ImageDataset(records, transform, "segmentation", mask_coding=MaskCoding((0,)))
     with pytest.raises(DataError, match=r"mask\.png is 6 x 8 pixels, its image .*a\.png is 8 x 6\. Make them equal"):
         dataset[0]
+
+
+def test_dataset_travels_to_a_process_that_is_not_forked(make_dataset: Callable[..., ImageDataset]) -> None:
+    for augment in ("standard", "strong"):
+        dataset = make_dataset(3, augment=augment)
+        copy = pickle.loads(pickle.dumps(dataset))
+        assert torch.equal(copy[Key(1, 2, 3)][0], dataset[Key(1, 2, 3)][0])
+    pickle.dumps(_Mixed(Mixer("both", 1.0)))
 
 
 def test_no_images_is_a_mistake_of_the_caller(make_dataset: Callable[..., ImageDataset]) -> None:

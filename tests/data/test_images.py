@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fine_tuner.data.images import IMAGE_SUFFIXES, MAX_PIXELS, load_image, load_mask, verify_quickly
+from fine_tuner.data.images import MASK_SUFFIXES, MAX_PIXELS, load_image, load_mask, verify_quickly
 from fine_tuner.errors import DataError
 
 RED, HALF_RED = (255, 0, 0), (255, 0, 0, 128)
@@ -31,7 +31,7 @@ def corners(image: Image.Image) -> list[tuple[int, ...]]:
     return [image.getpixel((x, y)) for y in (1, h - 2) for x in (1, w - 2)]
 
 
-@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES - {".pgm", ".jfif", ".jpe"}))
+@pytest.mark.parametrize("suffix", sorted(MASK_SUFFIXES - {".pgm", ".jfif", ".jpe"}))
 def test_every_format_gives_the_same_rgb_picture(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"picture{suffix}"
     quarters().save(path)
