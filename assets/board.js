@@ -74,9 +74,7 @@ export class Board {
     this.run = run;
     Object.assign(this, { facts: {}, about: {}, state: {}, details: new Map(), hovered: null });
     this.curves.clear();
-    this.charts.forEach((chart) => {
-      chart.frame.plot.yRange = null;
-    });
+    for (const chart of this.charts.values()) chart.frame.plot.forgetRange();
     this.drawAll();
   }
 
@@ -101,7 +99,7 @@ export class Board {
     else {
       for (const chart of this.charts.values()) {
         if (keys.size) chart.append(keys);
-        if (best !== String(state.best) && chart.content) chart.drawing.then(() => chart.decorate());
+        if (best !== String(state.best) && chart.content) chart.queue(() => chart.decorate());
       }
     }
     this.toolbar.show();
@@ -198,7 +196,7 @@ export class Board {
   applySettings(changes) {
     if ("zoom" in changes || "zoomY" in changes) this.askDetail();
     if (Object.keys(changes).every((name) => name === "run" || name === "open")) return;
-    if ("axis" in changes) for (const chart of this.charts.values()) chart.frame.plot.yRange = null;
+    if ("axis" in changes) for (const chart of this.charts.values()) chart.frame.plot.forgetRange();
     this.drawAll();
   }
 

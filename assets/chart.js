@@ -73,7 +73,15 @@ export class Chart {
   draw() {
     this.isDirty = true;
     if (!this.board.plotly || !this.isVisible) return;
-    this.drawing = this.drawing.then(() => this.redraw());
+    this.queue(() => this.redraw());
+  }
+
+  /** Do things one after the other; one that fails is reported and drawn anew with the next. */
+  queue(task) {
+    this.drawing = this.drawing.then(task).catch((error) => {
+      this.isDirty = true;
+      reportError(error);
+    });
   }
 
   async redraw() {
@@ -81,7 +89,10 @@ export class Chart {
     this.isDirty = false;
     this.content = this.spec.content(this.board);
     const lines = this.content.lines.map((line) => this.prepare(line));
-    await this.frame.plot.draw(this.board.plotly, lines, this.view());
+    if (!(await this.frame.plot.draw(this.board.plotly, lines, this.view()))) {
+      this.isDirty = true; // hidden: drawn when it is seen
+      return;
+    }
     this.decorate();
     this.frame.plot.overlay.setWaiting(this.frame.plot.isEmpty ? this.content.waiting ?? TEXT.noPoints : "");
   }
@@ -122,7 +133,7 @@ export class Chart {
       this.draw();
       return;
     }
-    this.drawing = this.drawing.then(async () => {
+    this.queue(async () => {
       if (this.isDirty) return;
       const additions = [];
       for (const line of this.frame.plot.lines) {

@@ -42,8 +42,14 @@ export class Plot {
     this.lines = [];
     this.view = null;
     this.yRange = null;
+    this.isForgotten = false;
     this.plotly = null;
     this.followPointer();
+  }
+
+  /** The next drawing chooses its vertical range anew; what is drawn now keeps its own. */
+  forgetRange() {
+    this.isForgotten = true;
   }
 
   get isDrawn() {
@@ -71,16 +77,20 @@ export class Plot {
   }
 
   // ------------------------------------------------------------------ drawing
-  /** Draw everything anew. `view`: range, axis, epochs, kind, bounds, log, clip, zoomY, palette, hidden (a Set). */
+  /**
+   * Draw everything anew; false if there is no room to draw in. `view`: range, axis, epochs, kind, bounds, log, clip,
+   * zoomY, palette, hidden (a Set).
+   */
   async draw(plotly, lines, view) {
-    if (this.view && (this.view.log !== view.log || this.view.kind !== view.kind)) this.yRange = null;
+    if (!this.size.width || !this.size.height) return false;
+    if (this.isForgotten || (this.view && (this.view.log !== view.log || this.view.kind !== view.kind))) this.yRange = null;
+    this.isForgotten = false;
     Object.assign(this, { plotly, lines, view });
-    const { width, height } = this.size;
-    if (!width || !height) return;
     const isFirst = !this.isDrawn;
     await plotly.react(this.canvas, this.traces(), this.layout(), CONFIG);
     if (isFirst) this.followZoom();
     this.placeHidden();
+    return true;
   }
 
   /** Add points to lines: [{line, x, y, lo, hi}]; the axes move only if they must. */

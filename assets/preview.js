@@ -103,10 +103,11 @@ class Preview {
       ...(line.lo ? { lo: [...line.lo], hi: [...line.hi], fill: line.fill } : {}),
     }));
     frame.plot.element.classList.toggle("ftc-pick", Boolean(spec.pick));
-    await frame.plot.draw(library, lines, {
+    const isDrawn = await frame.plot.draw(library, lines, {
       range: this.range, epochs: spec.epochs ?? [], axis: spec.axis, kind: spec.kind, bounds: spec.bounds, log: Boolean(spec.log), clip: false,
       zoomY: spec.range ?? null, palette, hidden: this.hidden,
     });
+    if (!isDrawn) return;
     this.colors = colors;
     this.showLegend();
     frame.plot.overlay.setMarks((spec.marks ?? []).map((mark) => ({ ...mark, share: frame.plot.shareOfX(mark.place) })), true);

@@ -67,7 +67,7 @@ def new_page(context: Any, server: Server) -> Seen:
     page = context.new_page()
     seen = Seen(page, server, [], [])
     page.on("console", lambda m: m.type in ("error", "warning") and seen.complaints.append(m.text))
-    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+    page.on("pageerror", lambda error: seen.complaints.append(error.stack))
     page.on(
         "request", lambda r: not r.url.startswith((server.address, "data:", "blob:")) and seen.foreign.append(r.url)
     )
