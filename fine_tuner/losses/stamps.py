@@ -18,10 +18,14 @@ class Losses(Protocol):
     """The part of the settings that names losses."""
 
     @property
-    def loss(self) -> LossBase: ...
+    def loss(self) -> LossBase:
+        """The loss."""
+        ...
 
     @property
-    def second_loss(self) -> SecondLossBase: ...
+    def second_loss(self) -> SecondLossBase:
+        """What is added to it."""
+        ...
 
 
 def custom_losses(settings: Losses) -> Mapping[str, CustomLoss]:
