@@ -12,7 +12,9 @@ let state = null; // as last given by the server
 let found = {}; // dotted path -> what the check of data and network found wrong, for the settings in `state`
 let holder = null; // { props, trigger } of the state's gr.HTML
 let afterLoad = null;
+let unanswered = null; // timer
 let presets = [];
+let presetName = ""; // nearest to the settings, or chosen last
 let fields = []; // { path, key, id, section } of every input
 let typedIn = ""; // id of the field in which someone types; "" once it is left, or Enter was pressed
 
@@ -38,7 +40,7 @@ function listen(setup) {
   const isText = (target) => target.matches?.('.block.ft-field input[type="text"]:not([role="combobox"])');
   const tell = (delay) => {
     clearTimeout(timer);
-    timer = setTimeout(() => holder.trigger("input"), delay); // after Gradio has taken over the value
+    timer = setTimeout(send, delay); // after Gradio has taken over the value
   };
   setup.addEventListener("input", ({ target }) => {
     if (!isText(target)) return;
@@ -80,46 +82,48 @@ export function mountState(element, props, trigger, watch) {
 
 function choose(preset) {
   if (preset.name === "default") afterLoad = () => openSection("data", true); // not before: the answer fills the fields
+  presetName = preset.name;
   load([preset.name]);
 }
 
 /** Fill the form from `[preset, section.key=value, ...]`. */
 export function load(argv) {
   holder.props.value = JSON.stringify({ ...state, load: argv });
-  holder.trigger("input");
+  send();
 }
 
-/** What was set last time. Gradio drops events until it is all there, so ask again until there is an answer. */
-function restore(stored, delays = [0, 300, 700, 1500, 3000]) {
-  if (!Array.isArray(stored) || !stored.length || JSON.stringify(stored) === JSON.stringify(state.argv)) return;
-  const before = state;
-  const attempt = ([delay, ...later]) => {
-    if (delay === undefined) return;
-    setTimeout(() => {
-      if (state !== before) return;
-      load(stored);
-      attempt(later);
-    }, delay);
-  };
-  attempt(delays);
+/** Tell the server; again if it does not answer, since Gradio drops events until all of the page is there. */
+function send(tries = 6) {
+  clearTimeout(unanswered);
+  holder.trigger("input");
+  if (tries > 1) unanswered = setTimeout(() => send(tries - 1), 1200);
+}
+
+/** What was set last time, unless that is what is shown. */
+function restore(stored) {
+  if (Array.isArray(stored) && stored.length && JSON.stringify(stored) !== JSON.stringify(state.argv)) load(stored);
 }
 
 function apply(element, next) {
   if (next.load) return; // our own request, not an answer
+  clearTimeout(unanswered);
   const changed = JSON.stringify(next.argv) !== JSON.stringify(state?.argv);
   const isOtherCode = JSON.stringify(next.code) !== JSON.stringify(state?.code);
   state = next;
   if (changed) found = {};
+  presetName = state.argv?.[0] ?? presetName;
   for (const button of element.querySelectorAll(".ft-preset")) {
-    button.setAttribute("aria-pressed", String(button.dataset.preset === state.argv?.[0]));
+    button.setAttribute("aria-pressed", String(button.dataset.preset === presetName));
   }
-  const preset = presets.find((p) => p.name === state.argv?.[0]);
+  const preset = presets.find((p) => p.name === presetName);
   setText(element.querySelector(".ft-preset-hint"), preset?.hint ?? "");
   setText(element.querySelector(".ft-notice"), state.notice ?? "");
   if (state.argv) localStorage.setItem(STORED, JSON.stringify(state.argv));
   redraw();
   if (changed) events.dispatchEvent(new Event("state"));
   if (isOtherCode) events.dispatchEvent(new Event("code"));
+  if (afterLoad) setTimeout(afterLoad);
+  afterLoad = null;
 }
 
 let isDrawing = false;
