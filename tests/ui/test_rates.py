@@ -149,7 +149,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("field", "schedule", "message"), WRONG, ids=[f"{w[0]}-{i}" for i, w in enumerate(WRONG)])
 def test_a_bad_parameter_is_told_at_its_field(client, field, schedule, message):
-    answer = rates(client, *(f"schedule.{item}" for item in schedule))
+    answer = rates(client, "train.epochs=10", *(f"schedule.{item}" for item in schedule))
     assert answer["value"] is None
     assert list(answer["errors"]) == [f"schedule.{field}"]
     assert message in answer["errors"][f"schedule.{field}"]
