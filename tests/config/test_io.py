@@ -14,7 +14,6 @@ from fine_tuner.config.io import (
     FIELDS,
     apply_overrides,
     dump_yaml,
-    overrides_between,
     parse,
     read_tree,
     replace,
