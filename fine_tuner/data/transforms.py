@@ -30,6 +30,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode
 
 from fine_tuner.data.colour import ColourChange
+from fine_tuner.data.geometry import FitSquare, RandomCrop, RandomFlip, RandomZoomCrop, Together, to_tensor
 from fine_tuner.data.mask_coding import IGNORE_INDEX
 
 AUGMENTATIONS = ("none", "light", "standard", "strong")
@@ -107,18 +108,21 @@ class ImageTransform:
     ) -> None:
         self.min_side_px = min_side_px
         self._colour = ColourChange(colour) if colour else None
-        self.steps = v2.Compose([v2.PILToTensor(), *steps])
+        self.steps = steps
         # (pixel / 255 - mean) / std as one multiplication and one addition
         self._scale = torch.tensor([1 / (255 * s) for s in std]).view(3, 1, 1)
         self._shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)]).view(3, 1, 1)
 
     def __call__(self, image: Image.Image, target: Any) -> tuple[Tensor, Any]:
         """Picture and target as ``build_transforms`` tells."""
-        return self._finish(self.steps(image)), target
+        pixels = to_tensor(image)
+        for step in self.steps:
+            pixels = step(pixels)
+        return self._finish(pixels), target
 
     def _finish(self, pixels: Tensor) -> Tensor:
         """``(3, H, W)`` uint8 to what the network sees."""
-        pixels = pixels.to(torch.float32)
+        pixels = pixels.to(torch.float32, memory_format=torch.contiguous_format)
         if self._colour is not None:
             pixels = self._colour(pixels)
         return self.normalise(pixels)
@@ -138,27 +142,25 @@ class SegmentationTransform(ImageTransform):
     def __init__(
         self, steps: Sequence[nn.Module], *, mean: Sequence[float], std: Sequence[float], colour: float = 0.0
     ) -> None:
-        super().__init__((), mean=mean, std=std, colour=colour)
-        self.steps = v2.Compose(list(steps))
+        super().__init__(steps, mean=mean, std=std, colour=colour)
 
     def __call__(self, image: Image.Image, target: np.ndarray) -> tuple[Tensor, Tensor]:
         """Picture and class indices as ``build_transforms`` tells."""
-        picture = tv_tensors.Image(v2.functional.pil_to_tensor(image))
-        mask = tv_tensors.Mask(torch.from_numpy(np.ascontiguousarray(target)))
-        picture, mask = self.steps(picture, mask)
-        return self._finish(picture.as_subclass(Tensor)), mask.as_subclass(Tensor).long()
+        picture, mask = to_tensor(image), torch.from_numpy(np.ascontiguousarray(target))
+        for step in self.steps:
+            picture, mask = step(picture, mask)
+        return self._finish(picture), mask.long()
 
 
 # ------------------------------------------------------------------- steps
 def _flip(flip: bool) -> list[nn.Module]:
-    return [v2.RandomHorizontalFlip()] if flip else []
+    return [RandomFlip()] if flip else []
 
 
 def _classification(changes: str, size: int, resize_size: int, mode: InterpolationMode, flip: bool) -> list[nn.Module]:
     if changes == "none":
         return [v2.Resize(max(size, resize_size), interpolation=mode, antialias=True), v2.CenterCrop(size)]
-    crop = v2.RandomResizedCrop(size, scale=_CROP_AREA[changes], interpolation=mode, antialias=True)
-    steps = [crop, *_flip(flip)]
+    steps = [RandomCrop(size, area=_CROP_AREA[changes], mode=mode), *_flip(flip)]
     if changes == "strong":
         steps += [v2.TrivialAugmentWide(interpolation=mode), v2.RandomErasing(p=0.1)]
     return steps
@@ -186,56 +188,9 @@ def _segmentation(
         return [FitSquare(size, mode=mode, fill=fill)]
     steps = [*_flip(flip)]
     if changes == "strong":
-        steps.append(v2.RandomApply([v2.RandomRotation(15, interpolation=mode, fill=fills)], p=0.5))
+        turn = v2.RandomRotation(15, interpolation=mode, fill=fills)
+        steps.append(Together(v2.RandomApply([turn], p=0.5)))
     steps.append(RandomZoomCrop(size, zoom=_ZOOM[changes], mode=mode, fill=fill))
     if changes == "strong":
-        steps.append(v2.RandomApply([v2.GaussianBlur(5, (0.1, 1.5))], p=0.2))
+        steps.append(Together(v2.RandomApply([v2.GaussianBlur(5, (0.1, 1.5))], p=0.2)))
     return steps
-
-
-class FitSquare(nn.Module):
-    """The whole picture, its shape kept, on a square; the mask of the padding is IGNORE_INDEX."""
-
-    def __init__(self, size: int, *, mode: InterpolationMode, fill: Sequence[int]) -> None:
-        super().__init__()
-        self.size, self.mode, self.fill = size, mode, fill
-
-    def forward(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Picture ``(3, h, w)`` and mask ``(h, w)`` to ``size`` by ``size``."""
-        height, width = picture.shape[-2:]
-        scale = self.size / max(height, width)
-        return _place(self, picture, mask, scale, (0.5, 0.5))
-
-
-class RandomZoomCrop(nn.Module):
-    """Scales by a random factor, relative to the picture fitted into the square, then takes a random square."""
-
-    def __init__(self, size: int, *, zoom: tuple[float, float], mode: InterpolationMode, fill: Sequence[int]) -> None:
-        super().__init__()
-        self.size, self.zoom, self.mode, self.fill = size, zoom, mode, fill
-
-    def forward(self, picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Picture ``(3, h, w)`` and mask ``(h, w)`` to ``size`` by ``size``."""
-        height, width = picture.shape[-2:]
-        position, right, down = torch.rand(3).tolist()
-        low, high = self.zoom
-        scale = low * (high / low) ** position * self.size / max(height, width)
-        return _place(self, picture, mask, scale, (down, right))
-
-
-def _place(
-    spec: FitSquare | RandomZoomCrop, picture: Tensor, mask: Tensor, scale: float, at: tuple[float, float]
-) -> tuple[Tensor, Tensor]:
-    """Scale both, then cut or pad to the square; ``at`` is where in the free play, 0 to 1, down and right."""
-    size = [max(1, round(side * scale)) for side in picture.shape[-2:]]
-    picture = v2.functional.resize(picture, size, interpolation=spec.mode, antialias=True)
-    mask = v2.functional.resize(mask, size, interpolation=InterpolationMode.NEAREST_EXACT)
-    top, left = (round((side - spec.size) * part) for side, part in zip(size, at, strict=True))
-    box = max(0, top), max(0, left), min(size[0], spec.size), min(size[1], spec.size)
-    picture, mask = v2.functional.crop(picture, *box), v2.functional.crop(mask, *box)
-    before = max(0, -left), max(0, -top)
-    after = spec.size - box[3] - before[0], spec.size - box[2] - before[1]
-    if any(before) or any(after):
-        picture = v2.functional.pad(picture, [*before, *after], fill=list(spec.fill))
-        mask = v2.functional.pad(mask, [*before, *after], fill=IGNORE_INDEX)
-    return picture, mask

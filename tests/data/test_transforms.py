@@ -7,8 +7,11 @@ import pytest
 import torch
 from PIL import Image
 from torchvision.models import ResNet18_Weights
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import InterpolationMode
 
 from fine_tuner.data.colour import ColourChange, colour_matrix
+from fine_tuner.data.geometry import RandomCrop, RandomFlip
 from fine_tuner.data.mask_coding import IGNORE_INDEX
 from fine_tuner.data.randomness import randomness_of
 from fine_tuner.data.transforms import AUGMENTATIONS, ImageTransform, build_transforms
@@ -152,3 +155,47 @@ def test_unknown_words_are_refused() -> None:
         build(augment="huge")
     with pytest.raises(ValueError, match="cubic"):
         build(interpolation="cubic")
+
+
+def test_random_crop_is_the_part_it_says_scaled_as_torchvision_does() -> None:
+    """A picture of its own coordinates: the box can be read off the result, within a pixel of smoothing."""
+    rows, columns = torch.meshgrid(torch.arange(200), torch.arange(240), indexing="ij")
+    pixels = torch.stack([rows, columns, rows]).to(torch.uint8)
+    crop = RandomCrop(64, area=(0.35, 1.0), mode=InterpolationMode.BILINEAR)
+    shares = []
+    for draw in range(200):
+        with randomness_of(draw):
+            box = crop._box(200, 240)
+        top, left, height, width = box
+        assert top >= 0
+        assert left >= 0
+        assert top + height <= 200
+        assert left + width <= 240
+        assert 0.74 < width / height < 1.34
+        shares.append(height * width / (200 * 240))
+        if draw < 10:
+            with randomness_of(draw):
+                seen = crop(pixels)
+            expected = v2.functional.resized_crop(pixels, *box, [64, 64], antialias=True)
+            assert torch.equal(seen, expected)
+    assert min(shares) > 0.34
+    assert min(shares) < 0.5
+    assert max(shares) > 0.8
+
+
+def test_very_long_picture_is_cropped_in_its_middle() -> None:
+    crop = RandomCrop(64, area=(0.8, 1.0), mode=InterpolationMode.BILINEAR)
+    with randomness_of(0):
+        assert crop._box(1000, 10) == (493, 0, 13, 10)
+
+
+def test_half_of_the_pictures_are_mirrored_with_their_masks() -> None:
+    picture, mask = torch.arange(12).view(3, 2, 2), torch.tensor([[1, 0], [1, 0]])
+    mirrored = 0
+    for draw in range(100):
+        with randomness_of(draw):
+            moved, moved_mask = RandomFlip()(picture, mask)
+        is_mirrored = not torch.equal(moved, picture)
+        assert torch.equal(moved_mask, mask.flip(-1) if is_mirrored else mask)
+        mirrored += is_mirrored
+    assert 30 < mirrored < 70
