@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import signal
 import socket
 import sys
 import threading
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,7 +64,9 @@ def _serve(options: Options, say: Say) -> int:
     runs = runs_folder(options.runs)
     roots, allows_code = data_roots(options), options.is_private or options.allow_code
     access = Access() if options.is_private else Access(owner_token=new_token())
-    with private_environment():
+    # uvicorn ends in order, then raises the signal that ended it again: it must not kill what is left to tidy up
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with private_environment(), suppress(KeyboardInterrupt):
         asyncio.run(_run(listener, options, access, Allowed(roots=roots, code=allows_code), runs, say))
     return 0
 
@@ -90,7 +95,7 @@ def listen(host: str, port: int | None) -> socket.socket:
     """
     ports = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED) if port is None else (port,)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    reason = ""
+    failure: OSError | OverflowError | None = None
     for candidate in ports:
         listener = socket.socket(family, socket.SOCK_STREAM)
         if os.name == "posix":  # there it means: do not wait for old connections to fade; not: share the port
@@ -99,16 +104,22 @@ def listen(host: str, port: int | None) -> socket.socket:
             listener.bind((host.strip("[]"), candidate))
             listener.listen(128)
         except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+            failure = error
             listener.close()
         else:
-            listener.set_inheritable(False)
             return listener
     where = f"port {port}" if port is not None else f"ports {ports.start} to {ports.stop - 1}"
-    raise InputError(
-        f"Cannot listen on {host}, {where} ({reason}). Is another Fine Tuner running there? Choose another with "
-        "--port NUMBER, or leave --port out to take the next free one."
-    )
+    reason = getattr(failure, "strerror", None) or str(failure)
+    raise InputError(f"Cannot listen on {host}, {where} ({reason}). {_way_out(failure)}")
+
+
+def _way_out(failure: Exception | None) -> str:
+    if isinstance(failure, OSError) and failure.errno in (errno.EADDRINUSE, errno.EACCES):
+        return (
+            "Is another Fine Tuner running there? Choose another with --port NUMBER, or leave --port out to take the "
+            "next free one."
+        )
+    return "Give an address of this machine with --host (127.0.0.1, or 0.0.0.0 for all) and a --port up to 65535."
 
 
 def runs_folder(path: Path) -> Path:

@@ -60,7 +60,7 @@ class SetupPage:
                 '<div class="ft-presets"></div><p class="ft-notice" role="status"></p>',
                 value=json.dumps(first.state),
                 elem_id="ft-state",
-                presets=[_preset_card(name) for name in list_presets()],
+                presets=_preset_cards(),
                 title=texts.START_FROM,
                 fields=[[i.path, i.key, i.elem_id, i.section] for i in INPUTS],
             )
@@ -157,6 +157,12 @@ def _stamp(text: str) -> dict[str, Any]:
     except (TypeError, ValueError):
         return {}
     return stamp if isinstance(stamp, dict) else {}
+
+
+def _preset_cards() -> list[dict[str, str]]:
+    """Name, title and hint of every preset; those with a title of their own come first."""
+    named = [name for name in texts.PRESET_TITLES if name in list_presets()]
+    return [_preset_card(name) for name in dict.fromkeys([*named, *list_presets()])]
 
 
 def _preset_card(name: str) -> dict[str, str]:

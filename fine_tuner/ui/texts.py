@@ -36,7 +36,7 @@ HEAD_FIRST = "head first, then everything"
 LAST_STAGES = "last {count} stages"
 LAST_STAGE = "last stage"
 OFF = "off (fp32)"
-RANDOM_WEIGHTS = "from random weights"
+RANDOM_WEIGHTS = "random weights"
 
 # Choices
 TRAINABLE_CHOICES = (

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import gradio as gr
+import psutil
 import pytest
 from fastapi.testclient import TestClient
 
@@ -292,6 +297,12 @@ def test_a_taken_port_that_was_asked_for_is_an_error_with_a_way_out():
             listen("127.0.0.1", taken.getsockname()[1])
 
 
+@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", None), ("no.such.name.invalid", 7860), ("127.0.0.1", 99_999)])
+def test_an_address_that_is_not_this_machines_is_an_error_with_a_way_out(host, port):
+    with pytest.raises(InputError, match=r"Cannot listen on .* Give an address of this machine with --host"):
+        listen(host, port)
+
+
 def test_without_a_wish_the_next_free_port_is_taken(monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -333,3 +344,23 @@ def test_the_apps_files_are_private_and_go_with_it(monkeypatch):
         assert folder.stat().st_mode & 0o777 == 0o700
         (folder / "upload").touch()
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_the_app_ends_with_every_process_and_folder_that_served_the_page_only(tmp_path, end):
+    command = [sys.executable, "app.py", "--no-browser", "--port", "0", "--runs", str(tmp_path / "runs")]
+    (tmp_path / "tmp").mkdir()
+    environment = os.environ | {"TMPDIR": str(tmp_path / "tmp")}
+    root = static.ASSETS.parent
+    with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as app:
+        assert re.match(r"Fine Tuner: http://127\.0\.0\.1:\d+/$", app.stdout.readline())
+        children: list[psutil.Process] = []
+        while not children:  # the assistant
+            assert app.poll() is None
+            time.sleep(0.05)
+            children = psutil.Process(app.pid).children(recursive=True)
+        app.send_signal(end)
+        assert app.wait(20) == 0
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert alive == []
+    assert list((tmp_path / "tmp").iterdir()) == []
