@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from torchvision.datasets import ImageFolder
 
 from fine_tuner.data.records import DataSplits
 from fine_tuner.errors import DataError
@@ -87,6 +88,15 @@ def test_hidden_system_and_stray_things_are_ignored_and_counted(class_folders: M
         "2 files that are not images ignored (2 .txt).",
         "1 image outside of any class folder ignored.",
     )
+
+
+def test_same_images_as_torchvisions_image_folder(class_folders: Make, read: Read) -> None:
+    """The tutorial's ants hold a GIF that says "image not found"; ImageFolder does not read it either."""
+    root = class_folders({"a": 4, "b": 4})
+    for suffix in (".gif", ".jpg", ".webp", ".PNG", ".svg"):
+        (root / "a" / f"x{suffix}").write_bytes((root / "a" / "a000.png").read_bytes())
+    ours = {r.image for records in read(root).splits.values() for r in records}
+    assert ours == {Path(path) for path, _ in ImageFolder(root).samples}
 
 
 def test_folders_below_a_class_belong_to_it_and_links_are_followed_once(class_folders: Make, read: Read) -> None:
