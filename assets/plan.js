@@ -138,7 +138,8 @@ class PlanPanel {
     showLine(say.length(plan));
     extend("data", say.counts(plan));
     setText(this.dataLine, say.data(plan));
-    setText(this.classLine, plan.classes.length ? say.classes(plan.classes, plan.classes.slice(0, CLASSES_SHOWN)) : "");
+    const isSaid = plan.classes.every((name) => plan.data.includes(name));
+    setText(this.classLine, plan.classes.length && !isSaid ? say.classes(plan.classes, plan.classes.slice(0, CLASSES_SHOWN)) : "");
     this.notices.replaceChildren(...plan.notices.map((text) => h("li", {}, text)));
     this.showRate(plan);
     this.showNetwork(plan);

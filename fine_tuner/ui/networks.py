@@ -20,6 +20,8 @@ from fine_tuner.runs.layout import read_json, write_json
 from fine_tuner.ui import texts
 from fine_tuner.ui.plans import Questions
 
+LISTS = ("classification", "segmentation")  # tasks whose networks differ; the others take those of the first
+
 
 def checkpoints_folder() -> Path:
     """Where torch keeps downloaded weights; the rule of ``torch.hub.get_dir`` without importing torch."""
@@ -41,6 +43,7 @@ class Networks:
 
     def state(self, task: str) -> dict[str, Any]:
         """``{"state": "ready" | "loading" | "failed", "networks": [...], "message": ...}``; never waits."""
+        task = task if task in LISTS else LISTS[0]
         rows = self._known(task)
         if rows is not None:
             return {"state": "ready", "networks": [_with_cached(row) for row in rows], "message": ""}
@@ -53,8 +56,8 @@ class Networks:
 
     def weights_of(self, name: str) -> Sequence[Mapping[str, Any]]:
         """Entries of the weights enum of a network, ``is_cached`` up to date; empty while no list is loaded."""
-        for rows in list(self._rows.values()):
-            for row in rows:
+        for task in LISTS:
+            for row in self._known(task) or ():
                 if row["name"] == name:
                     return _with_cached(row)["weights"]
         return ()

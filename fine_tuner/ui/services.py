@@ -76,6 +76,7 @@ class Services:
             self.launcher.open()
         if self._assistant is not None and not self._closing.wait(_SETTLE_SECONDS):
             self._second.start()
+            self.networks.state("classification")
 
     def _ask_at_once(self, argv: Sequence[str]) -> Reply:
         """The second assistant's answer, or the first's while a sweep keeps the second busy."""

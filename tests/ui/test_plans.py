@@ -167,6 +167,20 @@ def test_whether_weights_are_here_is_looked_up_each_time(tmp_path, monkeypatch):
     assert networks.weights_of("unknown") == ()
 
 
+def test_tasks_that_share_their_networks_share_the_list(tmp_path):
+    asked = []
+    networks = Networks(Questions(lambda argv: asked.append(argv[3]) or good({"models": [ROW]})), tmp_path)
+    for task in ("regression", "multilabel", "classification", "segmentation"):
+        assert wait_until_ready(networks, task)["state"] == "ready"
+    assert asked == ["classification", "segmentation"]
+
+
+def test_the_entries_of_a_network_are_known_from_the_cache_alone(tmp_path):
+    wait_until_ready(Networks(Questions(lambda _: good({"models": [ROW]})), tmp_path), "classification")
+    fresh = Networks(Questions(lambda _: pytest.fail("asked again")), tmp_path)
+    assert [entry["name"] for entry in fresh.weights_of("resnet18")] == ["IMAGENET1K_V1"]
+
+
 def test_a_list_that_could_not_be_read_says_so_once_and_is_tried_again(tmp_path):
     replies = [Reply(137, "", "killed"), good({"models": []})]
     networks = Networks(Questions(lambda _: replies.pop(0)), tmp_path)
