@@ -113,7 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = subparsers.add_parser("check-data", parents=[*shared], help="what the data is, and what is wrong with it")
     command.add_argument("path", metavar="PATH")
-    command.add_argument("--task", choices=TASKS, default="classification")
+    command.add_argument("--task", choices=TASKS, help="what it is to be used for (default: what it seems made for)")
     command.set_defaults(run=commands.check_data)
 
     command = subparsers.add_parser("check-loss", parents=[*shared], help="try a loss of your own before it trains")

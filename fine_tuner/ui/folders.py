@@ -74,8 +74,8 @@ def path_errors(tree: Mapping[str, Any], allowed: Allowed) -> dict[str, str]:
         text = str(lookup(tree, path) or "")
         if not text:
             errors[path] = texts.EMPTY_PATH if path == "data.path" else texts.EMPTY_FILE
-        elif not _is_named_source(path, text):
-            errors |= _missing(path, text, allowed)
+        elif place := _place_named(path, text):
+            errors |= _missing(path, place, allowed)
     weights = str(lookup(tree, "model.weights"))
     if is_weights_file(weights):
         errors |= _missing("model.weights", weights, allowed) if weights else {"model.weights": texts.NO_WEIGHTS_FILE}
@@ -89,9 +89,15 @@ def _is_active(variant: str | None, path: str, tree: Mapping[str, Any]) -> bool:
     return variant is None or lookup(tree, path.rpartition(".")[0] + ".name") == variant
 
 
-def _is_named_source(path: str, text: str) -> bool:
-    """Data that is named rather than lying in a folder: ``builtin:sample``, ``torchvision:CIFAR10``."""
-    return path == "data.path" and text.partition(":")[0] in ("builtin", "torchvision")
+def _place_named(path: str, text: str) -> str:
+    """The file or folder that a setting names; empty for data that the app makes or finds (``builtin:sample``).
+
+    ``torchvision:CIFAR10@folder`` names the folder that holds the data set, or is to hold it.
+    """
+    kind, _, rest = text.partition(":")
+    if path == "data.path" and kind in ("builtin", "torchvision"):
+        return rest.partition("@")[2]
+    return text
 
 
 def _missing(path: str, text: str, allowed: Allowed) -> dict[str, str]:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 
-from fine_tuner.config.io import CHOICES, FIELDS, replace
+from fine_tuner.config.io import CHOICES, FIELDS, replace, to_tree
 from fine_tuner.config.presets import list_presets, load_preset
 from fine_tuner.config.settings import TASKS, Settings
 from fine_tuner.ui import sections, texts
-from fine_tuner.ui.folders import Allowed, find_below, list_folders, resolve_roots
+from fine_tuner.ui.folders import Allowed, find_below, list_folders, path_errors, resolve_roots
 from fine_tuner.ui.form import command_of, for_task, offered, read, tree_of, values_of
 from fine_tuner.ui.form_updates import settings_of_argv
 from fine_tuner.ui.inputs import BY_KEY, INPUTS, SECTIONS, number_text, parsed_value, shown_value
@@ -232,6 +232,25 @@ def test_browsing_shows_folders_only_and_never_leads_out(tmp_path):
     assert list_folders(str(root), (root,)) == (str(root), ["A", "b"])
     assert list_folders(str(tmp_path), (root,)) is None
     assert list_folders(str(root / "file.txt"), (root,)) is None
+
+
+@pytest.mark.parametrize("text", ["torchvision:CIFAR10@{outside}", "{outside}/data.zip", "{outside}/labels.csv"])
+def test_no_spelling_of_the_data_leads_out_of_the_roots(tmp_path, text):
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    (outside / "data.zip").touch()
+    (outside / "labels.csv").touch()
+    tree = to_tree(Settings()) | {"data": {"path": text.format(outside=outside)}}
+    allowed = Allowed(roots=resolve_roots([root]))
+    assert "data.path" in path_errors(tree, allowed)
+    assert path_errors(tree, Allowed(roots=resolve_roots([outside]))) == {}
+
+
+def test_data_that_the_app_makes_or_downloads_into_its_cache_needs_no_root(tmp_path):
+    for name in ("builtin:sample", "torchvision:CIFAR10"):
+        tree = to_tree(Settings()) | {"data": {"path": name}}
+        assert path_errors(tree, Allowed(roots=())) == {}
 
 
 def test_roots_that_do_not_exist_are_left_out(tmp_path):
