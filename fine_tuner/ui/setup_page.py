@@ -109,17 +109,11 @@ class SetupPage:
         inputs = [self.state, *(self.widgets[i.key] for i in INPUTS)]
         outputs = [self.state, *self.widgets.values()]
         choosing = [self.widgets[spec.key].input for spec in INPUTS if spec.kind not in TEXT_KINDS]
-        quiet: dict[str, Any] = {
-            "js": STAMP, "preprocess": False, "show_progress": "hidden", "api_visibility": "private",
+        direct: dict[str, Any] = {  # one request and its answer: Gradio's queue takes half a second
+            "js": STAMP, "preprocess": False, "queue": False, "show_progress": "hidden", "api_visibility": "private",
         }  # fmt: skip
-        gr.on(
-            [self.state.input, *choosing], self.on_change, inputs, outputs, queue=False, trigger_mode="always_last",
-            **quiet,
-        )  # fmt: skip
-        self.launch.submit(
-            self.on_train, inputs, [self.launch, *outputs], trigger_mode="once", concurrency_id="control",
-            concurrency_limit=1, **quiet,
-        )  # fmt: skip
+        gr.on([self.state.input, *choosing], self.on_change, inputs, outputs, trigger_mode="always_last", **direct)
+        self.launch.submit(self.on_train, inputs, [self.launch, self.state], trigger_mode="once", **direct)
 
     def on_change(self, stamp: str, *shown: Any) -> dict[gr.blocks.Block, Any]:
         """Answer to any change of the form.
@@ -132,7 +126,7 @@ class SetupPage:
     def on_train(self, stamp: str, request: gr.Request, *shown: Any) -> dict[gr.blocks.Block, Any]:
         """Check everything and start a run; with anything wrong, nothing is started and the fields say what.
 
-        Inputs: state, every input of the form. Outputs: launch bar (run id or message), state, inputs that changed.
+        Inputs: state, every input of the form. Outputs: launch bar (run id or message), state.
         """
         require_owner(request)
         result = self._answer(_stamp(stamp), shown)
@@ -140,7 +134,7 @@ class SetupPage:
             outcome = Outcome(message=texts.CORRECT_FIRST)
         else:
             outcome = self.start(result.reading.settings)
-        return {self.launch: json.dumps(outcome.to_json())} | self._changes(result)
+        return {self.launch: json.dumps(outcome.to_json()), self.state: json.dumps(result.state)}
 
     def _answer(self, stamp: Mapping[str, Any], shown: tuple[Any, ...], typing: str = "") -> Answer:
         values = {spec.key: value for spec, value in zip(INPUTS, shown, strict=True)}
