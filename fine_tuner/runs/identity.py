@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from fine_tuner import __version__
-from fine_tuner.config.settings import SAMPLE_DATA, Settings
+from fine_tuner.config.data import SAMPLE_DATA
+from fine_tuner.config.settings import Settings
 from fine_tuner.runs.layout import SCHEMA_VERSION
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without those taken for one another

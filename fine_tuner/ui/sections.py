@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fine_tuner.config.data import SAMPLE_DATA
 from fine_tuner.config.knobs import lookup
-from fine_tuner.config.settings import SAMPLE_DATA
 from fine_tuner.ui import texts
 
 Tree = Mapping[str, Any]
