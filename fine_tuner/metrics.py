@@ -19,8 +19,6 @@ from torchmetrics.classification import (
 )
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
 
-IGNORE_INDEX = 255
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricSpec:
@@ -87,12 +85,12 @@ def regression_metrics(num_outputs: int) -> MetricCollection:
     )
 
 
-def segmentation_metrics(num_classes: int) -> MetricCollection:
+def segmentation_metrics(num_classes: int, *, ignore_index: int) -> MetricCollection:
     """Mean IoU, mean Dice and pixel accuracy of ``logits`` ``(B, K, H, W)`` against ``targets`` ``(B, H, W)``.
 
-    A class that is neither in the targets nor predicted is left out of the means. Pixels of IGNORE_INDEX do not count.
+    A class that is neither in the targets nor predicted is left out of the means; pixels of ``ignore_index`` as well.
     """
-    return MetricCollection({"overlap": _Overlap(num_classes)})
+    return MetricCollection({"overlap": _Overlap(num_classes, ignore_index)})
 
 
 class _Labels(Metric):
@@ -127,9 +125,9 @@ class _Overlap(Metric):
 
     full_state_update = False
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, ignore_index: int) -> None:
         super().__init__()
-        self.matrix = MulticlassConfusionMatrix(num_classes, ignore_index=IGNORE_INDEX, validate_args=False)
+        self.matrix = MulticlassConfusionMatrix(num_classes, ignore_index=ignore_index, validate_args=False)
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
         self.matrix.update(logits.argmax(1), targets)

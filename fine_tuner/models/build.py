@@ -18,6 +18,7 @@ from fine_tuner.models.download import OnProgress, fetch
 from fine_tuner.models.fitting import Fitted, WeightsReport, fit_backbone, fit_network, load_fitted, materialise
 from fine_tuner.models.preprocessing import Preprocessing
 from fine_tuner.models.probe import Options, construct, constructor_options
+from fine_tuner.models.rescaling import rescale_as_saved
 from fine_tuner.models.stages import Stage
 from fine_tuner.models.state import State, read_saved, read_state
 from fine_tuner.models.structure import Structure, find_structure, unclip_outputs
@@ -95,6 +96,9 @@ def build_model(
         fitted = _fit(name, structure, choice, state)
         model, new = _with_weights(name, num_outputs, structure, fitted, state), fitted.new
     unclipped = unclip_outputs(model, structure.head_layers)
+    if state is not None and task == "regression":  # a head that goes on as it was, in the units it learned
+        kept = [path for path in structure.head_layers if f"{path}.weight" not in new]
+        rescale_as_saved(model, kept, state.tensors)
     return BuiltModel(
         name=name,
         task=task,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from fine_tuner.errors import WeightsError
+from fine_tuner.models.rescaling import without_rescaling
 from fine_tuner.models.stages import is_auxiliary
 from fine_tuner.models.state import State
 
@@ -85,7 +86,7 @@ def fit_network(model: nn.Module, state: State, *, head: Iterable[str], keep_hea
     Raises:
         WeightsError: If anything but the head does not fit, naming each tensor.
     """
-    tensors = dict(state.tensors)
+    tensors = without_rescaling(state.tensors)
     notices = _stretch_positions(model, tensors)
     ours = {name: tuple(t.shape) for name, t in model.state_dict().items()}
     theirs = {name: tuple(t.shape) for name, t in tensors.items()}

@@ -29,6 +29,7 @@ from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.catalogue import builder_of
 from fine_tuner.models.fitting import materialise
 from fine_tuner.models.preprocessing import Preprocessing
+from fine_tuner.models.rescaling import rescale_as_saved
 from fine_tuner.models.state import METADATA_KEY, read_state
 from fine_tuner.models.structure import find_structure, unclip_outputs
 
@@ -126,6 +127,7 @@ def load_network(path: Path) -> tuple[BuiltModel, dict[str, Any]]:
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in saved["options"].items()}
     structure = find_structure(name, num_outputs, options, image_size=preprocessing.image_size)
     materialise(structure.model)
+    rescale_as_saved(structure.model, structure.head_layers, state.tensors)
     _copy_strictly(path, state.tensors, structure.model)
     unclip_outputs(structure.model, structure.head_layers)
     built = BuiltModel(

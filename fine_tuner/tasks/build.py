@@ -31,6 +31,7 @@ from fine_tuner.precision import Precision, choose_precision
 from fine_tuner.schedules import Schedule, build_schedule, check_schedule
 from fine_tuner.tasks import TASK_SPECS
 from fine_tuner.tasks.base import TaskSpec
+from fine_tuner.tasks.numbers import in_own_units, is_standardised, standardised
 
 OnProgress = Callable[[str, float, float | None], None]
 
@@ -143,7 +144,8 @@ def assemble(
         num_outputs=data.num_outputs,
         class_counts=data.class_counts("train"),
         second=settings.second_loss,
-    ).to(device)
+    )
+    loss_fn = standardised(loss_fn, settings, data).to(device)
     mixer = _mixer(settings)
     if mixer is not None:
         loss_fn = MixedLoss(loss_fn)
@@ -214,6 +216,7 @@ def _network(
         built = replace(build_model(model.name, weights=str(checkpoint), **wanted), weights=model.weights)
     else:
         built = build_model(model.name, weights=model.weights, progress=on_progress, **wanted)
+    built = in_own_units(built, data, is_standardised=is_standardised(settings))
     multiplier = settings.optim.backbone_multiplier
     if model.weights == "none" and multiplier < 1 and model.trainable != "head":
         slow = f"The network starts from random weights, yet all but its head learns at {multiplier:g} of the rate."

@@ -16,6 +16,7 @@ from fine_tuner.models.build import build_model
 from fine_tuner.models.freezing import Freezing
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.tasks.build import build_data, build_dataset
+from fine_tuner.tasks.numbers import in_own_units
 
 IMAGES = {"segmentation": 2}
 DEFAULT_IMAGES = 4
@@ -40,6 +41,7 @@ def first_batch(settings: Mapping[str, Any]) -> Batch:
         weights=chosen.model.weights,
         image_size=chosen.data.image_size,
     )
+    built = in_own_units(built, data)
     Freezing(built, chosen.model.trainable, head_epochs=chosen.model.head_epochs)
     built.model.register_forward_hook(lambda module, inputs, output: split_outputs(output)[0])
     dataset = build_dataset(chosen, data, built.preprocessing, "train")

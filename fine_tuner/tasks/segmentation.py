@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from fine_tuner.data.mask_coding import IGNORE_INDEX
 from fine_tuner.metrics import DICE, MEAN_IOU, PIXEL_ACCURACY, segmentation_metrics
 from fine_tuner.tasks.base import TaskSpec
 
@@ -23,6 +25,6 @@ def describe(logits: Tensor, names: Sequence[str]) -> dict[str, Any]:
 SEGMENTATION = TaskSpec(
     name="segmentation",
     metrics=(MEAN_IOU, DICE, PIXEL_ACCURACY),
-    build_metrics=segmentation_metrics,
+    build_metrics=partial(segmentation_metrics, ignore_index=IGNORE_INDEX),
     describe=describe,
 )

@@ -98,7 +98,7 @@ def test_overlap_metrics_are_their_formulas_and_leave_out_ignored_pixels() -> No
     predicted = torch.tensor([[[0, 0, 1], [1, 1, 0]]])
     targets = torch.tensor([[[0, 1, 1], [1, 0, 255]]])
     logits = nn.functional.one_hot(predicted, 3).permute(0, 3, 1, 2).float()
-    metrics = segmentation_metrics(3)  # class 2 is in neither, so it is left out of the means
+    metrics = segmentation_metrics(3, ignore_index=255)  # class 2 is in neither, so it is left out of the means
     metrics.update(logits, targets)
     # counted pixels: (0,0) (0,1) (1,1) (1,1) (1,0): class 0: hit 1 of 2 and 2; class 1: hit 2 of 3 and 3
     got = {k: v.item() for k, v in metrics.compute().items()}
