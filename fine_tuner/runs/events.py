@@ -15,127 +15,48 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
-Outcome = Literal["completed", "stopped", "paused", "failed"]
+from fine_tuner.runs.payloads import (
+    KINDS,
+    CheckpointSaved,
+    EvalMetrics,
+    Mark,
+    Message,
+    Outcome,
+    Payload,
+    Progress,
+    RunFinished,
+    RunStarted,
+    TrainMetrics,
+    UnknownEvent,
+)
+
+__all__ = [
+    "CheckpointSaved",
+    "EvalMetrics",
+    "Event",
+    "EventWriter",
+    "Mark",
+    "Message",
+    "Outcome",
+    "Payload",
+    "Progress",
+    "RunFinished",
+    "RunStarted",
+    "TrainMetrics",
+    "UnknownEvent",
+    "decode",
+    "encode",
+    "from_raw",
+    "read_events",
+    "read_last_event",
+]
 
 SCHEMA_VERSION = 1
 _NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunStarted:
-    """An attempt begins: everything derived from settings, data and machine before the first step.
-
-    Attributes:
-        start_step: Steps already done (0 unless resumed); readers drop recorded points after it.
-        total_steps: Steps at which the run is complete.
-        facts: Resolved numbers for people and readers: ``device``, ``precision``, ``parameters``,
-            ``trainable_parameters``, ``classes``, ``train_images``, ``val_images``, ``groups``, ...
-    """
-
-    kind: Literal["run_started"] = "run_started"
-    start_step: int
-    total_steps: int
-    epochs: int
-    steps_per_epoch: int
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
-    """Long work that is not training: reading data, downloading weights. ``total`` is None while unknown."""
-
-    kind: Literal["progress"] = "progress"
-    what: str
-    done: float
-    total: float | None = None
-    unit: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainMetrics:
-    """One step is done. ``step`` counts steps done, so the first event has step 1; ``epoch`` counts from 1."""
-
-    kind: Literal["train_metrics"] = "train_metrics"
-    step: int
-    epoch: int
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EvalMetrics:
-    """A split was evaluated after ``step`` steps."""
-
-    kind: Literal["eval_metrics"] = "eval_metrics"
-    step: int
-    epoch: int
-    split: str
-    metrics: Mapping[str, float]
-    seconds: float = 0.0
-    is_best: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckpointSaved:
-    """A checkpoint is complete on disk; ``path`` is relative to the run folder."""
-
-    kind: Literal["checkpoint_saved"] = "checkpoint_saved"
-    step: int
-    path: str
-    is_best: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Message:
-    """Text for a person."""
-
-    kind: Literal["message"] = "message"
-    level: Literal["info", "warning", "error"] = "info"
-    text: str
-    step: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mark:
-    """Something to mark on the curves, with settings changed there and the rates ``planned`` since (see ``facts``)."""
-
-    kind: Literal["mark"] = "mark"
-    step: int
-    label: str
-    text: str = ""
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    planned: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunFinished:
-    """An attempt ends. ``error`` is the message for the user when ``outcome`` is failed."""
-
-    kind: Literal["run_finished"] = "run_finished"
-    outcome: Outcome
-    step: int
-    error: str | None = None
-    summary: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UnknownEvent:
-    """A kind, or a shape of a known kind, written by another version; kept, never an error."""
-
-    kind: str
-    fields: Mapping[str, Any]
-
-
-Payload = (
-    RunStarted | Progress | TrainMetrics | EvalMetrics | CheckpointSaved | Message | Mark | RunFinished | UnknownEvent
-)
-_KINDS: dict[str, type] = {
-    c.__dataclass_fields__["kind"].default: c
-    for c in (RunStarted, Progress, TrainMetrics, EvalMetrics, CheckpointSaved, Message, Mark, RunFinished)
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,7 +109,7 @@ def from_raw(raw: Any) -> Event:
         raise ValueError(f"not an event: {kind!r} with {head}")
     if isinstance(raw.get("metrics"), dict):
         raw["metrics"] = {k: _NONFINITE.get(v, v) if isinstance(v, str) else v for k, v in raw["metrics"].items()}
-    cls = _KINDS.get(kind)
+    cls = KINDS.get(kind)
     try:
         payload = cls(**raw) if cls else UnknownEvent(kind=kind, fields=raw)
     except TypeError:

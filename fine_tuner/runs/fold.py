@@ -18,6 +18,7 @@ import numpy as np
 
 from fine_tuner.runs import events
 from fine_tuner.runs.facts import Checkpoint, Facts, Remark, spliced
+from fine_tuner.runs.numbers import floats, integers, signature
 from fine_tuner.runs.series import Rows, Series
 
 try:
@@ -68,7 +69,7 @@ class Fold:
         """Take the next whole lines of the log."""
         self.offset += len(block)
         self.anchor = (self.anchor + block[-_ANCHOR_BYTES:])[-_ANCHOR_BYTES:]
-        for (kind, _, keys), group in groupby(self._parse(block), _signature):
+        for (kind, _, keys), group in groupby(self._parse(block), signature):
             if keys is not None:
                 self._add_numbers(kind, keys, list(group))
             else:
@@ -97,9 +98,9 @@ class Fold:
     def _add_numbers(self, kind: str, keys: tuple[str, ...], group: list[dict[str, Any]]) -> None:
         """Take events of one kind with the same keys at once."""
         try:
-            rows = {name: _integers([raw[name] for raw in group]) for name in ("seq", "step", "epoch", "attempt")}
-            time_ms = np.rint(_floats([raw["time"] for raw in group]) * 1000)
-            values = [_floats([raw["metrics"][key] for raw in group]) for key in keys]
+            rows = {name: integers([raw[name] for raw in group]) for name in ("seq", "step", "epoch", "attempt")}
+            time_ms = np.rint(floats([raw["time"] for raw in group]) * 1000)
+            values = [floats([raw["metrics"][key] for raw in group]) for key in keys]
             seconds = [float(raw.get("seconds", 0.0)) for raw in group] if kind == "eval_metrics" else []
             if not (np.abs(time_ms) < 1e15).all():
                 raise ValueError("not a time")
@@ -192,6 +193,8 @@ class Fold:
                 if not isinstance(payload.step, int):
                     raise TypeError("step")
                 if isinstance(payload, events.Mark):
+                    if not isinstance(payload.rewind_to, int | None):
+                        raise TypeError("rewind_to")
                     dict(payload.changes), dict(payload.planned), int(payload.changes.get("train.epochs", 0))
             case events.Progress():
                 float(payload.done), float(payload.total or 0)
@@ -218,9 +221,14 @@ class Fold:
                 facts.summary = dict(finished.summary) if isinstance(finished.summary, dict) else {}
 
     def _mark(self, mark: events.Mark) -> None:
-        """Take a mark and what it changes; a resume makes those since its checkpoint again, at the same step."""
+        """Take a mark and what it changes.
+
+        A resume, and a run that went back, makes those since its checkpoint again, at the same step.
+        """
         facts = self.facts
-        again = facts.attempt > 1 and mark.changes and mark.step == facts.start_step
+        if mark.rewind_to is not None:
+            self._go_back(mark.rewind_to)
+        again = facts.rewinds and mark.changes and mark.step == facts.start_step
         if not (again and any((m.step, m.changes) == (mark.step, mark.changes) for m in self.marks)):
             self.marks.append(dataclasses.replace(mark, planned={}))
         if epochs := int(mark.changes.get("train.epochs", 0)):
@@ -251,6 +259,13 @@ class Fold:
         facts.step = started.start_step
         facts.epoch = started.start_step // max(1, started.steps_per_epoch)
 
+    def _go_back(self, step: int) -> None:
+        """The run itself went back to ``step``, within an attempt."""
+        facts = self.facts
+        self._rewind(step)
+        facts.start_step = facts.step = step
+        facts.epoch = step // max(1, facts.steps_per_epoch)
+
     def _rewind(self, start_step: int) -> None:
         """Drop what the new attempt does again."""
         self.facts.rewinds += 1
@@ -265,27 +280,3 @@ class Fold:
         self.facts.validated_epoch = int(max(validated, default=0))
         self.marks = [mark for mark in self.marks if mark.step <= start_step]
         self.checkpoints = [saved for saved in self.checkpoints if saved.step <= start_step]
-
-
-def _signature(raw: Any) -> tuple[str, Any, tuple[str, ...] | None]:
-    """What neighbouring events must share to be taken at once; keys None: one at a time."""
-    if isinstance(raw, dict) and raw.get("kind") in ("train_metrics", "eval_metrics"):
-        metrics = raw.get("metrics")
-        if isinstance(metrics, dict):
-            return raw["kind"], raw.get("attempt"), tuple(metrics)
-    return "", None, None
-
-
-def _integers(values: list[Any]) -> np.ndarray:
-    return _flat(np.array(values, dtype=np.int64))
-
-
-def _floats(values: list[Any]) -> np.ndarray:
-    """float64, with "NaN", "Infinity" and "-Infinity" as what they mean."""
-    return _flat(np.array(values, dtype=np.float64))
-
-
-def _flat(values: np.ndarray) -> np.ndarray:
-    if values.ndim != 1:
-        raise ValueError("a list where a number belongs")
-    return values

@@ -91,3 +91,35 @@ def test_a_change_that_a_short_attempt_did_not_reach_is_not_lost(run: RunFolder)
         (12, {"lr_factor": 0.5}),
         (15, {"train.epochs": 20}),
     ]
+
+
+def test_a_run_that_went_back_drops_what_it_does_again_and_keeps_its_log():
+    first = [started(30), *steps(1, 14)]
+    back = Mark(step=10, label="rollback", changes={"lr_factor": 0.5, "rollbacks": 1}, rewind_to=10)
+    portions = [started(30)], steps(1, 14), [back], steps(11, 20)
+    whole = folded([*first, back, *steps(11, 20)])
+    assert whole.series["train/loss"].step.tolist() == list(range(1, 21))
+    assert whole.series["val/accuracy"].step.tolist() == [10, 20]
+    assert (whole.facts.rewinds, whole.facts.step, whole.marks) == (1, 20, [back])
+    fold, seq = Fold(), 0
+    for portion in portions:
+        fold.feed(lines(portion, seq=seq))
+        seq += len(portion)
+    assert fold.series["train/loss"].step.tolist() == whole.series["train/loss"].step.tolist()
+    assert fold.facts.start_step == 10
+
+
+def test_a_resume_makes_the_change_of_a_rollback_again_without_a_second_mark():
+    back = Mark(step=10, label="rollback", changes={"rollbacks": 1}, rewind_to=10)
+    again = Mark(step=10, label="rollback", changes={"rollbacks": 1})
+    fold = folded([started(30), *steps(1, 14), back, *steps(11, 12)], [started(30, start=10), again, *steps(11, 13)])
+    assert fold.marks == [back]
+    assert fold.series["train/loss"].step.tolist() == list(range(1, 14))
+
+
+def test_a_mark_of_an_older_log_is_no_ghost_and_goes_nowhere_back():
+    fold = Fold()
+    fold.feed(log([started(30), *steps(1, 3)]) + b'{"v":1,"seq":4,"time":1.0,"attempt":1,"kind":"mark","step":3,'
+              b'"label":"unfreeze","text":"","changes":{},"planned":{}}\n')  # fmt: skip
+    (mark,) = fold.marks
+    assert (mark.is_ghost, mark.rewind_to, len(fold.series["train/loss"])) == (False, None, 3)
