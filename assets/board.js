@@ -92,6 +92,7 @@ export class Board {
     this.state = state;
     if (keys === null) {
       this.details.clear();
+      this.askDetail();
       this.syncMore();
     }
     const hasMoved = this.measure();
@@ -189,7 +190,10 @@ export class Board {
 
   marks() {
     const { axis } = this.settings.values;
-    return (this.about.marks ?? []).map((mark) => ({ ...mark, place: this.curves.placeOfStep(axis, mark.step) }));
+    const { best } = this.state;
+    const marks = [...(this.about.marks ?? [])];
+    if (best && this.curves.perEpoch) marks.push({ label: TEXT.best.toLowerCase(), text: `${best[3]}, ${say.inEpoch(best[2])}`, step: best[2] * this.curves.perEpoch, isBest: true });
+    return marks.map((mark) => ({ ...mark, place: this.curves.placeOfStep(axis, mark.step) }));
   }
 
   // ------------------------------------------------------------------ the user

@@ -1,5 +1,6 @@
 // A live chart: what of the run's curves it shows, drawn once, then extended point by point.
 
+import { ChartTable } from "./chart_table.js";
 import { h } from "./dom.js";
 import { csvOf, pictureOf } from "./export.js";
 import { Frame } from "./frame.js";
@@ -32,6 +33,8 @@ export class Chart {
       },
     });
     this.element = this.frame.element;
+    this.table = new ChartTable(this);
+    this.element.append(this.table.element);
     this.watchSize();
   }
 
@@ -40,7 +43,11 @@ export class Chart {
     this.logButton = tool(TEXT.log, TEXT.logHint, () =>
       this.board.settings.mark("log", this.spec.id, !this.board.settings.has("log", this.spec.id)),
     );
+    this.tableButton = tool(TEXT.table, TEXT.tableHint, () =>
+      this.board.settings.mark("table", this.spec.id, !this.board.settings.has("table", this.spec.id)),
+    );
     const tools = [
+      this.tableButton,
       tool(TEXT.csv, TEXT.csvHint, () => csvOf(this)),
       tool(TEXT.png, TEXT.pngHint, () => pictureOf(this)),
     ];
@@ -172,6 +179,8 @@ export class Chart {
     frame.setLegend(content.entries.map((entry) => ({ ...entry, isHidden: values.hide.includes(entry.id) })));
     frame.setNote(content.note?.() ?? "");
     frame.showZoomed(Boolean(values.zoom || values.zoomY[spec.id]));
+    this.tableButton.setAttribute("aria-pressed", String(values.table.includes(spec.id)));
+    this.table.show(values.table.includes(spec.id));
     this.logButton.setAttribute("aria-pressed", String(values.log.includes(spec.id)));
     const { plot } = frame;
     plot.overlay.setMarks(board.marks().map((mark) => ({ ...mark, share: plot.shareOfX(mark.place) })), spec.id === "loss");

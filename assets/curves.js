@@ -5,6 +5,22 @@ function emptyCurve(level) {
   return { level, x: [], t: [], y: [], lo: level ? [] : null, hi: level ? [] : null };
 }
 
+/** The same curve in wider buckets; a last one that is not full is dropped, since it comes again. */
+function coarser(curve, level) {
+  const width = 2 ** (level - curve.level);
+  const made = emptyCurve(level);
+  for (let from = 0; from + width <= curve.x.length; from += width) {
+    const values = (part) => curve[part].slice(from, from + width).filter((y) => y !== null);
+    const ys = values("y");
+    made.x.push(curve.x[from + width - 1]);
+    made.t.push(curve.t[from + width - 1]);
+    made.y.push(ys.length ? Number((ys.reduce((sum, y) => sum + y, 0) / ys.length).toPrecision(5)) : null);
+    made.lo.push(ys.length ? Math.min(...values(curve.lo ? "lo" : "y")) : null);
+    made.hi.push(ys.length ? Math.max(...values(curve.hi ? "hi" : "y")) : null);
+  }
+  return made;
+}
+
 export class Curves {
   constructor() {
     this.clear();
@@ -17,21 +33,32 @@ export class Curves {
     this.clock = { x: [0], t: [0] };
   }
 
+  /** Whether a payload's buckets are finer than those held: then everything has to be asked for anew. */
+  isTooCoarse({ reset, curves }) {
+    return !reset && curves.some(({ keys, level }) => keys.some((key) => (this.byKey.get(key)?.level ?? 0) > level));
+  }
+
   /** Take a payload's curves; returns the keys that got points, or null if everything is new. */
   take({ reset, curves, state }) {
     const before = new Set(this.byKey.keys());
     if (reset) this.clear();
+    let isMerged = false;
     this.total = state.total ?? this.total;
     this.perEpoch = state.per_epoch ?? this.perEpoch;
     const changed = new Set();
     for (const portion of curves) {
       portion.keys.forEach((key, at) => {
+        const curve = this.byKey.get(key);
+        if (curve && portion.level > curve.level) {
+          this.byKey.set(key, coarser(curve, portion.level));
+          isMerged = true;
+        }
         this.append(key, portion, at);
         changed.add(key);
       });
       this.tell(portion);
     }
-    const isNew = reset || [...changed].some((key) => !before.has(key));
+    const isNew = reset || isMerged || [...changed].some((key) => !before.has(key));
     return isNew ? null : changed;
   }
 

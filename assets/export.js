@@ -51,7 +51,7 @@ export async function pictureOf(chart) {
     return { ...trace, name: escape(label ?? ""), showlegend: Boolean(label) };
   });
   const shapes = board.marks().map((mark) => ({
-    type: "line", x0: mark.place, x1: mark.place, yref: "paper", y0: 0, y1: 1, line: { color: palette.subdued, width: 1, dash: "dot" },
+    type: "line", x0: mark.place, x1: mark.place, yref: "paper", y0: 0, y1: 1, line: { color: palette.subdued, width: 1, dash: mark.is_ghost ? "2px,6px" : "dot" },
   }));
   const layout = {
     ...plot.layout(), width: 900, height: 460, shapes, showlegend: true, paper_bgcolor: palette.surface,

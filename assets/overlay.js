@@ -3,6 +3,7 @@
 
 import { MARGIN } from "./axes.js";
 import { h, setText, toggle } from "./dom.js";
+import { say } from "./text.js";
 
 export class Overlay {
   constructor() {
@@ -49,14 +50,18 @@ export class Overlay {
     this.pill.style.left = percent(Math.min(Math.max(share, half - 0.01), 1 - half + 0.01));
   }
 
-  /** Vertical marks [{share, label, text}] of things that happened, with their labels or without. */
+  /**
+   * Vertical marks [{share, label, text, is_ghost}] of things that happened, or of what another setting would have done
+   * (ghosts), with their labels or without.
+   */
   setMarks(marks, hasLabels) {
     const visible = marks.filter((mark) => mark.share >= 0 && mark.share <= 1);
     this.marks.replaceChildren(
       ...visible.map((mark) => {
-        const element = h("div", { class: "ftc-mark", title: mark.text ? `${mark.label}: ${mark.text}` : mark.label });
+        const words = mark.text ? `${mark.label}: ${mark.text}` : mark.label;
+        const element = h("div", { class: `ftc-mark${mark.is_ghost ? " ftc-ghost" : ""}${mark.isBest ? " ftc-best" : ""}`, title: mark.is_ghost ? say.ghost(words) : words });
         element.style.left = percent(mark.share);
-        element.append(h("span", { class: `ftc-flag${mark.share > 0.75 ? " ftc-flag-left" : ""}`, hidden: !hasLabels }, mark.label));
+        element.append(h("span", { class: `ftc-flag${mark.share > 0.75 ? " ftc-flag-left" : ""}`, hidden: !hasLabels || Boolean(mark.isBest) }, mark.label));
         return element;
       }),
     );

@@ -120,6 +120,11 @@ export class Panel {
   async take(answer) {
     const { turn } = this;
     const before = this.state;
+    if (this.curves.isTooCoarse(answer)) {
+      this.cursor = ""; // the app was started anew, and tells more
+      this.poller.now();
+      return;
+    }
     const keys = this.curves.take(answer);
     this.cursor = answer.cursor;
     this.state = answer.state;

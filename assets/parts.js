@@ -3,7 +3,7 @@
 import { h, setText } from "./dom.js";
 import { NONE, count, duration, value as show } from "./format.js";
 import { upperBound } from "./numbers.js";
-import { TEXT, metricOf, metricTitle } from "./text.js";
+import { TEXT, metricOf, metricTitle, say } from "./text.js";
 
 const LEVELS = { info: "Info", warning: "Warning", error: "Error", mark: "Mark" };
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -20,7 +20,10 @@ export class Events {
   show(messages = [], marks = [], notices = []) {
     const rows = [
       ...messages.map(({ time, level, text, step }) => ({ time, level, text, step })),
-      ...marks.map(({ label, text, step, time }) => ({ time, level: "mark", text: text ? `${label}: ${text}` : label, step })),
+      ...marks.map(({ label, text, step, time, is_ghost: isGhost }) => {
+        const words = text ? `${label}: ${text}` : label;
+        return { time, level: "mark", text: isGhost ? say.ghost(words) : words, step };
+      }),
       ...notices.map((text) => ({ level: "info", text })),
     ].sort((a, b) => (b.step ?? -1) - (a.step ?? -1) || (b.time ?? 0) - (a.time ?? 0));
     this.none.hidden = rows.length > 0;

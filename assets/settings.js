@@ -6,6 +6,7 @@ const DEFAULTS = {
   clip: false,
   log: [], // ids of charts with a logarithmic axis
   hide: [], // ids of lines
+  table: [], // ids of charts with their points as a table below
   zoom: null, // [first, last] step
   zoomY: {}, // id of chart -> [low, high]
   open: [], // ids of parts unfolded
@@ -35,6 +36,7 @@ export function fromQuery(query) {
     clip: q.get("clip") === "1",
     log: asList(q.get("log")),
     hide: asList(q.get("hide")),
+    table: asList(q.get("table")),
     zoom: asRange(q.get("zoom")),
     zoomY,
     open: asList(q.get("open")),
@@ -52,6 +54,7 @@ export function toQuery(settings, query) {
   put("clip", settings.clip ? "1" : "");
   put("log", settings.log.join(","));
   put("hide", settings.hide.join(","));
+  put("table", settings.table.join(","));
   put("zoom", settings.zoom ? range(settings.zoom) : "");
   put("zoomy", Object.entries(settings.zoomY).map(([id, r]) => `${id}:${range(r)}`).join(","));
   put("open", settings.open.join(","));

@@ -168,9 +168,9 @@ function summaryOf(board, named) {
 
 export const MAIN = [
   { id: "loss", title: CHART_TITLES.loss, kind: "number", canLog: true, content: lossContent },
-  { id: "metric", title: CHART_TITLES.metric, kind: "fraction", content: metricContent },
+  { id: "metric", title: CHART_TITLES.metric, kind: "fraction", canLog: true, content: metricContent },
   { id: "lr", title: CHART_TITLES.lr, kind: "rate", canLog: true, content: rateContent },
-  { id: "memory", title: CHART_TITLES.memory, kind: "memory", content: memoryContent },
+  { id: "memory", title: CHART_TITLES.memory, kind: "memory", canLog: true, content: memoryContent },
 ];
 
 /** The charts under More: speed, gradient norm, and every curve that no other chart shows. */

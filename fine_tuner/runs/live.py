@@ -2,8 +2,10 @@
 
 A cursor ``"<generation>.<seq>"`` says what a page holds: all complete buckets up to event ``seq``. A bucket is
 ``2**level`` points of one curve, with the least level that makes at most ``BUCKETS`` of them; so the first points show
-at once, a long run stays small, and a level changes ever more seldom. The generation changes when what a page holds is
-no longer true (a resume took steps back, a level changed): then ``reset`` is true and everything comes anew.
+at once and a long run stays small. A fast run is told in larger buckets while it lasts, see ``grain.py``. A portion
+whose level is higher than that of the buckets a page holds asks it to merge them; a lower one, to take all anew. The
+generation changes when what a page holds is no longer true (a resume took steps back) or too coarse: then ``reset`` is
+true and everything comes anew.
 
 Payload::
 
@@ -22,15 +24,16 @@ The x-axis in epochs is ``x / state.per_epoch``.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
+from fine_tuner.runs.grain import PACE, Grain
 from fine_tuner.runs.progress import metric_text
 from fine_tuner.runs.queue import place_of
 from fine_tuner.runs.series import Buckets, Series, level_for, thin
@@ -50,19 +53,23 @@ BUCKETS = 1500
 _ENDED = "~"  # at the end of a generation: the last buckets, not full, were sent too
 
 
-def payload(view: RunView, since: str = "", keys: Iterable[str] | None = None) -> dict[str, Any]:
+def payload(
+    view: RunView, since: str = "", keys: Iterable[str] | None = None, *, grain: Grain | None = None
+) -> dict[str, Any]:
     """What a page that holds everything up to ``since`` needs to be up to date.
 
     Args:
         view: The run, refreshed by the caller.
         since: Cursor of the last payload for the same keys; "" or anything stale gives everything.
         keys: Metric keys wanted; None for all.
+        grain: How finely; the same for all who hold a cursor. None: as the length of the curves alone wants it.
     """
     with view.lock:
         wanted = view.series if keys is None else view.values(keys)
-        levels = {key: level_for(len(series), BUCKETS) for key, series in wanted.items()}
-        generation = view.generation + _digest(levels)
         has_ended = view.status not in LIVE
+        grain = grain or Grain(pace=math.inf)
+        levels = grain.levels(wanted, BUCKETS, step_seconds=_step_seconds(view), is_live=not has_ended)
+        generation = view.generation + (f"-{grain.falls}" if grain.falls else "")
         seq = view.counters.seq
         tails = has_ended and any(len(series) % (1 << levels[key]) for key, series in wanted.items())
         held, is_all = _held(since, generation, seq, ended=tails)
@@ -77,10 +84,10 @@ def payload(view: RunView, since: str = "", keys: Iterable[str] | None = None) -
         }
 
 
-def _digest(levels: dict[str, int]) -> str:
-    """Changes with a level; a new key at level 0 is no change."""
-    coarse = sorted((key, level) for key, level in levels.items() if level)
-    return f"-{zlib.crc32(repr(coarse).encode()):x}" if coarse else ""
+def _step_seconds(view: RunView) -> float:
+    """What the recent steps took, pauses between them left out; 0.0 if unknown."""
+    pairs = view.counters.step_ms
+    return sum(ms for ms, _ in pairs) / sum(steps for _, steps in pairs) / 1000 if pairs else 0.0
 
 
 def _held(since: str, generation: str, seq: int, *, ended: bool) -> tuple[int | None, bool]:
@@ -127,8 +134,9 @@ def _group(wanted: dict[str, Series], parts: dict[str, Buckets]) -> list[dict[st
         entry["keys"].append(key)
         entry["y"].append(_short(part.mean))
         if part.level:
-            entry["lo"].append(_short(part.least))
-            entry["hi"].append(_short(part.greatest))
+            flat = np.array_equal(part.least, part.greatest, equal_nan=True)
+            entry["lo"].append(None if flat else _short(part.least))
+            entry["hi"].append(None if flat else _short(part.greatest))
     return list(groups.values())
 
 
@@ -204,11 +212,14 @@ class LiveFeed:
     Args:
         store: Where runs are found.
         hold_seconds: How long an answer serves further viewers. Also how often, at most, a run's folder is looked at.
+        pace: Most buckets of one curve a second, while a run is at work.
     """
 
-    def __init__(self, store: RunStore, *, hold_seconds: float = 0.4) -> None:
+    def __init__(self, store: RunStore, *, hold_seconds: float = 0.4, pace: float = PACE) -> None:
         self._store = store
         self._hold_seconds = hold_seconds
+        self._pace = pace
+        self._grains: dict[str, Grain] = {}
         self._lock = threading.Lock()
         self._views: dict[str, tuple[float, RunView]] = {}
         self._made: OrderedDict[tuple[str, str, tuple[str, ...] | None], tuple[float, bytes]] = OrderedDict()
@@ -225,7 +236,8 @@ class LiveFeed:
             if made and made[0] > time.monotonic():
                 return made[1]
         view, until = self._fresh(run_id)
-        data = _dumps(payload(view, since, keys))
+        grain = self._grains.setdefault(run_id, Grain(self._pace))
+        data = _dumps(payload(view, since, keys, grain=grain))
         with self._lock:
             self._made[key] = (until, data)
             self._made.move_to_end(key)

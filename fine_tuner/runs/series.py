@@ -135,6 +135,15 @@ class Series:
         row = np.searchsorted(self._rows["seq"], seq, "right")
         return int(np.searchsorted(self.index, row, "left"))
 
+    def recent(self, milliseconds: int) -> tuple[int, int]:
+        """Number of points of the last ``milliseconds`` at work, and how much of that time there was."""
+        elapsed = self._rows["elapsed_ms"]
+        if not len(self):
+            return 0, 0
+        last = int(elapsed[self.index[-1]])
+        row = np.searchsorted(elapsed, last - milliseconds, "right")
+        return len(self) - int(np.searchsorted(self.index, row, "left")), min(milliseconds, last)
+
     def at(self, name: str, points: NDArray) -> Ints:
         """A row field at some points only: cheaper than the whole array."""
         return self._rows[name][self.index[points]]

@@ -28,6 +28,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import FileResponse, Response
 
 from fine_tuner.errors import RunError
+from fine_tuner.runs.events import Mark
 from fine_tuner.runs.layout import RunFolder, read_json
 from fine_tuner.runs.live import LiveFeed, detail
 from fine_tuner.runs.store import RunStore
@@ -206,11 +207,17 @@ def describe(view: RunView) -> dict[str, Any]:
             "title": str(notes.get("title") or view.info.get("title") or view.id),
             "facts": view.facts,
             "messages": [dataclasses.asdict(message) for message in view.messages],
-            "marks": [{"step": mark.step, "label": mark.label, "text": mark.text} for mark in view.marks],
+            "marks": [_mark(mark) for mark in view.marks],
             "failure": failure and dataclasses.asdict(failure),
             "can_resume": view.can_resume,
             "has_weights": view.run.best_weights.is_file(),
         }
+
+
+def _mark(mark: Mark) -> dict[str, Any]:
+    """A mark without what it changed; one of what another setting would have done says so."""
+    said = {"step": mark.step, "label": mark.label, "text": mark.text}
+    return said | ({"is_ghost": True} if getattr(mark, "is_ghost", False) else {})
 
 
 def _json(request: Request, content: bytes | Mapping[str, Any]) -> Response:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fine_tuner.errors import RunError
 from fine_tuner.runs import live
 from fine_tuner.runs.events import EventWriter, Message, TrainMetrics
+from fine_tuner.runs.grain import Grain
 from fine_tuner.runs.live import LiveFeed, detail, payload
 from fine_tuner.runs.lock import WorkerLock
 from fine_tuner.runs.view import RunView
@@ -20,13 +21,14 @@ from tests.runs.logs import finished, lines, started, steps
 
 
 class Page:
-    """What a page does with payloads: replace on reset, else append."""
+    """What a page does with payloads: replace on reset, merge where buckets become wider, else append."""
 
-    def __init__(self, keys=None):
-        self.cursor, self.curves, self.keys, self.resets = "", {}, keys, 0
+    def __init__(self, keys=None, grain=None):
+        self.cursor, self.curves, self.keys, self.resets, self.grain = "", {}, keys, 0, grain
 
     def poll(self, view):
-        message = json.loads(live._dumps(payload(view, self.cursor, self.keys)), parse_constant=pytest.fail)
+        answer = payload(view, self.cursor, self.keys, grain=self.grain)
+        message = json.loads(live._dumps(answer), parse_constant=pytest.fail)
         self.cursor = message["cursor"]
         if message["reset"]:
             self.curves, self.resets = {}, self.resets + 1
@@ -35,12 +37,36 @@ class Page:
                 curve = self.curves.setdefault(
                     key, {"level": group["level"], "x": [], "t": [], "y": [], "lo": [], "hi": []}
                 )
-                assert curve["level"] == group["level"], "buckets of different width in one curve"
+                assert curve["level"] <= group["level"], "finer buckets without a reset"
+                self.widen(curve, group["level"])
                 curve["x"] += group["x"]
                 curve["t"] += group["t"]
-                for name in ("y", "lo", "hi"):
-                    curve[name] += group[name][at] if name in group else []
+                curve["y"] += group["y"][at]
+                for name in ("lo", "hi") if group["level"] else ():
+                    curve[name] += group[name][at] or group["y"][at]
         return message
+
+    @staticmethod
+    def widen(curve, level):
+        width = 2 ** (level - curve["level"])
+        if width == 1:
+            return
+        if curve["level"] == 0:
+            curve["lo"], curve["hi"] = list(curve["y"]), list(curve["y"])
+        whole = len(curve["x"]) // width * width
+        for name, of in (("x", max), ("t", max), ("y", lambda v: sum(v) / width), ("lo", min), ("hi", max)):
+            curve[name] = [of(curve[name][i : i + width]) for i in range(0, whole, width)]
+        curve["level"] = level
+
+
+def same_curves(one, other):
+    """Whether two pages show the same; a mean of rounded means may differ in the last of its five digits."""
+    assert one.keys() == other.keys()
+    for key, curve in one.items():
+        assert curve["level"] == other[key]["level"], key
+        assert curve["x"] == other[key]["x"], key
+        for name in ("t", "y", "lo", "hi"):
+            assert curve[name] == pytest.approx(other[key][name], rel=2e-4), (key, name)
 
 
 @pytest.fixture
@@ -88,8 +114,55 @@ def test_a_page_that_polls_at_any_moments_has_what_a_fresh_page_gets(tmp_path_fa
     page.poll(view)
     fresh = Page()
     fresh.poll(view)
-    assert page.curves == fresh.curves
+    same_curves(page.curves, fresh.curves)
     assert page.poll(view)["curves"] == [], "nothing new, nothing sent"
+
+
+@settings(max_examples=30)
+@given(portions=st.lists(st.integers(1, 70), min_size=1, max_size=8), pace=st.sampled_from([1.0, 5.0, math.inf]))
+def test_buckets_that_widen_while_a_run_is_at_work_are_merged_by_the_page_without_a_reset(
+    tmp_path_factory, portions, pace
+):
+    from fine_tuner.runs.layout import RunFolder
+
+    run = RunFolder(tmp_path_factory.mktemp("run"))
+    with WorkerLock(run.lock), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live, "BUCKETS", 6)
+        run.events.write_bytes(lines([started(1000, per_epoch=5)]))
+        view, page, step = RunView(run), Page(grain=Grain(pace)), 0
+        for number in portions:
+            said = steps(step + 1, step + number, per_epoch=5)
+            with run.events.open("ab") as file:
+                file.write(lines(said, seq=view.counters.seq + 1, began=1000 + step / 10))
+            step += number
+            view.refresh()
+            page.poll(view)
+        fresh = Page(grain=page.grain)
+        fresh.poll(view)
+        for key, curve in page.curves.items():  # what it holds in finer buckets waits for the next that is full
+            Page.widen(curve, fresh.curves.get(key, curve | {"level": 10})["level"])
+        same_curves({k: c for k, c in page.curves.items() if c["x"]}, fresh.curves)
+        assert page.resets == 1
+    view.refresh()
+    page.poll(view)
+    whole = Page()
+    whole.poll(view)
+    same_curves(page.curves, whole.curves)
+
+
+def test_a_fast_run_is_told_in_few_buckets_and_a_slow_one_after_it_in_fine_ones(run):
+    run.events.write_bytes(lines([started(9000), *steps(1, 4000, validate=False)], step_seconds=0.001))
+    with WorkerLock(run.lock):
+        view, page = RunView(run), Page(grain=Grain(5.0))
+        page.poll(view)
+        assert page.curves["train/loss"]["level"] == 8, "a thousand points a second are four buckets of 256"
+        said = steps(4001, 4120, validate=False)
+        with run.events.open("ab") as file:
+            file.write(lines(said, seq=view.counters.seq + 1, began=1004.0, step_seconds=0.5))
+        view.refresh()
+        page.poll(view)
+        assert page.curves["train/loss"]["level"] == 2, "what the length of the curve wants"
+        assert page.resets == 2
 
 
 @pytest.mark.usefixtures("small")
