@@ -52,7 +52,8 @@ export class Panel {
     this.summary = h("p", { class: "ftl-summary", "aria-live": "polite" });
     this.stale = h("span", { class: "ftl-stale", hidden: true });
     this.words = h("div", { class: "ftl-words" }, this.summary, this.stale);
-    this.loading = h("div", { class: "ftl-loading" }, h("p", { class: "ftl-sr", role: "status" }, TEXT.loading), ...[1, 2, 3, 4].map(() => h("div", { class: "ftl-bone" })));
+    this.readingText = h("p", { class: "ftl-sr", role: "status" }, TEXT.loading);
+    this.loading = h("div", { class: "ftl-loading" }, this.readingText, ...[1, 2, 3, 4].map(() => h("div", { class: "ftl-bone" })));
     this.body = h(
       "div", { class: "ftl-body", hidden: true },
       this.board.element, this.words, this.change?.element, h("div", { class: "ftl-parts" }, this.board.more, this.events.element, this.table.element),
@@ -114,7 +115,9 @@ export class Panel {
       if (turn === this.turn) this.showMissing();
       return;
     }
-    if (turn === this.turn) await this.take(answer);
+    if (turn !== this.turn) return;
+    if (answer.reading !== undefined) this.showReading(answer.reading);
+    else await this.take(answer);
   }
 
   async take(answer) {
@@ -206,12 +209,21 @@ export class Panel {
     this.notices.showFailure("", null);
     this.notices.showMissing(false);
     this.showRuns();
+    setText(this.readingText, TEXT.loading);
+    this.readingText.classList.add("ftl-sr");
     this.showOnly(this.loading);
     toggle(this.header.element, true);
   }
 
   showOnly(part) {
     for (const one of [this.loading, this.notices.empty, this.body]) toggle(one, one === part);
+  }
+
+  /** A long log is read for the first time. */
+  showReading(share) {
+    setText(this.readingText, say.readingLog(Math.floor(100 * share)));
+    this.readingText.classList.remove("ftl-sr");
+    this.showOnly(this.loading);
   }
 
   showEmpty() {

@@ -130,6 +130,7 @@ export const say = {
   retrying: (seconds) => `Trying again in ${duration(Math.max(1, seconds))}.`,
   dataAge: (seconds) => `The data is ${duration(seconds)} old.`,
   interval: (images) => `95\u00a0% band of ${count(images)} images \u00b7 1 image = ${number(100 / images, 2)} points`,
+  readingLog: (percent) => `Reading the log, ${percent} %`,
   tableOf: (title) => `${title}, as a table`,
   newestRows: (shown, all) => `The newest ${count(shown)} of ${count(all)} rows; the CSV has all.`,
   ghost: (text) => `Not done, only marked: ${text}`,

@@ -73,10 +73,11 @@ def _say(line: str) -> None:
 
 def _train_folder(run: RunFolder, arguments: argparse.Namespace, prepared: Any = None) -> int:
     from fine_tuner.launch.devices import hold
+    from fine_tuner.runs.keeper import CacheKeeper
     from fine_tuner.training.worker import run_worker
 
     devices = str(read_tree(run.config).get("devices", "auto"))
-    with hold(run.path.parent, devices) as was_free:
+    with hold(run.path.parent, devices) as was_free, CacheKeeper(run):
         if not was_free:
             print("Another run is at work on this device; both go on, more slowly.", file=sys.stderr)
         code = run_worker(run, print_line=_say, prepared=prepared)

@@ -64,6 +64,19 @@ def load(run: RunFolder) -> Fold | None:
     return fold
 
 
+def unread_bytes(run: RunFolder) -> int:
+    """Bytes of the log that whoever opens the run has to read; also those of a cache that turns out useless count."""
+    try:
+        size = os.stat(run.events).st_size
+    except OSError:
+        return 0
+    with suppress(OSError, ValueError, KeyError, TypeError), run.series_cache.open("rb") as file:
+        head = json.loads(file.readline())
+        if head["version"] == VERSION and head["offset"] <= size:
+            return size - int(head["offset"])
+    return size
+
+
 def _restore(head: dict[str, Any]) -> Fold:
     fold = Fold()
     fold.offset, fold.anchor = head["offset"], bytes.fromhex(head["anchor"])

@@ -18,6 +18,9 @@ Payload::
         "y": [[...], [...]],                  per key: mean; null where there is no finite value
         "lo": [[...], [...]], "hi": [[...], [...]]}]}     not at level 0, where they would equal y
 
+While a long log that no cache covers is being read for the first time, ``state`` is null and ``reading`` tells which
+part of it, 0 to 1, has been.
+
 The x-axis in epochs is ``x / state.per_epoch``.
 """
 
@@ -236,6 +239,8 @@ class LiveFeed:
             if made and made[0] > time.monotonic():
                 return made[1]
         view, until = self._fresh(run_id)
+        if isinstance(view, float):
+            return _dumps({"cursor": "", "reset": True, "state": None, "curves": [], "reading": round(view, 3)})
         grain = self._grains.setdefault(run_id, Grain(self._pace))
         data = _dumps(payload(view, since, keys, grain=grain))
         with self._lock:
@@ -245,14 +250,19 @@ class LiveFeed:
                 self._made.popitem(last=False)
         return data
 
-    def _fresh(self, run_id: str) -> tuple[RunView, float]:
-        """The view, refreshed at most every ``hold_seconds``, and until when it counts as fresh."""
+    def _fresh(self, run_id: str) -> tuple[RunView | float, float]:
+        """The view, refreshed at most every ``hold_seconds``, and until when it counts as fresh.
+
+        Instead of the view of a run whose log takes long to read, how much of it has been.
+        """
         now = time.monotonic()
         with self._lock:
             until, view = self._views.get(run_id, (0.0, None))
             if view is not None and until > now:
                 return view, until
-        view = self._store.view(run_id)
+        view = self._store.view_soon(run_id)
+        if isinstance(view, float):
+            return view, now
         until = time.monotonic() + self._hold_seconds
         with self._lock:
             self._views = {k: v for k, v in self._views.items() if v[0] > now - 60}

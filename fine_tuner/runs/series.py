@@ -87,6 +87,11 @@ class Series:
         self._index.extend(np.arange(first_row, first_row + len(values), dtype=np.int32))
         self._value.extend(values)
 
+    def put(self, rows: NDArray, values: Floats) -> None:
+        """Append values that belong to ``rows``, which rise."""
+        self._index.extend(rows.astype(np.int32))
+        self._value.extend(values)
+
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Drop the points on rows that are dropped, and renumber; ``rows`` is a mask over the rows before that."""
         mask = rows[self._index.view]

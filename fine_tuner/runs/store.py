@@ -15,14 +15,24 @@ from fine_tuner.config.io import dump_yaml
 from fine_tuner.config.settings import Settings
 from fine_tuner.errors import RunError
 from fine_tuner.registry import suggest
+from fine_tuner.runs import cache
 from fine_tuner.runs.identity import make_id, make_info
 from fine_tuner.runs.layout import RunFolder, read_json, sync_folder, write_atomically, write_json
+from fine_tuner.runs.opening import Opening
 from fine_tuner.runs.status import LIVE, look
-from fine_tuner.runs.summary import RunSummary, fingerprint, load_summary, save_summary, summarise
+from fine_tuner.runs.summary import (
+    RunSummary,
+    fingerprint,
+    load_summary,
+    save_summary,
+    summarise,
+    summarise_unread,
+)
 from fine_tuner.runs.view import RunView
 
 _VIEWS = 16  # folds kept in memory; one of a million steps takes 140 MB
 _VIEW_POINTS = 40_000_000  # points of all of them together
+_LONG_LOG_BYTES = 8 << 20  # that no cache covers: an eighth of a second
 _TRASH = ".trash"
 
 
@@ -34,6 +44,7 @@ class RunStore:
         self.root = Path(root).expanduser().absolute()
         self._lock = threading.Lock()
         self._views: OrderedDict[str, RunView] = OrderedDict()
+        self._openings: dict[str, Opening] = {}
         self._lines: dict[str, tuple[list[list[int]], RunSummary]] = {}
 
     # --------------------------------------------------------------- making
@@ -144,20 +155,42 @@ class RunStore:
         Raises:
             RunError: If there is no such run.
         """
+        view = self._wait_for(run_id, None)
+        assert isinstance(view, RunView)
+        return view
+
+    def view_soon(self, run_id: str, patience_seconds: float = 0.3) -> RunView | float:
+        """As ``view``; but if it takes longer, how much of the log has been read, 0 to 1. Ask again then.
+
+        Raises:
+            RunError: If there is no such run.
+        """
+        return self._wait_for(run_id, patience_seconds)
+
+    def _wait_for(self, run_id: str, seconds: float | None) -> RunView | float:
         run = self.get(run_id)
         with self._lock:
             view = self._views.get(run_id)
+            opening = None
             if view is not None:
                 self._views.move_to_end(run_id)
+            else:
+                opening = self._openings.get(run_id)
+                if opening is None or opening.is_over:
+                    opening = self._openings[run_id] = Opening(run, self._take)
         if view is not None:
             view.refresh()
             return view
-        made = RunView(run)  # outside the lock: a long log takes seconds, and others need not wait
+        assert opening is not None
+        return opening.wait(seconds) or opening.fraction
+
+    def _take(self, view: RunView) -> None:
+        """Keep the view of a run that was opened."""
         with self._lock:
-            view = self._views.setdefault(run_id, made)
-            self._views.move_to_end(run_id)
+            self._views[view.id] = view
+            self._views.move_to_end(view.id)
+            self._openings.pop(view.id, None)
             self._shrink()
-        return view
 
     def _shrink(self) -> None:
         sizes = {run_id: sum(map(len, view.series.values())) for run_id, view in self._views.items()}
@@ -179,11 +212,10 @@ class RunStore:
         line = load_summary(run, marks)
         if line is None:
             try:
-                view = self._views.get(run_id)
-                if view is None:
-                    view = RunView(run)
-                else:
-                    view.refresh()
+                view = self._views.get(run_id) or self._view_or_progress(run)
+                if isinstance(view, float):
+                    return summarise_unread(run, view)
+                view.refresh()
                 line = summarise(view)
             except FileNotFoundError:
                 return None
@@ -196,6 +228,12 @@ class RunStore:
                     save_summary(run, line, marks)
         self._lines[run_id] = (marks, line)
         return line
+
+    def _view_or_progress(self, run: RunFolder) -> RunView | float:
+        """A view that is not kept, since a list needs it once; of a long log one that is read in the background."""
+        if cache.unread_bytes(run) <= _LONG_LOG_BYTES:
+            return RunView(run)
+        return self.view_soon(run.id, patience_seconds=0.0)
 
     # ------------------------------------------------------------- changing
     def annotate(self, run_id: str, *, title: str | None = None, tags: Iterable[str] | None = None) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from fine_tuner.runs.events import RunFinished, read_last_event
+from fine_tuner.runs.facts import Facts
 from fine_tuner.runs.layout import RunFolder, read_json, write_json
 from fine_tuner.runs.series import Series
-from fine_tuner.runs.status import LIVE, Status
+from fine_tuner.runs.status import LIVE, Status, derive, look
 from fine_tuner.runs.view import RunView
 
 VERSION = 1
@@ -89,6 +91,26 @@ def summarise(view: RunView) -> RunSummary:
         parent=str(info["parent"]) if info.get("parent") else None,
         tags=tuple(str(tag) for tag in notes.get("tags") or ()),
         problem="" if info else "run.json is missing or torn",
+    )
+
+
+def summarise_unread(run: RunFolder, fraction: float) -> RunSummary:
+    """The line of a run whose long log is still being read: what run.json and the log's last event say."""
+    info, notes = read_json(run.info) or {}, read_json(run.notes) or {}
+    last = read_last_event(run.events)
+    facts = Facts(attempt=last.attempt if last else 0)
+    if last is not None and isinstance(last.payload, RunFinished):
+        facts.outcome = last.payload.outcome
+    return RunSummary(
+        id=run.id,
+        title=str(notes.get("title") or info.get("title") or run.id),
+        status=derive(facts, look(run)),
+        created=_created(run.id, info),
+        task=str(info.get("task", "")),
+        model=str(info.get("model", "")),
+        data=str(info.get("data", "")),
+        text=f"Reading the log, {round(100 * fraction)} %.",
+        tags=tuple(str(tag) for tag in notes.get("tags") or ()),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fine_tuner.runs import cache
@@ -34,8 +34,10 @@ class RunView:
     ('lost', 0, [])
     """
 
-    def __init__(self, run: RunFolder, *, use_cache: bool = True) -> None:
-        """Read the folder once; ``refresh`` reads on."""
+    def __init__(
+        self, run: RunFolder, *, use_cache: bool = True, on_read: Callable[[float], object] | None = None
+    ) -> None:
+        """Read the folder once; ``refresh`` reads on. ``on_read`` hears how much of a long log has been read."""
         self.run = run
         self.lock = threading.RLock()
         self._use_cache = use_cache
@@ -48,6 +50,7 @@ class RunView:
         self._info: Mapping[str, Any] | None = None
         self._failure: tuple[tuple[object, ...], Failure | None] = ((), None)
         self.status: Status = "lost"
+        self._fold.read(run.events, on_read)
         self.refresh()
         self._grew_at = float("-inf")  # not seen growing yet: only the clock tells the age
 
