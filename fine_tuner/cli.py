@@ -135,6 +135,14 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     command.set_defaults(run=commands.predict)
 
+    command = subparsers.add_parser(
+        "export", parents=[*shared], help="one file of a run: weights, settings or a script"
+    )
+    command.add_argument("id", metavar="RUN", help="a run's id, or its folder")
+    command.add_argument("--format", required=True, metavar="FORMAT", help=f"one of {', '.join(commands.EXPORTS)}")
+    command.add_argument("--output", type=Path, metavar="PATH", help="file or folder (default: exports/ of the run)")
+    command.set_defaults(run=commands.export)
+
     command = subparsers.add_parser("serve", help="answer commands, one JSON line each, on standard input")
     command.set_defaults(run=commands.serve)
     command = subparsers.add_parser("standby", help="load torch, then wait for a command to become")

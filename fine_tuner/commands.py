@@ -20,6 +20,9 @@ from fine_tuner.listing import list_things
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
 
+EXPORTS = ("safetensors", "yaml", "command", "script")
+"""Formats of ``export``; told here so that ``--help`` needs no torch."""
+
 
 # --------------------------------------------------------------- settings
 def read_settings(config: str, overrides: Sequence[str]) -> Settings:
@@ -266,6 +269,18 @@ def predict(arguments: argparse.Namespace) -> int:
     else:
         for answer in answers:
             print(answer_text(answer))
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """``export``: one file made from a run's folder."""
+    from fine_tuner.export.run_export import export_run
+
+    path = export_run(_find_run(arguments), arguments.format, arguments.output)
+    if arguments.json:
+        print_json({"file": str(path), "format": arguments.format, "bytes": path.stat().st_size})
+    else:
+        print(path)
     return 0
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 import annotated_types as at
+from pydantic import AfterValidator
 
+from fine_tuner.config.changes import parse_change
 from fine_tuner.config.knobs import Knob
 from fine_tuner.config.losses import STRICT
 
@@ -21,6 +23,11 @@ T = TypeVar("T")
 def or_else(value: T | None, default: T) -> T:
     """``value`` unless it is None: 0 and () are values."""
     return default if value is None else value
+
+
+def _as_change(text: str) -> str:
+    """The change as it is written everywhere."""
+    return str(parse_change(text))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +49,15 @@ class ScheduleBase:
             unit="steps",
         ),
     ] = 0
+    changes: Annotated[
+        tuple[Annotated[str, AfterValidator(_as_change)], ...],
+        Knob(
+            label="Changes on the way",
+            help="STEP:SETTING=VALUE, such as 120:lr_factor=0.5: what an earlier run changed while it trained; "
+            "settings are lr_factor, optim.lr and train.epochs.",
+            advanced=True,
+        ),
+    ] = ()
 
     def tick(self, step: int, steps_per_epoch: int) -> int:
         """Tick of the torch scheduler that rules the step after ``step`` steps.

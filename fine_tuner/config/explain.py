@@ -33,6 +33,8 @@ def explain(error: ErrorDetails, tree: Mapping[str, Any]) -> tuple[str, str]:
     spec = next((f for f in same if f.variant in error["loc"]), same[0] if same else None)
     if spec is None:
         return path, f"{value!r} is not a group of settings. Write lines like '{_example(path)}'."
+    if kind == "value_error":  # a check of ours, which has said it all
+        return path, f"{error['ctx']['error']}."
     if spec.type is tuple:
         value = lookup(tree, path)  # the whole list, not the item that the validator complains of
     return path, f"{'nothing' if value is None else repr(value)} is not {_expected(spec)}."

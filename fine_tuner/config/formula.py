@@ -57,8 +57,8 @@ class Formula:
             self._check(node)
             if count > _MAX_NODES:
                 raise ValueError(f"a formula of more than {_MAX_NODES} parts is too long")
-        plain = ast.fix_missing_locations(_ToFloats().visit(tree))
-        self._code = compile(plain, "<formula>", "eval")
+        self._plain = ast.fix_missing_locations(_ToFloats().visit(tree))
+        self._code = compile(self._plain, "<formula>", "eval")
         self._globals = {"__builtins__": {}, **FUNCTIONS, **CONSTANTS}
 
     def _check(self, node: ast.AST) -> None:
@@ -73,6 +73,10 @@ class Formula:
             not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS or node.keywords
         ):
             raise ValueError(f"{ast.unparse(node)!r} may not be called; functions are {', '.join(FUNCTIONS)}")
+
+    def as_python(self) -> str:
+        """The same as a Python expression, which needs the names used from ``math`` and every value as a float."""
+        return ast.unparse(self._plain)
 
     def __call__(self, **values: float) -> float:
         """Value of the formula, finite.

@@ -10,7 +10,7 @@ import errno
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -34,13 +34,13 @@ from fine_tuner.runs.events import (
     Progress,
     RunFinished,
     RunStarted,
-    read_events,
 )
 from fine_tuner.runs.layout import RunFolder, write_atomically
 from fine_tuner.runs.lock import WorkerLock
 from fine_tuner.schedules import preview_steps
 from fine_tuner.tasks.build import Assembly
 from fine_tuner.tasks.describe import facts_of
+from fine_tuner.training.changes import changes_to_make
 from fine_tuner.training.checkpoint import WEIGHTS, CheckpointStore, load_state
 from fine_tuner.training.console import Console
 from fine_tuner.training.control import RunControl
@@ -200,7 +200,7 @@ class _Attempt:
         if newest is not None:
             load_saved(newest / WEIGHTS, assembly.model)
             trainer.load_state_dict(load_state(newest))
-            self.control.replay(changes_since(newest.name, self.folder))
+        self.control.replay(changes_to_make(assembly.settings, self.folder, newest))
         assembly.freezing.set_epoch(trainer.progress.epoch)
 
     def on_progress(self, what: str, done: float, total: float | None = None, unit: str = "") -> None:
@@ -224,24 +224,6 @@ class _Attempt:
         if error:
             sys.stderr.write(f"{error}\n")
         self.writer.close()
-
-
-def changes_since(checkpoint: str, folder: RunFolder) -> list[tuple[int, Mapping[str, Any]]]:
-    """Changes of settings that the log has after a checkpoint, each with the steps done then."""
-    events, _ = read_events(folder.events)
-    path = f"checkpoints/{checkpoint}"
-    saved = [e.seq for e in events if isinstance(e.payload, CheckpointSaved) and e.payload.path == path]
-    made: list[tuple[int, Mapping[str, Any]]] = []
-    to_repeat: list[tuple[int, Mapping[str, Any]]] = []  # by an attempt that began at the same checkpoint
-    for event in events if saved else ():
-        match event.payload:
-            case RunStarted() if event.seq > saved[-1]:
-                made, to_repeat = [], made + to_repeat
-            case Mark(step=step, changes=changes) if changes and event.seq > saved[-1]:
-                made.append((step, changes))
-                if made[-1] in to_repeat:
-                    to_repeat.remove(made[-1])
-    return made + to_repeat
 
 
 def planned_from_now(trainer: Trainer, assembly: Assembly) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def shown_value(spec: Input, value: Any) -> Any:
         case "number":
             return "" if value is None else number_text(value, log_scale=spec.knob.log_scale)
         case "numbers":
-            return "" if value is None else ", ".join(number_text(v) for v in value)
+            return "" if value is None else ", ".join(v if isinstance(v, str) else number_text(v) for v in value)
         case "weights":
             return FILE if is_weights_file(value) else value
         case "weights_file":
@@ -153,6 +153,8 @@ def is_weights_file(value: Any) -> bool:
 def parsed_value(spec: Input, shown: Any) -> Any:
     """The setting's value from what the widget shows; text that is no number stays text, for the check to refuse."""
     optional = spec.field is not None and spec.field.optional
+    if spec.field is not None and spec.field.item_type is str:  # may well be an empty list
+        return re.split(r"[,;\s]+", str(shown).strip("[]() \t")) if str(shown).strip("[]() \t") else []
     if isinstance(shown, str) and not shown.strip() and (optional or spec.kind in ("number", "numbers")):
         return None
     match spec.kind:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from fine_tuner.config.io import replace
+from fine_tuner.config.settings import Settings
 from fine_tuner.runs.events import CheckpointSaved, Mark
 from fine_tuner.runs.facts import spliced
 from fine_tuner.runs.fold import Fold
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.view import RunView
+from fine_tuner.training.changes import changes_to_make
 from tests.runs.logs import lines, started, steps
 
 PLAN = {"steps": [1, 10, 20, 30], "groups": {"head": [4.0, 3.0, 2.0, 1.0]}, "lowest": None}
@@ -74,23 +77,31 @@ def test_nothing_in_a_mark_makes_the_fold_fail():
 # ------------------------------------------------------------ what a resume makes again
 @pytest.mark.parametrize("deaths", [1, 2, 3])
 def test_a_change_is_made_again_once_however_often_the_run_dies(run: RunFolder, deaths: int):
-    from fine_tuner.training.worker import changes_since
-
     again = [[started(30, start=10), HALVED]] * (deaths - 1)
     run.events.write_bytes(log([started(30), SAVED, HALVED], *again))
-    assert changes_since("step-10", run) == [(12, {"lr_factor": 0.5})]
+    assert changes_to_make(Settings(), run, run.checkpoints / "step-10") == [(12, {"lr_factor": 0.5})]
 
 
 def test_a_change_that_a_short_attempt_did_not_reach_is_not_lost(run: RunFolder):
-    from fine_tuner.training.worker import changes_since
-
     late = Mark(step=15, label="20 epochs", changes={"train.epochs": 20})
     died_early = [started(30, start=10), HALVED], [started(30, start=10)]
     run.events.write_bytes(log([started(30), SAVED, HALVED, late], *died_early))
-    assert sorted(changes_since("step-10", run), key=lambda change: change[0]) == [
+    assert sorted(changes_to_make(Settings(), run, run.checkpoints / "step-10"), key=lambda change: change[0]) == [
         (12, {"lr_factor": 0.5}),
         (15, {"train.epochs": 20}),
     ]
+
+
+def test_changes_that_the_settings_ask_for_are_made_once(run: RunFolder):
+    asked = replace(Settings(), "schedule.changes=['9:lr_factor=2', '12:lr_factor=0.5', '15:train.epochs=20']")
+    assert changes_to_make(asked, run, None) == [
+        (9, {"lr_factor": 2.0}), (12, {"lr_factor": 0.5}), (15, {"train.epochs": 20.0}),
+    ]  # fmt: skip
+    doubled = Mark(step=9, label="rate × 2", changes={"lr_factor": 2.0})
+    run.events.write_bytes(log([started(30), doubled, SAVED, HALVED]))
+    assert changes_to_make(asked, run, run.checkpoints / "step-10") == [
+        (12, {"lr_factor": 0.5}), (15, {"train.epochs": 20.0}),
+    ]  # fmt: skip
 
 
 def test_a_run_that_went_back_drops_what_it_does_again_and_keeps_its_log():

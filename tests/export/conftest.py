@@ -1,0 +1,113 @@
+"""Tiny data of every task, and runs on it in this process."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from fine_tuner.cli import main
+from fine_tuner.runs.events import EvalMetrics, TrainMetrics, read_events
+from fine_tuner.runs.layout import RunFolder
+
+TINY = (
+    "model.name=shufflenet_v2_x0_5",
+    "model.weights=none",
+    "data.image_size=32",
+    "data.num_workers=0",
+    "devices=cpu",
+    "train.epochs=2",
+    "train.batch_size=8",
+)
+
+
+def picture(number: int, channel: int) -> Image.Image:
+    """32 px with a gradient and a colour of its own."""
+    image = Image.new("RGB", (32, 32))
+    for x in range(32):
+        colour = [10 * number, 4 * x, 12 * number]
+        colour[channel] = 200
+        image.paste(tuple(colour), (x, 0, x + 1, 32))
+    return image
+
+
+@pytest.fixture(scope="session")
+def classes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes, of 9 and 13 pictures: a last batch that is not full."""
+    root = tmp_path_factory.mktemp("classes")
+    for name, channel, count in (("red", 0, 9), ("blue", 2, 13)):
+        (root / name).mkdir()
+        for number in range(count):
+            picture(number, channel).save(root / name / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def numbers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table with two numbers per picture."""
+    return table(tmp_path_factory.mktemp("numbers"), "brightness,width", lambda n: f"{100 + 3.5 * n},{n % 5 + 0.5}")
+
+
+@pytest.fixture(scope="session")
+def labels_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table with two labels per picture."""
+    return table(tmp_path_factory.mktemp("labels"), "dark,wide", lambda n: f"{n % 2},{int(n % 3 > 0)}")
+
+
+def table(root: Path, columns: str, row: Callable[[int], str]) -> Path:
+    for number in range(14):
+        picture(number, number % 3).save(root / f"{number}.png")
+    lines = [f"image,{columns}", *(f"{number}.png,{row(number)}" for number in range(14))]
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def masks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten pictures with masks of 0 and 255, wider than high."""
+    root = tmp_path_factory.mktemp("masks")
+    for name in ("images", "masks"):
+        (root / name).mkdir()
+    for number in range(10):
+        picture(number, 1).resize((48, 32)).save(root / "images" / f"{number}.png")
+        mask = Image.new("L", (48, 32), 0)
+        mask.paste(255, (number, 4, number + 20, 24))
+        mask.save(root / "masks" / f"{number}.png")
+    return root
+
+
+@pytest.fixture
+def train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., RunFolder]:
+    """Trains with these settings."""
+
+    def begin(*settings: str) -> RunFolder:
+        code = main(["train", "default", *TINY, *settings, "--runs", str(tmp_path / "runs")])
+        output = capsys.readouterr()
+        assert code == 0, output.err
+        (line,) = [line for line in output.out.splitlines() if line.startswith("run: ")]
+        return RunFolder(Path(line.removeprefix("run: ")))
+
+    return begin
+
+
+def logged(run: RunFolder) -> tuple[dict[int, tuple[float, dict[str, float]]], dict[int, dict[str, float]]]:
+    """Step to loss and rates, epoch to validation, as the run logged them."""
+    steps, epochs = {}, {}
+    for event in read_events(run.events)[0]:
+        match event.payload:
+            case TrainMetrics(step=step, metrics=found):
+                rates = {k.removeprefix("train/lr/"): v for k, v in found.items() if k.startswith("train/lr/")}
+                steps[step] = (found["train/loss"], rates)
+            case EvalMetrics(epoch=epoch, metrics=found):
+                epochs[epoch] = {key.removeprefix("val/"): value for key, value in found.items()}
+    return steps, epochs
+
+
+def run_script(script: Path, *options: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a script here, as ``python script`` would."""
+    monkeypatch.setattr(sys, "argv", [str(script), *options])
+    runpy.run_path(str(script), run_name="__main__")

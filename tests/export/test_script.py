@@ -1,0 +1,216 @@
+"""A script that repeats a run: losses, rates and validation to the last bit, without this package."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fine_tuner.cli import main
+from fine_tuner.runs import control
+from fine_tuner.runs.layout import RunFolder
+from fine_tuner.training.control import RunControl
+
+from .conftest import logged, run_script
+
+Train = Callable[..., RunFolder]
+Repeat = Callable[..., Path]
+OWN = """\
+import torch
+from torch.nn import functional as F
+
+WEIGHT = 0.25  # not the script's
+
+
+class Mine(torch.nn.Module):
+    def forward(self, output, target):
+        return F.cross_entropy(output, target) + WEIGHT * output.square().mean()
+"""
+
+
+@pytest.fixture
+def repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repeat:
+    """Exports a run's script, runs it here, and holds what it logs to what the run logged."""
+
+    def equal(run: RunFolder) -> Path:
+        script = tmp_path / "again.py"
+        assert main(["export", str(run.path), "--format", "script", "--output", str(script)]) == 0
+        tree = ast.parse(script.read_text())
+        imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+        imported |= {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        assert not any(name.startswith("fine_tuner") for name in imported)
+        log, weights = tmp_path / "log.jsonl", tmp_path / "again.pt"
+        run_script(script, "--log", str(log), "--weights", str(weights), monkeypatch=monkeypatch)
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        steps, epochs = logged(run)
+        assert {line["step"]: (line["loss"], line["lr"]) for line in lines if "step" in line} == steps
+        found = {line.pop("epoch"): line for line in lines if "step" not in line}
+        assert found == epochs
+        assert weights.is_file()
+        return script
+
+    return equal
+
+
+def slow(*settings: str) -> object:
+    return pytest.param(settings, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (
+            "loss.class_weights=balanced",
+            "loss.label_smoothing=0.1",
+            "augment.name=strong",
+            "train.accumulate=2",
+            "model.trainable=gradual",
+            "schedule.name=StepLR",
+            "schedule.warmup_steps=1",
+            "data.sampling=balanced",
+        ),
+        (
+            "loss.name=focal",
+            "augment.mix=both",
+            "precision.dtype=bf16",
+            "optim.name=SGD",
+            "optim.clip_norm=1",
+            "model.trainable=2",
+            "optim.stage_decay=0.5",
+            "schedule.name=CyclicLR",
+        ),
+        (
+            "loss.name=mse",
+            "second_loss.name=dice",
+            "second_loss.weight=0.3",
+            "schedule.name=LambdaLR",
+            "schedule.formula=max(0.1, cos(step / total_steps)) ** 2",
+            "schedule.changes=['2:lr_factor=0.5']",
+        ),
+        pytest.param(
+            ("schedule.name=ReduceLROnPlateau", "optim.name=Adagrad", "train.epochs=6"), marks=pytest.mark.slow
+        ),
+        slow("schedule.name=CosineAnnealingWarmRestarts", "optim.name=RMSprop"),
+        slow("model.name=mobilenet_v3_small", "data.image_size=64"),
+        slow("model.name=googlenet", "train.epochs=1", "data.image_size=64"),
+        slow("model.name=vit_b_16", "train.epochs=1"),
+        pytest.param(
+            ("model.name=squeezenet1_1", "precision.dtype=fp16", "data.image_size=64"), marks=pytest.mark.slow
+        ),
+    ],
+    ids=lambda settings: settings[0].split("=")[1],
+)
+def test_the_script_of_a_classification_makes_every_step_again(
+    settings: tuple[str, ...], train: Train, repeat: Repeat, classes_folder: Path
+) -> None:
+    repeat(train(f"data.path={classes_folder}", *settings))
+
+
+def test_the_script_of_a_segmentation_makes_every_step_again(train: Train, repeat: Repeat, masks_folder: Path) -> None:
+    network = ("model.name=lraspp_mobilenet_v3_large", "train.epochs=1", "train.batch_size=4")
+    repeat(train(f"data.path={masks_folder}", "task=segmentation", *network, "augment.name=standard"))
+
+
+def test_the_script_of_a_regression_makes_every_step_again(train: Train, repeat: Repeat, numbers_folder: Path) -> None:
+    columns = "data.label_columns=brightness,width"
+    repeat(train(f"data.path={numbers_folder}", "task=regression", "loss.name=huber", "loss.delta=0.5", columns))
+
+
+def test_the_script_of_labels_makes_every_step_again_and_needs_none_of_this_package(
+    train: Train, repeat: Repeat, labels_folder: Path, tmp_path: Path
+) -> None:
+    loss = ("loss.name=binary_cross_entropy", "loss.positive_weight=2")
+    script = repeat(train(f"data.path={labels_folder}", "task=multilabel", *loss))
+    (tmp_path / "empty").mkdir()
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script), "--epochs", "1"],
+        cwd=tmp_path / "empty", env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "epoch 1/2" in done.stdout
+    assert "fine_tuner" not in done.stderr + script.read_text()
+
+
+def test_a_script_starts_from_the_weights_of_a_file_with_a_new_head(
+    train: Train, repeat: Repeat, classes_folder: Path, tmp_path: Path
+) -> None:
+    first = train(f"data.path={classes_folder}", "train.epochs=1")
+    three = tmp_path / "three"
+    for name in ("a", "b", "c"):
+        (three / name).mkdir(parents=True)
+        for path in sorted((classes_folder / "red").iterdir()):
+            (three / name / path.name).write_bytes(path.read_bytes())
+    script = repeat(train(f"data.path={three}", f"model.weights={first.best_weights}", "train.epochs=1"))
+    assert "model.fc.reset_parameters()" in script.read_text()
+
+
+# ------------------------------------------------------------- the user's own
+def test_the_user_s_loss_stands_in_the_script_verbatim_with_its_hash(
+    train: Train, repeat: Repeat, classes_folder: Path, tmp_path: Path
+) -> None:
+    code = tmp_path / "mine.py"
+    code.write_text(OWN)
+    run = train(f"data.path={classes_folder}", "loss.name=custom", f"loss.file={code}", "loss.unchecked=true")
+    code.write_text("broken")  # the run's own copy counts
+    text = repeat(run).read_text()
+    assert f"mine.py, SHA-256 {hashlib.sha256(OWN.encode()).hexdigest()}" in text
+    _, _, rest = text.partition("# >>> loss\n")
+    assert rest.partition("# <<< loss")[0] == OWN
+
+
+def test_a_loss_whose_names_meet_the_script_s_is_kept_apart(
+    train: Train, repeat: Repeat, classes_folder: Path, tmp_path: Path
+) -> None:
+    mean, code = tmp_path / "mean.py", tmp_path / "mine.py"
+    mean.write_text(OWN)
+    code.write_text(OWN.replace("WEIGHT", "EPOCHS").replace("class Mine", "class main"))
+    losses = ("loss.name=custom", f"loss.file={code}", "loss.unchecked=true")
+    losses += ("second_loss.name=custom", f"second_loss.file={mean}", "second_loss.unchecked=true")
+    text = repeat(train(f"data.path={classes_folder}", *losses, "train.epochs=1")).read_text()
+    assert "class main(torch.nn.Module)" in text
+    assert text.count("SHA-256") >= 2
+
+
+# ------------------------------------------------------------------- changes
+def test_a_change_made_while_training_is_made_by_every_export(
+    train: Train, repeat: Repeat, classes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {2: {"lr_factor": 0.5}, 3: {"train.epochs": 3}, 5: {"optim.lr": 0.002}}
+    ask_at_steps(asked, monkeypatch)
+    run = train(f"data.path={classes_folder}", "schedule.name=CosineAnnealingLR")
+    monkeypatch.undo()
+    steps, epochs = logged(run)
+    assert max(epochs) == 3
+
+    files = {kind: tmp_path / f"again.{kind}" for kind in ("yaml", "command")}
+    for kind, path in files.items():
+        assert main(["export", str(run.path), "--format", kind, "--output", str(path)]) == 0
+    (line,) = [line for line in files["command"].read_text().splitlines() if not line.startswith("#")]
+    for config in ([str(files["yaml"])], shlex.split(line)[4:]):
+        assert main(["train", *config, "--runs", str(tmp_path / "again")]) == 0
+        (again,) = (tmp_path / "again").glob("2*")
+        assert logged(RunFolder(again)) == (steps, epochs)
+        shutil.rmtree(again)
+    repeat(run)
+
+
+def ask_at_steps(asked: dict[int, dict[str, float]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drop a request into the run's control folder when it has done so many steps, as ``set`` does."""
+    changes = RunControl.changes
+
+    def with_requests(self: RunControl, step: int) -> list:
+        if step in asked:
+            control.request(self._run, "set", **asked.pop(step))
+        return changes(self, step)
+
+    monkeypatch.setattr(RunControl, "changes", with_requests)
