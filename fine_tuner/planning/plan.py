@@ -8,10 +8,12 @@ from typing import Any
 from fine_tuner.config.presets import nearest_preset
 from fine_tuner.config.settings import Settings
 from fine_tuner.models.describe import describe_head, describe_stages
+from fine_tuner.planning.memory import describe_memory, memory_text
+from fine_tuner.planning.time import time_estimate
+from fine_tuner.precision import device_support
 from fine_tuner.tasks.build import assemble, build_data
 from fine_tuner.tasks.describe import facts_of
-from fine_tuner.training.forecast import check_fits, expected_mib, forecast_of
-from fine_tuner.training.memory import memory_limit_mib
+from fine_tuner.training.forecast import forecast_run
 
 
 def make_plan(settings: Settings) -> dict[str, Any]:
@@ -31,8 +33,7 @@ def make_plan(settings: Settings) -> dict[str, Any]:
             trainable=settings.model.trainable,
             head_epochs=settings.model.head_epochs,
         )
-        forecast = forecast_of(assembly)
-        check_fits(assembly, forecast)
+        memory = describe_memory(forecast_run(assembly, is_outline=True), assembly.device)
     preset, overrides = nearest_preset(settings)
     return {
         **facts,
@@ -41,9 +42,12 @@ def make_plan(settings: Settings) -> dict[str, Any]:
         "total_steps": assembly.total_steps,
         "stages": stages,
         "head": describe_head(assembly.built),
-        "memory": forecast.to_json(),
-        "memory_mib_estimate": round(expected_mib(forecast, assembly.device)),
-        "memory_limit_mib": round(memory_limit_mib(assembly.device)),
+        "memory": memory,
+        "memory_mib_estimate": memory["expected_mib"],
+        "memory_limit_mib": memory["limit_mib"],
+        "is_channels_last": assembly.precision.is_channels_last,
+        "precision_support": device_support(assembly.device),
+        **time_estimate(assembly),
         "command": shlex.join(["python", "-m", "fine_tuner", "train", preset, *overrides]),
     }
 
@@ -58,7 +62,8 @@ def plan_text(plan: dict[str, Any]) -> str:
         f"steps       {plan['epochs']} epochs of {plan['steps_per_epoch']} = {plan['total_steps']}, "
         f"{plan['global_batch_size']} images each",
     ]
-    lines.append(f"memory      about {plan['memory_mib_estimate']} of {plan['memory_limit_mib']} MiB")
+    lines += [f"memory      {line}" for line in memory_text(plan["memory"])]
+    lines.append(f"time        {plan['seconds_words']}")
     lines.append(f"head        {plan['head']}")
     for stage in plan["stages"]:
         rate = "frozen" if stage["lr"] is None else f"rate {stage['lr']:.3g}"

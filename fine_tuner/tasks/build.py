@@ -21,14 +21,15 @@ from fine_tuner.data.options import READ_OPTIONS
 from fine_tuner.data.records import DataSplits
 from fine_tuner.data.sources import read_data
 from fine_tuner.data.transforms import build_transforms
-from fine_tuner.distributed import choose_device
+from fine_tuner.distributed import choose_device, device_name
 from fine_tuner.losses.build import build_loss
 from fine_tuner.models.build import BuiltModel, build_model, outline_model
 from fine_tuner.models.freezing import Freezing, parameter_groups
 from fine_tuner.models.preprocessing import Preprocessing
 from fine_tuner.optim import build_optimizer
-from fine_tuner.precision import Precision, choose_precision
+from fine_tuner.precision import Precision, PrecisionChoice, choose_precision, compile_network, compile_problem
 from fine_tuner.schedules import Schedule, build_schedule, check_schedule
+from fine_tuner.speeds import RUN, Subject, fastest, remember, variant_name
 from fine_tuner.tasks import TASK_SPECS
 from fine_tuner.tasks.base import TaskSpec
 from fine_tuner.tasks.numbers import in_own_units, is_standardised, standardised
@@ -130,12 +131,16 @@ def assemble(
     """
     spec = TASK_SPECS[settings.task]
     device = choose_device(settings.devices)
-    choice = choose_precision(settings.precision.dtype, device)
-
     torch.manual_seed(settings.seed)  # decides the new head's first weights, then dropout
     built = _network(settings, data, on_progress, outline=outline, checkpoint=checkpoint)
+    choice = _choose_precision(settings, built, device)
+    precision = Precision(
+        choice.dtype, device, is_channels_last=choice.is_channels_last, allow_tf32=settings.precision.tf32
+    )
     if not outline:
-        built.model.to(device)
+        precision.arrange(built.model.to(device))
+    if settings.precision.compile:
+        built = _compiled(built, device, outline=outline)
     freezing = Freezing(built, settings.model.trainable, head_epochs=settings.model.head_epochs)
 
     loss_fn = build_loss(
@@ -193,7 +198,7 @@ def assemble(
         built=built,
         freezing=freezing,
         device=device,
-        precision=Precision(choice.dtype, device),
+        precision=precision,
         precision_reason=choice.reason,
         loss_fn=loss_fn,
         optimizer=optimizer,
@@ -222,6 +227,40 @@ def _network(
         slow = f"The network starts from random weights, yet all but its head learns at {multiplier:g} of the rate."
         built = replace(built, notices=(*built.notices, f"{slow} Consider optim.backbone_multiplier=1."))
     return built
+
+
+def subject_of(settings: Settings, built: BuiltModel, device: torch.device) -> Subject:
+    """What a measurement of this run's speed is about."""
+    return Subject(
+        network=built.name,
+        image_size=built.preprocessing.image_size,
+        trainable=settings.model.trainable,
+        batch_size=settings.train.batch_size,
+        device=device_name(device),
+    )
+
+
+def remember_pace(assembly: Assembly, *, images_per_second: float) -> None:
+    """Keep the pace of a whole run, for the plans of others like it."""
+    precision = assembly.precision
+    variant = variant_name(precision.dtype, is_channels_last=precision.is_channels_last)
+    subject = subject_of(assembly.settings, assembly.built, assembly.device)
+    remember(subject, f"{RUN}:{variant}", images_per_second=images_per_second)
+
+
+def _choose_precision(settings: Settings, built: BuiltModel, device: torch.device) -> PrecisionChoice:
+    """As set, else as measured for this network on this device, else as suits the device."""
+    wanted = settings.precision
+    measured = fastest(subject_of(settings, built, device)) if "auto" in (wanted.dtype, wanted.channels_last) else None
+    return choose_precision(wanted.dtype, device, channels_last=wanted.channels_last, measured=measured)
+
+
+def _compiled(built: BuiltModel, device: torch.device, *, outline: bool) -> BuiltModel:
+    """The network with ``torch.compile`` around it, or with a notice why not."""
+    problem = compile_problem(device) if outline else compile_network(built.model, device)
+    if problem is None:
+        return built
+    return replace(built, notices=(*built.notices, f"{problem}. The network runs uncompiled; precision.compile=false."))
 
 
 def build_dataset(settings: Settings, data: DataSplits, preprocessing: Preprocessing, split: str) -> ImageDataset:

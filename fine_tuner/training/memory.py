@@ -45,6 +45,11 @@ class MemoryReader:
         return {key: round(value, 1) for key, value in readings.items()}
 
 
+def process_mib() -> float:
+    """Resident set of this process, MiB."""
+    return psutil.Process(os.getpid()).memory_info().rss / MIB
+
+
 def memory_limit_mib(device: torch.device) -> float:
     """Memory of the device, MiB: of the GPU, or of the machine (or of its container, if that has less)."""
     if device.type == "cuda":
@@ -57,3 +62,11 @@ def memory_limit_mib(device: torch.device) -> float:
     except (OSError, ValueError):
         pass  # no cgroup v2: the machine's memory is the limit
     return total / MIB
+
+
+def memory_used_mib(device: torch.device) -> float:
+    """Memory of the device in use by all programs now, MiB; does not start to use a GPU."""
+    if device.type == "cuda":
+        return torch.cuda.device_memory_used(device) / MIB  # asks the driver's management library
+    memory = psutil.virtual_memory()
+    return (memory.total - memory.available) / MIB

@@ -8,7 +8,7 @@ from pathlib import Path
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
 from fine_tuner.tasks.build import Assembly, OnProgress, assemble, build_data
-from fine_tuner.training.forecast import Forecast, check_fits, forecast_of
+from fine_tuner.training.forecast import RunForecast, check_fits, forecast_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Prepared:
 
     data: DataSplits
     assembly: Assembly
-    forecast: Forecast
+    forecast: RunForecast
 
 
 def prepare(
@@ -40,6 +40,6 @@ def prepare(
     """
     data = splits or build_data(settings, on_progress)
     assembly = assemble(settings, data, on_progress=on_progress, checkpoint=checkpoint)
-    forecast = forecast_of(assembly)
-    check_fits(assembly, forecast)
+    forecast = forecast_run(assembly)
+    check_fits(forecast, assembly.device)
     return Prepared(data, assembly, forecast)

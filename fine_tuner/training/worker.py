@@ -38,7 +38,7 @@ from fine_tuner.runs.events import (
 from fine_tuner.runs.layout import RunFolder, write_atomically
 from fine_tuner.runs.lock import WorkerLock
 from fine_tuner.schedules import preview_steps
-from fine_tuner.tasks.build import Assembly
+from fine_tuner.tasks.build import Assembly, remember_pace
 from fine_tuner.tasks.describe import facts_of
 from fine_tuner.training.changes import changes_to_make
 from fine_tuner.training.checkpoint import WEIGHTS, CheckpointStore, load_state
@@ -134,10 +134,15 @@ class _Attempt:
                 | {"memory_forecast_mib": round(expected_mib(prepared.forecast, assembly.device))},
             )
         )
+        begun, images_before = time.perf_counter(), trainer.progress.images_seen
         try:
-            return trainer.train()
+            outcome = trainer.train()
         finally:
             assembly.close()
+        if outcome == "completed":
+            images = trainer.progress.images_seen - images_before
+            remember_pace(assembly, images_per_second=images / (time.perf_counter() - begun))
+        return outcome
 
     def build_trainer(self, assembly: Assembly) -> Trainer:
         """The trainer of this run, at its beginning."""
