@@ -26,22 +26,11 @@ from fine_tuner.training.forward import loss_of_outputs
 from fine_tuner.training.step_memory import Situation, step_memory
 
 MIB = 2**20
-NETWORKS = [
-    "resnet18",
-    "alexnet",
-    "vgg16",
-    "squeezenet1_0",
-    "densenet161",
-    "inception_v3",
-    "googlenet",
-    "shufflenet_v2_x1_0",
-    "mobilenet_v2",
-    "mobilenet_v3_large",
-    "mobilenet_v3_small",
-    "resnext50_32x4d",
-    "wide_resnet50_2",
-    "mnasnet1_0",
-]
+NETWORKS = (
+    *("resnet18", "alexnet", "vgg16", "squeezenet1_0", "densenet161", "inception_v3", "googlenet"),
+    *("shufflenet_v2_x1_0", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "resnext50_32x4d"),
+    *("wide_resnet50_2", "mnasnet1_0"),
+)
 
 
 class CrossEntropy(nn.Module):
@@ -84,19 +73,16 @@ def compare(name: str, batches: list[int]) -> list[dict[str, float | str]]:
         begun, cpu_begun = time.perf_counter(), time.process_time()
         memory = step_memory(about, CrossEntropy())
         seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - cpu_begun
-        copies = max(moment.kept for moment in memory.training)
         for batch_size in batches:
-            forecast = (batch_size * (memory.kept_per_image - memory.image) + copies) / MIB
+            forecast = (batch_size * (memory.kept_per_image - memory.image) + memory.kept) / MIB
             measured = measured_mib(built, dtype, batch_size)
             gc.collect()
             ratio = forecast / measured
             row = {"network": name, "dtype": dtype, "batch": batch_size, "forecast_mib": round(forecast, 1)}
             row |= {"measured_mib": round(measured, 1), "ratio": round(ratio, 4), "seconds": round(seconds, 2)}
             rows.append(row | {"cpu_seconds": round(cpu_seconds, 2)})
-            sys.stdout.write(
-                "  ".join(f"{value!s:>19}" if i == 0 else f"{value!s:>9}" for i, value in enumerate(rows[-1].values()))
-                + "\n"
-            )
+            sys.stdout.write("".join(f"{value!s:>{20 if key == 'network' else 10}}" for key, value in rows[-1].items()))
+            sys.stdout.write("\n")
             sys.stdout.flush()
     return rows
 
