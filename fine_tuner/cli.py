@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fine_tuner import __version__, commands
+from fine_tuner import __version__, commands, run_commands
 from fine_tuner.config.presets import list_presets
 from fine_tuner.config.settings import TASKS
 from fine_tuner.errors import FineTunerError, InputError
@@ -79,6 +79,8 @@ def build_parser() -> argparse.ArgumentParser:
         "changes", nargs="+", metavar="KEY=VALUE", help="lr_factor=0.5, optim.lr=1e-4 or train.epochs=20"
     )
     command.set_defaults(run=commands.set_command)
+
+    run_commands.add_commands(subparsers, shared, OVERRIDE_HELP)
 
     command = subparsers.add_parser("list", parents=[*shared], help=f"list {', '.join(LISTS)}")
     command.add_argument("what", choices=LISTS)

@@ -54,7 +54,7 @@ def print_json(value: Any) -> None:
 def train(arguments: argparse.Namespace) -> int:
     """``train``: make a run folder (unless given one) and train in this process."""
     if Path(arguments.config, "config.yaml").is_file():
-        return _train_folder(RunFolder(Path(arguments.config).resolve()), arguments)
+        return train_folder(RunFolder(Path(arguments.config).resolve()), arguments)
     settings = read_settings(arguments.config, arguments.overrides)
 
     from fine_tuner.planning.loss_checks import refusals
@@ -66,15 +66,16 @@ def train(arguments: argparse.Namespace) -> int:
     from fine_tuner.training.prepare import prepare
 
     prepared = prepare(settings, on_progress=Console(_say).progress)  # wrong input leaves no run folder behind
-    argv = ["train", arguments.config, *arguments.overrides]
-    return _train_folder(RunStore(arguments.runs).create(settings, argv=argv), arguments, prepared)
+    argv, parent = ["train", arguments.config, *arguments.overrides], getattr(arguments, "parent", None)
+    return train_folder(RunStore(arguments.runs).create(settings, argv=argv, parent=parent), arguments, prepared)
 
 
 def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _train_folder(run: RunFolder, arguments: argparse.Namespace, prepared: Any = None) -> int:
+def train_folder(run: RunFolder, arguments: argparse.Namespace, prepared: Any = None) -> int:
+    """Train a run in its folder, in this process; returns the exit code."""
     from fine_tuner.launch.devices import hold
     from fine_tuner.runs.keeper import CacheKeeper
     from fine_tuner.training.worker import run_worker
@@ -90,28 +91,28 @@ def _train_folder(run: RunFolder, arguments: argparse.Namespace, prepared: Any =
     return code
 
 
-def _find_run(arguments: argparse.Namespace) -> RunFolder:
+def find_run(arguments: argparse.Namespace) -> RunFolder:
     """The run that was named by its folder or its id."""
     return RunStore(arguments.runs).find(arguments.id)
 
 
 def resume(arguments: argparse.Namespace) -> int:
     """``resume``: train on, in this process, from the newest checkpoint."""
-    run = _find_run(arguments)
+    run = find_run(arguments)
     from fine_tuner.runs import control
 
-    control.clear(run)
-    return _train_folder(run, arguments)
+    control.clear(run, "stop", "pause", "checkpoint", "evaluate")  # a change of settings is still wished for
+    return train_folder(run, arguments)
 
 
 def stop(arguments: argparse.Namespace) -> int:
     """``stop``: ask the run to end within a step."""
-    return _ask(arguments, "stop")
+    return ask_worker(arguments, "stop")
 
 
 def pause(arguments: argparse.Namespace) -> int:
     """``pause``: ask the run to keep its state and free the device."""
-    return _ask(arguments, "pause")
+    return ask_worker(arguments, "pause")
 
 
 def set_command(arguments: argparse.Namespace) -> int:
@@ -123,18 +124,22 @@ def set_command(arguments: argparse.Namespace) -> int:
             changes[path] = float(text)
         except ValueError:
             raise ConfigError({path: f"{text!r} is not a number. Write {path}=0.5, for instance."}) from None
-    return _ask(arguments, "set", **changes)
+    return ask_worker(arguments, "set", **changes)
 
 
-def _ask(arguments: argparse.Namespace, what: Any, **content: Any) -> int:
-    from fine_tuner.runs import control
+def ask_worker(arguments: argparse.Namespace, what: Any, word: str = "", **content: Any) -> int:
+    """Leave a request for the worker of a run; one that waits leaves the queue when it is to stop or to pause."""
+    from fine_tuner.runs import control, queue
     from fine_tuner.runs.status import look
 
-    run = _find_run(arguments)
+    run, word = find_run(arguments), word or what
+    if what in ("stop", "pause") and queue.cancel(run):
+        print(f"{run.id}: taken out of the queue")
+        return 0
     if not look(run).is_alive:
-        raise InputError(f"Run {run.id} is not running, so there is nothing to {what}. 'list runs' shows which are.")
+        raise InputError(f"Run {run.id} is not running, so there is nothing to {word}. 'list runs' shows which are.")
     control.request(run, what, **content)
-    print(f"{run.id}: asked to {what}")
+    print(f"{run.id}: asked to {word}")
     return 0
 
 
@@ -255,7 +260,7 @@ def predict(arguments: argparse.Namespace) -> int:
     """``predict``: the answer of the best checkpoint for each picture."""
     from fine_tuner.predict import Predictor, answer_text
 
-    run = _find_run(arguments)
+    run = find_run(arguments)
     predictor = Predictor.of_run(run)
     answers = [{"image": str(image), **predictor.predict(image)} for image in arguments.images]
     if arguments.json:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any, Literal
 
 from fine_tuner.config.io import read_tree
 from fine_tuner.errors import ConfigError, RunError
 from fine_tuner.launch import devices
 from fine_tuner.launch.command import train_command
+from fine_tuner.launch.extension import check_extension
 from fine_tuner.launch.process import Worker, end_worker, launch, start_process, write_exit
 from fine_tuner.launch.standby import Standby
 from fine_tuner.runs import control, queue
@@ -134,16 +136,44 @@ class Launcher:
         """Ask a run to keep its state and free its device; one that waits leaves the queue."""
         self._request(run, "pause")
 
-    def _request(self, run: RunFolder, what: control.Request) -> None:
-        if queue.cancel(run):
-            return
+    def request_save(self, run: RunFolder) -> None:
+        """Ask a run to write a checkpoint after its next step."""
+        self._ask(run, "checkpoint", "save")
+
+    def request_validation(self, run: RunFolder) -> None:
+        """Ask a run to validate after its next step."""
+        self._ask(run, "evaluate", "validate")
+
+    def extend(self, run: RunFolder, epochs: int) -> None:
+        """Let a run have ``epochs`` epochs, its schedule fitted to them; one that has ended goes on.
+
+        Raises:
+            RunError: If so many are over already, it has nothing to go on from, or its folder cannot be written.
+        """
+        if queue.place_of(run) is not None:
+            raise RunError(f"The run {run.id} is waiting. Cancel it, or let it begin, and extend it then.")
+        is_alive = look(run).is_alive
+        check_extension(run, epochs)
+        self._leave(run, "set", "extend", {"train.epochs": epochs})
+        if not is_alive:
+            self.start(run)
+
+    def _request(self, run: RunFolder, what: Literal["stop", "pause"]) -> None:
+        if not queue.cancel(run):
+            self._ask(run, what, what)
+
+    def _ask(self, run: RunFolder, what: control.Request, word: str) -> None:
         if not look(run).is_alive:
-            raise RunError(f"The run {run.id} is not at work, so there is nothing to {what}.")
+            raise RunError(f"The run {run.id} is not at work, so there is nothing to {word}.")
+        self._leave(run, what, word, {})
+
+    @staticmethod
+    def _leave(run: RunFolder, what: control.Request, word: str, content: Mapping[str, Any]) -> None:
         try:
-            control.request(run, what)
+            control.request(run, what, **content)
         except OSError as error:
             raise RunError(
-                f"The wish to {what} cannot be left in {run.control}: {error.strerror}. "
+                f"The wish to {word} cannot be left in {run.control}: {error.strerror}. "
                 "Make the folder writable, or end the process."
             ) from None
 

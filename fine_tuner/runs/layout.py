@@ -6,7 +6,7 @@
       run.json          written once: id, title, created, argv, git, versions, device, parent, schema version
       config.yaml       written once: every setting resolved
       events.jsonl      rank 0 appends: the truth
-      notes.json        by the page or the command line: another title, tags
+      notes.json        by the page or the command line: another title, tags, a note
       queued.json       by the launcher while the run waits for its device: place in the queue
       worker.lock       held by rank 0 while alive
       launch.lock       held by the launched process and its parents from before the start: covers the time of importing

@@ -236,8 +236,10 @@ class RunStore:
         return self.view_soon(run.id, patience_seconds=0.0)
 
     # ------------------------------------------------------------- changing
-    def annotate(self, run_id: str, *, title: str | None = None, tags: Iterable[str] | None = None) -> None:
-        """Give a run another title or tags; None leaves as it is.
+    def annotate(
+        self, run_id: str, *, title: str | None = None, tags: Iterable[str] | None = None, note: str | None = None
+    ) -> None:
+        """Give a run another title, tags, or a note; None leaves as it is.
 
         Raises:
             RunError: If there is no such run.
@@ -249,6 +251,8 @@ class RunStore:
             notes["title"] = title.strip()[:120]
         if tags is not None:
             notes["tags"] = sorted({tag.strip() for tag in tags if tag.strip()})
+        if note is not None:
+            notes["note"] = note.strip()[:4000]
         write_json(run.notes, notes)
 
     def delete(self, run_id: str) -> None:

@@ -18,7 +18,7 @@ from fine_tuner.runs.series import Series
 from fine_tuner.runs.status import LIVE, Status, derive, look
 from fine_tuner.runs.view import RunView
 
-VERSION = 1
+VERSION = 2
 _SPARK_POINTS = 40
 _CREATED = "%Y%m%d-%H%M%S"
 
@@ -57,6 +57,7 @@ class RunSummary:
     text: str = ""
     parent: str | None = None
     tags: tuple[str, ...] = ()
+    note: str = ""
     problem: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -90,6 +91,7 @@ def summarise(view: RunView) -> RunSummary:
         text=view.sentence,
         parent=str(info["parent"]) if info.get("parent") else None,
         tags=tuple(str(tag) for tag in notes.get("tags") or ()),
+        note=str(notes.get("note") or ""),
         problem="" if info else "run.json is missing or torn",
     )
 
@@ -111,6 +113,7 @@ def summarise_unread(run: RunFolder, fraction: float) -> RunSummary:
         data=str(info.get("data", "")),
         text=f"Reading the log, {round(100 * fraction)} %.",
         tags=tuple(str(tag) for tag in notes.get("tags") or ()),
+        note=str(notes.get("note") or ""),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from fine_tuner.runs.events import EvalMetrics, Message, Payload, Progress, RunFinished, RunStarted, TrainMetrics
+from fine_tuner.runs.events import EvalMetrics, Mark, Message, Payload, Progress, RunFinished, RunStarted, TrainMetrics
 
 
 class Console:
@@ -37,6 +37,8 @@ class Console:
             case Progress(what=what, done=done, total=total) if what != self._progress_shown or done == total:
                 self._progress_shown = what
                 self._print(f"{what} ..." if done != total else f"{what}: {done:g}")
+            case Mark(changes=changes) if "train.epochs" in changes:
+                self._epochs = int(changes["train.epochs"])
             case Message(level=level, text=text):
                 self._print(text if level == "info" else f"{level}: {text}")
             case RunFinished(outcome=outcome, step=step) if outcome != "failed":

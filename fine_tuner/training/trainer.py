@@ -81,6 +81,7 @@ class Trainer:
         """
         stream = self.batches.starting_at(self.progress.micro_step)
         self._last_step_at = time.perf_counter()
+        self._fulfil_wishes()  # also of a run that is complete: it may be wished to be longer
         while wanted := self._next():
             if wanted in ("stop", "pause"):
                 return self._interrupt(wanted)

@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from fine_tuner.ui import static, texts
 from fine_tuner.ui.finder import FinderRoutes
 from fine_tuner.ui.folders import Allowed
+from fine_tuner.ui.history import HistoryRoutes
 from fine_tuner.ui.live import LiveRoutes, head_links
 from fine_tuner.ui.losses import LossRoutes
 from fine_tuner.ui.pages import build_owner_page
@@ -65,6 +66,7 @@ def build_app(*, runs: Path, allowed: Allowed, access: Access | None = None, ask
     app.include_router(LossRoutes(services).router())
     app.include_router(FinderRoutes(services.finder, allowed).router())
     app.include_router(RateRoutes(services.rates, services.store, allowed).router())
+    app.include_router(HistoryRoutes(services.store, services.launcher, services.losses_folder).router())
     app.include_router(LiveRoutes(services.store, services.actions).router())
     app.add_middleware(CORSMiddleware, allow_origins=[])  # with one of our own, Gradio adds none that allows everyone
     app.add_middleware(Guard, access=access)

@@ -8,7 +8,7 @@ Nothing of a run passes through Gradio: the panel's template is a fixed text, an
 ``GET api/runs``                 all runs, newest first
 ``GET api/runs/ID``              facts, marks, messages, why it failed, what can be done
 ``GET api/runs/ID/weights``      the best weights as a file
-``POST api/runs/ID/ACTION``      stop, pause, resume: whatever the app offers
+``POST api/runs/ID/ACTION``      stop, pause, resume, checkpoint, evaluate: whatever the app offers
 ===============================  =======================================================================
 """
 
@@ -28,6 +28,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import FileResponse, Response
 
 from fine_tuner.errors import RunError
+from fine_tuner.runs import queue
 from fine_tuner.runs.events import Mark
 from fine_tuner.runs.layout import RunFolder, read_json
 from fine_tuner.runs.live import LiveFeed, detail
@@ -37,7 +38,7 @@ from fine_tuner.ui import static
 from fine_tuner.ui.security import is_cross_site
 
 Act = Callable[[RunFolder], object]
-ACTIONS = ("stop", "pause", "resume", "set")
+ACTIONS = ("stop", "pause", "resume", "set", "checkpoint", "evaluate", "extend", "clone")
 _MOST_KEYS = 64
 _WORTH_COMPRESSING = 600  # bytes
 _LARGE = 20_000  # bytes: from here on speed matters more than size
@@ -155,7 +156,9 @@ class LiveRoutes:
 
     def runs(self, request: Request) -> Response:
         """All runs, newest first."""
-        return _json(request, {"runs": [dataclasses.asdict(line) for line in self._store.list()]})
+        lines = [dataclasses.asdict(line) for line in self._store.list()]
+        waiting = {entry.run.id: place for place, entry in enumerate(queue.waiting(self._store.root))}
+        return _json(request, {"runs": [line | {"queue": waiting.get(line["id"])} for line in lines]})
 
     def about(self, run_id: str, request: Request) -> Response:
         """What changes seldom: asked for again when the state says that there is something new."""

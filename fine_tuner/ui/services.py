@@ -60,6 +60,8 @@ class Services:
             "stop": self.launcher.request_stop,
             "pause": self.launcher.request_pause,
             "resume": self.launcher.start,
+            "checkpoint": self.launcher.request_save,
+            "evaluate": self.launcher.request_validation,
         }
         self._closing = threading.Event()
 

@@ -43,7 +43,7 @@ class SetupPage:
 
     allowed: Allowed
     weights_of: Entries
-    start: Callable[[Any], Outcome]
+    start: Callable[[Any, str | None], Outcome]
     state: gr.HTML = field(init=False)
     launch: gr.HTML = field(init=False)
     widgets: dict[str, gr.blocks.Block] = field(init=False, default_factory=dict)
@@ -133,7 +133,8 @@ class SetupPage:
         if result.reading.settings is None:
             outcome = Outcome(message=texts.CORRECT_FIRST)
         else:
-            outcome = self.start(result.reading.settings)
+            parent = _stamp(stamp).get("parent")
+            outcome = self.start(result.reading.settings, parent if isinstance(parent, str) else None)
         return {self.launch: json.dumps(outcome.to_json()), self.state: json.dumps(result.state)}
 
     def _answer(self, stamp: Mapping[str, Any], shown: tuple[Any, ...], typing: str = "") -> Answer:

@@ -46,9 +46,14 @@ class Starter:
         self._questions = questions
         self._lock = threading.Lock()
 
-    def start(self, settings: Settings) -> Outcome:
-        """Check, create, launch. Wrong settings or data leave nothing behind."""
-        argv = argv_of(settings)
+    def start(self, settings: Settings, parent: str | None = None) -> Outcome:
+        """Check, create, launch. Wrong settings or data leave nothing behind.
+
+        Args:
+            settings: Of the run.
+            parent: Id of the run that the form was filled from.
+        """
+        argv, parent = argv_of(settings), parent if parent in self._store.ids() else None  # it may be deleted by now
         if refused := refusals(settings):
             return Outcome(message=texts.CORRECT_FIRST, errors=refused)
         asked = argv_of(without_code(settings))
@@ -57,7 +62,7 @@ class Starter:
             return Outcome(message=texts.CORRECT_FIRST, errors=plan.errors)
         with self._lock:
             try:
-                run = self._store.create(settings, argv=["train", *argv])
+                run = self._store.create(settings, argv=["train", *argv], parent=parent)
                 self._launcher.start(run)
             except FineTunerError as error:
                 return Outcome(message=str(error))

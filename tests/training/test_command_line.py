@@ -227,3 +227,18 @@ def test_the_plan_says_what_the_run_then_does(finished: tuple[Path, str], tiny_s
     assert {key: plan[key] for key in shared} == {key: started.facts[key] for key in shared}
     assert (plan["total_steps"], plan["steps_per_epoch"]) == (started.total_steps, started.steps_per_epoch)
     assert sum(stage["parameters"] for stage in plan["stages"]) == plan["parameters"]
+
+
+def test_a_completed_run_is_extended_and_a_clone_names_its_parent(
+    tiny_settings: tuple[str, ...], tmp_path: Path
+) -> None:
+    runs = ("--runs", str(tmp_path))
+    first = run_folder(fine_tuner(*TRAIN, *tiny_settings, "train.epochs=1", *runs).stdout)
+    longer = fine_tuner("extend", first.name, "2", *runs)
+    assert longer.returncode == 0, longer.stderr
+    assert "epoch 2/2" in longer.stdout
+    assert [p.step for p in payloads(first, TrainMetrics)] == [1, 2, 3, 4]
+    assert RunStore(tmp_path).summary(first.name).status == "completed"
+    assert fine_tuner("extend", first.name, "2", *runs).returncode == 2, "two epochs are over already"
+    clone = run_folder(fine_tuner("clone", first.name, "optim.lr=0.002", *runs).stdout)
+    assert json.loads((clone / "run.json").read_text())["parent"] == first.name
