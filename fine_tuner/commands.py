@@ -281,7 +281,7 @@ def export(arguments: argparse.Namespace) -> int:
     """``export``: one file made from a run's folder."""
     from fine_tuner.export.run_export import export_run
 
-    path = export_run(_find_run(arguments), arguments.format, arguments.output)
+    path = export_run(find_run(arguments), arguments.format, arguments.output)
     if arguments.json:
         print_json({"file": str(path), "format": arguments.format, "bytes": path.stat().st_size})
     else:
