@@ -1,4 +1,6 @@
-"""The command line: words and options. Everything the page does is one of these commands, which ``commands.py`` runs.
+"""The command line: words and options. Everything the page does is one of these commands.
+
+``commands.py`` and ``data_commands.py`` hold what they do.
 
 Exit codes: 0 done, 1 the run failed, 2 the input is wrong (message on standard error, no traceback), 130 stopped.
 """
@@ -11,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fine_tuner import __version__, commands, run_commands
+from fine_tuner import __version__, commands, data_commands, run_commands
 from fine_tuner.config.presets import list_presets
 from fine_tuner.config.settings import TASKS
 from fine_tuner.errors import FineTunerError, InputError
@@ -112,12 +114,18 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the pictures are written")
     command.add_argument("--count", type=int, default=12, help="how many pictures (default 12)")
     command.add_argument("--shuffle", type=int, default=0, help="which draw of pictures and augmentation (default 0)")
-    command.set_defaults(run=commands.preview_data)
+    command.set_defaults(run=data_commands.preview_data)
 
     command = subparsers.add_parser("check-data", parents=[*shared], help="what the data is, and what is wrong with it")
-    command.add_argument("path", metavar="PATH")
+    command.add_argument("path", metavar="PATH", help="as data.path: a folder, a zip, a table, torchvision:NAME")
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of data, train.batch_size, seed")
     command.add_argument("--task", choices=TASKS, help="what it is to be used for (default: what it seems made for)")
-    command.set_defaults(run=commands.check_data)
+    command.add_argument("--thumbnails", type=Path, metavar="DIR", help="where to write small pictures of the examples")
+    command.set_defaults(run=data_commands.check_data)
+
+    command = subparsers.add_parser("recognise", parents=[*shared], help="what the data seems to be, at a glance")
+    command.add_argument("path", metavar="PATH")
+    command.set_defaults(run=data_commands.recognise)
 
     command = subparsers.add_parser("check-loss", parents=[*shared], help="try a loss of your own before it trains")
     command.add_argument("file", type=Path, metavar="FILE")

@@ -194,31 +194,6 @@ def preview_schedule(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def preview_data(arguments: argparse.Namespace) -> int:
-    """``preview-data``: write a few augmented training images as PNG."""
-    from fine_tuner.planning.preview import write_preview
-
-    settings = read_settings(arguments.config, arguments.overrides)
-    result = write_preview(settings, arguments.out, count=arguments.count, draw=arguments.shuffle)
-    if arguments.json:
-        print_json(result)
-    else:
-        print("\n".join(f"{image['file']}  {image['label']}" for image in result["images"]))
-    return 0
-
-
-def check_data(arguments: argparse.Namespace) -> int:
-    """``check-data``: recognise the data and report findings."""
-    from fine_tuner.data.check import check_data as run_check
-
-    report = run_check(arguments.path, task=arguments.task)
-    if arguments.json:
-        print_json(report.to_json())
-    else:
-        print(report)
-    return 0
-
-
 def check_loss(arguments: argparse.Namespace) -> int:
     """``check-loss``: run a custom loss in a child with limits."""
     from fine_tuner.losses.report import describe_report

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from fine_tuner.data.archives import ARCHIVE_SUFFIXES, unpack
 from fine_tuner.data.check_rules import (
     about_batches,
     about_classes,
@@ -26,16 +25,15 @@ from fine_tuner.data.check_rules import (
 )
 from fine_tuner.data.duplicates import find_twins
 from fine_tuner.data.findings import Finding, Remedy, Report
-from fine_tuner.data.folders import Progress, existing_folder, no_progress
+from fine_tuner.data.folders import Progress, no_progress
+from fine_tuner.data.glance import glance_at
 from fine_tuner.data.image_scan import scan_images
 from fine_tuner.data.options import ReadOptions
-from fine_tuner.data.recognise import look_into
 from fine_tuner.data.records import DataSplits
 from fine_tuner.data.sample import SAMPLE_PATH, read_sample
 from fine_tuner.data.scan_cache import Fact
 from fine_tuner.data.source import MendableError, Problem
 from fine_tuner.data.sources import take_survey
-from fine_tuner.data.tables import TABLE_SUFFIXES
 from fine_tuner.errors import DataError
 
 _LEVELS = ("error", "warning", "note")
@@ -85,16 +83,8 @@ def check_data(
 
 def task_like(path: str, progress: Progress) -> str | None:
     """The task that the data seems to be made for; None if it cannot be told."""
-    if path == SAMPLE_PATH:
-        return "classification"
-    if path.startswith("torchvision:"):
-        return "segmentation" if "Segmentation" in path else "classification"
     try:
-        if Path(path).suffix.lower() in ARCHIVE_SUFFIXES:
-            path = str(unpack(Path(path), progress))
-        elif Path(path).suffix.lower() in TABLE_SUFFIXES:
-            path = str(Path(path).parent)
-        return look_into(existing_folder(path)).likely_task()
+        return glance_at(path, progress).task
     except DataError:
         return None
 

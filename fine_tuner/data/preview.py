@@ -6,20 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from fine_tuner.data.batches import ImageDataset, Key
+from fine_tuner.data.class_colours import lay_over
 from fine_tuner.data.mask_coding import IGNORE_INDEX
 
-# Okabe-Ito without black, then the same darker: told apart with any colour vision.
-_COLOURS = (
-    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
-    (140, 95, 0), (40, 105, 140), (0, 90, 65), (140, 130, 20), (0, 60, 100), (120, 50, 0), (115, 60, 90),
-)  # fmt: skip
-_OPACITY = 0.5
 _GAP_PX = 4
 
 
@@ -79,14 +73,8 @@ def visible(pixels: Tensor, mask: Tensor | None = None) -> Image.Image:
 
     Class 0 is most often the background and stays clear; pixels that are ignored are dimmed.
     """
-    image = pixels.permute(1, 2, 0).numpy().astype(np.float32)
-    if mask is not None:
-        classes = mask.numpy()
-        palette = np.array([_COLOURS[i % len(_COLOURS)] for i in range(256)], np.float32)
-        shown = (classes > 0) & (classes != IGNORE_INDEX)
-        image[shown] = (1 - _OPACITY) * image[shown] + _OPACITY * palette[classes[shown] - 1]
-        image[classes == IGNORE_INDEX] *= 1 - _OPACITY
-    return Image.fromarray(image.round().astype(np.uint8))
+    image = pixels.permute(1, 2, 0).numpy()
+    return Image.fromarray(image.copy() if mask is None else lay_over(image, mask.numpy()))
 
 
 def label_in_words(target: Tensor, names: Sequence[str], task: str) -> str:

@@ -28,11 +28,11 @@ from fine_tuner.data.options import ReadOptions
 from fine_tuner.data.recognise import look_into
 from fine_tuner.data.records import DataSplits, Record
 from fine_tuner.data.sample import SAMPLE_PATH, read_sample
+from fine_tuner.data.set_list import TORCHVISION_PREFIX
 from fine_tuner.data.source import UNSPLIT, Problem, Source
 from fine_tuner.data.splitting import split_records
 from fine_tuner.data.table_source import choose_tables, read_tables
 from fine_tuner.data.tables import TABLE_SUFFIXES
-from fine_tuner.data.torchvision_sets import TORCHVISION_PREFIX, read_torchvision
 from fine_tuner.data.verify import leave_out_duplicates, verify
 from fine_tuner.errors import DataError
 
@@ -144,6 +144,8 @@ def read_source(path: str, task: str, options: ReadOptions, progress: Progress) 
         DataError: If it is none of the layouts, or not what ``task`` needs.
     """
     if path.startswith(TORCHVISION_PREFIX):
+        from fine_tuner.data.torchvision_sets import read_torchvision  # brings torch, which nothing else here needs
+
         return read_torchvision(path.removeprefix(TORCHVISION_PREFIX), task, options, progress)
     if Path(path).suffix.lower() in ARCHIVE_SUFFIXES:
         path = str(unpack(Path(path), progress))

@@ -93,7 +93,7 @@ def task_of(table: Table, index: ImageIndex) -> str:
     split = _split_column(table, "")
     rest = [c for c in table.columns if c not in (file, split) and c.lower() not in _GROUP_NAMES]
     named = [c for c in rest if c.lower() in _LABEL_NAMES]
-    if any(_are_files(table, c, index) for c in rest):
+    if any(_are_files(table, c, index) for c in rest if not table.is_numeric(c)):  # counts may equal stems: 3, 3.png
         return "segmentation"
     if len(named) == 1:
         return _task_of_column(table, named[0])

@@ -11,7 +11,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,65 +22,10 @@ from fine_tuner.data.folders import Progress, counted
 from fine_tuner.data.mask_source import with_classes
 from fine_tuner.data.options import ReadOptions
 from fine_tuner.data.records import Record
-from fine_tuner.data.source import UNSPLIT, Source
+from fine_tuner.data.set_list import SETS, TorchvisionSet
+from fine_tuner.data.source import Source
 from fine_tuner.errors import DataError
 from fine_tuner.registry import suggest
-
-TORCHVISION_PREFIX = "torchvision:"
-_TRAIN_TEST = {"train": {"train": True}, "test": {"train": False}}
-_SPLITS = {"train": {"split": "train"}, "test": {"split": "test"}}
-_SPLITS_WITH_VAL = {"train": {"split": "train"}, "val": {"split": "val"}, "test": {"split": "test"}}
-
-
-@dataclass(frozen=True)
-class TorchvisionSet:
-    """One data set of torchvision that is offered.
-
-    Attributes:
-        name: The class in ``torchvision.datasets``.
-        title: What it shows.
-        num_images: In all splits together.
-        num_classes: Of classification.
-        download_mib: About as much is downloaded.
-        splits: Our split to the arguments that select it.
-        tasks: What it can be used for.
-    """
-
-    name: str
-    title: str
-    num_images: int
-    num_classes: int
-    download_mib: int
-    splits: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {UNSPLIT: {}})
-    tasks: tuple[str, ...] = ("classification",)
-
-
-_PETS = {"train": {"split": "trainval"}, "test": {"split": "test"}}
-_VOC = {"train": {"image_set": "train"}, "val": {"image_set": "val"}}
-_CLASSES_AND_MASKS = ("classification", "segmentation")
-SETS: Mapping[str, TorchvisionSet] = {
-    s.name: s
-    for s in (
-        TorchvisionSet("CIFAR10", "10 kinds of things, 32 px", 60_000, 10, 163, _TRAIN_TEST),
-        TorchvisionSet("CIFAR100", "100 kinds of things, 32 px", 60_000, 100, 161, _TRAIN_TEST),
-        TorchvisionSet("MNIST", "handwritten digits, 28 px grey", 70_000, 10, 11, _TRAIN_TEST),
-        TorchvisionSet("FashionMNIST", "clothes, 28 px grey", 70_000, 10, 29, _TRAIN_TEST),
-        TorchvisionSet("KMNIST", "cursive Japanese characters, 28 px grey", 70_000, 10, 20, _TRAIN_TEST),
-        TorchvisionSet("SVHN", "digits of house numbers, 32 px", 99_289, 10, 235, _SPLITS),
-        TorchvisionSet("STL10", "10 kinds of things, 96 px", 13_000, 10, 2_521, _SPLITS),
-        TorchvisionSet("EuroSAT", "land use from satellites, 64 px", 27_000, 10, 90),
-        TorchvisionSet("Flowers102", "flowers", 8_189, 102, 330, _SPLITS_WITH_VAL),
-        TorchvisionSet("OxfordIIITPet", "breeds of cats and dogs", 7_349, 37, 774, _PETS, _CLASSES_AND_MASKS),
-        TorchvisionSet("DTD", "textures described by words", 5_640, 47, 600, _SPLITS_WITH_VAL),
-        TorchvisionSet("GTSRB", "German traffic signs", 39_270, 43, 260, _SPLITS),
-        TorchvisionSet("FGVCAircraft", "variants of aircraft", 10_000, 100, 2_626, _SPLITS_WITH_VAL),
-        TorchvisionSet("Food101", "dishes", 101_000, 101, 4_770, _SPLITS),
-        TorchvisionSet("Imagenette", "10 easy classes of ImageNet", 13_394, 10, 1_484,
-                       {"train": {"split": "train"}, "val": {"split": "val"}}),
-        TorchvisionSet("RenderedSST2", "sentences drawn as pictures, good or bad", 9_613, 2, 15, _SPLITS_WITH_VAL),
-        TorchvisionSet("VOCSegmentation", "20 kinds of objects, outlined", 2_913, 20, 1_907, _VOC, ("segmentation",)),
-    )
-}  # fmt: skip
 
 
 def read_torchvision(text: str, task: str, options: ReadOptions, progress: Progress) -> tuple[Path, Source]:
