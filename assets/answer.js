@@ -56,7 +56,7 @@ function draw(root, { isWaiting, message, error, prediction, weights, about }) {
     if (!root.querySelector("h2")) root.replaceChildren(h("p", { class: "ft-quiet" }, WORDS.looking)); // else: the last answer, faded
     return;
   }
-  if (prediction) parts.push(...verdict(prediction));
+  if (prediction) parts.push(...verdict(prediction, about));
   if (error) parts.push(h("p", { class: "ft-error", role: "alert" }, error));
   if (message) parts.push(h("p", { class: "ft-quiet" }, message));
   if (about?.epoch) parts.push(h("p", { class: "ft-quiet" }, `${about.network}, ${WORDS.epoch} ${about.epoch}`));
@@ -64,19 +64,33 @@ function draw(root, { isWaiting, message, error, prediction, weights, about }) {
   root.replaceChildren(...parts);
 }
 
-function verdict({ label, labels, probabilities, shares, numbers }) {
+function verdict({ label, labels, probabilities, shares, numbers, overlay, legend }, about) {
   const heading = (text) => h("h2", {}, text);
-  if (numbers) {
-    return [h("dl", { class: "ft-facts" }, ...Object.entries(numbers).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, number(value, 4))]))];
-  }
+  if (numbers) return verdictInNumbers(numbers, about);
   const bars = Object.entries(probabilities ?? shares ?? {}).slice(0, SHOWN);
   const title = label ?? (labels ? labels.join(", ") || WORDS.noLabel : bars[0]?.[0] ?? "");
-  return [heading(title), h("ol", { class: "ft-bars" }, ...bars.map(([name, p]) => bar(name, p)))];
+  const help = labels ? WORDS.labelsHelp : shares ? WORDS.sharesHelp : null;
+  const colours = Object.fromEntries((legend ?? []).map(({ name, colour }) => [name, colour ?? "transparent"]));
+  return [
+    overlay ? h("img", { class: "ft-overlay", src: overlay, alt: WORDS.overlay }) : heading(title),
+    help ? h("p", { class: "ft-quiet" }, help) : null,
+    h("ol", { class: "ft-bars" }, ...bars.map(([name, p]) => bar(name, p, { colour: colours[name], isIn: labels?.includes(name) }))),
+  ].filter(Boolean);
 }
 
-function bar(name, fraction) {
-  return h("li", {},
-    h("span", { class: "ft-bar-name", title: name }, name),
+function verdictInNumbers(numbers, about) {
+  const rows = Object.entries(numbers);
+  const { key, value: typical } = about?.best ?? {};
+  const isKnown = rows.length === 1 && key === "val/mae";
+  return [
+    h("dl", { class: "ft-numbers-found" }, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, number(value, 4))])),
+    ...(isKnown ? [h("p", { class: "ft-quiet" }, `${WORDS.typicalError}: ${number(typical, 3)}`)] : []),
+  ];
+}
+
+function bar(name, fraction, { colour, isIn } = {}) {
+  return h("li", { class: isIn ? "ft-in" : "" },
+    h("span", { class: "ft-bar-name", title: name }, colour ? h("i", { class: "ft-swatch", style: `background:${colour}`, "aria-hidden": "true" }) : null, name),
     h("span", { class: "ft-bar-track", "aria-hidden": "true" }, h("i", { style: `width:${(fraction * 100).toFixed(2)}%` })),
     h("span", { class: "ft-bar-value" }, percent(fraction)));
 }

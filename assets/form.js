@@ -16,6 +16,8 @@ let unanswered = null; // timer
 let presets = [];
 let presetName = ""; // nearest to the settings, or chosen last
 let fields = []; // { path, key, id, section } of every input
+let isLoading = false;
+let isLoaded = true;
 let typedIn = ""; // id of the field in which someone types; "" once it is left, or Enter was pressed
 
 export const events = new EventTarget(); // "state": the form says something new; "code": the user's own loss is another; "started": a run was
@@ -88,9 +90,19 @@ function choose(preset) {
 
 /** Fill the form from `[preset, section.key=value, ...]`. */
 export function load(argv) {
+  isLoading = true;
   holder.props.value = JSON.stringify({ ...state, load: argv });
   send();
 }
+
+/** Put settings into the form: `{"data.path": "photos"}`; the server knows which fields these are. */
+export function set(settings) {
+  holder.props.value = JSON.stringify({ ...state, set: settings });
+  send();
+}
+
+/** Whether the form was last filled from a whole configuration, not changed field by field. */
+export const wasLoaded = () => isLoaded;
 
 /** Tell the server; again if it does not answer, since Gradio drops events until all of the page is there. */
 function send(tries = 6) {
@@ -105,7 +117,9 @@ function restore(stored) {
 }
 
 function apply(element, next) {
-  if (next.load) return; // our own request, not an answer
+  if (next.load || next.set) return; // our own request, not an answer
+  isLoaded = isLoading || !state;
+  isLoading = false;
   clearTimeout(unanswered);
   const changed = JSON.stringify(next.argv) !== JSON.stringify(state?.argv);
   const isOtherCode = JSON.stringify(next.code) !== JSON.stringify(state?.code);

@@ -4,6 +4,8 @@ import "./live.js";
 
 export { mountAnswer, mountRunChoice } from "./answer.js";
 export { mountBrand } from "./brand.js";
+export { mountCheck } from "./data_check.js";
+export { mountData } from "./data_part.js";
 export { mountFinder } from "./finder.js";
 export { mountLaunch, mountState } from "./form.js";
 export { mountPicker } from "./picker.js";

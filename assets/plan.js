@@ -6,6 +6,7 @@ import { current, events, extend, showFound, showLine } from "./form.js";
 import { preview } from "./preview.js";
 import { QuickRates, rateSpec } from "./rates.js";
 import { WORDS, magnitude, say } from "./words.js";
+import { maskLegend } from "./mask_legend.js";
 
 const VISITOR = crypto.randomUUID?.() ?? String(Math.random());
 const DELAY = 200; // ms of quiet before a question is asked
@@ -62,7 +63,10 @@ class PlanPanel {
     this.notices = h("ul", { class: "ft-plan-notices" });
     this.pictures = h("div", { class: "ft-pictures" }, ...Array.from({ length: PICTURES }, () => h("figure", { class: "ft-bone" })));
     this.shuffle = h("button", { type: "button", class: "ft-link", on: { click: () => { this.draw += 1; this.askPictures(); } } }, WORDS.reshuffle);
-    toggle(this.shuffle, false);
+    this.only = h("select", { class: "ft-only", "aria-label": WORDS.onlyClass, on: { change: () => this.askPictures() } });
+    this.choice = h("div", { class: "ft-choice" }, this.shuffle, this.only);
+    this.legend = h("p", { class: "ft-mask-legend" });
+    toggle(this.choice, false);
     this.chart = h("div", { class: "ft-rate" });
     this.networkLine = h("p", { class: "ft-plan-line" });
     this.stages = h("ol", { class: "ft-stages" });
@@ -70,7 +74,7 @@ class PlanPanel {
     const card = (name, title, ...children) =>
       h("section", { class: `ft-card ft-card-${name}` }, title ? h("h3", {}, title) : null, ...children);
     this.body = h("div", { class: "ft-plan-body" },
-      card("pictures", WORDS.pictures, this.dataLine, this.classLine, this.notices, this.pictures, this.shuffle),
+      card("pictures", WORDS.pictures, this.dataLine, this.classLine, this.notices, this.choice, this.pictures, this.legend),
       card("rate", null, this.chart, this.facts),
       card("network", WORDS.network, this.networkLine, this.stages),
     );
@@ -100,6 +104,7 @@ class PlanPanel {
     if (answer === null) return;
     clearTimeout(this.slow);
     setText(this.status, "");
+    events.dispatchEvent(new CustomEvent("plan", { detail: { ...answer, place: current().place } }));
     if (answer.value === null) {
       showFound(answer.errors);
       setText(this.note, Object.values(answer.errors).join("\n"));
@@ -112,6 +117,7 @@ class PlanPanel {
     setText(this.note, "");
     showFound({});
     this.show(this.plan);
+    this.offerClasses(this.plan);
     const key = JSON.stringify(pictureSettings(argv));
     if (key !== this.pictureKey) {
       this.pictureKey = key;
@@ -119,17 +125,31 @@ class PlanPanel {
     }
   }
 
+  /** Which classes pictures may be of; the one chosen stays while the data has it. */
+  offerClasses({ classes, task }) {
+    const names = task === "regression" ? [] : classes;
+    const key = JSON.stringify(names);
+    if (key !== this.offered) {
+      this.offered = key;
+      const chosen = this.only.value;
+      this.only.replaceChildren(h("option", { value: "" }, WORDS.anyClass), ...names.map((name) => h("option", { value: name }, name)));
+      this.only.value = names.includes(chosen) ? chosen : "";
+    }
+    toggle(this.only, names.length > 1);
+  }
+
   async askPictures() {
     const argv = current().argv;
     if (!argv) return;
     this.pictures.classList.add("ft-stale");
-    const answer = await this.previews.ask({ argv, draw: this.draw });
+    const answer = await this.previews.ask({ argv, draw: this.draw, only: this.only.value });
     if (answer === null) return;
     this.pictures.classList.remove("ft-stale");
     const images = answer.value?.images ?? [];
     this.pictures.replaceChildren(...images.map(({ url, label }) =>
       h("figure", { title: label }, h("img", { src: url, alt: label, loading: "lazy" }), h("figcaption", {}, label))));
-    toggle(this.shuffle, images.length > 0);
+    toggle(this.choice, images.length > 0 || this.only.value !== "");
+    this.legend.replaceChildren(...maskLegend(answer.value?.legend ?? []));
     if (!images.length) this.pictures.append(h("p", { class: "ft-quiet" }, Object.values(answer.errors).join(" ") || WORDS.noPictures));
   }
 

@@ -114,6 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the pictures are written")
     command.add_argument("--count", type=int, default=12, help="how many pictures (default 12)")
     command.add_argument("--shuffle", type=int, default=0, help="which draw of pictures and augmentation (default 0)")
+    command.add_argument("--only", default="", metavar="CLASS", help="only pictures of this class, or with it")
     command.set_defaults(run=data_commands.preview_data)
 
     command = subparsers.add_parser("check-data", parents=[*shared], help="what the data is, and what is wrong with it")
@@ -143,6 +144,9 @@ def build_parser() -> argparse.ArgumentParser:
     command = subparsers.add_parser("predict", parents=[*shared], help="what a run's best network says of pictures")
     command.add_argument("id", metavar="RUN", help="a run's id, or its folder")
     command.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    command.add_argument(
+        "--overlays", type=Path, metavar="DIR", help="for masks: where to write them over the pictures"
+    )
     command.set_defaults(run=commands.predict)
 
     command = subparsers.add_parser(

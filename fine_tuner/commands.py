@@ -237,7 +237,11 @@ def predict(arguments: argparse.Namespace) -> int:
 
     run = find_run(arguments)
     predictor = Predictor.of_run(run)
-    answers = [{"image": str(image), **predictor.predict(image)} for image in arguments.images]
+    folder = arguments.overlays
+    answers = [
+        {"image": str(image), **predictor.predict(image, overlay=folder and folder / f"{number:03d}.png")}
+        for number, image in enumerate(arguments.images)
+    ]
     if arguments.json:
         print_json(
             {

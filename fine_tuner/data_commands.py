@@ -17,7 +17,7 @@ def preview_data(arguments: argparse.Namespace) -> int:
     from fine_tuner.planning.preview import write_preview
 
     settings = read_settings(arguments.config, arguments.overrides)
-    result = write_preview(settings, arguments.out, count=arguments.count, draw=arguments.shuffle)
+    result = write_preview(settings, arguments.out, count=arguments.count, draw=arguments.shuffle, only=arguments.only)
     if arguments.json:
         print_json(result)
     else:

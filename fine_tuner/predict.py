@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from PIL import Image
 
+from fine_tuner.data.class_colours import lay_over, legend
 from fine_tuner.data.images import load_image
+from fine_tuner.data.mask_coding import IGNORE_INDEX
 from fine_tuner.data.transforms import build_transforms
 from fine_tuner.errors import RunError
 from fine_tuner.models.build import BuiltModel
@@ -16,6 +20,8 @@ from fine_tuner.models.outputs import split_outputs
 from fine_tuner.models.weights import load_network
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.tasks import TASK_SPECS
+
+OVERLAY_PX = 1024
 
 
 class Predictor:
@@ -48,17 +54,45 @@ class Predictor:
         return cls(*load_network(run.best_weights))
 
     @torch.inference_mode()
-    def predict(self, image: Path) -> dict[str, Any]:
+    def predict(self, image: Path, *, overlay: Path | None = None) -> dict[str, Any]:
         """The task's answer for one picture; see ``describe`` of the task.
+
+        Args:
+            image: The file.
+            overlay: For segmentation: where to write the picture, as a PNG, with the classes in colours over it. The
+                answer then has ``overlay``, the file, and ``legend``.
 
         Raises:
             DataError: If the file is not a picture that can be read.
         """
         picture = load_image(image)
-        mask = np.zeros(picture.size[::-1], np.uint8)  # moves with the picture where masks do; else not looked at
-        pixels, _ = self._transform(picture, mask if self._task.name == "segmentation" else torch.tensor(0))
+        if self._task.name != "segmentation":
+            pixels, _ = self._transform(picture, torch.tensor(0))
+            logits, _ = split_outputs(self._model(pixels.unsqueeze(0)))
+            return {"task": self._task.name, **self._task.describe(logits, self._names)}
+        pixels, inside = self._transform(picture, np.zeros(picture.size[::-1], np.uint8))
         logits, _ = split_outputs(self._model(pixels.unsqueeze(0)))
-        return {"task": self._task.name, **self._task.describe(logits, self._names)}
+        logits = logits[..., *_extent(inside != IGNORE_INDEX)]  # what was padded to a square is no part of the picture
+        answer = {"task": self._task.name, **self._task.describe(logits, self._names)}
+        if overlay is not None:
+            _write_overlay(picture, logits, overlay)
+            answer |= {"overlay": str(overlay), "legend": legend(self._names)}
+        return answer
+
+
+def _extent(inside: torch.Tensor) -> tuple[slice, slice]:
+    """Rows and columns of the rectangle that is True in ``inside`` ``(H, W)``."""
+    rows, columns = inside.any(1).nonzero().flatten(), inside.any(0).nonzero().flatten()
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _write_overlay(picture: Image.Image, logits: torch.Tensor, path: Path) -> None:
+    """The picture, at most OVERLAY_PX on a side, under the most probable class of each pixel; ``(1, K, h, w)``."""
+    shown = picture.copy()
+    shown.thumbnail((OVERLAY_PX, OVERLAY_PX))
+    classes = F.interpolate(logits.float(), shown.size[::-1], mode="bilinear").argmax(1)[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(lay_over(np.asarray(shown), classes.numpy().astype(np.uint8))).save(path)
 
 
 def answer_text(answer: dict[str, Any]) -> str:

@@ -50,8 +50,7 @@ class DataSettings:
         Literal["auto", "classes", "table", "masks"],
         Knob(
             label="Layout",
-            help="What the folder is, if it is not recognised: class folders, a table, or images with masks.",
-            advanced=True,
+            help="How the data lies there, if it is not recognised: class folders, a table, or images with masks.",
         ),
     ] = "auto"
     label_columns: Annotated[

@@ -63,6 +63,20 @@ def unpack(path: Path, progress: Progress, *, max_bytes: int = MAX_BYTES, max_fi
     return folder
 
 
+def look_over(path: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> str:
+    """Refuse a zip that ``unpack`` would refuse, unpacking nothing; its digest.
+
+    Raises:
+        DataError: See ``unpack``.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _checked(archive, path, max_bytes=max_bytes, max_files=max_files)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise DataError(f"{path} is damaged or not a zip ({error}). Pack the data again.") from None
+    return _digest(path)
+
+
 def _safe(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:40]
 

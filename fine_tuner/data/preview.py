@@ -15,6 +15,7 @@ from fine_tuner.data.class_colours import lay_over
 from fine_tuner.data.mask_coding import IGNORE_INDEX
 
 _GAP_PX = 4
+_MOST_LOOKED_AT = 400  # masks that are read in search of a rare class
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,14 @@ def preview(
     """
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(draw)).tolist()
     out: list[Preview] = []
+    looked_at = 0
     for index in order:
-        if len(out) == count:
+        if len(out) == count or looked_at == _MOST_LOOKED_AT:
             break
         record = dataset.records[index]
         if only is not None and not isinstance(record.target, Path) and not _has(record.target, only):
             continue
+        looked_at += 1
         pixels, target = dataset[Key(index, seed, epoch=draw)]
         if only is not None and target.ndim == 2 and not (target == only).any():
             continue

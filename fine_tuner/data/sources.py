@@ -45,6 +45,7 @@ def read_data(
     seed: int,
     on_unreadable: str = "stop",
     progress: Progress | None = None,
+    may_download: bool = True,
     **options: Any,
 ) -> DataSplits:
     """Recognise, read, verify and split a data set.
@@ -56,6 +57,7 @@ def read_data(
         seed: Decides that split.
         on_unreadable: ``stop`` names unreadable images in the error; ``skip`` leaves them out with a notice.
         progress: Called as ``progress(what, done, total)``; an exception from it ends the reading.
+        may_download: Fetch a data set of torchvision's that is not there; else that is an error.
         **options: The other fields of ``ReadOptions``.
 
     Raises:
@@ -66,8 +68,9 @@ def read_data(
     if path == SAMPLE_PATH:
         return read_sample(task=task, val_fraction=val_fraction, seed=seed, progress=progress)
     return take_survey(
-        path, task=task, val_fraction=val_fraction, seed=seed, options=chosen, progress=progress, is_strict=True
-    ).data
+        path, task=task, val_fraction=val_fraction, seed=seed, options=chosen, progress=progress, is_strict=True,
+        may_download=may_download,
+    ).data  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,13 +95,14 @@ def take_survey(
     options: ReadOptions,
     progress: Progress,
     is_strict: bool = False,
+    may_download: bool = True,
 ) -> Survey:
     """As ``read_data``, with problems listed instead of raised unless ``is_strict``. Not for the sample.
 
     Raises:
         DataError: If nothing can be made of the data.
     """
-    root, source = read_source(path, task, options, progress)
+    root, source = read_source(path, task, options, progress, may_download=may_download)
     source, unreadable = verify(source, thoroughly=options.on_unreadable == "skip", progress=progress)
     notices = list(source.notices)
     problems = (*source.problems, *unreadable)
@@ -137,7 +141,9 @@ _LEFT_OUT = {
 }
 
 
-def read_source(path: str, task: str, options: ReadOptions, progress: Progress) -> tuple[Path, Source]:
+def read_source(
+    path: str, task: str, options: ReadOptions, progress: Progress, *, may_download: bool = True
+) -> tuple[Path, Source]:
     """The folder of the data and what lies in it.
 
     Raises:
@@ -146,7 +152,8 @@ def read_source(path: str, task: str, options: ReadOptions, progress: Progress) 
     if path.startswith(TORCHVISION_PREFIX):
         from fine_tuner.data.torchvision_sets import read_torchvision  # brings torch, which nothing else here needs
 
-        return read_torchvision(path.removeprefix(TORCHVISION_PREFIX), task, options, progress)
+        name = path.removeprefix(TORCHVISION_PREFIX)
+        return read_torchvision(name, task, options, progress, may_download=may_download)
     if Path(path).suffix.lower() in ARCHIVE_SUFFIXES:
         path = str(unpack(Path(path), progress))
     if Path(path).suffix.lower() in TABLE_SUFFIXES and Path(path).expanduser().is_file():

@@ -28,7 +28,9 @@ from fine_tuner.errors import DataError
 from fine_tuner.registry import suggest
 
 
-def read_torchvision(text: str, task: str, options: ReadOptions, progress: Progress) -> tuple[Path, Source]:
+def read_torchvision(
+    text: str, task: str, options: ReadOptions, progress: Progress, *, may_download: bool = True
+) -> tuple[Path, Source]:
     """Folder and records of a set.
 
     Args:
@@ -36,6 +38,7 @@ def read_torchvision(text: str, task: str, options: ReadOptions, progress: Progr
         task: What it is to be used for.
         options: Choices of reading.
         progress: Called with bytes while downloading, with images while writing.
+        may_download: Fetch what is not there.
 
     Raises:
         DataError: If there is no such set, it does not serve the task, or it can be neither found nor downloaded.
@@ -49,7 +52,10 @@ def read_torchvision(text: str, task: str, options: ReadOptions, progress: Progr
     if task not in spec.tasks:
         raise DataError(f"torchvision:{name} does not serve task={task}. Choose task={spec.tasks[0]}.")
     root = Path(given_root).expanduser().absolute() if given_root else cache_folder() / "torchvision"
-    loaded = {split: _load(spec, root, arguments, task, progress) for split, arguments in spec.splits.items()}
+    loaded = {
+        split: _load(spec, root, arguments, task, progress if may_download else None)
+        for split, arguments in spec.splits.items()
+    }
     words = f"torchvision's {name} ({spec.title})"
     if task == "segmentation":
         return _segmentation(root, loaded, options, progress, words)
@@ -58,13 +64,19 @@ def read_torchvision(text: str, task: str, options: ReadOptions, progress: Progr
     return root, Source(records=records, classes=names, words=f"{words}, {counted(len(names), 'class')}")
 
 
-def _load(spec: TorchvisionSet, root: Path, arguments: Mapping[str, Any], task: str, progress: Progress) -> Any:
-    """Torchvision's object for one split; downloads only what is not there."""
+def _load(spec: TorchvisionSet, root: Path, arguments: Mapping[str, Any], task: str, progress: Progress | None) -> Any:
+    """Torchvision's object for one split; downloads only what is not there, and nothing without ``progress``."""
     cls = getattr(datasets, spec.name)
     extra = {"target_types": "segmentation"} if spec.name == "OxfordIIITPet" and task == "segmentation" else {}
     root.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(RuntimeError, FileNotFoundError):  # what they raise where nothing is to be found
         return cls(str(root), download=False, **arguments, **extra)
+    if progress is None:
+        raise DataError(
+            f"torchvision:{spec.name} is not in {root}; about {spec.download_mib:,} MiB would be downloaded. Press "
+            f"Download and check on the page, run: python -m fine_tuner check-data torchvision:{spec.name}, or name "
+            f"the folder that holds it as torchvision:{spec.name}@FOLDER."
+        )
     try:
         with _progress_of_downloads(progress, spec.name), contextlib.redirect_stdout(sys.stderr):
             return cls(str(root), download=True, **arguments, **extra)

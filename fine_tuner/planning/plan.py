@@ -22,7 +22,7 @@ def make_plan(settings: Settings) -> dict[str, Any]:
     Raises:
         InputError: As training would, before anything is started.
     """
-    data = build_data(settings)
+    data = build_data(settings, may_download=False)  # hundreds of MiB are no matter for a plan
     with assemble(settings, data, outline=True) as assembly:
         facts = facts_of(assembly)
         stages = describe_stages(

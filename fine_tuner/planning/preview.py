@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from fine_tuner.config.settings import Settings
+from fine_tuner.data.class_colours import legend
 from fine_tuner.data.preview import preview
+from fine_tuner.errors import DataError
 from fine_tuner.models.build import find_preprocessing
+from fine_tuner.registry import suggest
 from fine_tuner.tasks.build import build_data, build_dataset
 
 
-def write_preview(settings: Settings, folder: Path, *, count: int, draw: int) -> dict[str, Any]:
+def write_preview(settings: Settings, folder: Path, *, count: int, draw: int, only: str = "") -> dict[str, Any]:
     """Write augmented training images, colours as they were before normalising.
 
     Args:
@@ -19,11 +22,19 @@ def write_preview(settings: Settings, folder: Path, *, count: int, draw: int) ->
         folder: Made if it is not there.
         count: How many pictures.
         draw: Another number draws other images and another augmentation.
+        only: Name of a class: only images of it, or with this label, or whose mask holds it; empty: any.
 
     Returns:
-        ``{"images": [{"file", "label"}], "classes": [...]}``.
+        ``{"images": [{"file", "label"}], "classes": [...], "legend": [...]}``; the legend, of the colours of masks, is
+        empty for other tasks.
+
+    Raises:
+        DataError: If there is no class ``only``, or the data cannot be read.
     """
     data = build_data(settings)
+    names = list(data.output_names)
+    if only and (only not in data.classes):
+        raise DataError(f"There is no class {only!r} in the data.{suggest(only, names)}")
     model = settings.model
     preprocessing = find_preprocessing(
         model.name, task=settings.task, weights=model.weights, image_size=settings.data.image_size
@@ -31,8 +42,11 @@ def write_preview(settings: Settings, folder: Path, *, count: int, draw: int) ->
     dataset = build_dataset(settings, data, preprocessing, "train")
     folder.mkdir(parents=True, exist_ok=True)
     images = []
-    for number, shown in enumerate(preview(dataset, data.output_names, count=count, draw=draw, seed=settings.seed)):
+    chosen = names.index(only) if only else None
+    drawn = preview(dataset, names, count=count, draw=draw, seed=settings.seed, only=chosen)
+    for number, shown in enumerate(drawn):
         path = folder / f"{number:02d}.png"
         shown.picture.save(path)
         images.append({"file": str(path), "label": shown.label})
-    return {"images": images, "classes": list(data.output_names)}
+    colours = legend(names) if settings.task == "segmentation" else []
+    return {"images": images, "classes": names, "legend": colours}

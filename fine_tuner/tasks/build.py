@@ -41,8 +41,13 @@ def _silent(what: str, done: float, total: float | None) -> None:
     pass
 
 
-def build_data(settings: Settings, on_progress: OnProgress = _silent) -> DataSplits:
+def build_data(settings: Settings, on_progress: OnProgress = _silent, *, may_download: bool = True) -> DataSplits:
     """Find the images and split them.
+
+    Args:
+        settings: Of the run.
+        on_progress: Told of reading and downloading.
+        may_download: Fetch a data set of torchvision's that is not on this machine; else that is an error.
 
     Raises:
         DataError: If the data cannot be used; the message names the folder or file.
@@ -54,6 +59,7 @@ def build_data(settings: Settings, on_progress: OnProgress = _silent) -> DataSpl
         val_fraction=data.val_fraction,
         seed=settings.seed,
         progress=on_progress,
+        may_download=may_download,
         **{name: getattr(data, name) for name in READ_OPTIONS},
     )
 

@@ -11,6 +11,8 @@ from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
 
 from fine_tuner.ui import static, texts
+from fine_tuner.ui.data_checks import CheckRoutes
+from fine_tuner.ui.data_routes import DataRoutes
 from fine_tuner.ui.finder import FinderRoutes
 from fine_tuner.ui.folders import Allowed
 from fine_tuner.ui.history import HistoryRoutes
@@ -24,7 +26,7 @@ from fine_tuner.ui.security import Access, Guard
 from fine_tuner.ui.services import Services
 from fine_tuner.ui.theme import build_theme
 
-STYLES = ("style.css", "form.css", "loss.css", "rates.css")
+STYLES = ("style.css", "form.css", "loss.css", "rates.css", "data.css")
 SCRIPT = "page.js"
 MOUNT = {
     "run_history": False,
@@ -64,8 +66,10 @@ def build_app(*, runs: Path, allowed: Allowed, access: Access | None = None, ask
     app.include_router(static.router)
     app.include_router(Routes(services).router())
     app.include_router(LossRoutes(services).router())
-    app.include_router(FinderRoutes(services.finder, allowed).router())
-    app.include_router(RateRoutes(services.rates, services.store, allowed).router())
+    app.include_router(FinderRoutes(services.finder, services.allowed).router())
+    app.include_router(CheckRoutes(services.checks, services.allowed).router())
+    app.include_router(DataRoutes(services.rates, services.allowed, services.uploads_folder).router())
+    app.include_router(RateRoutes(services.rates, services.store, services.allowed).router())
     app.include_router(HistoryRoutes(services.store, services.launcher, services.losses_folder).router())
     app.include_router(LiveRoutes(services.store, services.actions).router())
     app.add_middleware(CORSMiddleware, allow_origins=[])  # with one of our own, Gradio adds none that allows everyone

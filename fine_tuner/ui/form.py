@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fine_tuner.config.io import CHOICES, parse, to_tree
+from fine_tuner.config.io import CHOICES, overrides_between, parse, to_tree
 from fine_tuner.config.knobs import lookup
+from fine_tuner.config.losses import DEFAULT_LOSS
 from fine_tuner.config.presets import nearest_preset
 from fine_tuner.config.settings import Settings
 from fine_tuner.errors import ConfigError
@@ -148,13 +149,38 @@ def describe(spec: Input, tag: str) -> str:
     return f"{first_line} `{formula}`" if formula and formula != "yours" else first_line
 
 
-def for_task(values: Values, allowed: Allowed) -> dict[str, Any]:
-    """Values that must change because the task has: a choice without meaning for it goes to the first offered."""
+def with_settings(values: Values, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that must change for the settings at some dotted paths to be these; those without an input are ignored."""
+    tree = tree_of(values)
     changes = {}
+    for path, value in settings.items():
+        spec = BY_KEY.get(_key_of(path, tree))
+        if spec is not None:
+            changes[spec.key] = shown_value(spec, value)
+    return changes
+
+
+NETWORKS = {"segmentation": "lraspp_mobilenet_v3_large"}
+"""The network of a task that those of other tasks do not serve; the others start with the default of the settings."""
+
+
+def for_task(values: Values, allowed: Allowed, *, before: str) -> dict[str, Any]:
+    """Values that must change because the task has.
+
+    A choice without meaning for it goes to the first offered, the task's own loss to that of the other task, and a
+    network that cannot serve it to one that can.
+    """
+    changes: dict[str, Any] = {}
+    if NETWORKS.get(values["task"]) != NETWORKS.get(before):
+        changes["model.name"] = NETWORKS.get(values["task"], BY_KEY["model.name"].field.default)
+        if values["model.weights"] not in ("default", "none"):
+            changes["model.weights"] = "default"
+    if values["loss.name"] == DEFAULT_LOSS.get(before):
+        changes["loss.name"] = DEFAULT_LOSS[values["task"]]
     for path in CHOICES:
         spec = BY_KEY[f"{path}.name"]
         tags = [tag for _, tag in offered(spec, values["task"], allowed)]
-        if values[spec.key] not in tags:
+        if changes.get(spec.key, values[spec.key]) not in tags:
             changes[spec.key] = tags[0]
     return changes
 
@@ -169,6 +195,16 @@ def argv_of(settings: Settings) -> list[str]:
 def command_of(settings: Settings) -> str:
     """The command line that starts the run that the form describes."""
     return shlex.join(["python", "-m", "fine_tuner", "train", *argv_of(settings)])
+
+
+_OF_CHECK = ("data.", "seed=", "train.batch_size=")  # what a check of the data depends on, besides path and task
+
+
+def check_argv(settings: Settings) -> list[str]:
+    """The command that checks the data of ``settings``: ``[check-data, PATH, --task, TASK, key=value, ...]``."""
+    changed = overrides_between(Settings(), settings)
+    chosen = [item for item in changed if item.startswith(_OF_CHECK) and not item.startswith("data.path=")]
+    return ["check-data", settings.data.path, "--task", settings.task, *chosen]
 
 
 def state_of(reading: Reading, *, shown_errors: Mapping[str, str]) -> dict[str, Any]:
@@ -187,6 +223,7 @@ def state_of(reading: Reading, *, shown_errors: Mapping[str, str]) -> dict[str, 
         "wrong": sorted(sections_with_errors),
         "argv": argv_of(reading.settings) if reading.settings else None,
         "command": command_of(reading.settings) if reading.settings else None,
+        "check": check_argv(reading.settings) if reading.settings else None,
         "hidden": sorted(hidden_keys(reading.tree)),
     }
 

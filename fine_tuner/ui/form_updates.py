@@ -16,7 +16,7 @@ from fine_tuner.config.settings import Settings
 from fine_tuner.errors import ConfigError
 from fine_tuner.ui import texts
 from fine_tuner.ui.folders import Allowed
-from fine_tuner.ui.form import Reading, due_errors, for_task, offered, read, state_of, values_of
+from fine_tuner.ui.form import Reading, due_errors, for_task, offered, read, state_of, values_of, with_settings
 from fine_tuner.ui.inputs import BY_KEY, INPUTS
 from fine_tuner.ui.labels import info_of, weights_choices
 from fine_tuner.ui.without_code import code_state
@@ -57,23 +57,15 @@ def answer(
 
     Args:
         values: What every input shows.
-        stamp: The state last given, and ``load``: an argv to fill the form from.
+        stamp: The state last given; and ``load``, an argv to fill the form from, or ``set``, a mapping of dotted paths
+            to values to put into it.
         allowed: What the page permits.
         weights_of: Entries of the weights enum of a network, empty while the list is not loaded.
         typing: Element id of the field in which someone is typing; see ``form.due_errors``.
     """
-    updates: dict[str, dict[str, Any]] = {}
-    notice = ""
-    if stamp.get("load"):
-        try:
-            values = values_of(settings_of_argv(stamp["load"]))
-            updates |= {key: {"value": value} for key, value in values.items()}
-        except ConfigError as error:
-            notice = texts.NOT_LOADED.format(error=error)
-    elif values["task"] != stamp.get("task"):
-        changed = for_task(values, allowed)
-        updates |= {key: {"value": value} for key, value in changed.items()}
-        values = {**values, **changed}
+    changed, notice = _changed(values, stamp, allowed)
+    updates: dict[str, dict[str, Any]] = {key: {"value": value} for key, value in changed.items()}
+    values = {**values, **changed}
     reading = read(values, allowed)
     is_filled = bool(stamp.get("load")) and not notice  # what a preset leaves open is not the user's error yet
     errors = {} if is_filled else due_errors(reading, stamp, typing=typing)
@@ -82,6 +74,7 @@ def answer(
     state |= {
         "notice": notice,
         "task": values["task"],
+        "place": values["data.path"],
         "network": f"{values['model.name']}/{len(entries)}",
         "tags": _tags(values),
         "code": code_state(reading),
@@ -97,6 +90,20 @@ def answer(
     for key in set(state["hidden"]) ^ set(stamp.get("hidden", ())):
         _update(updates, key, visible=key not in state["hidden"])
     return Answer(reading=reading, state=state, updates=updates)
+
+
+def _changed(values: Mapping[str, Any], stamp: Mapping[str, Any], allowed: Allowed) -> tuple[dict[str, Any], str]:
+    """Values that the form takes besides what was typed, and a notice if they could not be had."""
+    if stamp.get("load"):
+        try:
+            return values_of(settings_of_argv(stamp["load"])), ""
+        except ConfigError as error:
+            return {}, texts.NOT_LOADED.format(error=error)
+    changed = with_settings(values, stamp["set"]) if isinstance(stamp.get("set"), dict) else {}
+    values = {**values, **changed}
+    if values["task"] != stamp.get("task"):
+        changed |= for_task(values, allowed, before=stamp.get("task", values["task"]))
+    return changed, ""
 
 
 def first_answer(settings: Settings, *, allowed: Allowed) -> Answer:

@@ -17,7 +17,7 @@ def build_owner_page(services: Services) -> gr.Blocks:
     setup = SetupPage(
         allowed=services.allowed, weights_of=services.networks.weights_of, start=services.starter.start
     )  # fmt: skip
-    trial = TryPage(store=services.store, questions=services.questions)
+    trial = TryPage(store=services.store, questions=services.questions, previews=services.previews)
     with gr.Blocks(title=texts.APP, analytics_enabled=False, fill_width=True) as page:
         script_part("mountBrand", f"<header><h1>{texts.APP}</h1></header>", elem_id="ft-brand")
         with gr.Tabs(elem_id="ft-tabs"):

@@ -26,18 +26,19 @@ class Previews:
         self._lock = threading.Lock()
         self._folders: OrderedDict[str, Path] = OrderedDict()
 
-    def make(self, argv: Sequence[str], *, draw: int, visitor: str, number: int) -> Answer:
-        """Pictures for the settings ``argv``; ``draw`` counts reshuffles.
+    def make(self, argv: Sequence[str], *, draw: int, visitor: str, number: int, only: str = "") -> Answer:
+        """Pictures for the settings ``argv``, of the class ``only`` if it is named; ``draw`` counts reshuffles.
 
         Its value holds ``images``: ``{"url", "label"}`` each, the address relative to the page.
         """
-        key = hashlib.sha256("\0".join([*argv, str(draw)]).encode()).hexdigest()[:20]
-        folder = self._folder(key)
+        key = hashlib.sha256("\0".join([*argv, str(draw), only]).encode()).hexdigest()[:20]
+        folder = self.folder(key)
         command = ["preview-data", *argv, "--out", str(folder), "--count", str(PICTURES), "--shuffle", str(draw)]
+        command += [f"--only={only}"] if only else []
         answer = self._questions.answer([*command, "--json"], visitor=visitor, number=number)
         if answer.value is None:
             return answer
-        self._keep(key, folder)
+        self.keep(key, folder)
         images = [_image(key, image) for image in answer.value["images"]]
         return Answer(value={**answer.value, "images": images})
 
@@ -52,13 +53,15 @@ class Previews:
         if self._root is not None:
             shutil.rmtree(self._root, ignore_errors=True)
 
-    def _folder(self, key: str) -> Path:
+    def folder(self, key: str) -> Path:
+        """Where a command may write pictures under ``key``."""
         with self._lock:
             if self._root is None:
                 self._root = Path(tempfile.mkdtemp(prefix="fine-tuner-preview-"))
             return self._root / key
 
-    def _keep(self, key: str, folder: Path) -> None:
+    def keep(self, key: str, folder: Path) -> None:
+        """Serve the pictures in ``folder`` until newer ones take their place."""
         with self._lock:
             self._folders[key] = folder
             self._folders.move_to_end(key)

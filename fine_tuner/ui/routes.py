@@ -32,12 +32,14 @@ class Question(BaseModel):
         argv: Preset and overrides, as on the command line.
         visitor: One browser tab; with ``number`` it tells which questions are overtaken.
         draw: Which pictures; counts reshuffles.
+        only: Pictures of this class; empty: of any.
     """
 
     argv: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=200)]
     visitor: Annotated[str, Field(max_length=64)] = ""
     number: int = 0
     draw: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    only: Annotated[str, Field(max_length=400)] = ""
 
 
 class Routes:
@@ -70,8 +72,8 @@ class Routes:
         argv = checked_argv(question, self._services.allowed)
         if isinstance(argv, Answer):
             return argv.to_json()
-        visitor, number = question.visitor, question.number
-        return self._services.previews.make(argv, draw=question.draw, visitor=visitor, number=number).to_json()
+        asked = question.model_dump(include={"draw", "visitor", "number", "only"})
+        return self._services.previews.make(argv, **asked).to_json()
 
     def picture(self, key: str, name: str) -> FileResponse:
         """One picture of a preview."""

@@ -17,7 +17,7 @@ from fine_tuner.ui import texts
 Tree = Mapping[str, Any]
 
 PREFIXES: Mapping[str, tuple[str, ...]] = {
-    "data": ("data", "task", "augment"),
+    "data": ("data.path", "task", "data.layout", "data", "augment"),
     "model": ("model",),
     "trainable": ("model.trainable", "model.head_epochs", "optim.backbone_multiplier", "optim.stage_decay"),
     "loss": ("loss", "second_loss"),

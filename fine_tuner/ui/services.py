@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from fine_tuner.data.cache import cache_folder
 from fine_tuner.launch.assistant import Assistant
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.launch.standby import Standby
 from fine_tuner.runs.store import RunStore
+from fine_tuner.ui.data_checks import DataChecks
 from fine_tuner.ui.finder import Finder
 from fine_tuner.ui.folders import Allowed
 from fine_tuner.ui.loss_checks import LossChecks
@@ -32,6 +34,8 @@ class Services:
         allowed: What the page permits.
         questions: Commands asked of the assistant.
         finder: Sweeps of the learning rate.
+        checks: Checks of the data.
+        uploads_folder: Where zips from the browser are kept.
         rates: Planned rates, asked while fields change.
         networks: The list for the picker.
         losses_folder: Where the editor saves a loss that is given a name alone.
@@ -45,13 +49,15 @@ class Services:
         """``ask`` answers command lines; None: processes of our own, with torch loaded."""
         self.losses_folder = runs.resolve() / "losses"
         self.loss_checks = LossChecks()
-        self.allowed = _with_folder(allowed, self.losses_folder)
+        self.uploads_folder = cache_folder().resolve() / "uploads"
+        self.allowed = _with_folder(_with_folder(allowed, self.losses_folder), self.uploads_folder)
         self.store = RunStore(runs)
         self.launcher = Launcher(self.store, standby=None if ask else Standby())
         self._assistant = None if ask else Assistant()
         self.questions = Questions(ask or self._assistant.call)
         self._second = Assistant()  # for sweeps, which take long, and for rates, which must not wait
         self.finder = Finder(self._second)
+        self.checks = DataChecks(Assistant())
         self.rates = Questions(ask or self._ask_at_once)
         self.networks = Networks(self.questions)
         self.previews = Previews(self.questions)
@@ -92,6 +98,7 @@ class Services:
         self.loss_checks.close()
         self.launcher.close()
         self.finder.close()
+        self.checks.close()
         if self._assistant is not None:
             self._assistant.close()
         self.previews.close()

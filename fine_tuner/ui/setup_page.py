@@ -15,6 +15,7 @@ import gradio as gr
 
 from fine_tuner.config.presets import describe_preset, list_presets, load_preset
 from fine_tuner.ui import sections, texts
+from fine_tuner.ui.data_part import build_check_part, build_data_part
 from fine_tuner.ui.folders import Allowed
 from fine_tuner.ui.form import values_of
 from fine_tuner.ui.form_updates import Answer, Entries, answer, first_answer
@@ -78,6 +79,10 @@ class SetupPage:
             for spec in inputs:
                 if not spec.is_advanced:
                     self._build_input(spec, values, first)
+                if spec.key == "data.path":
+                    build_data_part()
+                if spec.key == "data.layout":
+                    build_check_part()
             if section == "loss":
                 build_loss_part(self.allowed)
             if section == "optim":

@@ -21,11 +21,21 @@ SECTION_TITLES = {
 }
 MORE = "More"
 START_FROM = "Start from"
-PRESET_TITLES = {"sample": "Sample", "sample-pretrained": "Sample, pretrained", "default": "Your folder"}
+PRESET_TITLES = {
+    "sample": "Sample",
+    "sample-pretrained": "Sample, pretrained",
+    "default": "Your folder",
+    "sample-labels": "Sample: labels",
+    "sample-numbers": "Sample: numbers",
+    "sample-masks": "Sample: masks",
+}
 PRESET_HINTS = {
     "sample": "A small network from random weights learns pictures that the app makes itself. Needs no network.",
     "sample-pretrained": "The same pictures, starting from weights trained on ImageNet (14 MB to download once).",
     "default": "A network trained on ImageNet learns the classes of a folder of yours.",
+    "sample-labels": "Several labels for one picture: which of striped, dotted and night fit the app's own pictures.",
+    "sample-numbers": "Regression: how many shapes the app's own pictures show, learned as a number.",
+    "sample-masks": "Segmentation: which pixels of the app's own pictures belong to which shape.",
 }
 
 # Summaries in the section lines
@@ -76,6 +86,14 @@ NO_ANSWER = "The plan could not be made: the command ended without an answer ({e
 NO_NETWORKS = "The list of networks could not be read. Type a torchvision name, or try again."
 NO_SUCH_FOLDER = "No such folder below the allowed ones."
 NO_PICTURE = "This picture is gone; the page makes new ones."
+NO_ZIP = (
+    "{name} is no zip. Pack the folder with the images into one, or give a folder on the machine that runs the app."
+)
+ZIP_TOO_LARGE = (
+    "The zip is larger than {limit}, the most that is taken here. Copy it to the machine that runs the app, and give "
+    "its path."
+)
+ZIP_NOT_WRITTEN = "The zip could not be kept ({error}). Free some space on the machine that runs the app."
 FINDER_BUSY = "The finder is at work already, perhaps in another tab. Cancel it there, or wait until it is done."
 CROSS_SITE = "Refused: the request comes from another web site."
 CHANGE_ONE = "Nothing to change: give one of lr_factor and optim.lr, or train.epochs."

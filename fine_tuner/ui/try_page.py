@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from fine_tuner.errors import RunError
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui import texts
 from fine_tuner.ui.plans import Questions
+from fine_tuner.ui.previews import Previews
 from fine_tuner.ui.roles import require_owner
 from fine_tuner.ui.widgets import script_part
 
@@ -27,10 +29,12 @@ class TryPage:
     Attributes:
         store: The runs.
         questions: Where predictions are asked.
+        previews: Serves what they draw.
     """
 
     store: RunStore
     questions: Questions
+    previews: Previews
     run: gr.HTML = field(init=False)
     picture: gr.Image = field(init=False)
     answer: gr.HTML = field(init=False)
@@ -83,8 +87,14 @@ class TryPage:
 
     def predict(self, run_id: str, picture: Path) -> Mapping[str, Any]:
         """The run's answer for one picture, or why there is none."""
-        command = ["predict", run_id, str(picture), "--runs", str(self.store.root), "--json"]
+        key = secrets.token_hex(10)
+        folder = self.previews.folder(key)
+        command = ["predict", run_id, str(picture), "--runs", str(self.store.root), "--overlays", str(folder), "--json"]
         answer = self.questions.answer(command, keep=False)  # the best checkpoint changes while the run goes on
         if answer.value is None:
             return {"message": "", "error": " ".join(answer.errors.values()).replace(str(picture), texts.THE_PICTURE)}
-        return {"message": "", "about": answer.value.get("weights"), "prediction": answer.value["predictions"][0]}
+        prediction = answer.value["predictions"][0]
+        if prediction.get("overlay"):
+            self.previews.keep(key, folder)
+            prediction = {**prediction, "overlay": f"api/preview/{key}/{Path(prediction['overlay']).name}"}
+        return {"message": "", "about": answer.value.get("weights"), "prediction": prediction}

@@ -170,10 +170,23 @@ def test_only_losses_that_mean_something_for_the_task_are_offered(task):
 
 def test_a_change_of_task_moves_the_loss_to_one_that_means_something():
     values = values_of(Settings()) | {"task": "regression"}
-    values |= for_task(values, NOWHERE)
+    values |= for_task(values, NOWHERE, before="classification")
     settings = read(values, NOWHERE).settings
     assert settings is not None
     assert "regression" in settings.loss.tasks
+
+
+def test_a_change_of_task_takes_its_own_loss_and_a_network_that_serves_it():
+    values = values_of(Settings()) | {"model.weights": "IMAGENET1K_V2"}
+    there = {**values, "task": "segmentation"}
+    there |= for_task(there, NOWHERE, before="classification")
+    assert (there["loss.name"], there["model.name"]) == ("dice_cross_entropy", "lraspp_mobilenet_v3_large")
+    assert there["model.weights"] == "default"
+    back = {**there, "task": "classification"}
+    back |= for_task(back, NOWHERE, before="segmentation")
+    assert (back["loss.name"], back["model.name"]) == ("cross_entropy", "mobilenet_v2")
+    focal = {**values, "task": "segmentation", "loss.name": "focal"}
+    assert "loss.name" not in for_task(focal, NOWHERE, before="classification")
 
 
 def test_code_of_the_users_own_is_offered_and_accepted_only_where_it_is_allowed():
