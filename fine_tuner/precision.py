@@ -188,6 +188,16 @@ class Precision:
         """The present loss scale; None where nothing is scaled. Waits for the device."""
         return self._scaler.get_scale() if self._scaler.is_enabled() else None
 
+    @property
+    def scale_tensor(self) -> Tensor | None:
+        """The present loss scale on the device, without waiting for it; None where nothing is scaled."""
+        return self._scaler._get_scale_async() if self._scaler.is_enabled() else None
+
+    def switch(self, dtype: str) -> None:
+        """Compute in another type from here on; a loss scale begins anew."""
+        self.dtype = dtype
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == "fp16")
+
     def state_dict(self) -> dict[str, Any]:
         """The scaler's state; empty without scaling."""
         return self._scaler.state_dict()

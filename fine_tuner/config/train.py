@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import annotated_types as at
 
@@ -33,3 +33,62 @@ class TrainSettings:
             advanced=True,
         ),
     ] = 1
+    best_metric: Annotated[
+        str,
+        Knob(
+            label="Keep the best by",
+            help="Metric that chooses the best weights, such as val/loss or val/f1; auto: the task's most telling one.",
+            advanced=True,
+        ),
+    ] = "auto"
+    early_stopping: Annotated[
+        int | None,
+        at.Ge(1),
+        at.Le(100_000),
+        Knob(
+            label="Stop early after",
+            help="Epochs without a better value that end the run; empty: train to the end.",
+            unit="epochs",
+            advanced=True,
+        ),
+    ] = None
+    ema_decay: Annotated[
+        float | None,
+        at.Gt(0),
+        at.Lt(1),
+        Knob(
+            label="Average of weights",
+            help="Validate and keep a moving average of the weights with this decay, such as 0.999; empty: off.",
+            advanced=True,
+        ),
+    ] = None
+    keep_checkpoints: Annotated[
+        int,
+        at.Ge(1),
+        at.Le(100_000),
+        Knob(
+            label="Checkpoints kept",
+            help="Last states to go back to or resume from, besides the best weights.",
+            advanced=True,
+        ),
+    ] = 2
+    on_nonfinite: Annotated[
+        Literal["stop", "lower", "bf16", "skip"],
+        Knob(
+            label="If numbers go bad",
+            help="When a loss or gradient is NaN or infinite, go back to the last good state and, stop: pass over the "
+            "step; lower: halve the rate; bf16: leave fp16; skip: leave its images out.",
+            advanced=True,
+        ),
+    ] = "stop"
+    nonfinite_limit: Annotated[
+        int,
+        at.Ge(1),
+        at.Le(1000),
+        Knob(
+            label="Stop at the",
+            help="How many times numbers may go bad until the run ends; 1: it never goes back.",
+            unit="th time",
+            advanced=True,
+        ),
+    ] = 3

@@ -7,7 +7,8 @@ generator, which is left untouched. So ``starting_at(k)`` yields exactly what is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from fine_tuner.data.mixing import MixedTargets, Mixer
 from fine_tuner.data.randomness import randomness_of, seed_of
 from fine_tuner.data.records import Record
 from fine_tuner.data.transforms import ImageTransform
-from fine_tuner.errors import DataError
+from fine_tuner.errors import DataError, TrainingError
 
 
 class Key(NamedTuple):
@@ -139,6 +140,7 @@ class TrainBatches:
         self._num_workers = default_num_workers() if num_workers is None else num_workers
         self._pin_memory, self._prefetch = pin_memory, prefetch
         self._loader: Loader | None = None
+        self._left_out: frozenset[int] = frozenset()
 
     @property
     def per_epoch(self) -> int:
@@ -151,9 +153,30 @@ class TrainBatches:
         """Indices in the order of this epoch."""
         generator = torch.Generator().manual_seed(seed_of(self.seed, epoch))
         order = torch.randperm(len(self.dataset), generator=generator)
-        if self._by_class is None:
-            return order.tolist()
-        return _balanced(self._by_class, len(self.dataset), generator)[order].tolist()
+        if self._by_class is not None:
+            order = _balanced(self._by_class, len(self.dataset), generator)[order]
+        return _without(order.tolist(), self._left_out)
+
+    @property
+    def left_out(self) -> frozenset[int]:
+        """Indices of the images that are not shown."""
+        return self._left_out
+
+    def leave_out(self, indices: Iterable[int]) -> None:
+        """From the next ``starting_at`` on show other images in place of these; all others keep theirs.
+
+        Raises:
+            TrainingError: If no image is left.
+        """
+        left_out = self._left_out | frozenset(indices)
+        if len(left_out) >= len(self.dataset):
+            raise TrainingError(f"All {len(left_out)} training images would be left out. Check the data and the loss.")
+        self._left_out = left_out
+
+    def indices(self, micro_step: int) -> list[int]:
+        """Which images are in this micro-batch of the run."""
+        epoch, number = divmod(micro_step, self.per_epoch)
+        return self.epoch_order(epoch)[number * self.batch_size : (number + 1) * self.batch_size]
 
     def keys_from(self, micro_step: int) -> Iterator[list[Key]]:
         """Endless: the keys of each micro-batch from number ``micro_step`` on."""
@@ -190,6 +213,14 @@ class TrainBatches:
         if self._loader is not None:
             self._loader.close()
             self._loader = None
+
+
+def _without(order: list[int], left_out: frozenset[int]) -> list[int]:
+    """``order`` with the first of the other images, in turn, in the places of those left out."""
+    if not left_out:
+        return order
+    others = cycle([index for index in order if index not in left_out])
+    return [next(others) if index in left_out else index for index in order]
 
 
 class _Mixed:

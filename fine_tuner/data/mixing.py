@@ -32,6 +32,9 @@ class MixedTargets:
     def __len__(self) -> int:
         return len(self.first)
 
+    def __getitem__(self, part: slice) -> MixedTargets:
+        return MixedTargets(self.first[part], self.second[part], self.share)
+
     def to(self, *args: Any, **kwargs: Any) -> MixedTargets:
         """As ``Tensor.to``."""
         return MixedTargets(self.first.to(*args, **kwargs), self.second.to(*args, **kwargs), self.share)

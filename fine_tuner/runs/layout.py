@@ -18,6 +18,7 @@
       splits/           which file is in which split
       code/             the user's own loss, as it trains here
       checkpoints/      step-00000120/ (weights, state, manifest), the last few; best/ (weights only)
+      evidence/         step-00000037/ (batch, about.json) of each step whose numbers were not finite
       samples/  exports/
 """
 
@@ -109,6 +110,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Folder of checkpoints."""
         return self.path / "checkpoints"
+
+    @property
+    def evidence(self) -> Path:
+        """Folder of what is kept of steps that went wrong."""
+        return self.path / "evidence"
 
     @property
     def best_weights(self) -> Path:

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from fine_tuner.metrics import LOSS, MetricSpec
+from fine_tuner.errors import ConfigError
+from fine_tuner.metrics import LOSS, TOP5, MetricSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +31,22 @@ class TaskSpec:
 
     @property
     def best(self) -> MetricSpec:
-        """The metric by which the best checkpoint is chosen."""
+        """The metric by which the best checkpoint is chosen, unless the user wants another."""
         return self.metrics[0]
+
+    def best_by(self, wanted: str, num_outputs: int) -> MetricSpec:
+        """The metric that ``train.best_metric`` names: ``auto``, or a key with its split such as ``val/loss``.
+
+        Raises:
+            ConfigError: If there is no such metric.
+        """
+        if wanted == "auto":
+            return self.best
+        known = {f"val/{m.key}": m for m in (*self.metrics, LOSS) if m is not TOP5 or num_outputs > 5}
+        if wanted not in known:
+            message = f"{wanted!r} is not measured here. Choose auto, {', '.join(known)}."
+            raise ConfigError({"train.best_metric": message})
+        return known[wanted]
 
     def spec(self, key: str) -> MetricSpec:
         """The spec of ``key`` (without the split)."""

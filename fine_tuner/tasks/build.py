@@ -23,6 +23,7 @@ from fine_tuner.data.sources import read_data
 from fine_tuner.data.transforms import build_transforms
 from fine_tuner.distributed import choose_device, device_name
 from fine_tuner.losses.build import build_loss
+from fine_tuner.metrics import MetricSpec
 from fine_tuner.models.build import BuiltModel, build_model, outline_model
 from fine_tuner.models.freezing import Freezing, parameter_groups
 from fine_tuner.models.preprocessing import Preprocessing
@@ -69,12 +70,14 @@ class Assembly:
     """The objects of one run, on their device. A context manager: loading processes end with it.
 
     Attributes:
+        best: The metric that chooses the best weights.
         group_lrs: Peak rate of each named parameter group, head first.
         metrics: Over the validation split; reset before each use.
     """
 
     settings: Settings
     spec: TaskSpec
+    best: MetricSpec
     data: DataSplits
     built: BuiltModel
     freezing: Freezing
@@ -136,6 +139,7 @@ def assemble(
         InputError: If a setting does not fit the data, the network or the machine.
     """
     spec = TASK_SPECS[settings.task]
+    best = spec.best_by(settings.train.best_metric, data.num_outputs)
     device = choose_device(settings.devices)
     torch.manual_seed(settings.seed)  # decides the new head's first weights, then dropout
     built = _network(settings, data, on_progress, outline=outline, checkpoint=checkpoint)
@@ -195,11 +199,12 @@ def assemble(
         optimizer,
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
-        higher_is_better=spec.best.higher_is_better,
+        higher_is_better=best.higher_is_better,
     )
     return Assembly(
         settings=settings,
         spec=spec,
+        best=best,
         data=data,
         built=built,
         freezing=freezing,

@@ -33,8 +33,8 @@ def facts_of(assembly: Assembly) -> dict[str, Any]:
         "global_batch_size": settings.train.batch_size * settings.train.accumulate,
         "groups": list(assembly.group_lrs),
         "schedule": planned_rates(assembly),
-        "best_metric": f"val/{assembly.spec.best.key}",
-        "best_direction": "max" if assembly.spec.best.higher_is_better else "min",
+        "best_metric": f"val/{assembly.best.key}",
+        "best_direction": "max" if assembly.best.higher_is_better else "min",
         "metrics": {
             f"val/{m.key}": {"label": m.label, "is_fraction": m.is_fraction, "higher_is_better": m.higher_is_better}
             for m in assembly.spec.metrics

@@ -1,4 +1,4 @@
-"""Changes of rate or length that an attempt makes by itself: those of the log it resumes from, and of its settings."""
+"""Changes that a run makes by itself: those its log has since the state it goes back to, and those of its settings."""
 
 from __future__ import annotations
 
@@ -23,31 +23,39 @@ def changes_to_make(settings: Settings, folder: RunFolder, newest: Path | None) 
         newest: Checkpoint that the attempt begins at; None begins anew.
     """
     asked = wishes_of(map(parse_change, settings.schedule.changes))
-    if newest is None:
-        return asked
     events, _ = read_events(folder.events)
-    saved = _saved_at(f"checkpoints/{newest.name}", events)
+    saved = _saved_at(newest, events)
     done = [(m.step, dict(m.changes)) for e in events if e.seq < saved and isinstance(m := e.payload, Mark)]
     again = _changes_since(saved, events)
     return sorted([*again, *(one for one in asked if one not in done and one not in again)], key=lambda one: one[0])
 
 
-def _saved_at(path: str, events: list[Event]) -> int:
-    """Number of the event that names a checkpoint; beyond all events if none does."""
-    return max(
-        (e.seq for e in events if isinstance(e.payload, CheckpointSaved) and e.payload.path == path), default=1 << 62
-    )
+def _saved_at(newest: Path | None, events: list[Event]) -> int:
+    """Number of the event after which nothing is in a checkpoint's state."""
+    if newest is None:
+        return -1
+    path, step = f"checkpoints/{newest.name}", int(newest.name.rpartition("-")[2])
+    saved = [e.seq for e in events if isinstance(e.payload, CheckpointSaved) and e.payload.path == path]
+    if saved:
+        return saved[-1]
+    # killed between writing it and saying so: the next attempt began at it
+    began = [e.seq for e in events if isinstance(e.payload, RunStarted) and e.payload.start_step == step]
+    return began[0] - 1 if began else max((e.seq for e in events), default=-1)
 
 
 def _changes_since(saved: int, events: list[Event]) -> list[Made]:
-    """Changes that the log has after a checkpoint."""
+    """Changes that the log has after a checkpoint, whoever went back to it since: a resume, or the run itself."""
     made: list[Made] = []
-    to_repeat: list[Made] = []  # by an attempt that began at the same checkpoint
+    to_repeat: list[Made] = []  # by whoever went back to the same checkpoint
     for event in events:
+        if event.seq <= saved:
+            continue
         match event.payload:
-            case RunStarted() if event.seq > saved:
+            case RunStarted():
                 made, to_repeat = [], made + to_repeat
-            case Mark(step=step, changes=changes) if changes and event.seq > saved:
+            case Mark(step=step, changes=changes, rewind_to=rewind_to) if changes:
+                if rewind_to is not None:
+                    made, to_repeat = [], made + to_repeat
                 made.append((step, dict(changes)))
                 if made[-1] in to_repeat:
                     to_repeat.remove(made[-1])

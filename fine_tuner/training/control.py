@@ -59,9 +59,16 @@ class RunControl:
 
     def wants_checkpoint(self) -> bool:
         """Whether a checkpoint was asked for since the last call."""
-        wanted = "checkpoint" in pending(self._run)
+        return self._take("checkpoint")
+
+    def wants_evaluation(self) -> bool:
+        """Whether an evaluation was asked for since the last call."""
+        return self._take("evaluate")
+
+    def _take(self, what: str) -> bool:
+        wanted = what in pending(self._run)
         if wanted:
-            clear(self._run, "checkpoint")
+            clear(self._run, what)
         return wanted
 
     def done(self) -> None:

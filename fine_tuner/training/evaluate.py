@@ -10,6 +10,7 @@ from torchmetrics import MetricCollection
 
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.precision import Precision
+from fine_tuner.training.portions import Portions
 
 
 @torch.inference_mode()
@@ -20,11 +21,13 @@ def evaluate(
     loss_fn: Callable[[Tensor, Tensor], Tensor],
     metrics: MetricCollection,
     precision: Precision,
+    portions: Portions | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, float] | None:
     """Mean loss over the images, and the metrics over all of them at once; batches may be of different sizes.
 
-    The model is left in evaluation mode. Auxiliary heads are silent in it, so they do not count.
+    The model is left in evaluation mode. Auxiliary heads are silent in it, so they do not count. ``portions`` may say
+    that fewer images than a batch holds go through the network at once.
 
     Returns:
         ``loss`` and the keys of ``metrics``; None if ``should_stop`` became true on the way.
@@ -33,7 +36,7 @@ def evaluate(
     device = precision.device
     metrics.to(device).reset()
     loss_sum, images_seen = torch.zeros((), dtype=torch.float64, device=device), 0
-    for images, targets in batches:
+    for images, targets in (portions or Portions()).of(batches, "evaluation"):
         if should_stop():
             return None
         images, targets = images.to(device, non_blocking=True), targets.to(device, non_blocking=True)

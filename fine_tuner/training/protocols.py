@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from torch import Tensor
@@ -20,6 +20,16 @@ class Batches(Protocol):
 
     def starting_at(self, micro_step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Micro-batches from number ``micro_step`` on, counted over the whole run."""
+
+    def indices(self, micro_step: int) -> list[int]:
+        """Which images of the training split are in this micro-batch."""
+
+    def leave_out(self, indices: Sequence[int]) -> None:
+        """Never show these images again; others take their places."""
+
+    @property
+    def left_out(self) -> frozenset[int]:
+        """The images that are left out."""
 
 
 class Schedule(Protocol):
@@ -58,3 +68,6 @@ class Control(Protocol):
 
     def wants_checkpoint(self) -> bool:
         """Whether the user wants a checkpoint now."""
+
+    def wants_evaluation(self) -> bool:
+        """Whether the user wants to know now how good the network is."""

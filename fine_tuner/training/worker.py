@@ -6,25 +6,18 @@ Read ``_Attempt.train`` from top to bottom: it is the plan of a run.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import torch
-
-from fine_tuner.config.io import parse, read_tree, replace
-from fine_tuner.config.settings import Settings
+from fine_tuner.config.io import parse, read_tree
 from fine_tuner.data.records import DataSplits
 from fine_tuner.errors import FineTunerError, InputError
-from fine_tuner.losses.code import read_code
-from fine_tuner.losses.stamps import code_facts, custom_losses
-from fine_tuner.models.weights import load_saved, metadata_of, save_model
+from fine_tuner.models.weights import metadata_of, save_model
 from fine_tuner.runs.events import (
     CheckpointSaved,
     EvalMetrics,
@@ -35,18 +28,25 @@ from fine_tuner.runs.events import (
     RunFinished,
     RunStarted,
 )
-from fine_tuner.runs.layout import RunFolder, write_atomically
+from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.lock import WorkerLock
 from fine_tuner.schedules import preview_steps
 from fine_tuner.tasks.build import Assembly, remember_pace
 from fine_tuner.tasks.describe import facts_of
-from fine_tuner.training.changes import changes_to_make
-from fine_tuner.training.checkpoint import WEIGHTS, CheckpointStore, load_state
+from fine_tuner.training.averaging import Average
+from fine_tuner.training.checkpoint import WEIGHTS, CheckpointStore
 from fine_tuner.training.console import Console
 from fine_tuner.training.control import RunControl
 from fine_tuner.training.evaluate import evaluate
+from fine_tuner.training.evidence import Evidence
+from fine_tuner.training.failures import message_for
 from fine_tuner.training.forecast import expected_mib
+from fine_tuner.training.last_good import LastGood
 from fine_tuner.training.memory import MemoryReader
+from fine_tuner.training.nonfinite import Recovery
+from fine_tuner.training.own_code import keep_code, with_code
+from fine_tuner.training.patience import Patience
+from fine_tuner.training.portions import Portions
 from fine_tuner.training.prepare import Prepared, prepare
 from fine_tuner.training.progress import Best
 from fine_tuner.training.protocols import Outcome
@@ -82,8 +82,8 @@ class _Attempt:
         self.writer = EventWriter(folder.events)
         self.console = Console(print_line)
         self.control = RunControl(folder)
-        self.checkpoints = CheckpointStore(folder=folder.checkpoints)
         self.trainer: Trainer | None = None
+        self.last_good: LastGood | None = None
         self.planned: Callable[[], dict[str, Any]] | None = None
         self._progress_at = float("-inf")
 
@@ -112,13 +112,17 @@ class _Attempt:
         asked = parse(read_tree(self.folder.config))
         settings = keep_code(asked, self.folder)
         splits = DataSplits.from_file(self.folder.splits) if self.folder.splits.exists() else None
+        self.checkpoints = CheckpointStore(folder=self.folder.checkpoints, keep=settings.train.keep_checkpoints)
         newest = self.checkpoints.newest()
         weights = newest and newest / WEIGHTS
         prepared = prepared or prepare(settings, splits=splits, checkpoint=weights, on_progress=self.on_progress)
         prepared.data.write(self.folder.splits)
         assembly = prepared.assembly
         self.trainer = trainer = self.build_trainer(assembly)
-        self.restore(trainer, assembly, newest)
+        self.last_good = LastGood(
+            trainer, assembly, checkpoints=self.checkpoints, control=self.control, run=self.folder
+        )
+        self.last_good.begin()
         self.planned = partial(planned_from_now, trainer, assembly)
         facts = facts_of(assembly)
         if trainer.progress.step:  # a change before the checkpoint is in its schedule, not in the settings
@@ -146,7 +150,8 @@ class _Attempt:
 
     def build_trainer(self, assembly: Assembly) -> Trainer:
         """The trainer of this run, at its beginning."""
-        settings, best = assembly.settings, assembly.spec.best
+        settings, best = assembly.settings, assembly.best
+        portions = Portions()
         metadata = metadata_of(assembly.built, classes=assembly.data.output_names, run_id=self.folder.id)
 
         def validate() -> dict[str, float] | None:
@@ -157,17 +162,21 @@ class _Attempt:
                 loss_fn=assembly.loss_fn,
                 metrics=assembly.metrics,
                 precision=assembly.precision,
+                portions=portions,
                 should_stop=lambda: self.control.wanted() is not None,
             )
 
         def save(trainer: Trainer, is_best: bool) -> str:
-            position = {"step": trainer.progress.step, "epoch": trainer.progress.epoch, "best": asdict(trainer.best)}
-            path = self.checkpoints.save(
-                trainer.progress.step,
-                write_weights=partial(save_model, assembly.model, metadata=metadata | position),
-                state=trainer.state_dict(),
-                is_best=is_best,
-            )
+            state = trainer.state_dict()
+            with trainer.exported():
+                path = self.checkpoints.save(
+                    trainer.progress.step,
+                    write_weights=partial(save_model, assembly.model, metadata=metadata | position_of(trainer)),
+                    state=state,
+                    is_best=is_best,
+                )
+            assert self.last_good is not None
+            self.last_good.forget_start()
             return path.relative_to(self.folder.path).as_posix()
 
         return Trainer(
@@ -188,6 +197,15 @@ class _Attempt:
             before_epoch=self.thaw(assembly),
             read_memory=MemoryReader(assembly.device),
             best=Best(key=f"val/{best.key}", higher_is_better=best.higher_is_better),
+            portions=portions,
+            average=Average(assembly.model, settings.train.ema_decay) if settings.train.ema_decay else None,
+            patience=Patience(settings.train.early_stopping),
+            recovery=Recovery(
+                choice=settings.train.on_nonfinite,
+                limit=settings.train.nonfinite_limit,
+                restore=self.restore,
+                keep=lambda evidence: self.keep_evidence(evidence, assembly),
+            ),
         )
 
     def thaw(self, assembly: Assembly) -> Callable[[int], None]:
@@ -200,13 +218,18 @@ class _Attempt:
 
         return before_epoch
 
-    def restore(self, trainer: Trainer, assembly: Assembly, newest: Path | None) -> None:
-        """Go on from the newest whole checkpoint, if there is one."""
-        if newest is not None:
-            load_saved(newest / WEIGHTS, assembly.model)
-            trainer.load_state_dict(load_state(newest))
-        self.control.replay(changes_to_make(assembly.settings, self.folder, newest))
-        assembly.freezing.set_epoch(trainer.progress.epoch)
+    def restore(self) -> None:
+        """Go back to the last good state."""
+        assert self.last_good is not None
+        self.last_good.restore()
+
+    def keep_evidence(self, evidence: Evidence, assembly: Assembly) -> str:
+        """Write what is known of a step that went wrong, with the names of its files."""
+        records = assembly.train_batches.dataset.records
+        files = [str(records[index].image) for index in evidence.indices]
+        folder = self.folder.evidence / f"step-{evidence.about['step']:08d}"
+        dataclasses.replace(evidence, about=evidence.about | {"files": files}).write(folder)
+        return folder.relative_to(self.folder.path).as_posix()
 
     def on_progress(self, what: str, done: float, total: float | None = None, unit: str = "") -> None:
         """Tell of long work before the first step, at most four times a second."""
@@ -231,64 +254,14 @@ class _Attempt:
         self.writer.close()
 
 
+def position_of(trainer: Trainer) -> dict[str, Any]:
+    """Where a run is, for the metadata of its weights; with the evaluation batch, if a smaller one was needed."""
+    position = {"step": trainer.progress.step, "epoch": trainer.progress.epoch, "best": asdict(trainer.best)}
+    return position | ({"eval_batch": trainer.portions.evaluation} if trainer.portions.evaluation else {})
+
+
 def planned_from_now(trainer: Trainer, assembly: Assembly) -> dict[str, Any]:
     """Steps to come and the rates they will have as things stand, enough to draw the curve."""
     length = {"total_steps": trainer.total_steps, "steps_per_epoch": trainer.steps_per_epoch}
     steps = [s for s in preview_steps(assembly.settings.schedule, **length) if s > trainer.progress.step]
     return {"steps": steps, "groups": assembly.schedule.plan(steps), "lowest": None}
-
-
-def keep_code(settings: Settings, folder: RunFolder) -> Settings:
-    """Settings whose losses of the user's own come from the run's copy, made by its first attempt.
-
-    What trained stays with the run, whatever becomes of the user's file; a resume runs the same code.
-    """
-    for section in ("loss", "second_loss"):
-        file = getattr(getattr(settings, section), "file", None)
-        if file is None:
-            continue
-        kept = folder.code / f"{section}.py"
-        if not kept.exists():
-            write_atomically(kept, read_code(Path(file)).text)
-        settings = replace(settings, f"{section}.file={kept}")
-    return settings
-
-
-def with_code(facts: dict[str, Any], asked: Settings, folder: RunFolder) -> dict[str, Any]:
-    """Facts of a run with file, hash and place of the user's own losses, and a line that says so.
-
-    Args:
-        facts: Of the run.
-        asked: Settings as in ``config.yaml``: they name the user's files.
-        folder: Of the run; holds the copies.
-    """
-    kept = {section: folder.code / f"{section}.py" for section in custom_losses(asked)}
-    code = code_facts(asked, kept)
-    if not code:
-        return facts
-    notices = [f"The code of {c['file']} is kept in {c['kept']}, SHA-256 {c['sha256']}." for c in code.values()]
-    return facts | {"loss_code": code, "notices": [*facts["notices"], *notices]}
-
-
-def message_for(error: Exception) -> str:
-    """What happened, where, and what to do, for the person whose run this is."""
-    match error:
-        case FineTunerError():
-            return str(error)
-        case torch.OutOfMemoryError():
-            return (
-                f"The device ran out of memory ({str(error).splitlines()[0]}). Halve train.batch_size and double "
-                "train.accumulate, choose half precision, or a smaller image or network."
-            )
-        case MemoryError():
-            return "The machine ran out of memory. Halve train.batch_size, or choose a smaller image or network."
-        case OSError(errno=errno.ENOSPC):
-            return (
-                f"No space is left on the disk while writing {error.filename or 'the run'}. What was recorded before "
-                "is kept. Free some space, then resume the run."
-            )
-        case OSError():
-            return (
-                f"{error.strerror or error}: {error.filename or 'a file of the run'}. Mend this, then resume the run."
-            )
-    return f"Unexpected {type(error).__name__}: {error}. The log has the details; resume the run or report this."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -22,13 +22,25 @@ class TensorBatches:
         self.images, self.targets, self.batch_size, self.seed = images, targets, batch_size, seed
         self.per_epoch = -(-len(images) // batch_size)
 
+        self.left_out: frozenset[int] = frozenset()
+
+    def order(self, epoch: int) -> list[int]:
+        order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(self.seed + epoch)).tolist()
+        others = [index for index in order if index not in self.left_out]
+        return [index if index not in self.left_out else others[0] for index in order]
+
+    def indices(self, micro_step: int) -> list[int]:
+        epoch, number = divmod(micro_step, self.per_epoch)
+        return self.order(epoch)[number * self.batch_size :][: self.batch_size]
+
+    def leave_out(self, indices: Iterable[int]) -> None:
+        self.left_out |= frozenset(indices)
+
     def starting_at(self, micro_step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        epoch, skip = divmod(micro_step, self.per_epoch)
         while True:
-            order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(self.seed + epoch))
-            for chunk in order.split(self.batch_size)[skip:]:
-                yield self.images[chunk], self.targets[chunk]
-            epoch, skip = epoch + 1, 0
+            chosen = self.indices(micro_step)
+            yield self.images[chosen], self.targets[chosen]
+            micro_step += 1
 
 
 class TorchSchedule:

@@ -30,6 +30,9 @@ class StopAt:
     def changes(self, step: int) -> list[dict]:
         return []
 
+    def wants_evaluation(self) -> bool:
+        return False
+
     def wants_checkpoint(self) -> bool:
         return False
 

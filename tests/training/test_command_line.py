@@ -169,11 +169,17 @@ def test_a_non_finite_loss_fails_with_a_message_and_code_1(tiny_settings: tuple[
     insist = ("loss.name=custom", f"loss.file={code}", "loss.unchecked=true")
     done = fine_tuner(*TRAIN, *tiny_settings, *insist, "--runs", str(tmp_path / "runs"))
     assert done.returncode == 1
-    assert "training loss is nan at step 1" in done.stderr
+    assert "training loss is nan at step 3" in done.stderr
+    assert "number 3, the last that train.nonfinite_limit allows" in done.stderr
     assert "Traceback" not in done.stderr
     (finish,) = payloads(run_folder(done.stdout), RunFinished)
     assert finish.outcome == "failed"
     assert "not updated" in finish.error
+    run = run_folder(done.stdout)
+    assert sorted(p.name for p in (run / "evidence").iterdir()) == [f"step-{step:08d}" for step in (1, 2, 3)]
+    about = json.loads((run / "evidence" / "step-00000001" / "about.json").read_text())
+    assert len(about["files"]) == len(load_file(run / "evidence" / "step-00000001" / "batch.safetensors")["images"])
+    assert all(t.isfinite().all() for t in last_weights(run).values())
 
 
 def test_a_full_disk_fails_with_a_message_and_keeps_what_was_recorded(
