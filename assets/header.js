@@ -2,13 +2,14 @@
 
 import { h, setText, statusShape, toggle } from "./dom.js";
 import { NONE, ago, count, duration, speed, value as show } from "./format.js";
+import { ExportMenu } from "./take.js";
 import { ACTIVE, STATUS, TEXT, metricOf, say } from "./text.js";
 
 const TELLS_OPEN = CSS.supports("selector(:open)");
 
 export class Header {
   /** `act(action)` asks for stop, pause or resume; `choose(run)` shows another run; `actions` are those on offer. */
-  constructor({ act, choose, weightsAddress, actions }) {
+  constructor({ act, choose, weightsAddress, exportAddress, actions }) {
     Object.assign(this, { act, actions, weightsAddress });
     this.pending = null;
     this.select = h("select", { class: "ftl-select", "aria-label": TEXT.runs, on: { change: () => choose(this.select.value) } });
@@ -20,6 +21,7 @@ export class Header {
       resume: this.button("resume", TEXT.resume, TEXT.resumeHint),
     };
     this.weights = h("a", { class: "ftl-button", title: TEXT.weightsHint, hidden: true, download: "" }, TEXT.weights);
+    this.menu = actions.includes("export") ? new ExportMenu({ address: exportAddress, weights: this.weights }) : null;
     this.fill = h("div", { class: "ftl-fill" });
     this.bar = h("div", { class: "ftl-bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "Progress" }, this.fill);
     this.stats = {};
@@ -38,7 +40,7 @@ export class Header {
     this.element = h(
       "header", { class: "ftl-top" },
       h("div", { class: "ftl-line" }, this.select, this.status, this.where,
-        h("div", { class: "ftl-actions" }, this.weights, this.buttons.resume, this.buttons.pause, this.buttons.stop)),
+        h("div", { class: "ftl-actions" }, this.menu?.element ?? this.weights, this.buttons.resume, this.buttons.pause, this.buttons.stop)),
       this.problem, this.bar, this.numbers,
     );
   }
@@ -166,6 +168,7 @@ export class Header {
     resume.disabled = this.pending === "resume";
     toggle(this.weights, Boolean(about.has_weights));
     if (about.has_weights) this.weights.href = this.weightsAddress(about.id);
+    this.menu?.show(about.id, Boolean(about.facts?.device));
   }
 }
 

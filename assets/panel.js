@@ -33,6 +33,7 @@ export class Panel {
     this.board = new Board({ curves: this.curves, settings: this.settings, fetchDetail: (...what) => this.fetchDetail(...what) });
     this.header = new Header({
       actions, act: (action) => this.act(action), choose: (run) => this.show(run), weightsAddress: (run) => this.address(`api/runs/${encodeURIComponent(run)}/weights`),
+      exportAddress: (run, format) => this.address(`api/runs/${encodeURIComponent(run)}/export/${format}`),
     });
     this.notices = new Notices({ retry: () => this.poller.now(), showRun: (run) => this.show(run) });
     this.change = actions.includes("set") ? new ChangeBar({ send: (wish) => this.ask("set", wish) }) : null;

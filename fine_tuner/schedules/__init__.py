@@ -11,7 +11,15 @@ steps is exact, and a resumed run applies the same bits.
 """
 
 from fine_tuner.config.schedule_check import check_schedule
-from fine_tuner.schedules.preview import preview, preview_lowest, preview_steps
+from fine_tuner.schedules.preview import lowest_from_now, preview, preview_lowest, preview_steps
 from fine_tuner.schedules.schedule import Schedule, build_schedule
 
-__all__ = ["Schedule", "build_schedule", "check_schedule", "preview", "preview_lowest", "preview_steps"]
+__all__ = [
+    "Schedule",
+    "build_schedule",
+    "check_schedule",
+    "lowest_from_now",
+    "preview",
+    "preview_lowest",
+    "preview_steps",
+]

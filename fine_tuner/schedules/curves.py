@@ -105,6 +105,13 @@ class PlateauCurve:
         """Take the metric of one more epoch; NaN is no improvement."""
         self._scheduler.step(metric)
 
+    @property
+    def no_gain(self) -> float:
+        """A metric that is no improvement, unless none was seen yet."""
+        if not math.isfinite(self._scheduler.best):
+            return 0.0
+        return -math.inf if self._scheduler.mode == "max" else math.inf
+
     def state_dict(self) -> dict[str, Any]:
         """What the metrics seen so far have led to."""
         return {"lrs": self.at(0), **{name: getattr(self._scheduler, name) for name in self._COUNTERS}}

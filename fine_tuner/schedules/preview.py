@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from fine_tuner.config import schedules as settings_of
+from fine_tuner.config.changes import Change, parse_change
 from fine_tuner.config.schedules import ScheduleSettings
 from fine_tuner.schedules.curves import StandIn
 from fine_tuner.schedules.schedule import Schedule, build_schedule
@@ -32,7 +33,8 @@ def preview(
         One rate per point. For ReduceLROnPlateau those without any drop, the upper bound; ``preview_lowest`` has the
         lower one.
     """
-    return _schedule(settings, group_lrs, total_steps, steps_per_epoch).plan(points)
+    schedule = _schedule(settings, group_lrs, total_steps, steps_per_epoch)
+    return _walk(schedule, points, changes=_changes(settings))
 
 
 def preview_lowest(
@@ -45,18 +47,68 @@ def preview_lowest(
 ) -> dict[str, list[float]] | None:
     """As ``preview``, if the metric never improves after the first epoch; None if no metric matters."""
     schedule = _schedule(settings, group_lrs, total_steps, steps_per_epoch)
+    return lowest_from_now(schedule, points, changes=_changes(settings))
+
+
+def lowest_from_now(
+    schedule: Schedule, points: Sequence[int], *, changes: Sequence[Change] = ()
+) -> dict[str, list[float]] | None:
+    """Rates in the steps ``points`` if the metric never improves any more; None if no metric matters.
+
+    Args:
+        schedule: Where it stands now; afterwards it stands there again.
+        points: Steps after those done.
+        changes: Still to be made.
+    """
     if not schedule.follows_metric:
         return None
-    lowest: dict[str, list[float]] = {name: [0.0] * len(points) for name in schedule.group_names}
-    epoch = 0
+    before = schedule.state_dict()
+    try:
+        return _walk(schedule, points, changes=changes, is_worst=True)
+    finally:
+        schedule.load_state_dict(before)
+
+
+def final_steps(settings: ScheduleSettings, *, total_steps: int, steps_per_epoch: int) -> int:
+    """Steps of the run once its settings' changes are made."""
+    epochs = [int(change.value) for change in _changes(settings) if change.setting == "train.epochs"]
+    return epochs[-1] * steps_per_epoch if epochs else total_steps
+
+
+def _changes(settings: ScheduleSettings) -> list[Change]:
+    return sorted(map(parse_change, settings.changes), key=lambda change: change.step)
+
+
+def _walk(
+    schedule: Schedule, points: Sequence[int], *, changes: Sequence[Change], is_worst: bool = False
+) -> dict[str, list[float]]:
+    """Group to its rate in each of the steps ``points``, with changes made on the way.
+
+    Args:
+        schedule: Is moved along.
+        points: Steps, counted from 1.
+        changes: By the step after which they are made.
+        is_worst: Validate after every epoch, and without any gain but in the first.
+    """
+    rates: dict[str, list[float]] = {name: [0.0] * len(points) for name in schedule.group_names}
+    waiting, per_epoch = list(changes), schedule.steps_per_epoch
+    epoch = schedule.steps_done // per_epoch
     for i in sorted(range(len(points)), key=points.__getitem__):
-        while (epoch + 1) * steps_per_epoch <= points[i] - 1:
-            epoch += 1
-            schedule.steps_done = epoch * steps_per_epoch
-            schedule.end_epoch(0.0)
-        for name, rate in zip(schedule.group_names, schedule.rates_after(points[i] - 1), strict=True):
-            lowest[name][i] = rate
-    return lowest
+        done = points[i] - 1
+        while True:  # what happens before this step, in its order: validation, then changes
+            ends = (epoch + 1) * per_epoch if is_worst else done + 1
+            comes = waiting[0].step if waiting else done + 1
+            if min(ends, comes) > done:
+                break
+            schedule.steps_done = min(ends, comes)
+            if ends <= comes:
+                epoch += 1
+                schedule.end_worst_epoch()
+            else:
+                schedule.change(*waiting.pop(0)[1:])
+        for name, rate in zip(schedule.group_names, schedule.rates_after(done), strict=True):
+            rates[name][i] = rate
+    return rates
 
 
 def _schedule(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fine_tuner.config.changes import parse_change
 from fine_tuner.config.schedules import ScheduleSettings
-from fine_tuner.schedules.preview import preview, preview_lowest, preview_steps
+from fine_tuner.schedules.preview import final_steps, preview, preview_lowest, preview_steps
 
 
 def plan_rates(
@@ -32,7 +33,10 @@ def plan_rates(
         ``warmup_end`` and ``unfreeze``.
     """
     length = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-    steps = preview_steps(settings, **length)
+    total_steps = final_steps(settings, **length)
+    made = [at for change in settings.changes for at in (parse_change(change).step, parse_change(change).step + 1)]
+    even = preview_steps(settings, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+    steps = sorted({*even, *(step for step in made if 1 <= step <= total_steps)})
     unfreeze = None if head_epochs is None else head_epochs * steps_per_epoch
     return {
         "steps": steps,

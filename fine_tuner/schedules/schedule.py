@@ -14,6 +14,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from fine_tuner.config import schedules as settings_of
+from fine_tuner.config.changes import CHANGEABLE
 from fine_tuner.config.schedules import LinearLR, ScheduleSettings
 from fine_tuner.errors import ConfigError, TrainingError
 from fine_tuner.schedules.curves import Curve, PlateauCurve
@@ -88,6 +89,11 @@ class Schedule:
             self._curve.observe(metric)
             self._apply()
 
+    def end_worst_epoch(self) -> None:
+        """``end_epoch`` without a gain; the very first validation is one whatever it says."""
+        if isinstance(self._curve, PlateauCurve):
+            self.end_epoch(self._curve.no_gain)
+
     def rates_after(self, steps: int) -> list[float]:
         """Rate of every group in the step that comes after ``steps`` steps, as things stand now."""
         rates = self._curve.at(self.settings.tick(steps, self.steps_per_epoch))
@@ -138,6 +144,22 @@ class Schedule:
         return {name: [row[i] for row in rows] for i, name in enumerate(self.group_names)}
 
     # ------------------------------------------------- changes while it runs
+    def change(self, setting: str, value: float) -> None:
+        """A change by the name it has in the settings: ``lr_factor``, ``optim.lr`` or ``train.epochs``.
+
+        Raises:
+            ConfigError: See ``rescale``, ``set_lr`` and ``refit``.
+        """
+        match setting:
+            case "lr_factor":
+                self.rescale(value)
+            case "optim.lr":
+                self.set_lr(value)
+            case "train.epochs":
+                self.refit(int(value) * self.steps_per_epoch)
+            case _:
+                raise ConfigError({setting: f"cannot be changed while training. Known: {', '.join(CHANGEABLE)}."})
+
     def rescale(self, factor: float) -> None:
         """Multiply the rates of all groups by ``factor``, from the next step on.
 

@@ -30,7 +30,7 @@ from fine_tuner.runs.events import (
 )
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.lock import WorkerLock
-from fine_tuner.schedules import preview_steps
+from fine_tuner.schedules import lowest_from_now, preview_steps
 from fine_tuner.tasks.build import Assembly, remember_pace
 from fine_tuner.tasks.describe import facts_of
 from fine_tuner.training.averaging import Average
@@ -264,4 +264,8 @@ def planned_from_now(trainer: Trainer, assembly: Assembly) -> dict[str, Any]:
     """Steps to come and the rates they will have as things stand, enough to draw the curve."""
     length = {"total_steps": trainer.total_steps, "steps_per_epoch": trainer.steps_per_epoch}
     steps = [s for s in preview_steps(assembly.settings.schedule, **length) if s > trainer.progress.step]
-    return {"steps": steps, "groups": assembly.schedule.plan(steps), "lowest": None}
+    return {
+        "steps": steps,
+        "groups": assembly.schedule.plan(steps),
+        "lowest": lowest_from_now(assembly.schedule, steps),
+    }

@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from fine_tuner.ui import static, texts
 from fine_tuner.ui.data_checks import CheckRoutes
 from fine_tuner.ui.data_routes import DataRoutes
+from fine_tuner.ui.exports import ExportRoutes
 from fine_tuner.ui.finder import FinderRoutes
 from fine_tuner.ui.folders import Allowed
 from fine_tuner.ui.history import HistoryRoutes
@@ -71,6 +72,7 @@ def build_app(*, runs: Path, allowed: Allowed, access: Access | None = None, ask
     app.include_router(DataRoutes(services.rates, services.allowed, services.uploads_folder).router())
     app.include_router(RateRoutes(services.rates, services.store, services.allowed).router())
     app.include_router(HistoryRoutes(services.store, services.launcher, services.losses_folder).router())
+    app.include_router(ExportRoutes(services.store, services.questions).router())
     app.include_router(LiveRoutes(services.store, services.actions).router())
     app.add_middleware(CORSMiddleware, allow_origins=[])  # with one of our own, Gradio adds none that allows everyone
     app.add_middleware(Guard, access=access)

@@ -38,7 +38,7 @@ from fine_tuner.ui import static
 from fine_tuner.ui.security import is_cross_site
 
 Act = Callable[[RunFolder], object]
-ACTIONS = ("stop", "pause", "resume", "set", "checkpoint", "evaluate", "extend", "clone")
+ACTIONS = ("stop", "pause", "resume", "set", "checkpoint", "evaluate", "extend", "clone", "export")
 _MOST_KEYS = 64
 _WORTH_COMPRESSING = 600  # bytes
 _LARGE = 20_000  # bytes: from here on speed matters more than size

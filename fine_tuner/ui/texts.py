@@ -126,3 +126,4 @@ TRY_NO_RUN = "No run has weights yet: they are saved after the first validation 
 TRY_NO_WEIGHTS = "This run has no weights yet: they are saved after its first validation. Choose another, or wait."
 TRY_DROP = "Drop a picture, or paste one."
 THE_PICTURE = "the picture"
+NO_FORMAT = "There is no export {format!r}. Formats: {known}."

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fine_tuner.cli import main
+from fine_tuner.config.io import CHOICES
 from fine_tuner.config.schedules import CosineAnnealingLR
 from fine_tuner.runs.events import CheckpointSaved, Mark, TrainMetrics, read_events
 from fine_tuner.runs.store import RunStore
@@ -81,7 +82,7 @@ def test_set_changes_the_rates_and_a_killed_run_makes_the_change_again(
     assert schedule["groups"]["head"] == [uninterrupted[step - 1] for step in steps]
 
 
-@pytest.mark.parametrize("name", ["OneCycleLR", "ReduceLROnPlateau"])
+@pytest.mark.parametrize("name", CHOICES["schedule"].variants)
 def test_preview_schedule_prints_what_plan_does(tiny_settings: tuple[str, ...], name: str, capsys) -> None:
     settings = (
         "default",
