@@ -20,7 +20,7 @@ let isLoading = false;
 let isLoaded = true;
 let typedIn = ""; // id of the field in which someone types; "" once it is left, or Enter was pressed
 
-export const events = new EventTarget(); // "state": the form says something new; "code": the user's own loss is another; "started": a run was
+export const events = new EventTarget(); // "state": the form says something new; "typing": a text field holds another text; "code": the user's own loss is another; "started": a run was
 export const current = () => state;
 
 const parse = (text) => {
@@ -47,6 +47,8 @@ function listen(setup) {
   setup.addEventListener("input", ({ target }) => {
     if (!isText(target)) return;
     typedIn = target.closest(".block.ft-field").id;
+    const path = fields.find((field) => field.id === typedIn)?.path;
+    if (path) events.dispatchEvent(new CustomEvent("typing", { detail: { path, text: target.value.trim() } }));
     tell(90);
   });
   const leave = ({ target }) => {

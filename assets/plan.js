@@ -52,6 +52,7 @@ class PlanPanel {
     this.quick = new QuickRates({ asker: new Asker("api/rates"), show: (schedule) => this.showQuick(schedule), tell: (errors) => showFound(errors) });
     this.build();
     events.addEventListener("state", () => this.changed());
+    events.addEventListener("typing", ({ detail }) => this.quick.typed(current()?.argv, detail));
     if (current()) this.changed();
   }
 

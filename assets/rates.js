@@ -4,6 +4,7 @@
 import { WORDS } from "./rate_words.js";
 
 const EPOCHS_SHOWN = 40; // more would be a hatching
+const LISTS = new Set(["schedule.milestones", "schedule.changes"]);
 const QUICK = /^(schedule\.|optim\.lr=|train\.epochs=|model\.head_epochs=)/;
 
 /** What preview.js draws for the `schedule` of a plan. */
@@ -42,12 +43,20 @@ export class QuickRates {
     this.asker.number += 1; // an answer under way is older than the plan
   }
 
-  async ask(argv) {
+  /** Before the form has read what is typed: the drawing follows each key. What is wrong waits for the form's words. */
+  typed(argv, { path, text }) {
+    const item = `${path}=`;
+    if (!argv || !QUICK.test(item) || !text) return;
+    const value = LISTS.has(path) ? `[${text.replace(/[[\]()]/g, "")}]` : text;
+    this.ask([...argv.filter((word) => !word.startsWith(item)), item + value], () => {});
+  }
+
+  async ask(argv, tell = this.tell) {
     const lrs = this.plan?.schedule?.group_lrs;
     if (!lrs || !differOnlyInRates(this.argv, argv)) return;
     const answer = await this.asker.ask({ argv, steps_per_epoch: this.plan.steps_per_epoch, group_lrs: lrs });
     if (!answer) return;
     if (answer.value) this.show(answer.value);
-    else if (Object.keys(answer.errors).some((path) => path)) this.tell(answer.errors);
+    else if (Object.keys(answer.errors).some((path) => path)) tell(answer.errors);
   }
 }

@@ -57,10 +57,7 @@ def train(arguments: argparse.Namespace) -> int:
         return train_folder(RunFolder(Path(arguments.config).resolve()), arguments)
     settings = read_settings(arguments.config, arguments.overrides)
 
-    from fine_tuner.planning.loss_checks import refusals
-
-    if refused := refusals(settings):
-        raise ConfigError(refused)
+    _refuse_unchecked(settings)
 
     from fine_tuner.training.console import Console
     from fine_tuner.training.prepare import prepare
@@ -68,6 +65,14 @@ def train(arguments: argparse.Namespace) -> int:
     prepared = prepare(settings, on_progress=Console(_say).progress)  # wrong input leaves no run folder behind
     argv, parent = ["train", arguments.config, *arguments.overrides], getattr(arguments, "parent", None)
     return train_folder(RunStore(arguments.runs).create(settings, argv=argv, parent=parent), arguments, prepared)
+
+
+def _refuse_unchecked(settings: Settings) -> None:
+    """Raise ConfigError for code of the user's that has not passed its check, unless the settings insist."""
+    from fine_tuner.planning.loss_checks import refusals
+
+    if refused := refusals(settings):
+        raise ConfigError(refused)
 
 
 def _say(line: str) -> None:
@@ -171,7 +176,9 @@ def find_lr(arguments: argparse.Namespace) -> int:
     def tell(done: int, steps: int, lr: float, loss: float) -> None:
         print(f"step {done}/{steps}  lr {lr:.2e}  loss {loss:.4f}", file=sys.stderr, flush=True)
 
-    result = run_finder(read_settings(arguments.config, arguments.overrides), steps=arguments.steps, on_point=tell)
+    settings = read_settings(arguments.config, arguments.overrides)
+    _refuse_unchecked(settings)
+    result = run_finder(settings, steps=arguments.steps, on_point=tell)
     print(json.dumps(result, allow_nan=False) if arguments.json else finder_text(result))
     return 0
 

@@ -130,6 +130,13 @@ class Assistant:
         """End the request under way, if there is one; its reply has code 130. The next request starts anew."""
         self._end(Reply(CANCELLED, "", "Cancelled."), self._current)
 
+    def renew(self) -> None:
+        """Replace the process by a new one, once nothing is under way."""
+        with self._turn:
+            if self._process is not None:
+                self._bury(self._process)
+        self.start()
+
     def close(self) -> None:
         """End the process; requests fail from now on."""
         self._is_closed = True

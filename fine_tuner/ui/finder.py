@@ -19,7 +19,7 @@ from pydantic import Field
 
 from fine_tuner.launch.assistant import CANCELLED, Assistant, Reply
 from fine_tuner.ui import texts
-from fine_tuner.ui.folders import Allowed
+from fine_tuner.ui.folders import CUSTOM, Allowed
 from fine_tuner.ui.plans import read_reply
 from fine_tuner.ui.routes import Question, checked_argv
 from fine_tuner.ui.security import is_cross_site
@@ -40,6 +40,8 @@ class Sweep(Question):
 
 class Finder:
     """One sweep of ``find-lr`` after another; safe to use from several threads.
+
+    A loss of the user's own is swept as it trains, once it has passed its check; the process ends with the sweep.
 
     Args:
         assistant: Runs it; of its own, since cancelling ends the process.
@@ -89,6 +91,8 @@ class Finder:
 
     def _run(self, command: Sequence[str], number: int) -> None:
         reply = self._assistant.call(command, on_line=lambda line: self._hear(line, number))
+        if any(word.endswith(f".name={CUSTOM}") for word in command):  # nothing else meets what it left behind
+            self._assistant.renew()
         end = self._end_of(reply)
         with self._lock:
             if self._number == number and self.is_running:
@@ -140,7 +144,7 @@ class FinderRoutes:
     def start(self, sweep: Sweep, request: Request) -> dict[str, Any]:
         """Begin; with wrong settings nothing is started and the answer says which."""
         refuse_cross_site(request)
-        argv = checked_argv(sweep, self._allowed)
+        argv = checked_argv(sweep, self._allowed, keep_code=True)
         if not isinstance(argv, list):
             return {"status": "failed", "errors": dict(argv.errors)}
         if not self._finder.start(argv, sweep.steps):

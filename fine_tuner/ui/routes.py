@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from fine_tuner.config.io import to_tree
 from fine_tuner.config.settings import TASKS
 from fine_tuner.errors import ConfigError
+from fine_tuner.planning.loss_checks import refusals
 from fine_tuner.ui import texts
 from fine_tuner.ui.folders import Allowed, list_folders, path_errors
 from fine_tuner.ui.form import argv_of
@@ -98,11 +99,20 @@ class Routes:
         return {"path": found[0], "folders": found[1]}
 
 
-def checked_argv(question: Question, allowed: Allowed) -> list[str] | Answer:
-    """The command's arguments, made anew from settings that are valid and within what is allowed here."""
+def checked_argv(question: Question, allowed: Allowed, *, keep_code: bool = False) -> list[str] | Answer:
+    """The command's arguments, made anew from settings that are valid and within what is allowed here.
+
+    Args:
+        question: As asked.
+        allowed: What this page permits.
+        keep_code: The command runs the user's own loss, so it must have passed its check. Else the task's own loss
+            stands in for it, which makes no difference to a plan, to pictures and to planned rates.
+    """
     try:
         settings = settings_of_argv(question.argv)
     except ConfigError as error:
         return Answer(errors=error.fields)
     errors = path_errors(to_tree(settings), allowed)
-    return Answer(errors=errors) if errors else argv_of(without_code(settings))
+    if keep_code and not errors:
+        errors = refusals(settings)
+    return Answer(errors=errors) if errors else argv_of(settings if keep_code else without_code(settings))

@@ -77,6 +77,34 @@ def test_wrong_settings_are_told_by_field_and_sweep_nothing(sweeps, finder):
     assert (state["status"], state["errors"]) == ("failed", {"optim.lr": "is too unlucky."})
 
 
+@pytest.fixture
+def own_loss(tmp_path, monkeypatch):
+    """A sweep's settings with a loss of the user's own."""
+    monkeypatch.setenv("FINE_TUNER_CACHE", str(tmp_path / "cache"))
+    code = tmp_path / "mine.py"
+    code.write_text("def my_loss(output, target):\n    return output.sum()\n")
+    return ["sample", "loss.name=custom", f"loss.file={code}"]
+
+
+def test_a_loss_of_one_s_own_is_swept_itself_or_not_at_all(sweeps, finder, own_loss):
+    refused = sweeps.post("/api/finder", json={"argv": own_loss}).json()
+    assert (refused["status"], list(refused["errors"])) == ("failed", ["loss.file"])
+    assert "was not checked" in refused["errors"]["loss.file"]
+    insisting = [*own_loss, "loss.unchecked=true"]
+    sweeps.post("/api/finder", json={"argv": insisting})
+    first = ended(finder)["result"]
+    assert set(insisting) <= set(first["asked"])
+    sweeps.post("/api/finder", json={"argv": insisting})
+    assert ended(finder)["result"]["process"] != first["process"], "the user's code was met by another command"
+
+
+def test_without_permission_no_code_is_swept(finder, own_loss, tmp_path):
+    app = FastAPI()
+    app.include_router(FinderRoutes(finder, Allowed(roots=(tmp_path,), code=False)).router())
+    answer = TestClient(app).post("/api/finder", json={"argv": [*own_loss, "loss.unchecked=true"]}).json()
+    assert (answer["status"], list(answer["errors"])) == ("failed", ["loss.name"])
+
+
 @pytest.mark.parametrize("address", ["/api/finder", "/api/finder/cancel"])
 def test_another_site_cannot_steer_the_finder(sweeps, finder, address):
     assert sweeps.post(address, json={"argv": ["sample"]}, headers=FOREIGN).status_code == 403
