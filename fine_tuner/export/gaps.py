@@ -30,7 +30,9 @@ _FOLLOWED = frozenset(
         "data.num_workers",
     )
 )
-_WITHOUT_EFFECT = frozenset({"title"})
+_WITHOUT_EFFECT = frozenset(
+    {"title", "train.keep_checkpoints", "train.on_nonfinite", "train.nonfinite_limit", "train.best_metric"}
+)
 _WHOLE_SECTIONS = ("loss.", "second_loss.", "optim.", "schedule.")
 _IN_THE_SPLITS = ("data.",)  # decide which file is in which split, and that is written down
 

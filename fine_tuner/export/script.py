@@ -31,7 +31,6 @@ from fine_tuner.export.network_part import network_part
 from fine_tuner.export.optimizer_part import optimizer_part
 from fine_tuner.export.pictures_part import pictures_part
 from fine_tuner.export.script_text import ALWAYS_DIFFERENT, HEADER, MAIN
-from fine_tuner.tasks import TASK_SPECS
 
 _METRICS = {
     "classification": metrics.classification_metrics,
@@ -123,7 +122,8 @@ def _header(run: Run, file: str) -> str:
 
 
 def _constants(run: Run) -> str:
-    settings, best = run.settings, TASK_SPECS[run.settings.task].best
+    settings = run.settings
+    best, higher = run.facts["best_metric"].removeprefix("val/"), run.facts["best_direction"] == "max"
     half = {"bf16": "torch.bfloat16", "fp16": "torch.float16"}.get(run.facts["precision"])
     kind = "cuda" if str(run.facts["device"]).startswith(("cuda", "NVIDIA")) else "cpu"
     device = f'"{kind}"' if kind == "cpu" else '"cuda" if torch.cuda.is_available() else "cpu"'
@@ -146,7 +146,7 @@ DEVICE = {device}
 NUM_WORKERS = {settings.data.num_workers or 0}
 HEAD_EPOCHS = {head_epochs}  # epochs in which only the head trains; None: no such beginning
 STEPS_PER_EPOCH = {run.steps_per_epoch}
-BEST_METRIC, HIGHER_IS_BETTER = {best.key!r}, {best.higher_is_better}
+BEST_METRIC, HIGHER_IS_BETTER = {best!r}, {higher}
 # Changes made while the run trained: steps done then, setting, value.
 CHANGES = [{changes}]"""
 
