@@ -18,7 +18,19 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="folder below which data may be chosen; may be given several times (default: here, and your home folder "
         "while the page is reachable from this machine only)",
     )  # fmt: skip
-    parser.add_argument("--share", action="store_true", help="also a public link through Gradio's tunnel, with a login")
+    parser.add_argument("--share", action="store_true", help="also public links through Gradio's tunnel, with a login")
+    parser.add_argument(
+        "--root-path", default="", metavar="PATH",
+        help="where a reverse proxy shows the app: /tuner, or https://example.org/tuner; asks for a login",
+    )  # fmt: skip
+    parser.add_argument(
+        "--link-hours",
+        type=float,
+        default=168,
+        metavar="HOURS",
+        help="how long new links are valid (default 168: a week)",
+    )
+    parser.add_argument("--new-links", action="store_true", help="new links; those of the last time end")
     parser.add_argument("--allow-code", action="store_true", help="custom losses although others can reach the page")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     return parser.parse_args(argv)

@@ -64,7 +64,7 @@ function draw(root, { isWaiting, message, error, prediction, weights, about }) {
   root.replaceChildren(...parts);
 }
 
-function verdict({ label, labels, probabilities, shares, numbers, overlay, legend }, about) {
+export function verdict({ label, labels, probabilities, shares, numbers, overlay, legend }, about) {
   const heading = (text) => h("h2", {}, text);
   if (numbers) return verdictInNumbers(numbers, about);
   const bars = Object.entries(probabilities ?? shares ?? {}).slice(0, SHOWN);

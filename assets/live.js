@@ -8,6 +8,7 @@
 //   FTLive.state()          its state as last told, null if none
 //   FTLive.refresh()        ask now; resolves when the answer is drawn
 //   FTLive.onChange(f)      f({run, state, runs}) after each answer that says something new about status or runs
+//   FTLive.news()           what those listeners heard last, null if nothing yet
 //   FTChart.preview(...)    see preview.js
 
 import { h } from "./dom.js";
@@ -17,7 +18,10 @@ import { preview } from "./preview.js";
 let panel = null;
 const listeners = new Set();
 
+let last = null;
+
 function tell(news) {
+  last = news;
   for (const listener of listeners) listener(news);
 }
 
@@ -54,6 +58,7 @@ window.FTLive = {
     await panel?.poller.now();
     await panel?.board.settled();
   },
+  news: () => last,
   onChange: (listener) => {
     listeners.add(listener);
     return () => listeners.delete(listener);

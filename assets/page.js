@@ -14,3 +14,5 @@ export { mountRuns } from "./runs.js";
 export { mountViews } from "./views.js";
 export { mountLossCurve } from "./loss.js";
 export { mountLossCheck, mountLossTop } from "./loss_code.js";
+export { mountShare } from "./share.js";
+export { mountViewer, mountViewerRuns, mountViewerTry } from "./viewer.js";

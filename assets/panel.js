@@ -18,10 +18,11 @@ const STALE_SECONDS = 20;
 
 export class Panel {
   /** `tell({run, state, runs})` hears of another run, another status, another list of runs. */
-  constructor(root, { base = "", actions = [] }, tell) {
+  constructor(root, { base = "", routes = "", actions = [] }, tell) {
     this.tellOthers = tell;
     this.root = root;
     this.base = new URL(base || ".", `${window.gradio_config?.root ?? location.origin}/`);
+    this.routes = routes;
     this.settings = new Settings();
     this.curves = new Curves();
     this.runs = [];
@@ -81,7 +82,7 @@ export class Panel {
   }
 
   address(path) {
-    return new URL(path, this.base);
+    return new URL(this.routes + path, this.base);
   }
 
   // ------------------------------------------------------------------ asking

@@ -98,7 +98,7 @@ function row(run) {
   return line;
 }
 
-function spark(run) {
+export function spark(run) {
   const values = run.spark;
   if (values.length < 2) return "";
   const [low, high] = [Math.min(...values), Math.max(...values)];

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from fine_tuner.launch.command import serve_command
 from fine_tuner.launch.environment import child_environment
+from fine_tuner.launch.priority import yield_to_others
 
 TIMED_OUT = 124  # as timeout(1) says it
 DIED = 137  # as a shell says SIGKILL
@@ -46,9 +47,11 @@ class Assistant:
     Args:
         command: What to run; speaks the protocol of ``launch.serve``.
         timeout: Longest time for one request, in seconds, unless the request says otherwise.
+        yields: It computes in one thread that gets only what other processes leave.
     """
 
-    def __init__(self, command: Sequence[str] | None = None, *, timeout: float = 600.0) -> None:
+    def __init__(self, command: Sequence[str] | None = None, *, timeout: float = 600.0, yields: bool = False) -> None:
+        self._yields = yields
         self._command = list(command or serve_command())
         self._timeout = timeout
         self._turn = threading.Lock()
@@ -162,9 +165,11 @@ class Assistant:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=child_environment(),
+                env=child_environment(**({"OMP_NUM_THREADS": "1"} if self._yields else {})),
                 start_new_session=True,
             )
+            if self._yields:
+                yield_to_others(process.pid)
         except OSError:
             errors.close()
             raise

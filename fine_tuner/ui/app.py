@@ -1,13 +1,13 @@
-"""The application: FastAPI with the page mounted on it, its routes, and what lives as long as it does."""
+"""The application: FastAPI with both pages mounted on it, its routes, and what lives as long as it does."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import gradio as gr
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
 
 from fine_tuner.ui import static, texts
@@ -17,17 +17,24 @@ from fine_tuner.ui.exports import ExportRoutes
 from fine_tuner.ui.finder import FinderRoutes
 from fine_tuner.ui.folders import Allowed
 from fine_tuner.ui.history import HistoryRoutes
+from fine_tuner.ui.limits import Limits
 from fine_tuner.ui.live import LiveRoutes, head_links
 from fine_tuner.ui.losses import LossRoutes
 from fine_tuner.ui.pages import build_owner_page
 from fine_tuner.ui.plans import Ask
 from fine_tuner.ui.rates import RateRoutes
+from fine_tuner.ui.roles import gradio_owner, gradio_viewer, owner_route
 from fine_tuner.ui.routes import Routes
+from fine_tuner.ui.rules import VIEW
 from fine_tuner.ui.security import Access, Guard
 from fine_tuner.ui.services import Services
+from fine_tuner.ui.share import ShareRoutes, Sharing
 from fine_tuner.ui.theme import build_theme
+from fine_tuner.ui.tunnel import Tunnel
+from fine_tuner.ui.viewer import ViewerRoutes, build_viewer_page
 
-STYLES = ("style.css", "form.css", "loss.css", "rates.css", "data.css")
+STYLES = ("style.css", "form.css", "loss.css", "rates.css", "data.css", "share.css")
+VIEWER_STYLES = ("style.css", "form.css", "share.css")
 SCRIPT = "page.js"
 MOUNT = {
     "run_history": False,
@@ -39,10 +46,19 @@ MOUNT = {
     "max_file_size": "64mb",
     "show_error": False,
 }
+Check = Callable[[Request], str | None]
 SESSIONS_KEPT = 200  # Gradio keeps a copy of the page's configuration for each
 
 
-def build_app(*, runs: Path, allowed: Allowed, access: Access | None = None, ask: Ask | None = None) -> FastAPI:
+def build_app(
+    *,
+    runs: Path,
+    allowed: Allowed,
+    access: Access | None = None,
+    ask: Ask | None = None,
+    tunnel: Tunnel | None = None,
+    limits: Limits | None = None,
+) -> FastAPI:
     """The whole application; ``ui/environment.py`` must have prepared the environment.
 
     Args:
@@ -50,9 +66,12 @@ def build_app(*, runs: Path, allowed: Allowed, access: Access | None = None, ask
         allowed: What the page permits.
         access: Who may come in; None: everybody who reaches it, for the loopback address.
         ask: Answers command lines; None: a process of our own with torch loaded.
+        tunnel: The way to a public address; None: Gradio's.
+        limits: How much viewers may ask for.
     """
     access = access or Access()
-    services = Services(runs=runs, allowed=allowed, ask=ask)
+    services = Services(runs=runs, allowed=allowed, ask=ask, limits=limits)
+    sharing = Sharing(access, tunnel=tunnel)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -60,33 +79,45 @@ def build_app(*, runs: Path, allowed: Allowed, access: Access | None = None, ask
         try:
             yield
         finally:
+            sharing.close()
             services.close()
 
     app = FastAPI(title=texts.APP, docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.state.services = services
+    app.state.sharing = sharing
     app.include_router(static.router)
-    app.include_router(Routes(services).router())
-    app.include_router(LossRoutes(services).router())
-    app.include_router(FinderRoutes(services.finder, services.allowed).router())
-    app.include_router(CheckRoutes(services.checks, services.allowed).router())
-    app.include_router(DataRoutes(services.rates, services.allowed, services.uploads_folder).router())
-    app.include_router(RateRoutes(services.rates, services.store, services.allowed).router())
-    app.include_router(HistoryRoutes(services.store, services.launcher, services.losses_folder).router())
-    app.include_router(ExportRoutes(services.store, services.questions).router())
-    app.include_router(LiveRoutes(services.store, services.actions).router())
+    for routes in (
+        Routes(services),
+        LossRoutes(services),
+        FinderRoutes(services.finder, services.allowed),
+        CheckRoutes(services.checks, services.allowed),
+        DataRoutes(services.rates, services.allowed, services.uploads_folder),
+        RateRoutes(services.rates, services.store, services.allowed),
+        HistoryRoutes(services.store, services.launcher, services.losses_folder),
+        ExportRoutes(services.store, services.questions),
+        LiveRoutes(services.store, services.actions),
+        ShareRoutes(sharing, services.store, services.watching),
+    ):
+        app.include_router(routes.router(), dependencies=[Depends(owner_route)])
+    app.include_router(ViewerRoutes(services.store, services.trials, services.watching, services.limits).router())
     app.add_middleware(CORSMiddleware, allow_origins=[])  # with one of our own, Gradio adds none that allows everyone
-    app.add_middleware(Guard, access=access)
-    page = build_owner_page(services)
-    _tame(page)
-    gr.mount_gradio_app(
-        app, page, "/", auth_dependency=owner_only, theme=build_theme(), head=_head(), **MOUNT
-    )  # "/" swallows every path, so whatever else is mounted comes before it
+    app.add_middleware(Guard, access=access, limits=services.limits)
+    _mount(app, build_viewer_page(), VIEW, access, check=gradio_viewer, styles=VIEWER_STYLES)
+    _mount(app, build_owner_page(services), "/", access, check=gradio_owner)  # last: "/" swallows every path
     return app
 
 
-def owner_only(request: Request) -> str | None:
-    """Gradio's own check, behind the guard's: the user name of the owner, None for anyone else."""
-    return "owner" if getattr(request.state, "role", None) == "owner" else None
+def _mount(
+    app: FastAPI, page: gr.Blocks, path: str, access: Access, *, check: Check, styles: Sequence[str] = STYLES
+) -> None:
+    """Mount a page, with Gradio's own check of the role behind the guard's."""
+    _tame(page)
+    base, below = ("", "") if path == "/" else ("../", path)
+    outside = f"{access.origin}{access.prefix}"
+    gr.mount_gradio_app(
+        app, page, path, auth_dependency=check, root_path=f"{outside}{below}" if outside else None,
+        theme=build_theme(), head=_head(base, styles), **MOUNT,
+    )  # fmt: skip
 
 
 def _tame(page: gr.Blocks) -> None:
@@ -101,7 +132,13 @@ def _tame(page: gr.Blocks) -> None:
             setattr(page._queue, name, value)
 
 
-def _head() -> str:
-    """Styles and scripts; ``FTPage`` is what the page's parts wait for before they mount."""
-    styles = "".join(f'<link rel="stylesheet" href="{static.address_of(name)}">' for name in STYLES)
-    return f'{styles}{head_links()}<script>window.FTPage = import("./{static.address_of(SCRIPT)}");</script>'
+def _head(base: str, styles: Sequence[str]) -> str:
+    """Styles and scripts; ``FTPage`` is what the page's parts wait for before they mount.
+
+    Args:
+        base: From the page's address to the app's root.
+        styles: Names of style sheets.
+    """
+    links = "".join(f'<link rel="stylesheet" href="{base}{static.address_of(name)}">' for name in styles)
+    script = f'<script>window.FTPage = import("./{base}{static.address_of(SCRIPT)}");</script>'
+    return f"{links}{head_links(base)}{script}"

@@ -47,7 +47,9 @@ _NO_STORE = {"Cache-Control": "no-store"}
 _NO_RUNS = b'{"run":null,"cursor":"","reset":true,"state":null,"curves":[]}'
 
 
-def live_panel(*, base: str = "", actions: Sequence[str] = ACTIONS, elem_id: str = "ft-live") -> gr.HTML:
+def live_panel(
+    *, base: str = "", routes: str = "", actions: Sequence[str] = ACTIONS, elem_id: str = "ft-live"
+) -> gr.HTML:
     """The panel that follows one run: status, progress, charts, events, table.
 
     A page has one. It shows the run named by ``?run=`` in the address, else the newest; scripts of the page reach it
@@ -55,6 +57,7 @@ def live_panel(*, base: str = "", actions: Sequence[str] = ACTIONS, elem_id: str
 
     Args:
         base: From the page's address to the app's root: ``"../"`` for a page mounted at ``/view``.
+        routes: What comes before ``api/`` in the addresses of the routes that it asks, from the app's root.
         actions: Which buttons it has; none for a page that only reads.
         elem_id: Id of the element on the page.
     """
@@ -64,6 +67,7 @@ def live_panel(*, base: str = "", actions: Sequence[str] = ACTIONS, elem_id: str
         apply_default_css=False,
         elem_id=elem_id,
         base=base,
+        routes=routes,
         address=static.address_of("live.js"),
         actions=list(actions),
     )
@@ -140,29 +144,29 @@ class LiveRoutes:
         """Points after the cursor ``since``, and the state."""
         run_id = run or next(iter(self._store.ids()), "")
         if not run_id:
-            return _json(request, _NO_RUNS)
+            return json_answer(request, _NO_RUNS)
         try:
             data = self._feed.tick(run_id, since)
         except RunError as error:
             raise HTTPException(404, str(error), _NO_STORE) from None
-        return _json(request, b'{"run":' + json.dumps(run_id).encode() + b"," + data[1:])
+        return json_answer(request, b'{"run":' + json.dumps(run_id).encode() + b"," + data[1:])
 
     def live_detail(
         self, request: Request, run: str, x0: float, x1: float, key: Annotated[list[str], Query(max_length=_MOST_KEYS)]
     ) -> Response:
         """Points of the curves ``key`` between two steps, as finely as a chart can show."""
         view = self._view(run)
-        return _json(request, {"curves": [detail(view, name, x0, x1) for name in key]})
+        return json_answer(request, {"curves": [detail(view, name, x0, x1) for name in key]})
 
     def runs(self, request: Request) -> Response:
         """All runs, newest first."""
         lines = [dataclasses.asdict(line) for line in self._store.list()]
         waiting = {entry.run.id: place for place, entry in enumerate(queue.waiting(self._store.root))}
-        return _json(request, {"runs": [line | {"queue": waiting.get(line["id"])} for line in lines]})
+        return json_answer(request, {"runs": [line | {"queue": waiting.get(line["id"])} for line in lines]})
 
     def about(self, run_id: str, request: Request) -> Response:
         """What changes seldom: asked for again when the state says that there is something new."""
-        return _json(request, describe(self._view(run_id)))
+        return json_answer(request, describe(self._view(run_id)))
 
     def weights(self, run_id: str) -> FileResponse:
         """The weights of the best validation so far, with class names and preprocessing inside."""
@@ -186,7 +190,7 @@ class LiveRoutes:
             self._actions[action](folder)
         except RunError as error:
             raise HTTPException(409, str(error)) from None
-        return _json(request, {"run": run_id, "asked": action})
+        return json_answer(request, {"run": run_id, "asked": action})
 
     def _folder(self, run_id: str) -> RunFolder:
         try:
@@ -223,7 +227,7 @@ def _mark(mark: Mark) -> dict[str, Any]:
     return said | ({"is_ghost": True} if getattr(mark, "is_ghost", False) else {})
 
 
-def _json(request: Request, content: bytes | Mapping[str, Any]) -> Response:
+def json_answer(request: Request, content: bytes | Mapping[str, Any]) -> Response:
     """A JSON answer that nobody keeps; numbers that JSON has no word for become null."""
     data = content if isinstance(content, bytes) else orjson.dumps(content)
     headers = dict(_NO_STORE)

@@ -31,6 +31,8 @@ def build_owner_page(services: Services) -> gr.Blocks:
                 runs_table()
             with gr.Tab(texts.TAB_TRY, id="try", elem_id="ft-tab-try"):
                 trial.build()
+            with gr.Tab(texts.TAB_SHARE, id="share", elem_id="ft-tab-share"):
+                script_part("mountShare", '<section class="ft-share"></section>', elem_id="ft-share")
         setup.wire()
         trial.wire()
     return page

@@ -15,13 +15,16 @@ from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.data_checks import DataChecks
 from fine_tuner.ui.finder import Finder
 from fine_tuner.ui.folders import Allowed
+from fine_tuner.ui.limits import Limits, Watching
 from fine_tuner.ui.loss_checks import LossChecks
 from fine_tuner.ui.networks import Networks
 from fine_tuner.ui.plans import Ask, Questions, Reply
 from fine_tuner.ui.previews import Previews
 from fine_tuner.ui.start import Starter
+from fine_tuner.ui.trials import Trials
 
 _SERVE_FIRST_SECONDS = 0.3  # before the assistant loads torch: the page comes first
+_TRIAL_SECONDS = 60.0  # for a viewer's picture, loading torch and the network included
 _SETTLE_SECONDS = 2.0  # before the launcher's standby does: the first plan comes first
 
 
@@ -43,9 +46,12 @@ class Services:
         previews: Pictures as the network will see them.
         starter: From settings to a run at work.
         actions: What the owner may do with a run, by name.
+        limits: How much viewers may ask for.
+        trials: Predictions for viewers.
+        watching: Who has the viewer's page open.
     """
 
-    def __init__(self, *, runs: Path, allowed: Allowed, ask: Ask | None = None) -> None:
+    def __init__(self, *, runs: Path, allowed: Allowed, ask: Ask | None = None, limits: Limits | None = None) -> None:
         """``ask`` answers command lines; None: processes of our own, with torch loaded."""
         self.losses_folder = runs.resolve() / "losses"
         self.loss_checks = LossChecks()
@@ -69,6 +75,10 @@ class Services:
             "checkpoint": self.launcher.request_save,
             "evaluate": self.launcher.request_validation,
         }
+        self.limits = limits or Limits()
+        self.watching = Watching()
+        self._yielding = Assistant(timeout=_TRIAL_SECONDS, yields=True)  # started by the first viewer who tries a model
+        self.trials = Trials(ask or self._yielding.call, self.store.root, self.limits)
         self._closing = threading.Event()
 
     def start(self) -> None:
@@ -99,6 +109,7 @@ class Services:
         self.launcher.close()
         self.finder.close()
         self.checks.close()
+        self._yielding.close()
         if self._assistant is not None:
             self._assistant.close()
         self.previews.close()

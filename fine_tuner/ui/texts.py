@@ -127,3 +127,28 @@ TRY_NO_WEIGHTS = "This run has no weights yet: they are saved after its first va
 TRY_DROP = "Drop a picture, or paste one."
 THE_PICTURE = "the picture"
 NO_FORMAT = "There is no export {format!r}. Formats: {known}."
+
+# Sharing
+TAB_SHARE = "Share"
+NOT_SERVED = "This address is not served here. Open http://127.0.0.1 with the port."
+TOO_MANY = "Too many requests. Wait a few seconds."
+TOO_MANY_TOKENS = "Too many tries with a wrong token. Wait a minute."
+TOO_LARGE = "The request is too large."
+TOO_SLOW = "The request came too slowly."
+NOT_SIGNED_IN = "Not signed in. Open the link that the app printed when it started, or that its owner gave you."
+NO_TUNNEL = (
+    "No public link: the tunnel could not be opened ({error}). The page is served here all the same; lead people to it "
+    "with ssh -R or a reverse proxy instead."
+)
+NO_LINK = "There is no {role} link. Make one first."
+NO_OWNER_LINK = (
+    "On this machine the owner needs no link. Start the app with --share or --host to get one for other machines."
+)
+NOT_PUBLISHED = "This run is not shown here."
+NOTHING_TO_TRY = "This run's model cannot be tried here."
+TRY_BUSY = "Many people are trying models right now. Try again in a minute."
+TRY_TOO_OFTEN = "That was a lot of pictures. Try again in a minute."
+TRY_NO_PICTURE = "This is not a picture that can be read. Send a JPEG, PNG, WebP, BMP or TIFF file."
+TRY_TOO_LARGE = "This picture is too large. Send one of at most {megapixels} million pixels and 12 MB."
+TRY_FAILED = "The model gave no answer. Try again, or another picture."
+STRANGER = "Another user of this machine asked for the page and was refused. If that was you, open this link: {link}"
