@@ -102,6 +102,19 @@ def save(arguments: argparse.Namespace) -> int:
     return ask_worker(arguments, "checkpoint", "save")
 
 
+def evaluate(arguments: argparse.Namespace) -> int:
+    """``evaluate``: metrics of the best weights over a split."""
+    from fine_tuner.runs.events import strict
+    from fine_tuner.training.evaluate_run import evaluate_run, evaluation_text
+
+    found = evaluate_run(find_run(arguments), arguments.split)
+    if arguments.json:
+        print_json(strict(found))
+    else:
+        print(evaluation_text(found))
+    return 0
+
+
 def queue_command(arguments: argparse.Namespace) -> int:
     """``queue``: the runs that wait, next first; with RUN and a place, move it there."""
     store = RunStore(arguments.runs)
@@ -136,6 +149,8 @@ def add_commands(subparsers: Any, shared: list[argparse.ArgumentParser], overrid
     command.add_argument("epochs", type=int, metavar="EPOCHS", help="how many the run is to have in all")
     add("validate", validate, "validate a run at work after its next step")
     add("save", save, "write a checkpoint of a run at work after its next step")
+    command = add("evaluate", evaluate, "metrics of a run's best weights over its validation or test images")
+    command.add_argument("--split", choices=("val", "test"), default="val", help="which images (default val)")
     command = add("compare", compare, "settings in which runs differ, and the best of each", has_run=False)
     command.add_argument("ids", nargs="+", metavar="RUN", help="a run's id, or its folder; two or more")
     command = add("rename", rename, "give a run another title")

@@ -87,6 +87,18 @@ def save_model(model: nn.Module, path: Path, *, metadata: Mapping[str, Any]) -> 
         raise
 
 
+def read_about(path: Path) -> dict[str, Any]:
+    """The metadata of a file of ours.
+
+    Raises:
+        WeightsError: If the file is damaged or not ours.
+    """
+    saved = read_state(path).saved
+    if saved is None:
+        raise WeightsError(f"{path} was not written by Fine Tuner. Give weights of one of your runs.")
+    return saved
+
+
 def load_saved(path: Path, model: nn.Module) -> dict[str, Any]:
     """Load what ``save_model`` wrote into the same network: every name and shape must agree.
 

@@ -53,6 +53,7 @@ __all__ = [
     "from_raw",
     "read_events",
     "read_last_event",
+    "strict",
 ]
 
 SCHEMA_VERSION = 1
@@ -77,7 +78,7 @@ def encode(event: Event) -> str:
     else:
         body = {f.name: getattr(payload, f.name) for f in dataclasses.fields(payload)}
     head = {"v": SCHEMA_VERSION, "seq": event.seq, "time": round(event.time, 3), "attempt": event.attempt}
-    return json.dumps(_strict(head | body), allow_nan=False, separators=(",", ":"))
+    return json.dumps(strict(head | body), allow_nan=False, separators=(",", ":"))
 
 
 def decode(line: str | bytes) -> Event:
@@ -117,14 +118,14 @@ def from_raw(raw: Any) -> Event:
     return Event(**head, payload=payload)
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """``value`` with non-finite numbers as strings, so that any JSON reader can read it."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):
-        return {str(k): _strict(v) for k, v in value.items()}
+        return {str(k): strict(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(v) for v in value]
+        return [strict(v) for v in value]
     return value
 
 

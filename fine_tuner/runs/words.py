@@ -9,6 +9,9 @@ import numpy as np
 from fine_tuner.runs.progress import Best, Progress, duration_text, metric_name, metric_text
 from fine_tuner.runs.series import Series
 
+_TOLD_STEPS = 100
+_TOLD_SHARE = 0.05
+
 
 def sentence(
     status: str, phase: str, progress: Progress, best: Best | None, series: Mapping[str, Series], problem: str | None
@@ -43,10 +46,23 @@ def _running(progress: Progress, best: Best | None, series: Mapping[str, Series]
         elif len(curve) > 1:
             text += ", the best so far"
         parts.append(text + ".")
-    trend = _trend(series.get("train/loss"))
-    if trend:
-        parts.append(trend)
-    return " ".join(parts)
+    parts += [_trend(series.get("train/loss")), skipped(series.get("train/skipped_steps"))]
+    return " ".join(part for part in parts if part)
+
+
+def skipped(counts: Series | None) -> str:
+    """What to say of an fp16 run that skips many of its recent steps; "" if all is well.
+
+    A few are how the loss scale finds its place: one in a hundred is nothing to tell.
+    """
+    if counts is None or len(counts) < _TOLD_STEPS // 2:
+        return ""
+    recent = counts.value[-_TOLD_STEPS - 1 :]
+    steps = len(recent) - 1
+    share = (recent[-1] - recent[0]) / steps
+    if not share > _TOLD_SHARE:
+        return ""
+    return f"{100 * share:.0f} % of the last {steps} steps were skipped; bf16 would not."
 
 
 def _trend(loss: Series | None) -> str:

@@ -255,9 +255,9 @@ class _Attempt:
 
 
 def position_of(trainer: Trainer) -> dict[str, Any]:
-    """Where a run is, for the metadata of its weights; with the evaluation batch, if a smaller one was needed."""
+    """Where a run is and how it evaluates by now, for the metadata of its weights."""
     position = {"step": trainer.progress.step, "epoch": trainer.progress.epoch, "best": asdict(trainer.best)}
-    return position | ({"eval_batch": trainer.portions.evaluation} if trainer.portions.evaluation else {})
+    return position | {"precision": trainer.precision.dtype, "eval_batch": trainer.portions.evaluation}
 
 
 def planned_from_now(trainer: Trainer, assembly: Assembly) -> dict[str, Any]:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
+
+from fine_tuner.cli import main
+from fine_tuner.runs.events import read_events
+from fine_tuner.training.checkpoint import CheckpointStore
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (
@@ -62,3 +70,56 @@ def run_folder(output: str) -> Path:
     """The folder that ``train`` named on its last line of text."""
     (line,) = [line for line in output.splitlines() if line.startswith("run: ")]
     return Path(line.removeprefix("run: "))
+
+
+@pytest.fixture
+def train_here(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Trains in this process, ``default`` with overrides or a run's folder; returns the run's folder.
+
+    The worker takes signals for the time of the test.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def train(*words: str, resume: Path | None = None, runs: str = "runs", code: int = 0) -> Path:
+        command = ["resume", str(resume)] if resume else ["train", "default", *words]
+        known = set((tmp_path / runs).glob("2*"))
+        assert main([*command, "--runs", str(tmp_path / runs)]) == code
+        return resume or next(iter(set((tmp_path / runs).glob("2*")) - known))
+
+    yield train
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def own_loss(tmp_path: Path) -> Callable[[str], tuple[str, ...]]:
+    """Settings that train with a loss of the user's own: cross entropy, with code that may use ``step`` first.
+
+    ``step`` counts calls while training; ``RUN`` is the newest run's folder.
+    """
+
+    def settings(body: str = "") -> tuple[str, ...]:
+        path = tmp_path / f"loss{len(list(tmp_path.glob('loss*.py')))}.py"
+        path.write_text(
+            "import math\nfrom pathlib import Path\nimport torch\nfrom torch.nn import functional as F\n"
+            f"RUNS = Path({str(tmp_path)!r})\nstep = 0\n\n\n"
+            "def my_loss(output, target):\n    global step\n    step += torch.is_grad_enabled()\n"
+            "    loss = F.cross_entropy(output, target)\n"
+            + "".join(f"    {line}\n" for line in body.splitlines())
+            + "    return loss\n"
+        )
+        return ("loss.name=custom", f"loss.file={path}", "loss.unchecked=true")
+
+    return settings
+
+
+def payloads(run: Path, kind: type) -> list:
+    """Events of one kind, as logged."""
+    return [e.payload for e in read_events(run / "events.jsonl")[0] if isinstance(e.payload, kind)]
+
+
+def last_weights(run: Path) -> dict[str, torch.Tensor]:
+    """Of the newest checkpoint."""
+    newest = CheckpointStore(folder=run / "checkpoints").newest()
+    assert newest is not None
+    return load_file(newest / "model.safetensors")
