@@ -5,8 +5,8 @@ function emptyCurve(level) {
   return { level, x: [], t: [], y: [], lo: level ? [] : null, hi: level ? [] : null };
 }
 
-/** The same curve in wider buckets; a last one that is not full is dropped, since it comes again. */
-function coarser(curve, level) {
+/** The same curve in wider buckets; a last one that is not full is dropped, since it comes again. Of rates the last counts. */
+function coarser(curve, level, isRate) {
   const width = 2 ** (level - curve.level);
   const made = emptyCurve(level);
   for (let from = 0; from + width <= curve.x.length; from += width) {
@@ -14,7 +14,8 @@ function coarser(curve, level) {
     const ys = values("y");
     made.x.push(curve.x[from + width - 1]);
     made.t.push(curve.t[from + width - 1]);
-    made.y.push(ys.length ? Number((ys.reduce((sum, y) => sum + y, 0) / ys.length).toPrecision(5)) : null);
+    if (isRate) made.y.push(curve.y[from + width - 1]);
+    else made.y.push(ys.length ? Number((ys.reduce((sum, y) => sum + y, 0) / ys.length).toPrecision(5)) : null);
     made.lo.push(ys.length ? Math.min(...values(curve.lo ? "lo" : "y")) : null);
     made.hi.push(ys.length ? Math.max(...values(curve.hi ? "hi" : "y")) : null);
   }
@@ -50,7 +51,7 @@ export class Curves {
       portion.keys.forEach((key, at) => {
         const curve = this.byKey.get(key);
         if (curve && portion.level > curve.level) {
-          this.byKey.set(key, coarser(curve, portion.level));
+          this.byKey.set(key, coarser(curve, portion.level, key.startsWith("train/lr")));
           isMerged = true;
         }
         this.append(key, portion, at);

@@ -31,8 +31,10 @@ const parse = (text) => {
   }
 };
 
+let parent = null; // id of the run that the form was filled from
+
 /** Before an event goes to the server: in which field is someone in the middle of typing? Its error can wait. */
-window.FTStamp = (values) => [JSON.stringify({ ...parse(values[0]), typing: typedIn }), ...values.slice(1)];
+window.FTStamp = (values) => [JSON.stringify({ ...parse(values[0]), typing: typedIn, parent }), ...values.slice(1)];
 
 /**
  * Events of the text fields. Gradio's own `input` is a key press: it misses what is pasted, deleted or picked from a list.
@@ -87,7 +89,18 @@ export function mountState(element, props, trigger, watch) {
 function choose(preset) {
   if (preset.name === "default") afterLoad = () => openSection("data", true); // not before: the answer fills the fields
   presetName = preset.name;
+  parent = null;
+  cloneHint = "";
   load([preset.name]);
+}
+
+let cloneHint = "";
+
+/** Fill the form with the settings of a run; the next start names it as the parent. */
+export function fillFrom(argv, run, hint) {
+  parent = run;
+  cloneHint = hint;
+  load(argv);
 }
 
 /** Fill the form from `[preset, section.key=value, ...]`. */
@@ -132,7 +145,7 @@ function apply(element, next) {
     button.setAttribute("aria-pressed", String(button.dataset.preset === presetName));
   }
   const preset = presets.find((p) => p.name === presetName);
-  setText(element.querySelector(".ft-preset-hint"), preset?.hint ?? "");
+  setText(element.querySelector(".ft-preset-hint"), cloneHint || (preset?.hint ?? ""));
   setText(element.querySelector(".ft-notice"), state.notice ?? "");
   if (state.argv) localStorage.setItem(STORED, JSON.stringify(state.argv));
   redraw();
@@ -240,6 +253,7 @@ export function mountLaunch(element, props, trigger, watch) {
     const rest = showFound(outcome.errors ?? {});
     setText(message, [outcome.message, ...rest].filter(Boolean).join(" "));
     if (outcome.run) {
+      parent = null;
       window.FTLive.show(outcome.run);
       events.dispatchEvent(new Event("started"));
     } else setTimeout(focusFirstError, 60);

@@ -37,7 +37,8 @@ export class Panel {
       exportAddress: (run, format) => this.address(`api/runs/${encodeURIComponent(run)}/export/${format}`),
     });
     this.notices = new Notices({ retry: () => this.poller.now(), showRun: (run) => this.show(run) });
-    this.change = actions.includes("set") ? new ChangeBar({ send: (wish) => this.ask("set", wish) }) : null;
+    const clone = () => document.dispatchEvent(new CustomEvent("ft-clone", { detail: this.run }));
+    this.change = actions.includes("set") ? new ChangeBar({ actions, clone, send: (wish, action = "set") => this.ask(action, wish) }) : null;
     this.events = new Events();
     this.table = new Table(this.curves);
     this.build();
@@ -260,7 +261,7 @@ export class Panel {
     this.showOnly(this.body);
     this.header.show(state, this.about);
     this.notices.showFailure(state.status, this.about.failure);
-    this.change?.show(state);
+    this.change?.show(state, this.about);
     this.board.update(state, keys);
     if (!keys || keys.size) this.table.show();
     const isStale = state.age > STALE_SECONDS && state.status === "running";

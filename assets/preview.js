@@ -7,6 +7,8 @@
 //     lines: [{ label: "head", color: "head", x: [...], y: [...] }],
 //     epochs: [16, 32], marks: [{ place: 16, label: "warm-up" }],   quiet lines, and marks with words
 //     range: [0, 2.5], pick: (place) => {},               values shown; hears of a click
+//     zoom: [10, 20],                                     part shown at first
+//     zoomed: (range) => {}, hovered: (place) => {},      charts that move together: whoever hears tells all of them
 //     note: "160 steps",  height: 160,  log: false,  bounds: [0, null],  unit: "step",
 //   });
 //   chart.update({...});  chart.destroy();
@@ -32,8 +34,8 @@ class Preview {
       id: spec.id ?? "preview", title: spec.title ?? "", kind: spec.kind ?? "number", height: spec.height ?? 160,
       listen: {
         hover: (place) => this.hover(place),
-        zoom: ({ x }) => x && this.setZoom(x),
-        reset: () => this.setZoom(null),
+        zoom: ({ x }) => x && (this.spec.zoomed ? this.spec.zoomed(x) : this.setZoom(x)),
+        reset: () => (this.spec.zoomed ? this.spec.zoomed(null) : this.setZoom(null)),
         toggle: (name, isShown) => {
           this.hidden[isShown ? "delete" : "add"](name);
           this.draw();
@@ -51,7 +53,7 @@ class Preview {
 
   update(spec) {
     this.spec = { kind: "number", axis: "number", bounds: [null, null], lines: [], ...spec };
-    this.zoom = null;
+    this.zoom = this.spec.zoom ?? null;
     this.version = (this.version ?? 0) + 1; // another drawing: nothing of the old one is measured
     this.frame.kind = this.spec.kind;
     this.frame.setTitle(this.spec.title ?? "");
@@ -127,6 +129,12 @@ class Preview {
   }
 
   hover(place) {
+    if (this.spec.hovered) this.spec.hovered(place);
+    else this.read(place);
+  }
+
+  /** Show the values at a place; null: none. */
+  read(place) {
     if (this.isRead !== (place !== null)) {
       this.isRead = place !== null;
       this.showLegend();

@@ -1,11 +1,15 @@
-// All runs as a table: find one, open it.
+// All runs as a table: find one, open it, name it, compare it with others, take it as a start, delete it.
 
+import { Comparison, comparedIds } from "./compare.js";
 import { h, setText, statusShape, svg } from "./dom.js";
 import { ago, duration, value as show } from "./format.js";
-import { STATUS, metricOf } from "./text.js";
-import { RUN_COLUMNS, WORDS, say } from "./words.js";
+import { ask } from "./poller.js";
+import { RunEditor } from "./run_editor.js";
+import { COLUMNS, WORDS, say } from "./runs_words.js";
+import { ACTIVE, STATUS, metricOf } from "./text.js";
 
 const EVERY = 3000; // ms between looks while the table is on view
+const MOST_COMPARED = 8;
 
 export function mountRuns(element) {
   new RunsTable(element.querySelector(".ft-runs"));
@@ -16,18 +20,44 @@ class RunsTable {
     this.root = root;
     this.runs = [];
     this.sort = { key: "created", up: false };
-    this.search = h("input", { type: "search", class: "ft-runs-search", placeholder: WORDS.runsSearch, "aria-label": WORDS.runsSearch, on: { input: () => this.draw() } });
-    this.note = h("span", { class: "ft-quiet", role: "status" }, WORDS.loading);
-    this.heads = RUN_COLUMNS.map((column) =>
-      h("th", { scope: "col", class: `ft-run-${column.key}` }, h("button", { type: "button", on: { click: () => this.sortBy(column.key) } }, column.label)));
-    this.body = h("tbody");
-    this.table = h("table", {}, h("thead", {}, h("tr", {}, ...this.heads)), this.body);
-    this.empty = h("div", { class: "ft-empty", hidden: true }, h("h2", {}, WORDS.runsEmptyTitle), h("p", {}, WORDS.runsEmpty));
-    root.append(h("div", { class: "ft-runs-bar" }, this.search, this.note), h("div", { class: "ft-runs-scroll" }, this.table), this.empty);
+    this.chosen = new Set();
+    this.editor = new RunEditor({ changed: (message, undo) => this.changed(message, undo), close: () => this.draw(true) });
+    this.comparison = new Comparison({ closed: () => this.choose([]) });
+    this.build();
     new IntersectionObserver(([entry]) => this.watch(entry.isIntersecting)).observe(root);
     document.addEventListener("visibilitychange", () => this.isSeen && !document.hidden && this.fetch());
+    document.addEventListener("ft-clone", ({ detail }) => this.editor.clone(detail));
+    const ids = comparedIds();
+    if (ids.length > 1) {
+      this.choose(ids);
+      this.comparison.show(ids);
+      showTab("ft-tab-runs");
+    }
   }
 
+  build() {
+    const draw = () => this.draw();
+    this.search = h("input", { type: "search", class: "ft-runs-search", placeholder: WORDS.search, "aria-label": WORDS.search, on: { input: draw } });
+    this.status = h("select", { class: "ft-runs-filter", "aria-label": WORDS.status, on: { change: draw } },
+      h("option", { value: "" }, WORDS.all), h("option", { value: "active" }, WORDS.active),
+      ...Object.entries(STATUS).map(([value, label]) => h("option", { value }, label)));
+    this.tag = h("select", { class: "ft-runs-filter", "aria-label": WORDS.tag, hidden: true, on: { change: draw } });
+    this.compare = h("button", { type: "button", class: "ft-runs-button", title: WORDS.compareHint, disabled: true, on: { click: () => this.comparison.show([...this.chosen]) } }, WORDS.compare);
+    this.note = h("span", { class: "ft-quiet", role: "status" }, WORDS.loading);
+    this.undo = h("button", { type: "button", class: "ft-link", hidden: true }, WORDS.undo);
+    this.said = h("span", {});
+    this.message = h("div", { class: "ft-runs-said", role: "status", hidden: true }, this.said, this.undo);
+    this.heads = COLUMNS.map((column) =>
+      h("th", { scope: "col", class: `ft-run-${column.key}` }, h("button", { type: "button", on: { click: () => this.sortBy(column.key) } }, column.label)));
+    this.body = h("tbody");
+    const blank = (name) => h("th", { scope: "col", class: name });
+    this.table = h("table", {}, h("thead", {}, h("tr", {}, blank("ft-run-choose"), ...this.heads, blank("ft-run-more"))), this.body);
+    this.empty = h("div", { class: "ft-empty", hidden: true }, h("h2", {}, WORDS.emptyTitle), h("p", {}, WORDS.empty));
+    this.bar = h("div", { class: "ft-runs-bar" }, this.search, this.status, this.tag, this.compare, this.note);
+    this.root.append(this.comparison.element, this.message, this.bar, h("div", { class: "ft-runs-scroll" }, this.table), this.empty);
+  }
+
+  // ------------------------------------------------------------------ asking
   watch(isSeen) {
     this.isSeen = isSeen;
     clearTimeout(this.timer);
@@ -38,14 +68,30 @@ class RunsTable {
     clearTimeout(this.timer);
     if (!this.isSeen || document.hidden) return;
     try {
-      const answer = await fetch("api/runs", { cache: "no-store" });
-      if (!answer.ok) throw new Error(answer.statusText);
-      this.runs = (await answer.json()).runs;
+      this.runs = (await ask("api/runs")).runs;
       this.draw();
     } catch {
-      setText(this.note, WORDS.runsFailed);
+      setText(this.note, WORDS.failed);
     }
     this.timer = setTimeout(() => this.fetch(), EVERY);
+  }
+
+  /** Something was done to a run: say so, offer to undo it, look again. */
+  changed(message, undo = null) {
+    setText(this.said, message);
+    this.message.hidden = !message;
+    this.undo.hidden = !undo;
+    this.undo.onclick = undo;
+    if (undo) this.undo.focus();
+    this.signature = "";
+    return this.fetch();
+  }
+
+  // ------------------------------------------------------------------ choosing
+  choose(ids) {
+    this.chosen = new Set(ids);
+    this.signature = "";
+    this.draw();
   }
 
   sortBy(key) {
@@ -53,24 +99,81 @@ class RunsTable {
     this.draw();
   }
 
-  draw() {
+  found() {
     const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const text = (run) => `${run.title} ${run.id} ${run.status} ${run.data} ${run.model} ${run.tags.join(" ")}`.toLowerCase();
-    const found = this.runs.filter((run) => words.every((word) => text(run).includes(word)));
+    const text = (run) => `${run.title} ${run.id} ${run.status} ${run.data} ${run.model} ${run.tags.join(" ")} ${run.note}`.toLowerCase();
+    const [status, tag] = [this.status.value, this.tag.value];
+    const fits = (run) => !status || run.status === status || (status === "active" && ACTIVE.has(run.status));
+    const found = this.runs.filter((run) => fits(run) && (!tag || run.tags.includes(tag)) && words.every((word) => text(run).includes(word)));
     const { key, up } = this.sort;
-    found.sort((a, b) => (up ? 1 : -1) * compare(a[key], b[key]));
-    const focused = this.body.contains(document.activeElement) ? document.activeElement.dataset.run : null;
-    this.body.replaceChildren(...found.map((run) => row(run)));
-    if (focused) this.body.querySelector(`[data-run="${CSS.escape(focused)}"]`)?.focus();
+    return found.sort((a, b) => (up ? 1 : -1) * compare(a[key], b[key]));
+  }
+
+  // ------------------------------------------------------------------ drawing
+  draw(isForced = false) {
+    if (isForced) this.signature = "";
+    const found = this.found();
+    this.showTags();
+    this.showBar(found);
+    const signature = JSON.stringify([found, [...this.chosen], this.editor.id, Math.floor(Date.now() / 60_000), this.sort]);
+    if (signature === this.signature || this.editor.isBusy) return;
+    this.signature = signature;
+    const focused = this.body.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+    const rows = found.flatMap((run) => {
+      const line = this.row(run);
+      return run.id === this.editor.id ? [line, this.editor.row(run)] : [line];
+    });
+    this.body.replaceChildren(...rows);
+    if (focused) this.body.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
     this.heads.forEach((head, i) => {
-      const isSorted = RUN_COLUMNS[i].key === key;
-      if (isSorted) head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const isSorted = COLUMNS[i].key === this.sort.key;
+      if (isSorted) head.setAttribute("aria-sort", this.sort.up ? "ascending" : "descending");
       else head.removeAttribute("aria-sort");
     });
-    this.empty.hidden = this.runs.length > 0;
-    this.table.hidden = this.runs.length === 0;
-    this.search.hidden = this.runs.length === 0;
-    setText(this.note, this.runs.length === 0 ? "" : found.length ? say.runs(found.length) : WORDS.runsNoMatch);
+  }
+
+  showBar(found) {
+    const has = this.runs.length > 0;
+    this.empty.hidden = has;
+    this.table.hidden = this.bar.hidden = !has;
+    const known = new Set(this.runs.map((run) => run.id));
+    if (has) for (const id of this.chosen) if (!known.has(id)) this.chosen.delete(id);
+    setText(this.compare, say.compare(this.chosen.size));
+    this.compare.disabled = this.chosen.size < 2;
+    setText(this.note, found.length ? say.runs(found.length) : WORDS.noMatch);
+  }
+
+  showTags() {
+    const tags = [...new Set(this.runs.flatMap((run) => run.tags))].sort();
+    this.tag.hidden = tags.length === 0;
+    if (tags.join("\n") === this.tagList) return;
+    this.tagList = tags.join("\n");
+    const before = this.tag.value;
+    this.tag.replaceChildren(h("option", { value: "" }, WORDS.anyTag), ...tags.map((tag) => h("option", { value: tag }, tag)));
+    this.tag.value = tags.includes(before) ? before : "";
+  }
+
+  row(run) {
+    const box = h("input", { type: "checkbox", checked: this.chosen.has(run.id), "data-focus": `box ${run.id}`, "aria-label": `${WORDS.choose}: ${run.title}`, on: { change: () => this.mark(run.id, box.checked) } });
+    const isOpen = this.editor.id === run.id;
+    const more = h("button", { type: "button", class: "ft-run-menu", title: WORDS.actions, "aria-label": `${WORDS.actions}: ${run.title}`, "aria-expanded": String(isOpen), "data-focus": `more ${run.id}`, on: { click: () => this.edit(isOpen ? null : run.id) } }, "\u22ef");
+    const cells = cellsOf(run);
+    const line = h("tr", { "data-run": run.id, on: { click: (event) => !event.target.closest("button, input, .ft-run-choose") && openRun(run.id) } }, h("td", { class: "ft-run-choose" }, box));
+    for (const { key } of COLUMNS) line.append(h("td", { class: `ft-run-${key}` }, cells[key]));
+    line.append(h("td", { class: "ft-run-more" }, more));
+    return line;
+  }
+
+  mark(id, isChosen) {
+    if (isChosen && this.chosen.size < MOST_COMPARED) this.chosen.add(id);
+    else this.chosen.delete(id);
+    this.draw();
+  }
+
+  edit(id) {
+    this.editor.id = id;
+    this.draw(true);
+    if (id) this.editor.focus();
   }
 }
 
@@ -79,23 +182,22 @@ function compare(a, b) {
   return typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b;
 }
 
-function row(run) {
-  const open = h("button", { type: "button", class: "ft-link", "data-run": run.id, title: run.id, on: { click: () => openRun(run.id) } }, run.title);
+function cellsOf(run) {
+  const open = h("button", { type: "button", class: "ft-link", "data-focus": run.id, title: run.id, on: { click: () => openRun(run.id) } }, run.title);
   const metric = run.best_key ? metricOf(run.best_key) : null;
-  const best = metric ? `${show(metric.kind, run.best_value)}` : "";
-  const cells = {
-    title: open,
-    status: h("span", { class: `ft-status ft-status-${run.status}`, title: run.problem || run.text }, statusShape(run.status), STATUS[run.status] ?? run.status),
+  const best = metric ? h("span", { title: `${metric.label}, epoch ${run.best_epoch}` }, show(metric.kind, run.best_value), h("span", { class: "ft-quiet" }, ` ${metric.label}`)) : "";
+  const waits = run.queue === null || run.queue === undefined ? "" : say.place(run.queue);
+  const started = new Date(run.created * 1000);
+  return {
+    title: h("div", { class: "ft-run-name" }, open, ...run.tags.map((tag) => h("span", { class: "ft-tag" }, tag)), run.note ? h("span", { class: "ft-run-note", title: run.note }, run.note) : null),
+    status: h("span", { class: `ft-status ft-status-${run.status}`, title: run.problem || run.text }, statusShape(run.status), (STATUS[run.status] ?? run.status) + waits),
     data: run.data,
     model: run.model,
-    best_value: h("span", { title: metric ? `${metric.label}, epoch ${run.best_epoch}` : "" }, best),
+    best_value: best,
     spark: spark(run),
     seconds: run.seconds ? duration(run.seconds) : "",
-    created: run.created ? h("time", { datetime: new Date(run.created * 1000).toISOString(), title: new Date(run.created * 1000).toLocaleString() }, ago(Date.now() / 1000 - run.created)) : "",
+    created: run.created ? h("time", { datetime: started.toISOString(), title: started.toLocaleString() }, ago(Date.now() / 1000 - run.created)) : "",
   };
-  const line = h("tr", { on: { click: (event) => !event.target.closest("button") && openRun(run.id) } });
-  for (const { key } of RUN_COLUMNS) line.append(h("td", { class: `ft-run-${key}` }, cells[key]));
-  return line;
 }
 
 export function spark(run) {
@@ -107,9 +209,14 @@ export function spark(run) {
     svg("polyline", { points, fill: "none" }));
 }
 
+/** Go to a tab of the page. */
+export function showTab(id) {
+  document.querySelector(`#${id}-button`)?.click();
+  scrollTo({ top: 0 });
+}
+
 /** Show a run on the first tab. */
 export function openRun(id) {
   window.FTLive.show(id);
-  [...document.querySelectorAll('#ft-tabs [role="tab"]')][0]?.click();
-  scrollTo({ top: 0 });
+  showTab("ft-tab-train");
 }

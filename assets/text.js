@@ -69,6 +69,7 @@ export const TEXT = {
   planned: "planned",
   forecast: "forecast",
   validation: "validation",
+  trainLoss: "Training loss",
   chartHelp: "Arrow keys read values, plus and minus zoom, 0 resets",
   plotlyMissing: "The chart library could not be loaded, so the curves are not drawn. Reload the page; the table below has the numbers.",
 };
@@ -129,7 +130,7 @@ export const say = {
   stale: (seconds) => `The data is ${duration(seconds)} old: no word from the run since.`,
   retrying: (seconds) => `Trying again in ${duration(Math.max(1, seconds))}.`,
   dataAge: (seconds) => `The data is ${duration(seconds)} old.`,
-  interval: (images) => `95\u00a0% band of ${count(images)} images \u00b7 1 image = ${number(100 / images, 2)} points`,
+  interval: (images) => `1 image = ${number(100 / images, 2)} points \u00b7 95\u00a0% band for ${count(images)} images`,
   readingLog: (percent) => `Reading the log, ${percent} %`,
   tableOf: (title) => `${title}, as a table`,
   newestRows: (shown, all) => `The newest ${count(shown)} of ${count(all)} rows; the CSV has all.`,

@@ -34,11 +34,6 @@ export const WORDS = {
   noNetworks: "No network matches.",
   retry: "Try again",
   onMachine: "weights on this machine",
-  runsEmptyTitle: "No runs yet",
-  runsEmpty: "Press Train. Every run is kept here, also after a restart.",
-  runsFailed: "The list of runs could not be read.",
-  runsSearch: "Search runs",
-  runsNoMatch: "No run matches.",
   theme: "Light or dark",
   epoch: "epoch",
   tryRun: "Run",
@@ -61,17 +56,6 @@ export const NETWORK_COLUMNS = [
   { key: "gflops", label: "GFLOPs", title: "Work per picture at the size the weights were trained on" },
   { key: "accuracy", label: "Top-1", title: "Accuracy on ImageNet of the best weights" },
   { key: "is_cached", label: "Here", title: "Weights are on this machine" },
-];
-
-export const RUN_COLUMNS = [
-  { key: "title", label: "Run" },
-  { key: "status", label: "Status" },
-  { key: "data", label: "Data" },
-  { key: "model", label: "Network" },
-  { key: "best_value", label: "Best" },
-  { key: "spark", label: "Course" },
-  { key: "seconds", label: "Time" },
-  { key: "created", label: "Started" },
 ];
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -97,7 +81,6 @@ export const say = {
   where: (plan) => `${plan.device}, ${plan.precision}`,
   parameters: (n) => `${magnitude(n)} parameters`,
   networks: (n) => plural(n, "network"),
-  runs: (n) => plural(n, "run"),
 };
 
 /** A large count in two or three digits: 3.5 M, 812 k. */

@@ -15,7 +15,7 @@ Payload::
        {"keys": ["train/loss", "train/lr/head"], "level": 2,
         "x": [4, 8],                          step of the last point of each bucket
         "t": [1.2, 2.4],                      seconds at work, there
-        "y": [[...], [...]],                  per key: mean; null where there is no finite value
+        "y": [[...], [...]],                  per key: mean, of a rate the last; null where nothing is finite
         "lo": [[...], [...]], "hi": [[...], [...]]}]}     not at level 0, where they would equal y
 
 While a long log that no cache covers is being read for the first time, ``state`` is null and ``reading`` tells which
@@ -135,7 +135,8 @@ def _group(wanted: dict[str, Series], parts: dict[str, Buckets]) -> list[dict[st
                 entry |= {"lo": [], "hi": []}
             groups[shared] = entry
         entry["keys"].append(key)
-        entry["y"].append(_short(part.mean))
+        # a rate is drawn over its plan, where a mean would lag behind
+        entry["y"].append(_short(series.value[part.last] if key.startswith("train/lr") else part.mean))
         if part.level:
             flat = np.array_equal(part.least, part.greatest, equal_nan=True)
             entry["lo"].append(None if flat else _short(part.least))

@@ -33,7 +33,7 @@ from fine_tuner.ui.theme import build_theme
 from fine_tuner.ui.tunnel import Tunnel
 from fine_tuner.ui.viewer import ViewerRoutes, build_viewer_page
 
-STYLES = ("style.css", "form.css", "loss.css", "rates.css", "data.css", "share.css")
+STYLES = ("style.css", "form.css", "loss.css", "rates.css", "data.css", "share.css", "runs.css")
 VIEWER_STYLES = ("style.css", "form.css", "share.css")
 SCRIPT = "page.js"
 MOUNT = {
