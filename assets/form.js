@@ -20,7 +20,7 @@ let isLoading = false;
 let isLoaded = true;
 let typedIn = ""; // id of the field in which someone types; "" once it is left, or Enter was pressed
 
-export const events = new EventTarget(); // "state": the form says something new; "typing": a text field holds another text; "code": the user's own loss is another; "started": a run was
+export const events = new EventTarget(); // "state": the form says something new; "typing": a text field holds another text; "plan": it is answered; "code": the user's own loss is another; "started": a run was
 export const current = () => state;
 
 const parse = (text) => {

@@ -8,6 +8,7 @@ export { mountCheck } from "./data_check.js";
 export { mountData } from "./data_part.js";
 export { mountFinder } from "./finder.js";
 export { mountLaunch, mountState } from "./form.js";
+export { mountBatch, mountPrecisions } from "./measure.js";
 export { mountPicker } from "./picker.js";
 export { mountPlan } from "./plan.js";
 export { mountRuns } from "./runs.js";

@@ -3,6 +3,7 @@
 import { h, setText, svg, toggle } from "./dom.js";
 import { duration, mebibytes, rate } from "./format.js";
 import { current, events, extend, showFound, showLine } from "./form.js";
+import { MemoryCard, shown } from "./memory.js";
 import { preview } from "./preview.js";
 import { QuickRates, rateSpec } from "./rates.js";
 import { WORDS, magnitude, say } from "./words.js";
@@ -72,11 +73,13 @@ class PlanPanel {
     this.networkLine = h("p", { class: "ft-plan-line" });
     this.stages = h("ol", { class: "ft-stages" });
     this.facts = h("dl", { class: "ft-facts" });
+    this.memory = new MemoryCard();
     const card = (name, title, ...children) =>
       h("section", { class: `ft-card ft-card-${name}` }, title ? h("h3", {}, title) : null, ...children);
     this.body = h("div", { class: "ft-plan-body" },
       card("pictures", WORDS.pictures, this.dataLine, this.classLine, this.notices, this.choice, this.pictures, this.legend),
       card("rate", null, this.chart, this.facts),
+      this.memory.element,
       card("network", WORDS.network, this.networkLine, this.stages),
     );
     this.root.append(this.status, this.note, this.body);
@@ -119,6 +122,7 @@ class PlanPanel {
     showFound({});
     this.show(this.plan);
     this.offerClasses(this.plan);
+    if (this.plan.memory?.fits === false) showFound({ "train.batch_size": this.plan.memory.words });
     const key = JSON.stringify(pictureSettings(argv));
     if (key !== this.pictureKey) {
       this.pictureKey = key;
@@ -164,6 +168,9 @@ class PlanPanel {
     this.notices.replaceChildren(...plan.notices.map((text) => h("li", {}, text)));
     this.showRate(plan);
     this.showNetwork(plan);
+    this.memory.show(plan.memory);
+    shown.plan = plan;
+    events.dispatchEvent(new Event("plan"));
     const facts = [
       ["Steps", say.batch(plan)],
       ["Time", plan.seconds_estimate ? `about ${duration(plan.seconds_estimate)}` : null],

@@ -12,8 +12,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from fine_tuner import __version__, commands, data_commands, run_commands
+from fine_tuner import __version__, commands, data_commands, measure_commands, run_commands
 from fine_tuner.config.presets import list_presets
 from fine_tuner.config.settings import TASKS
 from fine_tuner.errors import FineTunerError, InputError
@@ -100,6 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--steps", type=int, default=100, help="steps of the sweep (default 100)")
     command.set_defaults(run=commands.find_lr)
 
+    _add_measuring(subparsers, shared)
     command = subparsers.add_parser("preview-schedule", parents=[*shared], help="the planned rates, without the data")
     command.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
     command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDE_HELP)
@@ -162,6 +164,23 @@ def build_parser() -> argparse.ArgumentParser:
     command = subparsers.add_parser("standby", help="load torch, then wait for a command to become")
     command.set_defaults(run=commands.standby)
     return parser
+
+
+def _add_measuring(subparsers: Any, shared: list[argparse.ArgumentParser]) -> None:
+    """Commands that choose by measuring."""
+    command = subparsers.add_parser(
+        "compare-precisions", parents=[*shared], help="speed and memory of each precision, measured"
+    )
+    command.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDE_HELP)
+    command.add_argument("--steps", type=int, default=6, help="timed steps of each (default 6)")
+    command.set_defaults(run=measure_commands.compare_precisions)
+
+    command = subparsers.add_parser("find-batch", parents=[*shared], help="the largest batch that fits, measured")
+    command.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDE_HELP)
+    command.add_argument("--global-batch", type=int, metavar="N", help="images that are to make one step")
+    command.set_defaults(run=measure_commands.find_batch)
 
 
 def _shared_options() -> list[argparse.ArgumentParser]:

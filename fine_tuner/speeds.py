@@ -21,7 +21,7 @@ from fine_tuner.runs.layout import read_json, write_json
 
 _FILE = "speeds.json"
 _MOST = 500
-_GAIN = 1.03  # less than this is noise: fp32 stays
+GAIN = 1.03  # less than this is noise: fp32 stays
 RUN = "run"  # the pace of a whole run, validation and checkpoints included
 
 
@@ -77,7 +77,7 @@ def fastest(subject: Subject) -> Measured | None:
     if "fp32" not in speeds or len(speeds) < 2:
         return None
     best = max(speeds, key=speeds.__getitem__)
-    if speeds[best] < _GAIN * speeds["fp32"]:
+    if speeds[best] < GAIN * speeds["fp32"]:
         best = "fp32"
     dtype, _, layout = best.partition(" ")
     return Measured(

@@ -45,7 +45,6 @@ def make_plan(settings: Settings) -> dict[str, Any]:
         "memory": memory,
         "memory_mib_estimate": memory["expected_mib"],
         "memory_limit_mib": memory["limit_mib"],
-        "is_channels_last": assembly.precision.is_channels_last,
         "precision_support": device_support(assembly.device),
         **time_estimate(assembly),
         "command": shlex.join(["python", "-m", "fine_tuner", "train", preset, *overrides]),

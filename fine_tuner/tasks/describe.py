@@ -18,6 +18,7 @@ def facts_of(assembly: Assembly) -> dict[str, Any]:
         "task": settings.task,
         "device": device_name(assembly.device),
         "precision": assembly.precision.dtype,
+        "is_channels_last": assembly.precision.is_channels_last,
         "precision_reason": assembly.precision_reason,
         "model": settings.model.name,
         "weights": built.weights,

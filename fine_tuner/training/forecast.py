@@ -69,7 +69,8 @@ class Counted:
         states: Tensors that the optimizer keeps per parameter.
         accumulate: Micro-batches of a step.
         is_gpu: Tensors live on a GPU, apart from the batches that wait.
-        copies: Copies of the weights besides those that train: the averaged ones.
+        copies: Copies of the weights besides those that train: the averaged ones; on a CPU also those that the run
+            began with, kept to go back to until there is a checkpoint.
     """
 
     step: StepMemory
@@ -201,6 +202,7 @@ def counted_of(assembly: Assembly, dtype: str) -> Counted:
         states=optimizer_states(optim.name, getattr(optim, "momentum", 0.0)),
         accumulate=settings.train.accumulate,
         is_gpu=assembly.device.type != "cpu",
+        copies=int(bool(settings.train.ema_decay)) + (assembly.device.type == "cpu"),
     )
 
 

@@ -41,6 +41,7 @@ from fine_tuner.training.evaluate import evaluate
 from fine_tuner.training.evidence import Evidence
 from fine_tuner.training.failures import message_for
 from fine_tuner.training.forecast import expected_mib
+from fine_tuner.training.kept_precision import keep_precision
 from fine_tuner.training.last_good import LastGood
 from fine_tuner.training.memory import MemoryReader
 from fine_tuner.training.nonfinite import Recovery
@@ -115,6 +116,8 @@ class _Attempt:
         self.checkpoints = CheckpointStore(folder=self.folder.checkpoints, keep=settings.train.keep_checkpoints)
         newest = self.checkpoints.newest()
         weights = newest and newest / WEIGHTS
+        if newest:
+            settings = keep_precision(settings, self.folder)
         prepared = prepared or prepare(settings, splits=splits, checkpoint=weights, on_progress=self.on_progress)
         prepared.data.write(self.folder.splits)
         assembly = prepared.assembly

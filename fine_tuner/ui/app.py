@@ -20,6 +20,7 @@ from fine_tuner.ui.history import HistoryRoutes
 from fine_tuner.ui.limits import Limits
 from fine_tuner.ui.live import LiveRoutes, head_links
 from fine_tuner.ui.losses import LossRoutes
+from fine_tuner.ui.measuring import MeasuringRoutes
 from fine_tuner.ui.pages import build_owner_page
 from fine_tuner.ui.plans import Ask
 from fine_tuner.ui.rates import RateRoutes
@@ -33,7 +34,7 @@ from fine_tuner.ui.theme import build_theme
 from fine_tuner.ui.tunnel import Tunnel
 from fine_tuner.ui.viewer import ViewerRoutes, build_viewer_page
 
-STYLES = ("style.css", "form.css", "loss.css", "rates.css", "data.css", "share.css", "runs.css")
+STYLES = ("style.css", "form.css", "loss.css", "rates.css", "data.css", "share.css", "runs.css", "memory.css")
 VIEWER_STYLES = ("style.css", "form.css", "share.css")
 SCRIPT = "page.js"
 MOUNT = {
@@ -92,6 +93,7 @@ def build_app(
         FinderRoutes(services.finder, services.allowed),
         CheckRoutes(services.checks, services.allowed),
         DataRoutes(services.rates, services.allowed, services.uploads_folder),
+        MeasuringRoutes(services.measuring, services.allowed),
         RateRoutes(services.rates, services.store, services.allowed),
         HistoryRoutes(services.store, services.launcher, services.losses_folder),
         ExportRoutes(services.store, services.questions),

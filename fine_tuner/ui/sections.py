@@ -112,7 +112,10 @@ def _schedule(tree: Tree) -> str:
 def _precision(tree: Tree) -> str:
     dtype = lookup(tree, "precision.dtype")
     words = {"fp32": texts.OFF, "auto": "half where the device gains", "bf16": "half (bf16)", "fp16": "half (fp16)"}
-    return words.get(str(dtype), str(dtype))
+    parts = [words.get(str(dtype), str(dtype))]
+    parts += ["channels last"] if lookup(tree, "precision.channels_last") == "on" else []
+    parts += ["compiled"] if lookup(tree, "precision.compile") else []
+    return " · ".join(parts)
 
 
 def _run(tree: Tree) -> str:

@@ -17,6 +17,7 @@ from fine_tuner.ui.finder import Finder
 from fine_tuner.ui.folders import Allowed
 from fine_tuner.ui.limits import Limits, Watching
 from fine_tuner.ui.loss_checks import LossChecks
+from fine_tuner.ui.measuring import Measuring
 from fine_tuner.ui.networks import Networks
 from fine_tuner.ui.plans import Ask, Questions, Reply
 from fine_tuner.ui.previews import Previews
@@ -39,6 +40,7 @@ class Services:
         finder: Sweeps of the learning rate.
         checks: Checks of the data.
         uploads_folder: Where zips from the browser are kept.
+        measuring: Precisions compared, the largest batch found.
         rates: Planned rates, asked while fields change.
         networks: The list for the picker.
         losses_folder: Where the editor saves a loss that is given a name alone.
@@ -64,6 +66,7 @@ class Services:
         self._second = Assistant()  # for sweeps, which take long, and for rates, which must not wait
         self.finder = Finder(self._second)
         self.checks = DataChecks(Assistant())
+        self.measuring = Measuring()
         self.rates = Questions(ask or self._ask_at_once)
         self.networks = Networks(self.questions)
         self.previews = Previews(self.questions)
@@ -110,6 +113,7 @@ class Services:
         self.finder.close()
         self.checks.close()
         self._yielding.close()
+        self.measuring.close()
         if self._assistant is not None:
             self._assistant.close()
         self.previews.close()

@@ -28,6 +28,12 @@ from fine_tuner.ui.widgets import build_widget, script_part
 
 FIRST_PRESET = "sample"
 TEXT_KINDS = ("number", "numbers", "text", "path", "weights_file")  # their events come from assets/form.js
+# What a section holds besides its fields: the script's function, the class and the id of its place.
+_PARTS = {
+    "optim": ("mountFinder", "ft-finder", "ft-finder"),
+    "precision": ("mountPrecisions", "ft-measure", "ft-precisions"),
+    "run": ("mountBatch", "ft-measure", "ft-batch"),
+}
 # Adds to the state what only the browser knows: in which field someone is in the middle of typing.
 STAMP = "(...values) => (window.FTStamp ? FTStamp(values) : values)"
 
@@ -85,8 +91,9 @@ class SetupPage:
                     build_check_part()
             if section == "loss":
                 build_loss_part(self.allowed)
-            if section == "optim":
-                script_part("mountFinder", '<div class="ft-finder"></div>', elem_id="ft-finder")
+            if section in _PARTS:
+                mount, part, elem_id = _PARTS[section]
+                script_part(mount, f'<div class="{part}"></div>', elem_id=elem_id)
             if not rare:
                 return
             key = f"more:{section}"

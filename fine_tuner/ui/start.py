@@ -60,6 +60,8 @@ class Starter:
         plan = self._questions.answer(["plan", *asked, "--json"])  # as a rule known: the page shows it already
         if plan.is_wrong_input:
             return Outcome(message=texts.CORRECT_FIRST, errors=plan.errors)
+        if misfit := misfit_of(plan.value):
+            return Outcome(message=texts.CORRECT_FIRST, errors=misfit)
         with self._lock:
             try:
                 run = self._store.create(settings, argv=["train", *argv], parent=parent)
@@ -67,3 +69,9 @@ class Starter:
             except FineTunerError as error:
                 return Outcome(message=str(error))
         return Outcome(run=run.id)
+
+
+def misfit_of(plan: Mapping[str, Any] | None) -> dict[str, str]:
+    """What is too large for the memory there is, by the dotted path of the setting to change; empty if all fits."""
+    memory = (plan or {}).get("memory") or {}
+    return {"train.batch_size": str(memory["words"])} if memory.get("fits") is False else {}

@@ -94,6 +94,9 @@ ZIP_TOO_LARGE = (
     "its path."
 )
 ZIP_NOT_WRITTEN = "The zip could not be kept ({error}). Free some space on the machine that runs the app."
+MEASURING_BUSY = (
+    "A measurement is under way already, perhaps in another tab. Cancel it there, or wait until it is done."
+)
 FINDER_BUSY = "The finder is at work already, perhaps in another tab. Cancel it there, or wait until it is done."
 CROSS_SITE = "Refused: the request comes from another web site."
 CHANGE_ONE = "Nothing to change: give one of lr_factor and optim.lr, or train.epochs."

@@ -1,0 +1,83 @@
+"""Channels last and the choice by measurement: what is arranged in memory, what a run keeps, what ``auto`` takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from fine_tuner import speeds
+from fine_tuner.precision import Measured, Precision, choose_precision, compile_network, compile_problem
+
+from .conftest import assert_same, make_network
+
+CPU = torch.device("cpu")
+SUBJECT = speeds.Subject(network="resnet18", image_size=64, trainable="all", batch_size=8, device="CPU")
+
+
+def test_channels_last_arranges_weights_and_images_and_changes_no_result() -> None:
+    model, plain = make_network(), make_network()
+    Precision("fp32", CPU, is_channels_last=True).arrange(model)
+    seen = []
+    model[0].register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    images = torch.randn(2, 3, 4, 4)
+    torch.testing.assert_close(model(images), plain(images))
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    assert model[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_run_in_channels_last_is_resumed_bit_for_bit(make_trainer: Any) -> None:
+    def trainer() -> Any:
+        model = make_network(0.2)
+        Precision("fp32", CPU, is_channels_last=True).arrange(model)
+        return make_trainer(model=model, epochs=2)
+
+    whole, first, second = trainer(), trainer(), trainer()
+    torch.manual_seed(3)  # dropout draws from it
+    whole.train()
+    first.epochs = 1
+    torch.manual_seed(3)
+    first.train()
+    first.epochs = 2
+    second.model.load_state_dict(first.model.state_dict())
+    second.load_state_dict(first.state_dict())
+    second.train()
+    assert_same(whole.model, second.model)
+
+
+def test_what_was_measured_decides_auto_and_nothing_else() -> None:
+    measured = Measured(dtype="fp32", is_channels_last=True, images_per_second=150.0, fp32_per_second=100.0)
+    chosen = choose_precision("auto", CPU, channels_last="auto", measured=measured)
+    assert (chosen.dtype, chosen.is_channels_last) == ("fp32", True)
+    assert "150 images/s, 50 % more than fp32" in chosen.reason
+    assert choose_precision("bf16", CPU, channels_last="off", measured=measured).is_channels_last is False
+    assert choose_precision("bf16", CPU, channels_last="auto", measured=measured).is_channels_last is False
+
+
+@pytest.mark.parametrize(
+    ("half_speed", "expected"), [(102.0, ("fp32", False)), (150.0, ("bf16", True))]
+)  # within 3 % nothing is gained
+def test_the_fastest_measured_is_remembered_for_its_subject(
+    half_speed: float, expected: tuple[str, bool], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setenv("FINE_TUNER_CACHE", str(tmp_path))
+    assert speeds.fastest(SUBJECT) is None
+    speeds.remember(SUBJECT, "fp32", images_per_second=100.0)
+    speeds.remember(SUBJECT, "bf16 channels-last", images_per_second=half_speed)
+    speeds.remember(SUBJECT, "run:fp32", images_per_second=999.0)
+    best = speeds.fastest(SUBJECT)
+    assert best is not None
+    assert (best.dtype, best.is_channels_last) == expected
+    other = speeds.Subject(network="resnet18", image_size=64, trainable="all", batch_size=9, device="CPU")
+    assert speeds.fastest(other) is None, "another batch size is another measurement"
+
+
+def test_without_a_compiler_the_network_runs_uncompiled_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    assert "C++ compiler" in str(compile_problem(CPU))
+    model = nn.Linear(2, 1)
+    assert compile_network(model, CPU) == compile_problem(CPU)
+    assert model(torch.zeros(1, 2)).shape == (1, 1)

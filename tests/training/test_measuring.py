@@ -1,0 +1,83 @@
+"""Choosing by measurement, on the sample: precisions compared, the largest batch found, and what the plan says then."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from fine_tuner.cli import main
+from fine_tuner.data.cache import cache_folder
+from fine_tuner.planning.batches import split_batch
+
+TINY = ["sample", "train.batch_size=4", "data.num_workers=0"]
+
+
+def answer(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[dict[str, Any], str]:
+    assert main([*argv, "--json"]) == 0
+    out, err = capsys.readouterr()
+    return json.loads(out.splitlines()[-1]), err
+
+
+def test_precisions_are_compared_remembered_and_taken_by_auto(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (cache_folder() / "speeds.json").unlink(missing_ok=True)
+    before, _ = answer(capsys, "plan", *TINY)
+    assert before["seconds_estimate"] is None
+    assert "has not trained" in before["seconds_words"]
+    result, told = answer(capsys, "compare-precisions", *TINY, "devices=cpu", "--steps", "1")
+    variants = [row["variant"] for row in result["rows"]]
+    assert variants == ["fp32", "fp32 channels-last", "bf16", "bf16 channels-last"]
+    assert all(row["images_per_second"] > 0 and row["peak_mib"] > 50 for row in result["rows"])
+    assert "step 12/12  bf16 channels-last" in told
+    assert result["fastest"] in variants
+    after, _ = answer(capsys, "plan", *TINY, "devices=cpu", "precision.dtype=auto")
+    assert after["precision"] == result["suggestion"]["precision.dtype"]
+    assert after["is_channels_last"] == (result["suggestion"]["precision.channels_last"] == "on")
+    assert "measured here" in after["precision_reason"]
+    assert after["seconds_estimate"] > 0
+
+
+def test_the_largest_batch_is_found_and_split_into_a_wanted_one(capsys: pytest.CaptureFixture[str]) -> None:
+    result, told = answer(capsys, "find-batch", *TINY, "devices=cpu", "--global-batch", "700")
+    assert result["largest_batch_size"] == 512, "all training images of the sample fit"
+    assert result["suggestion"] == {"train.batch_size": 350, "train.accumulate": 2}
+    assert "64 images" in told
+    (tried,) = result["tried"]
+    assert tried["peak_mib"] == pytest.approx(tried["forecast_mib"], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("largest", "wanted", "expected"),
+    [(100, 256, (86, 3)), (100, 64, (64, 1)), (100, None, (96, 1)), (7, None, (7, 1)), (0, 32, (0, 1))],
+)
+def test_a_wanted_batch_is_split_evenly_and_covered(largest: int, wanted: int | None, expected: tuple) -> None:
+    batch_size, accumulate = split_batch(largest, wanted)
+    assert (batch_size, accumulate) == expected
+    assert largest == 0 or batch_size <= largest
+    if wanted and largest:
+        assert batch_size * accumulate >= wanted
+
+
+def test_a_plan_tells_parts_limit_and_the_other_precision(capsys: pytest.CaptureFixture[str]) -> None:
+    plan, _ = answer(capsys, "plan", *TINY, "devices=cpu", "data.image_size=128")
+    memory, other = plan["memory"], plan["memory"]["other"]
+    assert memory["fits"]
+    assert (memory["dtype"], other["dtype"]) == ("fp32", "bf16")
+    assert memory["parts"]["total"] == pytest.approx(sum(v for k, v in memory["parts"].items() if k != "total"), abs=1)
+    assert other["parts"]["activations"] < memory["parts"]["activations"]
+    assert memory["total_mib"] < memory["limit_mib"]
+
+
+def test_what_cannot_fit_is_planned_with_the_remedy_and_refused_by_train(
+    capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    huge = ["sample", "model.name=vgg16", "data.image_size=2048", "train.batch_size=512", "devices=cpu"]
+    plan, _ = answer(capsys, "plan", *huge)
+    assert plan["memory"]["fits"] is False
+    assert "Does not fit. 512 images would take about" in plan["memory"]["words"]
+    assert f"Choose at most {plan['memory']['largest_batch_size']}" in plan["memory"]["words"]
+    assert main(["train", *huge, "model.weights=none", "--runs", str(tmp_path)]) == 2
+    assert "train.batch_size" in capsys.readouterr().err
