@@ -92,7 +92,7 @@ class Routes:
     def folders(self, path: Annotated[str, Query(max_length=4096)] = "") -> dict[str, Any]:
         """Folders inside a folder, for choosing data; the allowed roots for an empty path."""
         if not path:
-            return {"path": "", "folders": [str(root) for root in self._services.allowed.roots]}
+            return {"path": "", "folders": [str(root) for root in self._services.data_roots]}
         found = list_folders(path, self._services.allowed.roots)
         if found is None:
             raise HTTPException(404, texts.NO_SUCH_FOLDER)

@@ -35,7 +35,8 @@ class Services:
     Attributes:
         store: The runs on disk.
         launcher: Starts and reaps workers; they outlive the app.
-        allowed: What the page permits.
+        allowed: What the page permits, folders of the app's own included.
+        data_roots: Folders to browse for data.
         questions: Commands asked of the assistant.
         finder: Sweeps of the learning rate.
         checks: Checks of the data.
@@ -57,6 +58,7 @@ class Services:
         """``ask`` answers command lines; None: processes of our own, with torch loaded."""
         self.losses_folder = runs.resolve() / "losses"
         self.loss_checks = LossChecks()
+        self.data_roots = allowed.roots
         self.uploads_folder = cache_folder().resolve() / "uploads"
         self.allowed = _with_folder(_with_folder(allowed, self.losses_folder), self.uploads_folder)
         self.store = RunStore(runs)

@@ -30,6 +30,7 @@ from fine_tuner.ui.folders import Allowed
 from fine_tuner.ui.form import values_of
 from fine_tuner.ui.inputs import INPUTS
 from fine_tuner.ui.plans import Questions
+from fine_tuner.ui.previews import Previews
 from fine_tuner.ui.security import Access
 from fine_tuner.ui.server import Options, data_roots, listen, runs_folder
 from fine_tuner.ui.setup_page import SetupPage
@@ -133,7 +134,8 @@ def test_handlers_check_the_owner_once_more(root, canned):
     shown = [values_of(Settings())[spec.key] for spec in INPUTS]
     with pytest.raises(gr.Error, match="read-only"):
         page.on_train("{}", gr.Request(username="viewer"), *shown)
-    trial = TryPage(store=RunStore(root / "runs"), questions=Questions(canned))
+    questions = Questions(canned)
+    trial = TryPage(store=RunStore(root / "runs"), questions=questions, previews=Previews(questions))
     with pytest.raises(gr.Error, match="read-only"):
         trial.on_change("x", "x.png", gr.Request(username=None))
 
