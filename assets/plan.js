@@ -71,6 +71,7 @@ class PlanPanel {
     toggle(this.choice, false);
     this.chart = h("div", { class: "ft-rate" });
     this.networkLine = h("p", { class: "ft-plan-line" });
+    this.headLine = h("p", { class: "ft-plan-line ft-quiet" });
     this.stages = h("ol", { class: "ft-stages" });
     this.facts = h("dl", { class: "ft-facts" });
     this.memory = new MemoryCard();
@@ -80,7 +81,7 @@ class PlanPanel {
       card("pictures", WORDS.pictures, this.dataLine, this.classLine, this.notices, this.choice, this.pictures, this.legend),
       card("rate", null, this.chart, this.facts),
       this.memory.element,
-      card("network", WORDS.network, this.networkLine, this.stages),
+      card("network", WORDS.network, this.networkLine, this.headLine, this.stages),
     );
     this.root.append(this.status, this.note, this.body);
   }
@@ -183,13 +184,16 @@ class PlanPanel {
 
   showNetwork(plan) {
     setText(this.networkLine, say.network(plan));
+    setText(this.headLine, plan.head ?? "");
     this.stages.replaceChildren(...plan.stages.map((stage) => {
       const isFrozen = stage.lr === null;
+      const waits = isFrozen ? 0 : stage.frozen_epochs ?? 0;
+      const words = isFrozen ? WORDS.frozen : waits ? say.after(rate(stage.lr), waits) : rate(stage.lr);
       return h("li", { class: isFrozen ? "ft-frozen" : "" },
         h("span", { class: "ft-stage-name" }, stage.name),
         h("span", { class: "ft-quiet" }, magnitude(stage.parameters)),
-        h("span", { class: "ft-stage-rate", title: isFrozen ? WORDS.frozen : `${WORDS.trains} ${rate(stage.lr)}` },
-          isFrozen ? snowflake() : null, isFrozen ? WORDS.frozen : rate(stage.lr)));
+        h("span", { class: "ft-stage-rate", title: isFrozen ? WORDS.frozen : `${WORDS.trains} ${words}` },
+          isFrozen || waits ? snowflake() : null, words));
     }));
   }
 

@@ -77,6 +77,7 @@ export const say = {
   counts: (plan) => `${count(plan.train_images)}\u200a/\u200a${count(plan.val_images)}`,
   network: (plan) =>
     `${plan.model}, ${magnitude(plan.parameters)} parameters, ${plan.trainable_parameters === plan.parameters ? "all" : magnitude(plan.trainable_parameters)} of them train`,
+  after: (lr, epochs) => `${lr} after ${plural(epochs, "epoch")}`,
   batch: (plan) => `${plural(plan.steps_per_epoch, "step")} per epoch, ${plural(plan.global_batch_size, "image")} each`,
   where: (plan) => `${plan.device}, ${plan.precision}`,
   parameters: (n) => `${magnitude(n)} parameters`,

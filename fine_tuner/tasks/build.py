@@ -27,6 +27,7 @@ from fine_tuner.metrics import MetricSpec
 from fine_tuner.models.build import BuiltModel, build_model, outline_model
 from fine_tuner.models.freezing import Freezing, parameter_groups
 from fine_tuner.models.preprocessing import Preprocessing
+from fine_tuner.models.statistics import quicken_statistics
 from fine_tuner.optim import build_optimizer
 from fine_tuner.precision import Precision, PrecisionChoice, choose_precision, compile_network, compile_problem
 from fine_tuner.schedules import Schedule, build_schedule, check_schedule
@@ -232,6 +233,9 @@ def _network(
         built = replace(build_model(model.name, weights=str(checkpoint), **wanted), weights=model.weights)
     else:
         built = build_model(model.name, weights=model.weights, progress=on_progress, **wanted)
+    quickened = quicken_statistics(built.model) if model.weights == "none" else None
+    if quickened:
+        built = replace(built, notices=(*built.notices, quickened))
     built = in_own_units(built, data, is_standardised=is_standardised(settings))
     multiplier = settings.optim.backbone_multiplier
     if model.weights == "none" and multiplier < 1 and model.trainable != "head":

@@ -112,6 +112,34 @@ def test_head_and_stages_are_found_and_only_the_head_trains(task, info):
     assert all(dict(model.named_parameters())[f"{layer}.weight"].grad is not None for layer in built.head)
 
 
+def check_at_the_size_of_its_weights(task, info):
+    """Every entry of its weights: a network with them sees what they were evaluated on."""
+    for weights in info.weights:
+        built = outline_model(info.name, task=task, num_outputs=K, weights=weights.name)
+        assert built.preprocessing.image_size == weights.image_size, weights.full_name
+
+
+def is_unusual(info):
+    """The smallest of its family among networks whose weights do not see 224 px, or that name a least size near it."""
+    family = [other for _, other in CASES if other.family == info.family and other.image_size != 224]
+    return info.image_size != 224 and info == min(family, key=lambda other: other.parameters)
+
+
+UNUSUAL = [case for case in CASES if is_unusual(case[1])]
+USUAL = [case for case in CASES if case not in UNUSUAL]
+
+
+@pytest.mark.parametrize(("task", "info"), UNUSUAL, ids=ids(UNUSUAL))
+def test_network_of_an_unusual_size_builds_at_the_size_of_its_weights(task, info):
+    check_at_the_size_of_its_weights(task, info)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "info"), USUAL, ids=ids(USUAL))
+def test_network_builds_at_the_size_of_its_weights(task, info):
+    check_at_the_size_of_its_weights(task, info)
+
+
 def check_real_steps(task, info, folder):
     """Train the head for a step, save, load, then train everything for a step."""
     size = outline_at_smallest(task, info).preprocessing.image_size
