@@ -1,0 +1,74 @@
+"""Paused anywhere and resumed equals uninterrupted, bit for bit, whatever carries state: real worker, real folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from fine_tuner.runs.events import EvalMetrics, RunFinished, TrainMetrics
+from fine_tuner.training.checkpoint import CheckpointStore, load_state
+
+from .conftest import last_weights, payloads
+
+PAUSE = """\
+folders = list(RUNS.glob('runs/2*'))
+if torch.is_grad_enabled() and step >= 3 and folders and not (RUNS / 'paused').exists():
+    (RUNS / 'paused').touch()
+    (folders[0] / 'control').mkdir(exist_ok=True)
+    (folders[0] / 'control' / 'pause').write_text('{}')
+"""
+NO_MEMORY = """\
+if torch.is_grad_enabled() and len(target) > 3:
+    raise torch.OutOfMemoryError('no room')
+"""
+DROPOUT = ("model.name=mobilenet_v3_small",)
+CASES = {
+    "dropout and augmentation": (*DROPOUT, "augment.name=strong", "augment.mix=both"),
+    "accumulation and warm-up": ("train.batch_size=4", "train.accumulate=3", "schedule.warmup_steps=3"),
+    "average of weights": (*DROPOUT, "train.ema_decay=0.9", "schedule.name=CosineAnnealingWarmRestarts"),
+    "fp16 and its scale": ("precision.dtype=fp16", "optim.clip_norm=0.5", "schedule.name=CosineAnnealingLR"),
+    "plateau and early stopping": ("schedule.name=ReduceLROnPlateau", "schedule.patience=0", "train.early_stopping=2"),
+    "unfreezing and SGD": ("model.trainable=gradual", "optim.name=SGD", "optim.momentum=0.9"),
+    "smaller parts": (*DROPOUT, "train.ema_decay=0.9", "schedule.name=ExponentialLR"),
+}
+
+
+def assert_same_state(ours: Any, theirs: Any) -> None:
+    """Equal to the last bit, however nested."""
+    if isinstance(ours, torch.Tensor):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
+    elif isinstance(ours, dict):
+        assert ours.keys() == theirs.keys()
+        for key in ours:
+            assert_same_state(ours[key], theirs[key])
+    elif isinstance(ours, list | tuple):
+        assert len(ours) == len(theirs)
+        for one, other in zip(ours, theirs, strict=True):
+            assert_same_state(one, other)
+    else:
+        assert ours == theirs
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_resumed_equals_uninterrupted(
+    tiny_settings: tuple[str, ...], train_here: Any, own_loss: Any, name: str
+) -> None:
+    settings = (*tiny_settings, "train.epochs=3", *CASES[name])
+    code = NO_MEMORY if name == "smaller parts" else ""
+    # at the third call while training: in the first epoch or the second, as the parts of a step are counted too
+    paused = train_here(*settings, *own_loss(code + PAUSE))
+    (first,) = payloads(paused, RunFinished)
+    assert (first.outcome, first.step in range(1, 6)) == ("paused", True)
+    train_here(resume=paused)
+    whole = train_here(*settings, *own_loss(code), runs="whole")
+    torch.testing.assert_close(last_weights(paused), last_weights(whole), rtol=0, atol=0)
+    states = [load_state(CheckpointStore(folder=run / "checkpoints").newest()) for run in (paused, whole)]
+    assert_same_state(*states)
+    for kind, drop in ((TrainMetrics, ("train/images_per_second", "memory/process_mib")), (EvalMetrics, ())):
+        ours, theirs = (
+            [{k: v for k, v in e.metrics.items() if k not in drop} for e in payloads(run, kind)]
+            for run in (paused, whole)
+        )
+        assert ours == theirs
