@@ -12,6 +12,7 @@ from fine_tuner import commands
 from fine_tuner.commands import ask_worker, find_run, print_json, train_folder
 from fine_tuner.runs import control, queue
 from fine_tuner.runs.compare import compare_runs, compare_text
+from fine_tuner.runs.publishing import Published, publish
 from fine_tuner.runs.store import RunStore
 
 
@@ -133,6 +134,26 @@ def queue_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def publish_command(arguments: argparse.Namespace) -> int:
+    """``publish``: show a run, or its model too."""
+    return _show(arguments, Published(run=True, model=arguments.model))
+
+
+def unpublish(arguments: argparse.Namespace) -> int:
+    """``unpublish``: show it no longer."""
+    return _show(arguments, Published())
+
+
+def _show(arguments: argparse.Namespace, wish: Published) -> int:
+    run = find_run(arguments)
+    shown = publish(run, wish)
+    if arguments.json:
+        print_json({"run": run.id, "published": {"run": shown.run, "model": shown.model}})
+    else:
+        print(f"{run.id} is {'shown to' if shown.run else 'hidden from'} viewers{', to try too' * shown.model}.")
+    return 0
+
+
 def add_commands(subparsers: Any, shared: list[argparse.ArgumentParser], override_help: str) -> None:
     """Their words and options."""
 
@@ -159,6 +180,9 @@ def add_commands(subparsers: Any, shared: list[argparse.ArgumentParser], overrid
     command.add_argument("tags", nargs="*", metavar="TAG")
     command = add("note", note, "write a note about a run")
     command.add_argument("text", metavar="TEXT")
+    command = add("publish", publish_command, "show a run to those with a viewer's link of the app")
+    command.add_argument("--model", action="store_true", help="let them try its best weights on pictures of theirs")
+    add("unpublish", unpublish, "show a run to the owner alone")
     add("delete", delete, "move a run to the trash; 'restore' takes it back")
     add("restore", restore, "take a deleted run back")
     command = add("queue", queue_command, "the runs that wait for a device; or move one", has_run=False)

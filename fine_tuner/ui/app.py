@@ -8,6 +8,8 @@ from pathlib import Path
 
 import gradio as gr
 from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 
 from fine_tuner.ui import static, texts
@@ -102,11 +104,19 @@ def build_app(
     ):
         app.include_router(routes.router(), dependencies=[Depends(owner_route)])
     app.include_router(ViewerRoutes(services.store, services.trials, services.watching, services.limits).router())
+    app.add_exception_handler(RequestValidationError, wrong_shape)
     app.add_middleware(CORSMiddleware, allow_origins=[])  # with one of our own, Gradio adds none that allows everyone
     app.add_middleware(Guard, access=access, limits=services.limits)
     _mount(app, build_viewer_page(), VIEW, access, check=gradio_viewer, styles=VIEWER_STYLES)
     _mount(app, build_owner_page(services), "/", access, check=gradio_owner)  # last: "/" swallows every path
     return app
+
+
+def wrong_shape(_: Request, error: Exception) -> JSONResponse:
+    """422 in words, without what was sent: that may be anything, also what JSON has no word for."""
+    problems = error.errors() if isinstance(error, RequestValidationError) else ()
+    words = (f"{'.'.join(str(part) for part in problem['loc'])[:100]}: {problem['msg'][:200]}." for problem in problems)
+    return JSONResponse({"detail": " ".join(list(words)[:5])}, 422)
 
 
 def _mount(

@@ -39,7 +39,7 @@ CONTENT_POLICY = (
     "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' blob:; connect-src 'self' blob: data:; "
     "worker-src 'self' blob:; frame-ancestors 'self'; base-uri 'self'; form-action 'self'; object-src 'none'"
 )
-HEADERS: Mapping[str, str] = {
+HEADERS: dict[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": CONTENT_POLICY,
@@ -48,6 +48,8 @@ HEADERS: Mapping[str, str] = {
     "X-Frame-Options": "SAMEORIGIN",
     "X-Robots-Tag": "noindex",
 }
+# what someone uploaded, opened by itself, is a picture at most: no script of an SVG or HTML file runs
+FILE_HEADERS: dict[str, str] = HEADERS | {"Content-Security-Policy": "sandbox; default-src 'none'"}
 
 
 @dataclass(kw_only=True)
@@ -122,7 +124,8 @@ class Guard:
             return
         if scope["type"] == "http" and method not in SAFE_METHODS:
             receive = bounded(receive, Rule.max_bytes if rule is None else rule.max_bytes)
-        await self.app(scope, receive, _with_headers(send))
+        is_file = "/gradio_api/file" in scope["path"]
+        await self.app(scope, receive, _with_headers(send, FILE_HEADERS if is_file else HEADERS))
 
     def _without_prefix(self, scope: Scope) -> Scope:
         """``scope`` as it is without a proxy, whether or not that takes the prefix off itself."""
@@ -244,11 +247,11 @@ def _host_name(host: str) -> str:
     return host.partition(":")[0].casefold()
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, added: Mapping[str, str] = HEADERS) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
+            for name, value in added.items():
                 headers.setdefault(name, value)
         await send(message)
 
