@@ -24,17 +24,17 @@ from fine_tuner.data.transforms import build_transforms
 from fine_tuner.distributed import choose_device, device_name
 from fine_tuner.losses.build import build_loss
 from fine_tuner.metrics import MetricSpec
-from fine_tuner.models.build import BuiltModel, build_model, outline_model
+from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.freezing import Freezing, parameter_groups
 from fine_tuner.models.preprocessing import Preprocessing
-from fine_tuner.models.statistics import quicken_statistics
 from fine_tuner.optim import build_optimizer
 from fine_tuner.precision import Precision, PrecisionChoice, choose_precision, compile_network, compile_problem
 from fine_tuner.schedules import Schedule, build_schedule, check_schedule
 from fine_tuner.speeds import RUN, Subject, fastest, remember, variant_name
 from fine_tuner.tasks import TASK_SPECS
 from fine_tuner.tasks.base import TaskSpec
-from fine_tuner.tasks.numbers import in_own_units, is_standardised, standardised
+from fine_tuner.tasks.network import build_network
+from fine_tuner.tasks.numbers import standardised
 
 OnProgress = Callable[[str, float, float | None], None]
 
@@ -143,7 +143,7 @@ def assemble(
     best = spec.best_by(settings.train.best_metric, data.num_outputs)
     device = choose_device(settings.devices)
     torch.manual_seed(settings.seed)  # decides the new head's first weights, then dropout
-    built = _network(settings, data, on_progress, outline=outline, checkpoint=checkpoint)
+    built = build_network(settings, data, on_progress, outline=outline, checkpoint=checkpoint)
     choice = _choose_precision(settings, built, device)
     precision = Precision(
         choice.dtype, device, is_channels_last=choice.is_channels_last, allow_tf32=settings.precision.tf32
@@ -220,28 +220,6 @@ def assemble(
         val_batches=_val_batches(settings, data, built, device),
         metrics=spec.build_metrics(data.num_outputs),
     )
-
-
-def _network(
-    settings: Settings, data: DataSplits, on_progress: OnProgress, *, outline: bool, checkpoint: Path | None
-) -> BuiltModel:
-    model = settings.model
-    wanted = {"task": settings.task, "num_outputs": data.num_outputs, "image_size": settings.data.image_size}
-    if outline:
-        built = outline_model(model.name, weights=model.weights, **wanted)
-    elif checkpoint is not None:
-        built = replace(build_model(model.name, weights=str(checkpoint), **wanted), weights=model.weights)
-    else:
-        built = build_model(model.name, weights=model.weights, progress=on_progress, **wanted)
-    quickened = quicken_statistics(built.model) if model.weights == "none" else None
-    if quickened:
-        built = replace(built, notices=(*built.notices, quickened))
-    built = in_own_units(built, data, is_standardised=is_standardised(settings))
-    multiplier = settings.optim.backbone_multiplier
-    if model.weights == "none" and multiplier < 1 and model.trainable != "head":
-        slow = f"The network starts from random weights, yet all but its head learns at {multiplier:g} of the rate."
-        built = replace(built, notices=(*built.notices, f"{slow} Consider optim.backbone_multiplier=1."))
-    return built
 
 
 def subject_of(settings: Settings, built: BuiltModel, device: torch.device) -> Subject:
