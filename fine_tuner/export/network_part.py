@@ -16,6 +16,7 @@ from fine_tuner.models.freezing import _group_name, stage_rates, trained_stages
 from fine_tuner.models.probe import constructor_options
 from fine_tuner.models.rescaling import rescale_outputs
 from fine_tuner.models.stages import HEAD, Stage, is_auxiliary
+from fine_tuner.models.statistics import quicken_statistics
 from fine_tuner.models.structure import Structure, find_structure, unclip_outputs
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def network_part(run: Run, bundle: Bundle) -> str:
     loading = [] if choice.is_random else [replay.load_fitting]
     loading += [] if choice.file is None else [replay.read_weights]
     loading += [rescale_outputs] if run.settings.task == "regression" else []
+    loading += [quicken_statistics] if any(line.strip() == "quicken_statistics(model)" for line in body) else []
     parts = [
         _stages(run, structure.model, stages),
         bundle.take(*loading),
@@ -76,6 +78,8 @@ def _body(run: Run, structure: Structure, choice: WeightsChoice, new: Sequence[s
     if statistics is not None:  # the head speaks in the numbers' own units
         mean, sd = (list(values) for values in zip(*statistics, strict=True))
         lines.append(f"rescale_outputs(model, {structure.head_layers!r}, {mean}, {sd})")
+    if run.settings.model.weights == "none" and quicken_statistics(structure.model):
+        lines.append("quicken_statistics(model)")
     before = {path for path, module in structure.model.named_modules() if isinstance(module, nn.Identity)}
     if unclip_outputs(structure.model, structure.head_layers):
         after = {path for path, module in structure.model.named_modules() if isinstance(module, nn.Identity)}
