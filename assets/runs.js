@@ -1,11 +1,12 @@
 // All runs as a table: find one, open it, name it, compare it with others, take it as a start, delete it.
 
 import { Comparison, comparedIds } from "./compare.js";
-import { h, setText, statusShape, svg } from "./dom.js";
+import { h, setText, statusShape } from "./dom.js";
 import { ago, duration, value as show } from "./format.js";
 import { ask } from "./poller.js";
 import { RunEditor } from "./run_editor.js";
 import { COLUMNS, WORDS, say } from "./runs_words.js";
+import { spark } from "./spark.js";
 import { ACTIVE, STATUS, metricOf } from "./text.js";
 
 const EVERY = 3000; // ms between looks while the table is on view
@@ -198,15 +199,6 @@ function cellsOf(run) {
     seconds: run.seconds ? duration(run.seconds) : "",
     created: run.created ? h("time", { datetime: started.toISOString(), title: started.toLocaleString() }, ago(Date.now() / 1000 - run.created)) : "",
   };
-}
-
-export function spark(run) {
-  const values = run.spark;
-  if (values.length < 2) return "";
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  const points = values.map((v, i) => `${((i / (values.length - 1)) * 76 + 2).toFixed(1)},${(18 - ((v - low) / (high - low || 1)) * 16).toFixed(1)}`).join(" ");
-  return svg("svg", { viewBox: "0 0 80 20", class: "ft-spark", role: "img", "aria-label": `${metricOf(run.spark_key).label}: ${values[0]} to ${values.at(-1)}` },
-    svg("polyline", { points, fill: "none" }));
 }
 
 /** Go to a tab of the page. */

@@ -3,7 +3,7 @@
 import { verdict } from "./answer.js";
 import { h, statusShape, toggle } from "./dom.js";
 import { ago, value as show } from "./format.js";
-import { spark } from "./runs.js";
+import { spark } from "./spark.js";
 import { VIEWER as W } from "./share_words.js";
 import { STATUS, metricOf } from "./text.js";
 

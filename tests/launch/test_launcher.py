@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -356,3 +358,37 @@ def test_fifty_starts_at_once_all_run_one_after_another(store, make_run, make_la
         assert launcher.wait(run, 60)
     assert [read_json(run.exit)["code"] for run in runs] == [0] * 50
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.slow
+def test_fifty_starts_at_once_by_two_apps_run_one_a_device_and_all_finish(store, make_run, app):
+    runs = [make_run(device) for device in ("cpu", "mps") for _ in range(25)]
+    apps = [app("--steps", 2, "--seconds", 0.001), app("--steps", 2, "--seconds", 0.001)]
+    halves = [runs[0::2], runs[1::2]]
+
+    def start(child, half):
+        for run in half:
+            child.stdin.write(run.id + "\n")
+        child.stdin.flush()
+        assert [child.stdout.readline().strip() for _ in half] == ["ok"] * len(half)
+
+    threads = [threading.Thread(target=start, args=pair) for pair in zip(apps, halves, strict=True)]
+    for thread in threads:
+        thread.start()
+    most = Counter()
+    deadline = time.monotonic() + 150
+    while time.monotonic() < deadline:
+        statuses = Counter(line.status for line in store.list())
+        most = most | statuses
+        assert statuses["running"] + statuses["stopping"] <= 2, "one a device"
+        if statuses["completed"] == 50:
+            break
+        time.sleep(0.2)
+    for thread in threads:
+        thread.join()
+    assert {store.view(run.id).status for run in runs} == {"completed"}
+    assert most["queued"] >= 40, "the others wait"
+    for device in (runs[:25], runs[25:]):
+        for (_, ended), (began, _) in pairwise(intervals(device)):
+            assert ended <= began, "never two on one device"
+    assert [max(e.attempt for e in read_events(run.events)[0]) for run in runs] == [1] * 50
