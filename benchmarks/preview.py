@@ -34,6 +34,7 @@ WATCH = """(selector) => {
     if (began !== null) { window.times.push(performance.now() - began); began = null; }
   }));
 }"""
+WARM_UP = 4  # keys until the process that answers has loaded torch, and the browser has compiled the drawing
 FIELDS = (
     ("optim", "#ft-optim-lr input", ("0.001", "0.002", "0.003", "0.004", "0.005")),
     ("schedule", "#ft-schedule-pct-start-OneCycleLR input", ("0.2", "0.25", "0.3", "0.35", "0.4")),
@@ -88,12 +89,12 @@ def measure(page: Page, section: str, selector: str, texts: tuple[str, ...], key
     page.wait_for_selector(selector)
     page.wait_for_timeout(1500)
     page.evaluate(WATCH, selector)
-    for number in range(keys):
+    for number in range(keys + WARM_UP):
         before = page.evaluate("window.times.length")
         page.fill(selector, texts[number % len(texts)])
         page.wait_for_function(f"window.times.length > {before}", timeout=20_000)
         page.wait_for_timeout(700)  # as between two words; the plan that reads the data comes meanwhile
-    return page.evaluate("window.times")
+    return page.evaluate("window.times")[WARM_UP:]
 
 
 if __name__ == "__main__":

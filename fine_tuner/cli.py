@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
+@cache  # the assistant of the page parses one command after another, some while a person types
 def build_parser() -> argparse.ArgumentParser:
     """All commands with their arguments."""
     parser = argparse.ArgumentParser(prog="fine_tuner", description="Fine-tune pretrained torchvision models.")

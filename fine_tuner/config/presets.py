@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from fine_tuner.config.io import overrides_between, parse, read_tree
@@ -27,6 +28,12 @@ def load_preset(name: str) -> Settings:
         known = ", ".join(list_presets())
         hint = suggest(name, list_presets())
         raise ConfigError({"preset": f"{name!r} is neither a file nor a preset.{hint} Presets: {known}."})
+    return _read(name)
+
+
+@cache
+def _read(name: str) -> Settings:
+    """Settings cannot be changed, and every key that is typed on the page asks for several presets."""
     return parse(read_tree(FOLDER / f"{name}.yaml"))
 
 

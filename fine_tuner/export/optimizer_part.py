@@ -10,7 +10,6 @@ from fine_tuner.config.formula import SCHEDULE_NAMES, Formula
 from fine_tuner.export.bundle import Bundle
 from fine_tuner.optim import _FUSED_DEVICES, torch_arguments
 from fine_tuner.schedules.curves import StandIn, WarmRestarts, own_fields
-from fine_tuner.tasks import TASK_SPECS
 
 if TYPE_CHECKING:
     from fine_tuner.export.script import Run
@@ -80,7 +79,7 @@ def _call(run: Run, total_steps: int) -> str:
     name, lrs = f"lr_scheduler.{schedule.name}", '[group["lr"] for group in optimizer.param_groups]'
     match fitted:
         case settings_of.ReduceLROnPlateau():
-            fields["mode"] = "max" if TASK_SPECS[run.settings.task].best.higher_is_better else "min"
+            fields["mode"] = run.facts["best_direction"]
         case settings_of.CosineAnnealingWarmRestarts():
             name = "WarmRestarts"
     written = {key: repr(value) for key, value in fields.items()}
