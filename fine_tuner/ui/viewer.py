@@ -78,10 +78,10 @@ class ViewerRoutes:
     def live(self, request: Request, run: str = "", since: Annotated[str, Query(max_length=100)] = "") -> Response:
         """Points after the cursor ``since``, and the state; without ``run`` of the newest published run."""
         run_id = run or next(iter(self._shown()), "")
-        self._admit(request, run_id)
+        self._admit(request)
         if not run_id:
             return json_answer(request, _NO_RUNS)
-        self._published(run_id)
+        self._published(request, run_id)
         data = orjson.loads(self._feed.tick(run_id, since))
         return json_answer(request, redacted.live({"run": run_id} | data))
 
@@ -89,8 +89,8 @@ class ViewerRoutes:
         self, request: Request, run: str, x0: float, x1: float, key: Annotated[list[str], Query(max_length=_MOST_KEYS)]
     ) -> Response:
         """Points of the curves ``key`` between two steps."""
-        self._admit(request, run)
-        self._published(run)
+        self._admit(request)
+        self._published(request, run)
         view = self._store.view(run)
         curves = [detail(view, name, x0, x1) for name in key if redacted.METRIC.fullmatch(name)]
         return json_answer(request, {"curves": curves})
@@ -108,15 +108,15 @@ class ViewerRoutes:
 
     def about(self, run_id: str, request: Request) -> Response:
         """Title, and what the charts need."""
-        self._admit(request, run_id)
-        what = self._published(run_id)
+        self._admit(request)
+        what = self._published(request, run_id)
         given = describe(self._store.view(run_id))
         return json_answer(request, redacted.about(given, can_try=self._can_try(run_id, what)))
 
     async def predict(self, run_id: str, request: Request) -> dict[str, Any]:
         """What the run's best weights say of the picture in the body."""
-        self._admit(request, run_id)
-        if not self._can_try(run_id, self._published(run_id)):
+        self._admit(request)
+        if not self._can_try(run_id, self._published(request, run_id)):
             raise HTTPException(404, texts.NOTHING_TO_TRY)
         data = await request.body()  # at most PICTURE_BYTES, the guard sees to that
         if not 0 < len(data) <= PICTURE_BYTES:
@@ -127,19 +127,19 @@ class ViewerRoutes:
             raise HTTPException(refused.status, str(refused)) from None
 
     # ---------------------------------------------------------------- checks
-    def _admit(self, request: Request, run: str = "") -> None:
+    def _admit(self, request: Request) -> None:
         """Count the visitor, and all visitors together."""
         if request.state.role == "viewer":
             if not self._meter.take("all", "", self._limits.viewers):
                 raise HTTPException(429, texts.TOO_MANY)
-            self._watching.saw(request.state.session, run)
+            self._watching.saw(request.state.session)
 
     def _shown(self) -> dict[str, Published]:
         """Ids of published runs, newest first, and what is shown of each."""
         found = ((run_id, published(RunFolder(self._store.root / run_id))) for run_id in self._store.ids())
         return {run_id: what for run_id, what in found if what.run}
 
-    def _published(self, run_id: str) -> Published:
+    def _published(self, request: Request, run_id: str) -> Published:
         """What is shown of a run; a run that is not published and one that is not there look the same."""
         try:
             what = published(self._store.get(run_id))
@@ -147,6 +147,8 @@ class ViewerRoutes:
             what = Published()
         if not what.run:
             raise HTTPException(404, texts.NOT_PUBLISHED)
+        if request.state.role == "viewer":
+            self._watching.saw(request.state.session, run_id)
         return what
 
     def _can_try(self, run_id: str, what: Published) -> bool:
