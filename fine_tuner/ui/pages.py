@@ -20,7 +20,7 @@ def build_owner_page(services: Services) -> gr.Blocks:
     trial = TryPage(store=services.store, questions=services.questions, previews=services.previews)
     with gr.Blocks(title=texts.APP, analytics_enabled=False, fill_width=True) as page:
         script_part("mountBrand", f"<header><h1>{texts.APP}</h1></header>", elem_id="ft-brand")
-        with gr.Tabs(elem_id="ft-tabs"):
+        with gr.Tabs(elem_id="ft-tabs", overflow_behavior="wrap"):
             with gr.Tab(texts.TAB_TRAIN, id="train", elem_id="ft-tab-train"), gr.Row(elem_id="ft-train"):
                 setup.build()
                 with gr.Column(elem_id="ft-right", min_width=0):
