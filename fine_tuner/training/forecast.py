@@ -33,8 +33,10 @@ from fine_tuner.training.step_memory import Situation, StepMemory, step_memory
 
 MIB = 2**20
 LARGEST_BATCH = 65_536  # as the field's bound
-# On a GPU: the driver's context and the libraries' workspaces, which no tensor shows. An estimate, untested.
-RESERVES_MIB: Mapping[str, int] = {"cuda": 700, "mps": 300}
+# What no tensor shows. On a CPU: kernels that libraries make at the first step, measured 25 to 110 MiB. On a GPU: the
+# driver's context and the libraries' workspaces, an estimate without a measurement.
+RESERVES_MIB: Mapping[str, int] = {"cpu": 64, "cuda": 700, "mps": 300}
+_READ_AHEAD = 2  # micro-batches that the loading threads hold
 # Tensors of the parameter's shape that an optimizer of torch keeps, in float32; momentum is one more where it is used.
 _STATES: Mapping[str, int] = {"SGD": 0, "Adagrad": 1, "RMSprop": 1, "Adafactor": 0}
 _MOST_STATES = 2
@@ -82,7 +84,7 @@ class Counted:
     def at(self, batch_size: int) -> Forecast:
         """The forecast for micro-batches of this size."""
         step = self.step
-        waiting = 2 if self.is_gpu else self.accumulate  # on a CPU all micro-batches of the step are there
+        waiting = 2 if self.is_gpu else self.accumulate + _READ_AHEAD  # on a CPU all of the step are there
         images = waiting * batch_size * step.image
         # Adam and its like update all parameters at once on a GPU, through one more tensor of each.
         update = step.trained if self.is_gpu and self.states > 1 else 2 * step.largest
@@ -219,9 +221,10 @@ def _base_mib(device: torch.device, weights_mib: float | None) -> float:
         weights_mib: Weights that this process holds and that are counted as tensors; None: it will not train, but one
             like it will.
     """
+    reserve = RESERVES_MIB.get(device.type, 0)
     if device.type != "cpu":
-        return RESERVES_MIB.get(device.type, 0)
-    return _first_process_mib() if weights_mib is None else max(0.0, process_mib() - weights_mib)
+        return reserve
+    return reserve + (_first_process_mib() if weights_mib is None else max(0.0, process_mib() - weights_mib))
 
 
 @functools.cache
