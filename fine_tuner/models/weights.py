@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 import torchvision
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -35,6 +37,7 @@ from fine_tuner.models.structure import find_structure, unclip_outputs
 
 FORMAT_VERSION = 1
 _SHOWN = 8
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how safetensors tells of a full disk
 _WRAPPERS = ("module.", "_orig_mod.")
 
 
@@ -81,9 +84,11 @@ def save_model(model: nn.Module, path: Path, *, metadata: Mapping[str, Any]) -> 
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, SafetensorError) and (number := _OS_ERROR.search(str(error))):
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
         raise
 
 

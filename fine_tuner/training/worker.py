@@ -104,7 +104,8 @@ class _Attempt:
             if not isinstance(error, FineTunerError):
                 traceback.print_exc()
             self.finish("failed", message_for(error))
-            return 2 if isinstance(error, InputError) else 1
+            is_input = isinstance(error, InputError) and not (self.trainer and self.trainer.progress.step)
+            return 2 if is_input else 1
         self.finish(outcome)
         return EXIT_CODES[outcome]
 

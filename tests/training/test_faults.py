@@ -1,0 +1,207 @@
+"""What can happen to a run from outside: every recorded step is kept, the status is right, and a resume ends as if
+nothing had been. Real processes, real signals, real files."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fine_tuner.runs.events import EvalMetrics, RunFinished, TrainMetrics
+from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.store import RunStore
+from fine_tuner.runs.view import RunView
+from fine_tuner.training.checkpoint import CheckpointStore
+from tests.runs.logs import wait_until
+
+from .conftest import ROOT, command, environment, last_weights, payloads
+
+EPOCHS, PER_EPOCH = 16, 2
+LENGTH = (f"train.epochs={EPOCHS}", "augment.name=light")
+CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen, Path]]]:
+    """Starts a worker, and waits until its second epoch is recorded; whatever lives at the end is killed."""
+    started: list[subprocess.Popen] = []
+
+    def start(settings: tuple[str, ...], *, words: list[str] | None = None, **options: Any) -> tuple[Any, Path]:
+        log = (tmp_path / "worker.log").open("wb")
+        words = (words or command()) + ["train", "default", *settings, *LENGTH, "--runs", str(tmp_path / "runs")]
+        process = subprocess.Popen(words, env=environment(), cwd=ROOT, stdout=log, stderr=log, **options)
+        log.close()
+        started.append(process)
+        wait_until(lambda: any(len(payloads(p, EvalMetrics)) >= 2 for p in (tmp_path / "runs").glob("2*")), 120)
+        return process, next((tmp_path / "runs").glob("2*"))
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tiny_settings: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    """Weights of a run to which nothing happens."""
+    runs = tmp_path_factory.mktemp("whole")
+    words = command("train", "default", *tiny_settings, *LENGTH, "--runs", str(runs))
+    subprocess.run(words, env=environment(), cwd=ROOT, check=True, capture_output=True, timeout=240)
+    return last_weights(next(runs.glob("2*")))
+
+
+def steps_of(run: Path) -> list[int]:
+    return [p.step for p in payloads(run, TrainMetrics)]
+
+
+def assert_ends_as_if_nothing_had_been(run: Path, recorded: list[int], train_here: Any, weights: dict) -> None:
+    """Resume: what was recorded is still in the log, the curve is complete, the weights are the uninterrupted ones."""
+    train_here(resume=run)
+    assert steps_of(run)[: len(recorded)] == recorded
+    view = RunView(RunFolder(run))
+    assert view.status == "completed"
+    assert view.series["train/loss"].step.tolist() == list(range(1, EPOCHS * PER_EPOCH + 1))
+    torch.testing.assert_close(last_weights(run), weights, rtol=0, atol=0)
+
+
+def status_of(run: Path) -> str:
+    return RunStore(run.parent).summary(run.name).status
+
+
+def test_killed_while_a_checkpoint_is_written(
+    tiny_settings: tuple[str, ...], begin: Any, train_here: Any, uninterrupted: dict
+) -> None:
+    process, run = begin(tiny_settings)
+    folder = run / "checkpoints"
+    deadline = time.monotonic() + 60
+    while not any(name.endswith(".tmp") for name in os.listdir(folder)):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert [p for p in folder.iterdir() if p.name.endswith(".tmp")], "the kill came after the write"
+    recorded = steps_of(run)
+    assert status_of(run) == "lost"
+    assert CheckpointStore(folder=folder).newest() is not None
+    assert_ends_as_if_nothing_had_been(run, recorded, train_here, uninterrupted)
+    assert not [p for p in folder.iterdir() if p.name.endswith(".tmp")]
+
+
+@pytest.mark.slow
+def test_a_power_cut_leaves_files_cut_at_any_point(
+    tiny_settings: tuple[str, ...], begin: Any, train_here: Any, uninterrupted: dict, tmp_path: Path
+) -> None:
+    process, run = begin(tiny_settings)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    log = (run / "events.jsonl").read_bytes()
+    for end in [*range(1, len(log), max(1, len(log) // 150)), len(log) - 1]:
+        (run / "events.jsonl").write_bytes(log[:end])
+        whole_lines = log[:end].count(b"\n")
+        view = RunView(RunFolder(run), use_cache=False)
+        assert view.status == "lost"
+        kept = [line for line in log.split(b"\n")[:whole_lines] if b'"train_metrics"' in line]
+        assert len(view.series.get("train/loss", ())) == len(kept)
+    # the worst: half a line is left of the log, and the newest checkpoint is half written
+    (run / "events.jsonl").write_bytes(log[: log.rindex(b"\n", 0, len(log) - 1) + 40])
+    newest = CheckpointStore(folder=run / "checkpoints").steps()[0]
+    state = (newest / "state.pt").read_bytes()
+    (newest / "state.pt").write_bytes(state[: len(state) // 2])
+    recorded = steps_of(run)
+    assert_ends_as_if_nothing_had_been(run, recorded, train_here, uninterrupted)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full(
+    tiny_settings: tuple[str, ...], train_here: Any, tmp_path: Path, uninterrupted: dict
+) -> None:
+    def no_more() -> None:  # files may not grow past 200 kB, as on a full disk: no checkpoint fits
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    words = command("train", "default", *tiny_settings, *LENGTH, "--runs", str(tmp_path / "runs"))
+    done = subprocess.run(words, env=environment(), cwd=ROOT, capture_output=True, text=True, preexec_fn=no_more)
+    run = next((tmp_path / "runs").glob("2*"))
+    assert done.returncode == 1
+    assert "then resume the run" in done.stderr
+    recorded = steps_of(run)
+    assert recorded == [1, 2]
+    assert status_of(run) == "failed"
+    assert_ends_as_if_nothing_had_been(run, recorded, train_here, uninterrupted)
+
+
+@pytest.mark.slow
+def test_a_folder_that_becomes_read_only(
+    tiny_settings: tuple[str, ...], begin: Any, train_here: Any, uninterrupted: dict
+) -> None:
+    def obey_permissions() -> None:  # root does not, unless it gives the right up
+        if os.geteuid() == 0:
+            ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)
+
+    process, run = begin(tiny_settings, preexec_fn=obey_permissions)
+    folders = [path for path in (run, *run.rglob("*")) if path.is_dir()]
+    for folder in folders:
+        folder.chmod(0o555)
+    assert process.wait(60) == 1
+    for folder in folders:
+        if folder.exists():
+            folder.chmod(0o755)
+    recorded = steps_of(run)
+    (end,) = payloads(run, RunFinished)
+    assert end.outcome == status_of(run) == "failed"
+    assert "Permission denied" in end.error
+    assert "then resume the run" in end.error
+    assert_ends_as_if_nothing_had_been(run, recorded, train_here, uninterrupted)
+
+
+@pytest.mark.slow
+def test_a_clock_that_is_set_back(tiny_settings: tuple[str, ...], begin: Any, tmp_path: Path) -> None:
+    flag = tmp_path / "back"
+    script = (
+        "import os, sys, time, runpy; real = time.time; "
+        f"time.time = lambda: real() - 3600 * os.path.exists({str(flag)!r}); "
+        "sys.argv[0] = 'fine_tuner'; from fine_tuner.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    process, run = begin(tiny_settings, words=[sys.executable, "-c", script])
+    flag.touch()
+    assert process.wait(120) == 0
+    view = RunView(RunFolder(run))
+    series = view.series["train/loss"]
+    assert view.status == "completed"
+    assert series.step.tolist() == list(range(1, EPOCHS * PER_EPOCH + 1))
+    assert (series.time[1:] < series.time[:-1]).any(), "the clock was not set back"
+    assert (series.seconds[1:] >= series.seconds[:-1]).all()
+    assert 0 <= view.progress.seconds < 600
+
+
+@pytest.mark.slow
+def test_data_that_is_moved_away_while_it_is_trained_on(
+    tiny_settings: tuple[str, ...], begin: Any, train_here: Any, tmp_path: Path, tiny_folder: Path, uninterrupted: dict
+) -> None:
+    mine = tmp_path / "data"
+    shutil.copytree(tiny_folder, mine / "tiny")
+    settings = (*tiny_settings, f"data.path={mine / 'tiny'}")
+    process, run = begin(settings)
+    (mine / "tiny").rename(mine / "elsewhere")
+    code = process.wait(120)
+    recorded = steps_of(run)
+    if code == 0:  # all pictures were in memory: nobody missed them
+        assert recorded == list(range(1, EPOCHS * PER_EPOCH + 1))
+        assert status_of(run) == "completed"
+        return
+    (end,) = payloads(run, RunFinished)
+    assert (code, end.outcome, status_of(run)) == (1, "failed", "failed")
+    assert str(mine / "tiny") in end.error
+    (mine / "elsewhere").rename(mine / "tiny")
+    assert_ends_as_if_nothing_had_been(run, recorded, train_here, uninterrupted)
