@@ -106,7 +106,7 @@ export class Header {
     this.showButtons(state, about);
   }
 
-  showStatus({ status, phase }) {
+  showStatus({ status, phase, queue }) {
     toggle(this.status, Boolean(status));
     if (!status) return;
     if (this.status.dataset.status !== status) {
@@ -114,7 +114,8 @@ export class Header {
       this.word = h("span");
       this.status.replaceChildren(statusShape(status), this.word);
     }
-    setText(this.word, STATUS[status] + (phase && phase !== "training" ? `: ${phase}` : ""));
+    const place = status === "queued" && queue !== undefined ? say.inQueue(queue) : "";
+    setText(this.word, STATUS[status] + (phase && phase !== "training" ? `: ${phase}` : "") + place);
   }
 
   showWhere({ device, precision, model, train_images: train, val_images: val }) {

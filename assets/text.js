@@ -132,6 +132,7 @@ export const say = {
   dataAge: (seconds) => `The data is ${duration(seconds)} old.`,
   interval: (images) => `1 image = ${number(100 / images, 2)} points \u00b7 95\u00a0% band for ${count(images)} images`,
   readingLog: (percent) => `Reading the log, ${percent} %`,
+  inQueue: (before) => (before ? `, ${count(before)} before it` : ", next"),
   tableOf: (title) => `${title}, as a table`,
   newestRows: (shown, all) => `The newest ${count(shown)} of ${count(all)} rows; the CSV has all.`,
   ghost: (text) => `Not done, only marked: ${text}`,

@@ -197,7 +197,11 @@ def test_there_is_no_task_that_there_is_not(owner):
 # ------------------------------------------------------------------ handlers as plain functions
 @pytest.fixture(scope="module")
 def setup_page(root):
-    page = SetupPage(allowed=Allowed(roots=(root,)), weights_of=lambda _: (), start=lambda s: Outcome(run=s.model.name))
+    page = SetupPage(
+        allowed=Allowed(roots=(root,)),
+        weights_of=lambda _: (),
+        start=lambda settings, parent: Outcome(run=settings.model.name, message=parent or ""),
+    )
 
     def draw():
         with gr.Blocks(analytics_enabled=False):
@@ -227,6 +231,8 @@ def test_train_starts_what_the_form_says_and_nothing_if_it_is_wrong(setup_page):
     shown, request = values_of(load_preset("sample")), gr.Request(username="owner")
     good = setup_page.on_train("{}", request, *shown.values())
     assert '"run": "shufflenet_v2_x0_5"' in good[setup_page.launch]
+    clone = setup_page.on_train('{"parent": "20261123-run"}', request, *shown.values())
+    assert '"message": "20261123-run"' in clone[setup_page.launch], "who it was cloned from reaches the start"
     bad = setup_page.on_train("{}", request, *(shown | {"train.epochs": "0"}).values())
     assert '"run": null' in bad[setup_page.launch]
     assert "ft-train-epochs" in bad[setup_page.state]

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from fine_tuner.config.io import replace
+from fine_tuner.config.settings import Settings
+from fine_tuner.runs.layout import write_json
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.environment import private_environment
 from fine_tuner.ui.folders import Allowed
@@ -239,3 +242,18 @@ def test_the_trial_says_what_to_do_first_and_the_list_that_it_is_empty(walk):
     walk.until_text(".ft-answer", "No run has weights yet")
     walk.page.click("#ft-tab-runs-button")
     walk.until_text(".ft-empty", "No runs yet")
+
+
+def test_a_run_of_the_list_fills_the_set_up_and_what_is_started_then_names_it(walk, root):
+    run = RunStore(root / "runs").create(replace(Settings(), "optim.lr=0.0123", "train.epochs=7"), argv=["train"])
+    write_json(run.exit, {"code": None, "cancelled": True, "attempt": 1})
+    walk.page.click("#ft-tab-runs-button")
+    walk.page.click(f"[data-focus='more {run.id}']")
+    walk.page.click(".ft-run-actions >> text=Clone with changes")
+    walk.until("document.querySelector('.ft-command').textContent.includes('optim.lr=0.0123')")
+    assert "train.epochs=7" in walk.text(".ft-command")
+    assert walk.page.is_visible("#ft-train-button")
+    parent = "JSON.parse(FTStamp(['{}'])[0]).parent"
+    assert walk.page.evaluate(parent) == run.id
+    walk.page.click("[data-preset=sample]")
+    assert walk.page.evaluate(parent) is None, "a preset has no parent"
