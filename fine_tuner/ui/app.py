@@ -107,8 +107,8 @@ def build_app(
     app.add_exception_handler(RequestValidationError, wrong_shape)
     app.add_middleware(CORSMiddleware, allow_origins=[])  # with one of our own, Gradio adds none that allows everyone
     app.add_middleware(Guard, access=access, limits=services.limits)
-    _mount(app, build_viewer_page(), VIEW, access, check=gradio_viewer, styles=VIEWER_STYLES)
-    _mount(app, build_owner_page(services), "/", access, check=gradio_owner)  # last: "/" swallows every path
+    _mount(app, build_viewer_page(), VIEW, check=gradio_viewer, styles=VIEWER_STYLES)
+    _mount(app, build_owner_page(services), "/", check=gradio_owner)  # last: "/" swallows every path
     return app
 
 
@@ -119,16 +119,12 @@ def wrong_shape(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": " ".join(list(words)[:5])}, 422)
 
 
-def _mount(
-    app: FastAPI, page: gr.Blocks, path: str, access: Access, *, check: Check, styles: Sequence[str] = STYLES
-) -> None:
+def _mount(app: FastAPI, page: gr.Blocks, path: str, *, check: Check, styles: Sequence[str] = STYLES) -> None:
     """Mount a page, with Gradio's own check of the role behind the guard's."""
     _tame(page)
-    base, below = ("", "") if path == "/" else ("../", path)
-    outside = f"{access.origin}{access.prefix}"
+    base = "" if path == "/" else "../"
     gr.mount_gradio_app(
-        app, page, path, auth_dependency=check, root_path=f"{outside}{below}" if outside else None,
-        theme=build_theme(), head=_head(base, styles), **MOUNT,
+        app, page, path, auth_dependency=check, theme=build_theme(), head=_head(base, styles), **MOUNT
     )  # fmt: skip
 
 

@@ -125,7 +125,8 @@ class Guard:
         if scope["type"] == "http" and method not in SAFE_METHODS:
             receive = bounded(receive, Rule.max_bytes if rule is None else rule.max_bytes)
         is_file = "/gradio_api/file" in scope["path"]
-        await self.app(scope, receive, _with_headers(send, FILE_HEADERS if is_file else HEADERS))
+        added = FILE_HEADERS if is_file else HEADERS
+        await self.app(self._as_outside(scope), receive, _with_headers(send, added))
 
     def _without_prefix(self, scope: Scope) -> Scope:
         """``scope`` as it is without a proxy, whether or not that takes the prefix off itself."""
@@ -134,6 +135,20 @@ class Guard:
             return scope
         path = scope["path"][len(prefix) :] or "/"
         return dict(scope) | {"path": path, "raw_path": quote(path).encode()}
+
+    def _as_outside(self, scope: Scope) -> Scope:
+        """``scope`` as the application has to see it to make addresses that are right outside of the proxy."""
+        access = self.access
+        if access.prefix:
+            path = access.prefix + scope["path"]
+            scope = dict(scope) | {"path": path, "raw_path": quote(path).encode(), "root_path": access.prefix}
+        if access.origin:
+            ours = urlsplit(access.origin)
+            named = [(b"host", ours.netloc.encode()), (b"x-forwarded-proto", ours.scheme.encode())]
+            dropped = {b"host", b"x-forwarded-proto", b"x-forwarded-host"}
+            kept = [(name, value) for name, value in scope["headers"] if name.lower() not in dropped]
+            scope = dict(scope) | {"headers": [*kept, *named]}
+        return scope
 
     def _refusal(self, scope: Scope, headers: Headers, needed: Needed, rule: Rule | None) -> Response | None:
         is_open = self.access.is_open(scope)

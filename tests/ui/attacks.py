@@ -9,16 +9,22 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from fine_tuner.ui.connection import PatientProtocol, make_server
+from fine_tuner.ui.connection import PatientProtocol, SecondDoor, make_server
 from fine_tuner.ui.environment import private_environment
 from fine_tuner.ui.folders import Allowed
 from fine_tuner.ui.limits import Allowance, Limits
 from fine_tuner.ui.security import Access
+from fine_tuner.ui.tunnel import Tunnel
 from tests.ui.canned import Canned, printed
 from tests.ui.hand_run import HandRun
 
 SECRET = "TOP-SECRET-4711"
 PLENTY = Allowance(1e6, 1e6)
+
+
+def no_tunnel(port: int) -> str:
+    """What happens without a network."""
+    raise RuntimeError("no network here")
 
 
 class Hasty(PatientProtocol):
@@ -50,7 +56,7 @@ class Target:
             run.folder.best_weights.parent.mkdir(parents=True, exist_ok=True)
             run.folder.best_weights.write_bytes(b"weights")
             run.finish()
-        self.access = Access(is_private=False)
+        self.access = Access(is_private=False)  # or another, before it is served
         self.access.links.make("owner"), self.access.links.make("viewer")
         self.asked: list[list[str]] = []
         self.canned = Canned()
@@ -108,9 +114,11 @@ def served(target: Target):
 
             app = build_app(
                 runs=target.root / "runs", allowed=Allowed(roots=(target.root / "data", target.root / "runs")),
-                access=target.access, ask=target.ask,
+                access=target.access, ask=target.ask, tunnel=Tunnel(no_tunnel),
                 limits=Limits(session=PLENTY, strangers=PLENTY, viewers=PLENTY, tries=PLENTY, all_tries=PLENTY),
             )  # fmt: skip
+            app.state.sharing.port = target.port
+            app.state.sharing.door = SecondDoor(app, asyncio.get_running_loop())
             made["server"] = make_server(app, protocol=Hasty, is_second=True)
             started.set()
             await made["server"].serve(sockets=[listener])
