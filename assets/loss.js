@@ -1,5 +1,5 @@
 // What a loss does: value and gradient against the right answer's probability, the error, the overlap; beside them,
-// faint, the loss chosen before. Drawn for the settings in the form; of the user's own code by its last check.
+// faint, what was shown before: another loss, or the same one with other parameters. Drawn for the settings in the form; of the user's own code by its last check.
 
 import { h, setText, toggle } from "./dom.js";
 import { current, events } from "./form.js";
@@ -13,7 +13,7 @@ const FAINT = "#8b919a";
 const SETTINGS = /^(task|loss\.|second_loss\.)/; // what a curve depends on
 
 let shown = null; // { answer, key } now on view: kept here, since folding the section takes the part off the page
-let before = null; // the loss chosen before, of the same task
+let before = null; // what was shown before, of the same task: another loss, or this one with other parameters
 
 export const redrawCurve = () => events.dispatchEvent(new Event("loss-checked"));
 
@@ -64,7 +64,7 @@ class CurvePart {
     }
     const { value } = answer;
     if (shown?.value.task !== value.task) before = null;
-    else if (shown.value.name !== value.name && shown.value.panels.length) before = shown.value;
+    else if (key !== shown.key && shown.value.panels.length) before = shown.value;
     shown = { key, value };
     this.draw();
   }
@@ -90,10 +90,11 @@ function chartOf(panel, name, other) {
     { label: panel.value_label, color: "train", x: panel.x, y: panel.value },
     { label: panel.gradient_label, color: "norm", x: panel.x, y: panel.gradient, dash: "4px,2px" },
   ];
-  if (old && other.name !== name) {
+  if (old && (other.name !== name || JSON.stringify(old) !== JSON.stringify(panel))) {
+    const called = other.name === name ? WORDS.before : words(other.name); // the same loss with other parameters, or another
     lines.unshift(
-      { label: `${words(other.name)}, ${panel.value_label.toLowerCase()}`, color: FAINT, width: 1.2, x: old.x, y: old.value },
-      { label: `${words(other.name)}, gradient`, color: FAINT, width: 1.2, x: old.x, y: old.gradient, dash: "4px,2px" },
+      { label: `${called}, ${panel.value_label.toLowerCase()}`, color: FAINT, width: 1.2, x: old.x, y: old.value },
+      { label: `${called}, gradient`, color: FAINT, width: 1.2, x: old.x, y: old.gradient, dash: "4px,2px" },
     );
   }
   return { id: `loss-${panel.key}`, title: panel.x_label, kind: "number", axis: "number", height: HEIGHT, lines };

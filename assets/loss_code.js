@@ -18,6 +18,18 @@ const about = new Map(); // task -> { templates, folder }
 
 window.FTLoss = { typed: (value) => { text = value ?? ""; events.dispatchEvent(new Event("loss-typed")); } };
 
+const saved = new Map(); // section -> file saved here: the form may not have answered yet
+let section = "loss"; // which of two losses of one's own is in the editor
+
+/** What the form says of the loss in the editor: `{ task, argv, section, file, entry, keep }`; null without any. */
+function part() {
+  const code = current()?.code;
+  if (!code) return null;
+  const found = code.parts.find((one) => one.section === section) ?? code.parts[0];
+  section = found.section;
+  return { ...code, ...found };
+}
+
 const isDirty = () => text.trim() !== "" && text !== file.text;
 
 async function ask(address, body) {
@@ -34,8 +46,11 @@ export function mountLossTop(element, props, trigger) {
   const templates = h("select", { id: "ft-loss-template", class: "ft-loss-input" });
   const path = h("input", { id: "ft-loss-path", class: "ft-loss-input", type: "text", spellcheck: false, autocomplete: "off" });
   const open = h("button", { type: "button", class: "ft-loss-button" }, WORDS.open);
+  const which = h("select", { id: "ft-loss-which", class: "ft-loss-input" }, ...Object.entries(WORDS.sections).map(([value, label]) => h("option", { value }, label)));
+  const whichLabel = h("label", { for: "ft-loss-which" }, WORDS.which);
   const message = h("p", { class: "ft-quiet", role: "status" });
   element.querySelector(".ft-loss-top").replaceChildren(
+    whichLabel, which,
     h("label", { for: "ft-loss-template" }, WORDS.template), templates,
     h("label", { for: "ft-loss-path", title: WORDS.fileHelp }, WORDS.file), h("span", { class: "ft-loss-file" }, path, open), message,
   );
@@ -46,7 +61,7 @@ export function mountLossTop(element, props, trigger) {
   };
   top = { path, tell: (words) => setText(message, words) };
   templates.addEventListener("change", () => {
-    const chosen = about.get(current().code?.task)?.templates[Number(templates.value)];
+    const chosen = about.get(part()?.task)?.templates[Number(templates.value)];
     templates.value = "";
     if (!chosen || (isDirty() && !confirm(WORDS.replace))) return;
     put(chosen.text);
@@ -61,18 +76,33 @@ export function mountLossTop(element, props, trigger) {
     return put(answer.text);
   };
   open.addEventListener("click", () => (!isDirty() || confirm(WORDS.replace)) && read(path.value, true));
+  which.addEventListener("change", () => {
+    if (isDirty() && !confirm(WORDS.replace)) {
+      which.value = section;
+      return;
+    }
+    section = which.value;
+    file = { path: "", sha256: "", text: "" };
+    path.value = "";
+    report = null;
+    put("");
+    follow();
+    events.dispatchEvent(new Event("loss-other"));
+  });
   const follow = async () => {
     if (!element.isConnected) return events.removeEventListener("state", follow);
-    const code = current()?.code;
+    const code = part();
     toggle(block, Boolean(code));
     if (!code) return undefined;
+    for (const one of [which, whichLabel]) toggle(one, code.parts.length > 1);
+    which.value = code.section;
     if (!about.has(code.task)) about.set(code.task, await ask(`code?task=${encodeURIComponent(code.task)}`));
     const offered = about.get(code.task).templates ?? [];
     if (templates.dataset.task !== code.task) {
       templates.dataset.task = code.task;
       templates.replaceChildren(h("option", { value: "" }, WORDS.choose), ...offered.map((t, i) => h("option", { value: String(i) }, t.label)));
     }
-    if (!path.value) path.value = code.file || "my_loss.py";
+    if (!path.value) path.value = code.file || WORDS.names[code.section];
     if (code.file && code.file !== file.path && !isDirty()) await read(code.file, false);
     return undefined;
   };
@@ -104,17 +134,21 @@ export function mountLossCheck(element) {
   };
   /** The settings with this file as the loss; they go into the form too. */
   const argvWith = (path) => {
-    const { section, argv, entry } = current().code;
+    const { argv, parts } = part();
     if (argv === null) return null;
-    const rest = argv.filter((word) => !word.startsWith(`${section}.`));
-    return [...rest, `${section}.name=custom`, `${section}.file=${JSON.stringify(path)}`, ...(entry ? [`${section}.entry=${JSON.stringify(entry)}`] : [])];
+    const rest = argv.filter((word) => !parts.some((one) => word.startsWith(`${one.section}.`)));
+    return rest.concat(...parts.map(({ section: name, file: named, entry, keep }) => [
+      `${name}.name=custom`, `${name}.file=${JSON.stringify(name === section ? path : named || saved.get(name) || "")}`, ...keep,
+      ...(entry ? [`${name}.entry=${JSON.stringify(entry)}`] : []),
+    ]));
   };
   const saveAndUse = async () => {
-    const saved = await save();
-    if (!saved) return null;
-    const argv = argvWith(saved.path);
+    const answer = await save();
+    if (!answer) return null;
+    saved.set(section, answer.path);
+    const argv = argvWith(answer.path);
     if (argv === null) return say(WORDS.otherFields, true), null;
-    if (current().code.file !== saved.path) load(argv);
+    if (part().file !== answer.path) load(argv);
     return argv;
   };
   const check = async () => {
@@ -123,7 +157,7 @@ export function mountLossCheck(element) {
     if (!argv) return undefined;
     report = null;
     show();
-    const begun = await ask("check", { argv, section: current().code.section });
+    const begun = await ask("check", { argv, section: part().section });
     if (begun.error || !begun.check) return say(begun.error ?? Object.values(begun.errors).join(" "), true);
     running = begun.check;
     buttons();
@@ -166,6 +200,8 @@ export function mountLossCheck(element) {
     if (running === null) say(text.trim() ? (isDirty() ? WORDS.unsaved : "") : WORDS.empty);
     return undefined;
   };
+  const other = () => (element.isConnected ? show() : events.removeEventListener("loss-other", other));
   events.addEventListener("loss-typed", typed);
+  events.addEventListener("loss-other", other);
   typed();
 }

@@ -9,6 +9,9 @@ export const LOSS_WORDS = {
   failed: "The curve could not be computed.",
   incomplete: "Correct the marked fields; the curve follows.",
   checkFirst: "The curve of your own code comes with its check.",
+  which: "Edit",
+  sections: { loss: "the loss", second_loss: "the second loss" },
+  names: { loss: "my_loss.py", second_loss: "my_second_loss.py" },
   template: "Start from",
   choose: "Choose a template",
   file: "File",
@@ -32,6 +35,7 @@ export const LOSS_WORDS = {
   none: "none",
   levels: { error: "Error", warning: "Warning", note: "Note" },
   findings: "What the check found",
+  before: "before",
   printed: "What the code printed",
 };
 

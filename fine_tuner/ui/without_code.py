@@ -32,15 +32,23 @@ def code_state(reading: Reading) -> dict[str, Any] | None:
     """What the editor needs to know of the form; None where no loss is the user's own.
 
     Returns:
-        ``section`` of the first such loss, its ``file`` and ``entry`` as typed, the ``task``, and ``argv``: the
-        command's arguments without the user's code, None while another field is wrong too.
+        ``task``; ``argv``, the command's arguments without the user's code, None while another field is wrong too; and
+        ``parts``, one for each loss that is the user's own: its ``section``, ``file`` and ``entry`` as typed, and
+        ``keep``, the overrides for what else is set there, such as a weight.
     """
     tree = reading.tree
-    section = next((s for s in SECTIONS if lookup(tree, f"{s}.name") == CUSTOM), None)
-    if section is None:
+    parts = [_part(tree, section) for section in SECTIONS if lookup(tree, f"{section}.name") == CUSTOM]
+    if not parts:
         return None
+    return {"task": tree["task"], "argv": _argv_without_code(reading), "parts": parts}
+
+
+def _part(tree: Mapping[str, Any], section: str) -> dict[str, Any]:
     about = {key: str(lookup(tree, f"{section}.{key}") or "") for key in ("file", "entry")}
-    return {"section": section, "task": tree["task"], "argv": _argv_without_code(reading), **about}
+    keep = [f"{section}.{key}={tree[section][key]}" for key in ("weight",) if key in tree[section]]
+    if tree[section].get("unchecked") is True:
+        keep.append(f"{section}.unchecked=true")
+    return {"section": section, **about, "keep": keep}
 
 
 def _argv_without_code(reading: Reading) -> list[str] | None:

@@ -76,10 +76,11 @@ class Canned:
 def _curve(argv: Sequence[str]) -> dict[str, Any]:
     """A straight line for whatever loss is named."""
     name = next((word.partition("=")[2] for word in argv if word.startswith("loss.name=")), "cross_entropy")
+    height = float(next((word.partition("=")[2] for word in argv if word.startswith("loss.gamma=")), "1"))
     panel = {
         "key": "probability", "x_label": "Probability of the right answer", "x": [0.1, 0.5, 0.9],
-        "value_label": "Loss", "value": [0.9, 0.5, 0.1], "gradient_label": "Gradient by its logit",
-        "gradient": [-1.0, -1.0, -1.0],
+        "value_label": "Loss", "value": [0.9 * height, 0.5 * height, 0.1 * height],
+        "gradient_label": "Gradient by its logit", "gradient": [-1.0, -1.0, -1.0],
     }  # fmt: skip
     source = "Somebody 1999, https://example.org/paper"
     return {"name": name, "task": "classification", "formula": f"{name} of p", "source": source, "panels": [panel]}

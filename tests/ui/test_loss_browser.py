@@ -11,6 +11,7 @@ from tests.ui.canned import Canned, in_a_loop
 from tests.ui.rig import serving
 
 pytestmark = [pytest.mark.ui, pytest.mark.xdist_group("browser")]
+NAMES = {"loss": "my_loss.py", "second_loss": "my_second_loss.py"}
 REPORT = 90_000  # ms: a check starts a process that loads torch
 
 
@@ -54,8 +55,8 @@ def page(browser, server):
     assert complaints == []
 
 
-def choose(page, name: str) -> None:
-    page.click("#ft-loss-name input")
+def choose(page, name: str, field: str = "ft-loss-name") -> None:
+    page.click(f"#{field} input")
     page.get_by_role("option", name=name, exact=True).click()
 
 
@@ -81,6 +82,32 @@ def test_the_curve_is_drawn_over_that_of_the_loss_before(page):
     page.locator(".ft-loss-chart").filter(has_text="cross entropy, loss").wait_for()
     assert page.get_attribute(".ft-loss-source a", "href") == "https://example.org/paper"
     assert not page.is_visible("#ft-loss-editor")
+    page.fill("#ft-loss-gamma-focal input", "3")  # the same loss with another parameter: over itself as it was
+    page.locator(".ft-loss-chart").filter(has_text="before, loss").wait_for()
+
+
+def test_both_losses_of_a_sum_can_be_one_s_own(page, root):
+    settings(page, root)
+    choose(page, "custom")
+    page.wait_for_selector("#ft-loss-editor .cm-content")
+    assert not page.is_visible("#ft-loss-which")
+    choose(page, "custom", "ft-second-loss-name")
+    page.wait_for_selector("#ft-loss-which")
+    page.fill("#ft-second-loss-weight input", "0.25")
+    texts = {"loss": ("MSE, as a function", "def my_loss"), "second_loss": ("Dice, as a class", "class MyLoss")}
+    for section, (template, word) in texts.items():
+        page.select_option("#ft-loss-which", section)
+        page.wait_for_function(f"document.querySelector('#ft-loss-path').value === '{NAMES[section]}'")
+        page.select_option("#ft-loss-template", label=template)
+        page.locator("#ft-loss-editor .cm-content").filter(has_text=word).wait_for()
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.locator(".ft-loss-status").filter(has_text="Saved.").wait_for()
+    page.locator(".ft-command").filter(has_text="my_second_loss.py").wait_for(state="attached")
+    command = page.text_content(".ft-command")
+    for part in ("loss.file=", "second_loss.file=", "my_second_loss.py", "second_loss.weight=0.25"):
+        assert part in command
+    page.select_option("#ft-loss-which", "loss")
+    page.locator("#ft-loss-editor .cm-content").filter(has_text="def my_loss").wait_for()
 
 
 def test_a_template_passes_its_check_and_a_mistake_is_found_at_its_line(page, root):

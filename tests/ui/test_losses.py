@@ -235,10 +235,20 @@ def test_train_on_the_page_refuses_what_was_not_checked_and_says_the_way_on(tmp_
 def test_the_form_tells_the_editor_what_to_check_even_before_there_is_a_file(root):
     shown = values_of(load_preset("sample")) | {"loss.name": "custom"}
     state = code_state(read(shown, Allowed(roots=(root,))))
-    assert state == {"section": "loss", "task": "classification", "argv": ["sample"], "file": "", "entry": ""}
+    part = {"section": "loss", "file": "", "entry": "", "keep": []}
+    assert state == {"task": "classification", "argv": ["sample"], "parts": [part]}
     wrong = code_state(read(shown | {"train.epochs": "0"}, Allowed(roots=(root,))))
     assert wrong["argv"] is None
     assert code_state(read(values_of(load_preset("sample")), Allowed(roots=(root,)))) is None
+
+
+def test_the_editor_hears_of_both_losses_and_keeps_what_else_is_set_there(root):
+    shown = values_of(replace(load_preset("sample"), "second_loss.name=mse", "second_loss.weight=0.25"))
+    changed = {"second_loss.name": "custom", "loss.name": "custom", "second_loss.unchecked@custom": True}
+    state = code_state(read(shown | changed, Allowed(roots=(root,))))
+    assert [part["section"] for part in state["parts"]] == ["loss", "second_loss"]
+    assert state["parts"][1]["keep"] == ["second_loss.weight=0.25", "second_loss.unchecked=true"]
+    assert state["argv"] == ["sample"]
 
 
 def test_what_stands_in_for_code_is_the_task_s_own_loss(file):
