@@ -86,9 +86,9 @@ class TrainSettings:
         at.Ge(1),
         at.Le(1000),
         Knob(
-            label="Stop at the",
-            help="How many times numbers may go bad until the run ends; 1: it never goes back.",
-            unit="th time",
+            label="Give up after",
+            help="How often numbers may go bad until the run ends; 1: it never goes back.",
+            unit="times",
             advanced=True,
         ),
     ] = 3

@@ -24,6 +24,7 @@ class RunControl:
         self._run = run
         self._is_signalled = False
         self._replays: list[tuple[int, Mapping[str, Any]]] = []
+        self._pending: dict[str, Mapping[str, Any]] = {}
 
     def listen(self) -> None:
         """Take SIGINT and SIGTERM as the wish to stop; only the main thread can."""
@@ -47,7 +48,8 @@ class RunControl:
         """Settings to change after ``step`` steps: those of an earlier attempt that died since, then the new ones."""
         due = [wish for at, wish in self._replays if at <= step]
         self._replays = [(at, wish) for at, wish in self._replays if at > step]
-        wish = pending(self._run).get("set")
+        self._pending = pending(self._run)  # looked at once for all that is asked between two steps
+        wish = self._pending.get("set")
         if wish is not None:
             clear(self._run, "set")
             due.append(wish)
@@ -58,15 +60,15 @@ class RunControl:
         self._replays = list(changes)
 
     def wants_checkpoint(self) -> bool:
-        """Whether a checkpoint was asked for since the last call."""
+        """Whether a checkpoint was asked for, when ``changes`` last looked."""
         return self._take("checkpoint")
 
     def wants_evaluation(self) -> bool:
-        """Whether an evaluation was asked for since the last call."""
+        """Whether an evaluation was asked for, when ``changes`` last looked."""
         return self._take("evaluate")
 
     def _take(self, what: str) -> bool:
-        wanted = what in pending(self._run)
+        wanted = self._pending.pop(what, None) is not None
         if wanted:
             clear(self._run, what)
         return wanted

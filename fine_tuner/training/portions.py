@@ -70,8 +70,8 @@ class Portions:
 class Undo:
     """Takes back what a forward pass changes besides gradients: buffers (BatchNorm's statistics) and torch's RNG.
 
-    ``remember`` costs one copy of the buffers per step, queued without waiting for the device: 0.1 ms for
-    shufflenet_v2 on a CPU core.
+    ``remember`` costs one copy of the buffers per step, queued without waiting for the device: on a CPU core 0.2 ms of
+    shufflenet_v2_x0_5's step of 305 ms (16 images of 64 px), 0.3 ms of resnet50's 2.6 s.
     """
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:

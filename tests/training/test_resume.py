@@ -51,7 +51,12 @@ def assert_same_state(ours: Any, theirs: Any) -> None:
         assert ours == theirs
 
 
-@pytest.mark.parametrize("name", CASES)
+SLOW = ("accumulation and warm-up", "plateau and early stopping", "unfreezing and SGD")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in CASES]
+)
 def test_resumed_equals_uninterrupted(
     tiny_settings: tuple[str, ...], train_here: Any, own_loss: Any, name: str
 ) -> None:

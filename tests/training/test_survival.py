@@ -38,8 +38,9 @@ def test_out_of_memory_in_training_and_evaluation_ends_as_the_accumulated_run(
     assert RunStore(limited.parent).summary(limited.name).status == "completed"
 
 
-@pytest.mark.parametrize("choice", ["stop", "lower", "skip"])
-@pytest.mark.parametrize("at", [1, 4], ids=["before any checkpoint", "after one"])
+@pytest.mark.parametrize(
+    ("choice", "at"), [("stop", 1), ("stop", 4), ("lower", 4), ("skip", 1)]
+)  # 4: after a checkpoint
 def test_a_bad_step_leads_back_and_to_a_complete_run(
     tiny_settings: tuple[str, ...], train_here: Any, own_loss: Any, choice: str, at: int
 ) -> None:
