@@ -27,7 +27,7 @@ try:
 except ImportError:  # an accelerator, not a need: it comes with the page
     from json import loads as _loads
 
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 19
 _ANCHOR_BYTES = 64
 _KEPT_MESSAGES = 500
 _RECENT_STEPS = 64
