@@ -27,7 +27,8 @@ def make_changes(trainer: Trainer, wish: Mapping[str, Any], *, text: str = "", r
         trainer.emit(Message(level="warning", text=f"Not changed. {error}", step=step))
         return
     label = ", ".join(label for label, _ in words)
-    text = text or " ".join(sentence for _, sentence in words if sentence)
+    if not text and (text := " ".join(sentence for _, sentence in words if sentence)):
+        trainer.emit(Message(level="warning", text=text, step=step))
     trainer.emit(Mark(step=step, label=label, text=text, changes=dict(wish), rewind_to=rewind_to))
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from fine_tuner.runs.events import EvalMetrics, Mark
+from fine_tuner.runs.events import EvalMetrics, Mark, Message
 from fine_tuner.training.patience import GHOST_EPOCHS
 from fine_tuner.training.portions import is_out_of_memory
 
@@ -85,6 +85,7 @@ def _have_patience(trainer: Trainer) -> None:
     if verdict == "stop":
         trainer.epochs = trainer.changed_epochs = epoch
         text = f"{since}: the run ends here, as train.early_stopping={patience.epochs} asks."
+        trainer.emit(Message(text=text, step=step))
         trainer.emit(Mark(step=step, label="early stop", text=text, changes={"train.epochs": epoch}))
     elif verdict == "ghost":
         text = f"{since}. With train.early_stopping={GHOST_EPOCHS} the run would have ended here."

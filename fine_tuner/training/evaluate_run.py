@@ -7,13 +7,13 @@ from typing import Any, Literal
 from fine_tuner.config.io import parse, read_tree
 from fine_tuner.data.batches import EvalBatches
 from fine_tuner.data.records import DataSplits
-from fine_tuner.errors import DataError, RunError
+from fine_tuner.errors import DataError, RunError, TrainingError
 from fine_tuner.models.weights import read_about
 from fine_tuner.runs.layout import RunFolder
-from fine_tuner.tasks.build import assemble, build_dataset
+from fine_tuner.tasks.build import Assembly, assemble, build_dataset
 from fine_tuner.training.evaluate import evaluate
 from fine_tuner.training.own_code import keep_code
-from fine_tuner.training.portions import Portions
+from fine_tuner.training.portions import Portions, free_memory, is_out_of_memory
 
 
 def evaluate_run(run: RunFolder, split: Literal["val", "test"]) -> dict[str, Any]:
@@ -39,20 +39,13 @@ def evaluate_run(run: RunFolder, split: Literal["val", "test"]) -> dict[str, Any
     with assemble(settings, data, checkpoint=run.best_weights) as assembly:
         if about.get("precision", assembly.precision.dtype) != assembly.precision.dtype:
             assembly.precision.switch(about["precision"])  # it went over to bf16 on the way
-        metrics = evaluate(
-            assembly.model,
-            EvalBatches(
-                build_dataset(settings, data, assembly.built.preprocessing, split),
-                batch_size=settings.train.batch_size,
-                num_workers=settings.data.num_workers,
-                pin_memory=assembly.device.type == "cuda",
-            ),
-            loss_fn=assembly.loss_fn,
-            metrics=assembly.metrics,
-            precision=assembly.precision,
-            portions=Portions(evaluation=about.get("eval_batch")),
+        batches = EvalBatches(
+            build_dataset(settings, data, assembly.built.preprocessing, split),
+            batch_size=settings.train.batch_size,
+            num_workers=settings.data.num_workers,
+            pin_memory=assembly.device.type == "cuda",
         )
-    assert metrics is not None
+        metrics = _evaluated(assembly, batches, Portions(evaluation=about.get("eval_batch")))
     return {
         "run": run.id,
         "split": split,
@@ -60,6 +53,26 @@ def evaluate_run(run: RunFolder, split: Literal["val", "test"]) -> dict[str, Any
         "weights": {name: about.get(name) for name in ("step", "epoch")},
         "metrics": {f"{split}/{key}": value for key, value in metrics.items()},
     }
+
+
+def _evaluated(assembly: Assembly, batches: EvalBatches, portions: Portions) -> dict[str, float]:
+    """Metrics, in smaller batches if memory runs out."""
+    while True:
+        try:
+            metrics = evaluate(
+                assembly.model, batches, loss_fn=assembly.loss_fn, metrics=assembly.metrics,
+                precision=assembly.precision, portions=portions,
+            )  # fmt: skip
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            assert metrics is not None
+            return metrics
+        free_memory(assembly.device)
+        portions.evaluation = portions.halved("evaluation")
+        if portions.evaluation is None:
+            raise TrainingError("Memory does not suffice for a single image. Close what else uses the device.")
 
 
 def evaluation_text(found: dict[str, Any]) -> str:

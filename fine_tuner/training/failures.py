@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import errno
 
-import torch
-
 from fine_tuner.errors import FineTunerError
+from fine_tuner.training.portions import is_out_of_memory
 
 
 def message_for(error: Exception) -> str:
@@ -14,13 +13,12 @@ def message_for(error: Exception) -> str:
     match error:
         case FineTunerError():
             return str(error)
-        case torch.OutOfMemoryError():
+        case _ if is_out_of_memory(error):
+            said = (str(error).splitlines() or ["no room for an array"])[0]
             return (
-                f"The device ran out of memory ({str(error).splitlines()[0]}). Halve train.batch_size and double "
-                "train.accumulate, choose half precision, or a smaller image or network."
+                f"Memory ran out ({said}) where smaller portions of images do not help. Choose half precision, an "
+                "optimizer with less state (SGD), or a smaller image or network; then start the run again."
             )
-        case MemoryError():
-            return "The machine ran out of memory. Halve train.batch_size, or choose a smaller image or network."
         case OSError(errno=errno.ENOSPC):
             return (
                 f"No space is left on the disk while writing {error.filename or 'the run'}. What was recorded before "

@@ -24,7 +24,7 @@ def assert_equal(a: Path, b: Path) -> None:
 
 
 def test_out_of_memory_in_training_and_evaluation_ends_as_the_accumulated_run(
-    tiny_settings: tuple[str, ...], train_here: Any, own_loss: Any
+    tiny_settings: tuple[str, ...], train_here: Any, own_loss: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     limited = train_here(*tiny_settings, *own_loss(NO_MEMORY))
     small = train_here(*tiny_settings, *own_loss(), "train.batch_size=2", "train.accumulate=4", runs="small")
@@ -34,7 +34,11 @@ def test_out_of_memory_in_training_and_evaluation_ends_as_the_accumulated_run(
     assert [e.step for e in payloads(limited, TrainMetrics)] == [1, 2, 3, 4]
     marks = [(m.step, dict(m.changes)) for m in payloads(limited, Mark)]
     assert marks == [(0, {"micro_batch": 4}), (0, {"micro_batch": 2}), (2, {"eval_batch": 2})]
+    assert [m.text for m in payloads(limited, Mark)] == [m.text for m in payloads(limited, Message)]
     assert all("ran out of memory" in m.text for m in payloads(limited, Mark))
+    assert main(["evaluate", str(limited), "--json"]) == 0
+    best = next(e for e in payloads(limited, EvalMetrics) if e.is_best)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"] == best.metrics
     assert RunStore(limited.parent).summary(limited.name).status == "completed"
 
 
