@@ -50,7 +50,7 @@ class PlanPanel {
     this.plans = new Asker("api/plan");
     this.previews = new Asker("api/preview");
     this.draw = 0;
-    this.quick = new QuickRates({ asker: new Asker("api/rates"), show: (schedule) => this.showQuick(schedule), tell: (errors) => showFound(errors) });
+    this.quick = new QuickRates({ asker: new Asker("api/rates"), show: (schedule) => this.showQuick(schedule), tell: (errors) => showFound({ ...this.misfit, ...errors }) });
     this.build();
     events.addEventListener("state", () => this.changed());
     events.addEventListener("typing", ({ detail }) => this.quick.typed(current()?.argv, detail));
@@ -120,10 +120,10 @@ class PlanPanel {
     this.plan = answer.value;
     this.quick.learn(argv, this.plan);
     setText(this.note, "");
-    showFound({});
+    this.misfit = this.plan.memory?.fits === false ? { "train.batch_size": this.plan.memory.words } : {};
+    showFound(this.misfit);
     this.show(this.plan);
     this.offerClasses(this.plan);
-    if (this.plan.memory?.fits === false) showFound({ "train.batch_size": this.plan.memory.words });
     const key = JSON.stringify(pictureSettings(argv));
     if (key !== this.pictureKey) {
       this.pictureKey = key;
@@ -209,7 +209,7 @@ class PlanPanel {
 
   /** The rates alone, while the rest of the plan is still to come. */
   showQuick(schedule) {
-    showFound({});
+    showFound(this.misfit ?? {});
     this.showSchedule(schedule);
     this.chart.closest(".ft-card").classList.add("ft-fresh");
   }

@@ -24,6 +24,7 @@ _FOLLOWED = frozenset(
         "model.trainable",
         "model.head_epochs",
         "precision.dtype",
+        "precision.channels_last",
         "train.epochs",
         "train.batch_size",
         "train.accumulate",

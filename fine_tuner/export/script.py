@@ -142,6 +142,7 @@ BATCH_SIZE = {settings.train.batch_size}
 ACCUMULATE = {settings.train.accumulate}  # batches that make one step
 CLIP_NORM = {settings.optim.clip_norm}
 HALF = {half}  # type of autocast's half precision; None computes in float32
+CHANNELS_LAST = {bool(run.facts.get("is_channels_last"))}  # memory format of the network
 DEVICE = {device}
 NUM_WORKERS = {settings.data.num_workers or 0}
 HEAD_EPOCHS = {head_epochs}  # epochs in which only the head trains; None: no such beginning

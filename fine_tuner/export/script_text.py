@@ -43,6 +43,8 @@ def main() -> None:
                 log.write(json.dumps(line) + "\n")
 
     model = build_network().to(device)
+    if CHANNELS_LAST:
+        model.to(memory_format=torch.channels_last)
     freeze(model, STAGES, FIRST_TRAINED)
     groups = parameter_groups(
         model, STAGES, STAGE_RATES, group_names=GROUP_NAMES, weight_decay=WEIGHT_DECAY, decay_all=DECAY_ALL

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import Field
@@ -24,7 +24,7 @@ from fine_tuner.launch.assistant import CANCELLED, Assistant, Reply
 from fine_tuner.ui import texts
 from fine_tuner.ui.finder import refuse_cross_site
 from fine_tuner.ui.folders import Allowed
-from fine_tuner.ui.plans import read_reply
+from fine_tuner.ui.plans import Ask, read_reply
 from fine_tuner.ui.routes import Question, checked_argv
 
 COMMANDS: Mapping[str, str] = {"precisions": "compare-precisions", "batch": "find-batch"}
@@ -41,6 +41,35 @@ class Wish(Question):
     global_batch: Annotated[int | None, Field(ge=1, le=10_000_000)] = None
 
 
+class Process(Protocol):
+    """What runs one command: an ``Assistant``."""
+
+    def call(
+        self, argv: Sequence[str], timeout: float | None = None, *, on_line: Callable[[str], None] | None = None
+    ) -> Reply:
+        """Run it."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class Asked:
+    """A process in name only: ``ask`` answers."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def call(
+        self, argv: Sequence[str], timeout: float | None = None, *, on_line: Callable[[str], None] | None = None
+    ) -> Reply:
+        """The answer."""
+        reply = self._ask(argv)
+        return Reply(reply.code, reply.out, reply.err)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
 class Measuring:
     """One measurement after another; safe to use from several threads.
 
@@ -48,11 +77,11 @@ class Measuring:
         make_assistant: A process that runs one command.
     """
 
-    def __init__(self, make_assistant: Callable[[], Assistant] = Assistant) -> None:
+    def __init__(self, make_assistant: Callable[[], Process] = Assistant) -> None:
         self._make = make_assistant
         self._lock = threading.Lock()
         self._number = 0
-        self._running: tuple[str, Assistant] | None = None
+        self._running: tuple[str, Process] | None = None
         self._states: dict[str, dict[str, Any]] = {kind: {"status": "idle"} for kind in COMMANDS}
 
     def start(self, kind: str, argv: Sequence[str]) -> bool:
@@ -89,7 +118,7 @@ class Measuring:
         if running is not None:
             running[1].close()
 
-    def _run(self, kind: str, command: Sequence[str], assistant: Assistant) -> None:
+    def _run(self, kind: str, command: Sequence[str], assistant: Process) -> None:
         reply = assistant.call(command, on_line=lambda line: self._hear(kind, line))
         assistant.close()
         end = self._end_of(reply)

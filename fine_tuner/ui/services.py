@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from fine_tuner.data.cache import cache_folder
@@ -17,7 +18,7 @@ from fine_tuner.ui.finder import Finder
 from fine_tuner.ui.folders import Allowed
 from fine_tuner.ui.limits import Limits, Watching
 from fine_tuner.ui.loss_checks import LossChecks
-from fine_tuner.ui.measuring import Measuring
+from fine_tuner.ui.measuring import Asked, Measuring
 from fine_tuner.ui.networks import Networks
 from fine_tuner.ui.plans import Ask, Questions, Reply
 from fine_tuner.ui.previews import Previews
@@ -68,7 +69,7 @@ class Services:
         self._second = Assistant()  # for sweeps, which take long, and for rates, which must not wait
         self.finder = Finder(self._second)
         self.checks = DataChecks(Assistant())
-        self.measuring = Measuring()
+        self.measuring = Measuring(partial(Asked, ask) if ask else Assistant)
         self.rates = Questions(ask or self._ask_at_once)
         self.networks = Networks(self.questions)
         self.previews = Previews(self.questions)

@@ -36,7 +36,35 @@ PLAN = {
     "classes": ["flower", "leaf"], "train_images": 512, "val_images": 128, "global_batch_size": 32, "notices": [],
     "groups": ["head", "backbone"], "epochs": 10, "steps_per_epoch": 16, "total_steps": 160,
     "schedule": {"steps": [1, 80, 160], "groups": {"head": [1e-4, 3e-3, 0.0], "backbone": [1e-5, 3e-4, 0.0]}},
+    "precision_reason": "as set", "precision_support": "This processor has instructions for bf16.",
     "stages": [{"name": "stem", "parameters": 696, "lr": None}, {"name": "head", "parameters": 4100, "lr": 3e-3}],
+}  # fmt: skip
+
+_PARTS = {
+    "weights": 1.4,
+    "gradients": 0.3,
+    "optimizer": 2.6,
+    "activations": 300.0,
+    "workspace": 40.0,
+    "evaluation": 0.0,
+}
+MEMORY = {
+    "dtype": "fp32", "parts": _PARTS | {"total": 344.3}, "base_mib": 650.0, "total_mib": 994.3, "fits": True,
+    "largest_batch_size": 512, "limit_mib": 24_000, "used_mib": 3000, "expected_mib": 994, "device": "CPU",
+    "words": "Fits. At most 512 images at a time.", "compared": "bf16 takes 160 MiB less than fp32.",
+    "other": {
+        "dtype": "bf16", "parts": _PARTS | {"activations": 140.0, "total": 184.3}, "base_mib": 650.0,
+        "total_mib": 834.3, "fits": True, "largest_batch_size": 512,
+    },
+}  # fmt: skip
+COMPARED = {
+    "rows": [
+        {"variant": "fp32", "images_per_second": 100.0, "peak_mib": 900, "problem": None},
+        {"variant": "bf16 channels-last", "images_per_second": 150.0, "peak_mib": 700, "problem": None},
+        {"variant": "fp16", "images_per_second": None, "peak_mib": None, "problem": "out of memory"},
+    ],
+    "fastest": "bf16 channels-last", "words": "bf16 channels-last is the fastest: 150.0 images/s, 1.50 times fp32.",
+    "suggestion": {"precision.dtype": "bf16", "precision.channels_last": "on"},
 }  # fmt: skip
 
 
@@ -62,8 +90,13 @@ class Canned:
         match argv[0]:
             case "plan" if any("one-class" in word for word in argv):
                 return refused("DataError", "one-class has one class only. Add a folder for each other class.")
+            case "plan" if any("batch_size=9999" in word for word in argv):
+                words = "Does not fit. 9999 images would take about 40.0 GiB, and CPU has 23.4. Choose at most 512."
+                return printed(PLAN | {"memory": MEMORY | {"fits": False, "words": words, "total_mib": 40_000.0}})
             case "plan":
-                return printed(PLAN)
+                return printed(PLAN | {"memory": MEMORY})
+            case "compare-precisions":
+                return printed(COMPARED)
             case "list":
                 return printed({"models": NETWORKS})
             case "loss-curve":

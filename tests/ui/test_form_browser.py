@@ -257,3 +257,31 @@ def test_a_run_of_the_list_fills_the_set_up_and_what_is_started_then_names_it(wa
     assert walk.page.evaluate(parent) == run.id
     walk.page.click("[data-preset=sample]")
     assert walk.page.evaluate(parent) is None, "a preset has no parent"
+
+
+def test_the_memory_forecast_stacks_its_parts_and_what_does_not_fit_is_told_at_the_field(walk):
+    walk.until("document.querySelectorAll('.ft-mem-stack').length === 2")
+    shares = walk.page.eval_on_selector_all(
+        ".ft-mem-stack:first-of-type i", "all => all.map((i) => parseFloat(i.style.width))"
+    )
+    assert sum(shares) == pytest.approx(100, abs=0.5), "the larger of the two rows fills the line"
+    assert "activations" in walk.text(".ft-mem-legend")
+    walk.open("run")
+    walk.type("ft-train-batch-size", "9999")
+    walk.leave()
+    walk.until("document.querySelector('.ft-card-memory').dataset.fits === 'false'")
+    walk.until_text("#ft-train-batch-size", "Choose at most 512")
+    walk.type("ft-train-batch-size", "16")
+    walk.leave()
+    walk.until("document.querySelector('.ft-card-memory').dataset.fits === 'true'")
+
+
+def test_compared_precisions_are_drawn_and_set_by_one_click(walk):
+    walk.open("precision")
+    walk.until_text("#ft-precisions .ft-support", "instructions for bf16. Chosen: fp32 (as set).")
+    walk.page.click("#ft-precisions .ft-find:not([hidden])")
+    walk.until("document.querySelectorAll('#ft-precisions [data-bar=speed]').length === 2")
+    assert "out of memory" in walk.text("#ft-precisions .ft-measure-rows")
+    walk.page.click("#ft-precisions [data-use]")
+    walk.until_text("#ft-section-precision", "half (bf16) · channels last")
+    walk.until_text("#ft-launch", "precision.channels_last=on")
