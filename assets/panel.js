@@ -46,7 +46,7 @@ export class Panel {
     this.poller = new Poller({
       question: () => this.tick(),
       offline: (info) => this.notices.showOffline(info),
-      beat: () => (this.isMissing || (this.state && !ACTIVE.has(this.state.status)) ? CALM_MS : 1000),
+      beat: () => Math.max(this.askedBeat ?? 0, this.isMissing || (this.state && !ACTIVE.has(this.state.status)) ? CALM_MS : 1000),
     });
     this.poller.now();
   }
@@ -133,6 +133,7 @@ export class Panel {
     }
     const keys = this.curves.take(answer);
     this.cursor = answer.cursor;
+    this.askedBeat = answer.beat; // where many watch, the app asks for patience
     this.state = answer.state;
     const differs = (name) => before?.[name] !== answer.state[name];
     if (!before || answer.reset || ["status", "messages", "marks"].some(differs) || (differs("step") && !before?.step)) {

@@ -53,7 +53,7 @@ export class Poller {
         location.reload(); // signed out: the page itself says what to do
         return;
       }
-      if (error instanceof TypeError || error.name === "TimeoutError" || error.code >= 500) {
+      if (error instanceof TypeError || error.name === "TimeoutError" || error.code >= 500 || error.code === 429) {
         this.fails += 1;
         wait = Math.min(SLOWEST_MS, BEAT_MS * 2 ** this.fails);
         this.tellOffline(Date.now() + wait);

@@ -6,12 +6,15 @@ Someone who signs in again and again has many sessions, so there is a limit for 
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
 _KEPT = 2000
+# An answer costs 1.5 to 2.6 ms of a processor: four a second and core are 1 % of the machine.
+POLLS_PER_SECOND = 4 * (os.cpu_count() or 1)
 SEEN_SECONDS = 30.0  # a page that is open asks every 1 to 3 s, a hidden one not at all
 
 
@@ -28,9 +31,10 @@ class Limits:
     """How much is let through.
 
     Attributes:
-        session: Requests of one viewer; a page loads about 100 files at first, then asks once a second.
+        session: Requests of one viewer; a page loads about 100 files at first.
         strangers: Requests of all who are not signed in.
-        viewers: Requests of all viewers for numbers and pictures.
+        asks: Requests of one viewer for numbers: one or two a second, more while zooming.
+        viewers: The same of all viewers; beyond, their pages wait longer and longer.
         tries: Predictions for one viewer.
         all_tries: Predictions for all viewers.
         waiting_tries: Predictions that may wait for their turn; one is made at a time.
@@ -38,7 +42,8 @@ class Limits:
 
     session: Allowance = Allowance(400, 20)
     strangers: Allowance = Allowance(100, 20)
-    viewers: Allowance = Allowance(1000, 200)
+    asks: Allowance = Allowance(40, 4)
+    viewers: Allowance = Allowance(200, 2 * POLLS_PER_SECOND)
     tries: Allowance = Allowance(5, 1 / 6)
     all_tries: Allowance = Allowance(20, 1)
     waiting_tries: int = 4

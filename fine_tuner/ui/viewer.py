@@ -15,6 +15,8 @@ Its Blocks contains no function at all. What it draws comes from routes of its o
 from __future__ import annotations
 
 import dataclasses
+import threading
+from collections import OrderedDict
 from typing import Annotated, Any
 
 import gradio as gr
@@ -29,7 +31,7 @@ from fine_tuner.runs.live import LiveFeed, detail
 from fine_tuner.runs.publishing import Published, published
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui import redacted, texts
-from fine_tuner.ui.limits import Limits, Meter, Watching
+from fine_tuner.ui.limits import POLLS_PER_SECOND, Limits, Meter, Watching
 from fine_tuner.ui.live import describe, json_answer, live_panel
 from fine_tuner.ui.roles import require_viewer
 from fine_tuner.ui.rules import PICTURE_BYTES
@@ -37,6 +39,7 @@ from fine_tuner.ui.trials import RefusedError, Trials
 from fine_tuner.ui.widgets import script_part
 
 _MOST_KEYS = 64
+_ANSWERS_KEPT = 32
 _NO_RUNS = {"run": None, "cursor": "", "reset": True, "state": None, "curves": []}
 
 
@@ -64,6 +67,8 @@ class ViewerRoutes:
         self._limits = limits
         self._meter = Meter()
         self._feed = feed or LiveFeed(store)
+        self._lock = threading.Lock()
+        self._made: OrderedDict[tuple[str, str], tuple[bytes, bytes]] = OrderedDict()
 
     def router(self) -> APIRouter:
         """All of them; sync functions, which FastAPI runs in threads."""
@@ -82,8 +87,25 @@ class ViewerRoutes:
         if not run_id:
             return json_answer(request, _NO_RUNS)
         self._published(request, run_id)
-        data = orjson.loads(self._feed.tick(run_id, since))
-        return json_answer(request, redacted.live({"run": run_id} | data))
+        return json_answer(request, self._told(run_id, since))
+
+    def _told(self, run_id: str, since: str) -> bytes:
+        """The redacted answer, made once for all viewers who hold the same points."""
+        data = self._feed.tick(run_id, since)
+        with self._lock:
+            known = self._made.get((run_id, since))
+        if known is not None and known[0] is data:  # the feed gives the same bytes while they hold
+            return known[1]
+        told = orjson.dumps(redacted.live({"run": run_id} | orjson.loads(data)) | {"beat": self._beat()})
+        with self._lock:
+            self._made[run_id, since] = (data, told)
+            while len(self._made) > _ANSWERS_KEPT:
+                self._made.popitem(last=False)
+        return told
+
+    def _beat(self) -> int:
+        """Milliseconds until a viewer's page had best ask again, so that all together leave the processor alone."""
+        return round(1000 * max(1.0, len(self._watching.now()) / POLLS_PER_SECOND))
 
     def live_detail(
         self, request: Request, run: str, x0: float, x1: float, key: Annotated[list[str], Query(max_length=_MOST_KEYS)]
@@ -130,7 +152,8 @@ class ViewerRoutes:
     def _admit(self, request: Request) -> None:
         """Count the visitor, and all visitors together."""
         if request.state.role == "viewer":
-            if not self._meter.take("all", "", self._limits.viewers):
+            is_calm = self._meter.take("one", request.state.session, self._limits.asks)
+            if not is_calm or not self._meter.take("all", "", self._limits.viewers):
                 raise HTTPException(429, texts.TOO_MANY)
             self._watching.saw(request.state.session)
 

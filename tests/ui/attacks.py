@@ -20,6 +20,7 @@ from tests.ui.hand_run import HandRun
 
 SECRET = "TOP-SECRET-4711"
 PLENTY = Allowance(1e6, 1e6)
+LIMITS = Limits(session=PLENTY, strangers=PLENTY, asks=PLENTY, viewers=PLENTY, tries=PLENTY, all_tries=PLENTY)
 
 
 def no_tunnel(port: int) -> str:
@@ -115,7 +116,7 @@ def served(target: Target):
             app = build_app(
                 runs=target.root / "runs", allowed=Allowed(roots=(target.root / "data", target.root / "runs")),
                 access=target.access, ask=target.ask, tunnel=Tunnel(no_tunnel),
-                limits=Limits(session=PLENTY, strangers=PLENTY, viewers=PLENTY, tries=PLENTY, all_tries=PLENTY),
+                limits=LIMITS,
             )  # fmt: skip
             app.state.sharing.port = target.port
             app.state.sharing.door = SecondDoor(app, asyncio.get_running_loop())

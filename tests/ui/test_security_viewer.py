@@ -25,7 +25,7 @@ from fine_tuner.runs.store import RunStore
 from fine_tuner.ui import redacted, texts
 from fine_tuner.ui.environment import private_environment
 from fine_tuner.ui.folders import Allowed
-from fine_tuner.ui.limits import SEEN_SECONDS, Allowance, Limits, Meter, Watching
+from fine_tuner.ui.limits import POLLS_PER_SECOND, SEEN_SECONDS, Allowance, Limits, Meter, Watching
 from fine_tuner.ui.security import Access
 from fine_tuner.ui.trials import RefusedError, Trials, check_picture
 from fine_tuner.ui.tunnel import Tunnel
@@ -36,7 +36,7 @@ from tests.ui.test_security_matrix import routes_of
 HOME = "http://127.0.0.1:7860"
 CANARY = "/home/canary/private"  # in every text of a run that is not for viewers
 PLENTY = Allowance(1e6, 1e6)
-LIMITS = Limits(session=PLENTY, strangers=PLENTY, viewers=PLENTY, tries=PLENTY, all_tries=PLENTY)
+LIMITS = Limits(session=PLENTY, strangers=PLENTY, asks=PLENTY, viewers=PLENTY, tries=PLENTY, all_tries=PLENTY)
 
 
 def secretive_run(root, name: str, *, outcome: str = "failed") -> HandRun:
@@ -330,6 +330,16 @@ def test_watchers_are_counted_while_they_ask():
     assert len(watching.now(now=101 + SEEN_SECONDS + 1)) == 1
     watching.saw("a", now=500)
     assert [w.since for w in watching.now(now=500)] == [500]
+
+
+def test_the_more_people_watch_the_less_often_each_asks(app, access, viewer):
+    path = "/view/api/live?run=20261123-000001-shown"
+    watching = app.state.services.watching
+    assert viewer.get(path).json()["beat"] == 1000 * max(1, len(watching.now()) / POLLS_PER_SECOND)
+    for i in range(10 * POLLS_PER_SECOND):
+        watching.saw(f"crowd{i}")
+    time.sleep(0.5)  # the answer made before is kept for 0.4 s
+    assert viewer.get(path).json()["beat"] >= 10_000
 
 
 def test_a_meter_gives_a_burst_then_a_rate_and_forgets_the_oldest():
