@@ -143,6 +143,9 @@ class DataPart {
     if (!words) return;
     const other = this.glance && this.glance.task !== this.task ? this.glance.task : null;
     const isGiven = this.given && this.given === this.task;
+    const key = JSON.stringify([words, other, isGiven]);
+    if (key === this.shown) return; // a button that is being pressed stays the same button
+    this.shown = key;
     this.recognised.replaceChildren(
       h("strong", {}, `${WORDS.recognised}: `), `${words}. `, isGiven ? `${say.was(this.task)} ` : "",
       other ? `${say.looksLike(other)} ` : this.path === SAMPLE ? "" : WORDS.notRight,

@@ -16,6 +16,8 @@ let unanswered = null; // timer
 let presets = [];
 let presetName = ""; // nearest to the settings, or chosen last
 let fields = []; // { path, key, id, section } of every input
+let wanted = null; // { load | set, ask }: what was asked for and is not answered yet
+let wishes = 0;
 let isLoading = false;
 let isLoaded = true;
 let typedIn = ""; // id of the field in which someone types; "" once it is left, or Enter was pressed
@@ -34,7 +36,7 @@ const parse = (text) => {
 let parent = null; // id of the run that the form was filled from
 
 /** Before an event goes to the server: in which field is someone in the middle of typing? Its error can wait. */
-window.FTStamp = (values) => [JSON.stringify({ ...parse(values[0]), typing: typedIn, parent }), ...values.slice(1)];
+window.FTStamp = (values) => [JSON.stringify({ ...parse(values[0]), ...wanted, typing: typedIn, parent }), ...values.slice(1)];
 
 /**
  * Events of the text fields. Gradio's own `input` is a key press: it misses what is pasted, deleted or picked from a list.
@@ -106,13 +108,17 @@ export function fillFrom(argv, run, hint) {
 /** Fill the form from `[preset, section.key=value, ...]`. */
 export function load(argv) {
   isLoading = true;
-  holder.props.value = JSON.stringify({ ...state, load: argv });
-  send();
+  want({ load: argv });
 }
 
 /** Put settings into the form: `{"data.path": "photos"}`; the server knows which fields these are. */
 export function set(settings) {
-  holder.props.value = JSON.stringify({ ...state, set: settings });
+  want({ set: { ...wanted?.set, ...settings } });
+}
+
+/** A wish goes with every event until an answer names it; in the state itself, an answer under way would wipe it out. */
+function want(wish) {
+  wanted = { ...wish, ask: (wishes += 1) };
   send();
 }
 
@@ -132,10 +138,13 @@ function restore(stored) {
 }
 
 function apply(element, next) {
-  if (next.load || next.set) return; // our own request, not an answer
-  isLoaded = isLoading || !state;
-  isLoading = false;
-  clearTimeout(unanswered);
+  const isAnswered = !wanted || next.asked === wanted.ask;
+  if (isAnswered) wanted = null;
+  isLoaded = !state || (isAnswered && isLoading);
+  if (isAnswered) {
+    isLoading = false;
+    clearTimeout(unanswered);
+  }
   const changed = JSON.stringify(next.argv) !== JSON.stringify(state?.argv);
   const isOtherCode = JSON.stringify(next.code) !== JSON.stringify(state?.code);
   state = next;

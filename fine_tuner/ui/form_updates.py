@@ -58,7 +58,7 @@ def answer(
     Args:
         values: What every input shows.
         stamp: The state last given; and ``load``, an argv to fill the form from, or ``set``, a mapping of dotted paths
-            to values to put into it.
+            to values to put into it. ``ask`` numbers such a wish; the answer says it as ``asked``.
         allowed: What the page permits.
         weights_of: Entries of the weights enum of a network, empty while the list is not loaded.
         typing: Element id of the field in which someone is typing; see ``form.due_errors``.
@@ -73,6 +73,7 @@ def answer(
     entries = weights_of(str(values["model.name"]))
     state |= {
         "notice": notice,
+        "asked": stamp.get("ask"),
         "task": values["task"],
         "place": values["data.path"],
         "network": f"{values['model.name']}/{len(entries)}",

@@ -99,6 +99,9 @@ class Canned:
                 return printed(COMPARED)
             case "list":
                 return printed({"models": NETWORKS})
+            case "recognise":
+                task, layout = ("segmentation", "masks") if "masks" in argv[1] else ("classification", "classes")
+                return printed({"path": argv[1], "task": task, "tasks": [task], "layout": layout, "words": "pictures"})
             case "loss-curve":
                 return printed(_curve(argv))
             case "preview-data":
