@@ -22,6 +22,7 @@ from fine_tuner.ui.rates import RateRoutes
 from tests.runs.logs import wait_until
 from tests.ui.fake_finder import RESULT
 from tests.ui.hand_run import HandRun
+from tests.ui.test_security import serve, shared_access, sign_in
 
 RUN = "20261123-110000-sample"
 FOREIGN = {"origin": "http://elsewhere.example"}
@@ -181,6 +182,26 @@ def test_a_bad_parameter_is_told_at_its_field(client, field, schedule, message):
     assert answer["value"] is None
     assert list(answer["errors"]) == [f"schedule.{field}"]
     assert message in answer["errors"][f"schedule.{field}"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/rates", "/api/plan", "/api/finder", "/api/preview", "/gradio_api/queue/join", "/gradio_api/run/changed"],
+)
+def test_a_formula_reaches_the_app_by_no_one_but_the_owner(path):
+    """Text that runs: every way in that takes settings is closed to those who only look, and to strangers."""
+    access = shared_access()
+    body = {"argv": ["sample", "schedule.name=LambdaLR", "schedule.formula=1"]}
+    reached = {}
+    for role in ("stranger", "viewer", "owner"):
+        client = serve(access, host="abc.example.org")
+        if role != "stranger":
+            sign_in(client, access, role)
+        origin = {"origin": "http://abc.example.org"}
+        reached[role] = client.post(path, json=body, headers=origin).status_code
+    assert reached["owner"] == 200
+    assert reached["stranger"] in (401, 403)
+    assert reached["viewer"] in (401, 403)
 
 
 # ------------------------------------------------------------------ changes of a run
