@@ -224,7 +224,7 @@ def describe(view: RunView) -> dict[str, Any]:
 def _mark(mark: Mark) -> dict[str, Any]:
     """A mark without what it changed; one of what another setting would have done says so."""
     said = {"step": mark.step, "label": mark.label, "text": mark.text}
-    return said | ({"is_ghost": True} if getattr(mark, "is_ghost", False) else {})
+    return said | ({"is_ghost": True} if mark.is_ghost else {})
 
 
 def json_answer(request: Request, content: bytes | Mapping[str, Any]) -> Response:

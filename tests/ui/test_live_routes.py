@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from fastapi import FastAPI
@@ -35,7 +36,7 @@ def client(tmp_path):
     store = RunStore(tmp_path)
     actions = {"stop": lambda folder: control.request(folder, "stop"), "resume": refuse}
     app = FastAPI()
-    app.include_router(LiveRoutes(store, actions, feed=LiveFeed(store, hold_seconds=0)).router())
+    app.include_router(LiveRoutes(store, actions, feed=LiveFeed(store, hold_seconds=0, pace=math.inf)).router())
     return TestClient(app)
 
 
