@@ -14,6 +14,7 @@ from typing import Any
 METRIC = re.compile(r"(train|val|test|memory)/[A-Za-z0-9_.@ /+-]{1,80}")
 _NAME = re.compile(r"[^/\\<>{}]{1,120}")  # no path, no markup, no template
 _LABEL = re.compile(r"[A-Za-z0-9_ .,%=+:\u00d7\u2192-]{1,80}")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _STATE = ("step", "total", "epoch", "epochs", "per_epoch", "rate", "eta", "eta_min", "seconds", "age", "queue", "marks")
 _FACTS = ("train_images", "val_images")
 _FACT_NAMES = ("model", "precision", "best_metric", "best_direction")
@@ -74,7 +75,11 @@ def about(given: Mapping[str, Any], *, can_try: bool) -> dict[str, Any]:
     groups = facts.get("groups")
     told["groups"] = [_name(name) for name in groups if _name(name)] if isinstance(groups, list | tuple) else []
     told["schedule"] = _schedule(facts.get("schedule"))
-    marks = [{"step": _number(m["step"]), "label": _label(m["label"]), "text": ""} for m in given["marks"]]
+    told["metrics"] = _metrics(facts.get("metrics"))
+    marks = [
+        {"step": _number(m["step"]), "label": _label(m["label"]), "text": "", "is_ghost": m.get("is_ghost") is True}
+        for m in given["marks"]
+    ]
     return {
         "id": given["id"],
         "title": _title(given),
@@ -86,6 +91,15 @@ def about(given: Mapping[str, Any], *, can_try: bool) -> dict[str, Any]:
         "has_weights": False,
         "can_try": can_try,
     }
+
+
+def _metrics(given: Any) -> dict[str, Any]:
+    """What the page calls metrics that it does not know."""
+    found = given.items() if isinstance(given, Mapping) else ()
+    return {
+        key: {"label": _name(about.get("label", "")), "is_fraction": about.get("is_fraction") is True}
+        for key, about in found if METRIC.fullmatch(key) and isinstance(about, Mapping)
+    }  # fmt: skip
 
 
 def line(given: Mapping[str, Any], *, can_try: bool) -> dict[str, Any]:
@@ -115,10 +129,18 @@ def prediction(given: Mapping[str, Any]) -> dict[str, Any]:
         told["label"] = str(given["label"])[:200]
     if given.get("labels") is not None:
         told["labels"] = [str(name)[:200] for name in given["labels"]]
+    if isinstance(given.get("legend"), list):
+        told["legend"] = [_swatch(entry) for entry in given["legend"]]
     for name in ("probabilities", "shares", "numbers"):
         if given.get(name) is not None:
             told[name] = {str(key)[:200]: _number(value) for key, value in given[name].items()}
     return told
+
+
+def _swatch(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A class and its colour."""
+    colour = str(entry.get("colour"))
+    return {"name": str(entry.get("name"))[:200], "colour": colour if _COLOUR.fullmatch(colour) else None}
 
 
 def _title(given: Mapping[str, Any]) -> str:

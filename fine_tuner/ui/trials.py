@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import tempfile
 import threading
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -92,8 +94,17 @@ class Trials:
         with tempfile.TemporaryDirectory(prefix="fine-tuner-try-") as folder:  # 0700
             picture = Path(folder) / f"picture.{kind}"
             picture.write_bytes(data)
-            command = ["predict", run_id, str(picture), "--runs", str(self._runs), "--json"]
+            command = ["predict", run_id, str(picture), "--runs", str(self._runs), "--overlays", folder, "--json"]
             answer = read_reply(self._ask(command))
-        if answer.value is None:
-            raise RefusedError(*((415, texts.TRY_NO_PICTURE) if answer.is_wrong_input else (500, texts.TRY_FAILED)))
-        return redacted.prediction(answer.value["predictions"][0])
+            if answer.value is None:
+                raise RefusedError(*((415, texts.TRY_NO_PICTURE) if answer.is_wrong_input else (500, texts.TRY_FAILED)))
+            given = answer.value["predictions"][0]
+            return redacted.prediction(given) | _overlay(given, Path(folder))
+
+
+def _overlay(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The picture with its classes in colours, drawn anew by us, as an address that holds it; {} if there is none."""
+    drawn = folder / Path(str(given.get("overlay") or "none")).name
+    if not drawn.is_file():
+        return {}
+    return {"overlay": f"data:image/png;base64,{base64.b64encode(drawn.read_bytes()).decode()}"}

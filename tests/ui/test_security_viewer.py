@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
 import re
 import threading
 import time
+from pathlib import Path
 from urllib.parse import quote
 
 import psutil
@@ -44,6 +46,7 @@ def secretive_run(root, name: str, *, outcome: str = "failed") -> HandRun:
     run = HandRun(
         root, name, title="ants resnet18", device=CANARY, weights=CANARY, notices=[CANARY], loss_code={"loss": CANARY},
         parameters=CANARY, anything=CANARY, best_metric="val/accuracy",
+        metrics={"val/accuracy": {"label": "accuracy", "is_fraction": True, "x": CANARY}, CANARY: {"label": CANARY}},
     )  # fmt: skip
     run.begin(), run.train(40)
     run.say(f"3 files of {CANARY} were skipped", "warning")
@@ -153,6 +156,7 @@ def test_what_is_told_suffices_for_the_charts(viewer):
     about = viewer.get(f"/view/api/runs/{shown}").json()
     assert about["title"] == "ants resnet18"
     assert set(about["facts"]["schedule"]["groups"]) == {"head", "backbone"}
+    assert about["facts"]["metrics"] == {"val/accuracy": {"label": "accuracy", "is_fraction": True}}
     assert [mark["label"] for mark in about["marks"]] == ["lr", "change"]
     (line,) = viewer.get("/view/api/runs").json()["runs"]
     assert (line["id"], line["best_key"], line["can_try"], line["tags"]) == (shown, "val/accuracy", True, [])
@@ -216,6 +220,20 @@ def test_a_viewer_tries_a_published_model_and_hears_of_nothing_else(viewer, aske
     assert answer.json() == {"prediction": {"label": "ant", "probabilities": {"ant": 0.9}}}
     assert asked[-1][:2] == ["predict", "20261123-000001-shown"]
     assert viewer.post("/view/api/runs/20261123-000002-hidden/try", content=picture_bytes()).status_code == 404
+
+
+def test_masks_over_the_picture_are_ours_to_draw_and_no_path(tmp_path):
+    def draw(argv):
+        overlay = Path(argv[argv.index("--overlays") + 1]) / "000.png"
+        Image.new("RGB", (4, 4), "red").save(overlay)
+        legend = [{"name": "leaf", "colour": "#ff0000"}, {"name": "x", "colour": "red;background:url(//evil)"}]
+        return printed({"predictions": [{"shares": {"leaf": 1.0}, "overlay": str(overlay), "legend": legend}]})
+
+    answer = Trials(draw, tmp_path, LIMITS).answer("r1", picture_bytes(), "s")
+    head, _, data = answer["overlay"].partition(",")
+    assert head == "data:image/png;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(data))).getpixel((0, 0)) == (255, 0, 0)
+    assert answer["legend"] == [{"name": "leaf", "colour": "#ff0000"}, {"name": "x", "colour": None}]
 
 
 @pytest.mark.parametrize(
