@@ -109,6 +109,7 @@ class PlanPanel {
     if (answer === null) return;
     clearTimeout(this.slow);
     setText(this.status, "");
+    shown.plan = answer.value ?? shown.plan;
     events.dispatchEvent(new CustomEvent("plan", { detail: { ...answer, place: current().place } }));
     if (answer.value === null) {
       showFound(answer.errors);
@@ -170,8 +171,6 @@ class PlanPanel {
     this.showRate(plan);
     this.showNetwork(plan);
     this.memory.show(plan.memory);
-    shown.plan = plan;
-    events.dispatchEvent(new Event("plan"));
     const facts = [
       ["Steps", say.batch(plan)],
       ["Time", plan.seconds_estimate ? `about ${duration(plan.seconds_estimate)}` : null],

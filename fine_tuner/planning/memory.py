@@ -44,10 +44,19 @@ def compared_words(forecast: RunForecast, other: RunForecast) -> str:
     saved = full.total_mib - half.total_mib
     if abs(saved) < 0.02 * full.total_mib:
         return f"{half.dtype} and fp32 take about the same here: most of it does not depend on the precision."
-    takes = f"{half.dtype} takes {abs(saved):,.0f} MiB {'less' if saved > 0 else 'more'} than fp32"
+    takes = f"{half.dtype} takes {size_words(abs(saved))} {'less' if saved > 0 else 'more'} than fp32"
     if half.largest_batch_size > full.largest_batch_size:
         return f"{takes}, and fits {half.largest_batch_size:,} images at a time instead of {full.largest_batch_size:,}."
     return f"{takes}."
+
+
+def size_words(mib: float) -> str:
+    """Memory in the unit that suits it.
+
+    >>> size_words(300.2), size_words(4096)
+    ('300 MiB', '4.0 GiB')
+    """
+    return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
 
 
 def memory_text(memory: dict[str, Any]) -> list[str]:
