@@ -53,6 +53,23 @@ def _settings(task: str | None, runs: Path) -> list[Row]:
     ]
 
 
+def _datasets(task: str | None, runs: Path) -> list[Row]:
+    from fine_tuner.data.set_list import SETS, TORCHVISION_PREFIX
+
+    return [
+        {
+            "path": TORCHVISION_PREFIX + spec.name,
+            "title": spec.title,
+            "images": spec.num_images,
+            "classes": spec.num_classes,
+            "download_mib": spec.download_mib,
+            "tasks": ", ".join(spec.tasks),
+        }
+        for spec in SETS.values()
+        if task is None or task in spec.tasks
+    ]
+
+
 def _runs(task: str | None, runs: Path) -> list[Row]:
     return [run.to_json() for run in RunStore(runs).list()] if runs.is_dir() else []
 
@@ -63,6 +80,7 @@ _LISTERS: dict[str, Callable[[str | None, Path], list[Row]]] = {
     "schedules": _variants("schedule"),
     "optimizers": _variants("optim"),
     "presets": _presets,
+    "datasets": _datasets,
     "settings": _settings,
     "runs": _runs,
 }

@@ -76,6 +76,9 @@ def path_errors(tree: Mapping[str, Any], allowed: Allowed) -> dict[str, str]:
             errors[path] = texts.EMPTY_PATH if path == "data.path" else texts.EMPTY_FILE
         elif place := _place_named(path, text):
             errors |= _missing(path, place, allowed)
+    colours = str(lookup(tree, "data.colour_table") or "")
+    if colours and (Path(colours).is_absolute() or colours.startswith("~") or ".." in Path(colours).parts):
+        errors |= _missing("data.colour_table", colours, allowed)  # a mere name is looked for beside the data
     weights = str(lookup(tree, "model.weights"))
     if is_weights_file(weights):
         errors |= _missing("model.weights", weights, allowed) if weights else {"model.weights": texts.NO_WEIGHTS_FILE}

@@ -96,3 +96,9 @@ def test_glance_at_a_table_and_at_sets(tmp_path: Path) -> None:
 def test_real_data_is_recognised_without_a_hint(real_data: Path) -> None:
     tasks = {"hymenoptera": "classification", "isbi_membrane": "segmentation", "bccd_count": "regression"}
     assert {name: glance_at(str(real_data / name)).task for name in tasks} == tasks
+
+
+def test_sets_on_offer_are_listed_by_task(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = answer(capsys, "list", "datasets", "--task", "segmentation")["datasets"]
+    assert {row["path"] for row in rows} == {"torchvision:OxfordIIITPet", "torchvision:VOCSegmentation"}
+    assert len(answer(capsys, "list", "datasets")["datasets"]) >= 15

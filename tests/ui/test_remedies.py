@@ -6,7 +6,7 @@ import pytest
 
 from fine_tuner.config.io import parse
 from fine_tuner.data.check_rules import _OF_KIND
-from fine_tuner.ui.folders import Allowed
+from fine_tuner.ui.folders import Allowed, path_errors
 from fine_tuner.ui.form import read, values_of, with_settings
 from fine_tuner.ui.form_updates import answer
 
@@ -49,3 +49,12 @@ def test_task_that_the_data_asks_for_brings_loss_and_network_along():
     assert shown["task"] == "segmentation"
     assert shown["loss.name"] == "dice_cross_entropy"
     assert shown["model.name"] == "lraspp_mobilenet_v3_large"
+
+
+@pytest.mark.parametrize("file", ["/etc/passwd", "~/colours.txt", "../colours.txt"])
+def test_a_colour_table_lies_beside_the_data_or_below_the_allowed_folders(file, tmp_path):
+    allowed = Allowed(roots=(tmp_path,))
+    assert "data.colour_table" in path_errors({"data": {"path": "builtin:sample", "colour_table": file}}, allowed)
+    (tmp_path / "own.txt").write_text("sky,1,2,3")
+    for name in ("colours.txt", str(tmp_path / "own.txt")):
+        assert path_errors({"data": {"path": "builtin:sample", "colour_table": name}}, allowed) == {}
