@@ -11,15 +11,18 @@ from fastapi.responses import HTMLResponse
 from fine_tuner.config.io import dump_yaml, replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.launch.launcher import Launcher
+from fine_tuner.runs import control, queue
 from fine_tuner.runs.layout import read_json
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui import static
 from fine_tuner.ui.history import HistoryRoutes
 from fine_tuner.ui.live import LiveRoutes
+from tests.runs.logs import wait_until
 from tests.ui.hand_run import HandRun
 from tests.ui.live_visits import new_page
 
 pytestmark = pytest.mark.ui
+ACTIONS = ["stop", "resume", "set", "evaluate", "checkpoint", "extend", "clone"]
 
 
 def plain_page() -> HTMLResponse:
@@ -31,7 +34,8 @@ def plain_page() -> HTMLResponse:
         f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
         <title>runs</title><link rel="icon" href="data:,">{styles}<body>
         <div id="live"><div class="ft-live"></div></div><div id="ft-runs"><section class="ft-runs"></section></div>
-        <script type="module">import "/{static.address_of("live.js")}";
+        <script type="module">import {{ mount }} from "/{static.address_of("live.js")}";
+        mount(document.querySelector("#live"), {{base: "", actions: {ACTIONS}}});
         import {{ mountRuns }} from "/{static.address_of("runs.js")}";
         mountRuns(document.querySelector("#ft-runs"));</script></body></html>"""
     )
@@ -55,8 +59,11 @@ def place(tmp_path_factory):
     store = RunStore(root)
     app = FastAPI()
     app.include_router(static.router)
-    app.include_router(HistoryRoutes(store, Launcher(store), root / "losses").router())
-    app.include_router(LiveRoutes(store, {}).router())
+    launcher = Launcher(store, command=lambda run: ["true"])
+    launcher.close()  # its queue is not served: what is asked of it can be seen
+    app.include_router(HistoryRoutes(store, launcher, root / "losses").router())
+    actions = {"evaluate": launcher.request_validation, "checkpoint": launcher.request_save}
+    app.include_router(LiveRoutes(store, actions).router())
     app.get("/history")(plain_page)
     with serving(app) as server:
         yield server, made
@@ -128,10 +135,38 @@ def test_compared_runs_show_their_curves_and_only_the_settings_that_differ(seen,
     assert re.search(rf"compare={runs[0].folder.id},{runs[1].folder.id}", address)
     page.goto(f"{server.address}history{address}")
     page.wait_for_selector(".ft-compare .main-svg")
-    page.click("[data-axis=epoch]")
+    page.click(".ft-compare [data-axis=epoch]")
     page.wait_for_function("document.querySelector('[data-chart=\"train/loss\"] .ftc-canvas').data[0].x.at(-1) === 3")
     page.click(".ft-compare-bar >> text=Close")
     assert "compare" not in page.evaluate("location.search")
+
+
+def test_a_run_at_work_is_asked_to_validate_and_to_save_and_an_ended_one_goes_on_for_longer(seen, place):
+    server, (ended, _, running) = place
+    page = seen.page
+    page.goto(f"{server.address}history?run={running.folder.id}")
+    for label, request in (("Validate now", "evaluate"), ("Save now", "checkpoint")):
+        page.click(f".ftl-change >> text={label}")
+        page.wait_for_selector(".ftl-changed >> text=Asked for")
+        wait_until(lambda request=request: request in control.pending(running.folder))
+    assert not page.is_visible(".ftl-change >> text=Clone with changes")
+
+    checkpoint = ended.folder.checkpoints / "step-00000048"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "manifest.json").write_text("{}")
+    page.goto(f"{server.address}history?run={ended.folder.id}")
+    page.wait_for_selector(".ftl-change >> text=Go on from here")
+    assert not page.is_visible(".ftl-change >> text=Validate now")
+    page.fill("[data-field=epochs] input", "3")
+    page.click("[data-field=epochs] >> text=Extend")
+    page.wait_for_selector(".ftl-changed >> text=3 epochs of the run")
+    seen.complaints.clear()  # the browser's own line about the answer that says so
+    page.fill("[data-field=epochs] input", "20")
+    page.click("[data-field=epochs] >> text=Extend")
+    page.wait_for_function("FTLive.state()?.status === 'queued'")
+    assert control.pending(ended.folder) == {"set": {"train.epochs": 20}}
+    assert "Queued" in page.inner_text(".ftl-status")
+    queue.cancel(ended.folder)
 
 
 def test_on_a_phone_nothing_scrolls_sideways(seen, place):
