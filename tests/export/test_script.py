@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from torchvision.models import get_model, get_model_weights, get_weight, list_models
 
 from fine_tuner.cli import main
 from fine_tuner.runs import control
@@ -115,11 +117,6 @@ def test_the_script_of_a_classification_makes_every_step_again(
     repeat(train(f"data.path={classes_folder}", *settings))
 
 
-def test_the_script_of_a_segmentation_makes_every_step_again(train: Train, repeat: Repeat, masks_folder: Path) -> None:
-    network = ("model.name=lraspp_mobilenet_v3_large", "train.epochs=1", "train.batch_size=4")
-    repeat(train(f"data.path={masks_folder}", "task=segmentation", *network, "augment.name=standard"))
-
-
 def test_the_script_of_a_regression_makes_every_step_again(train: Train, repeat: Repeat, numbers_folder: Path) -> None:
     columns = "data.label_columns=brightness,width"
     repeat(train(f"data.path={numbers_folder}", "task=regression", "loss.name=huber", "loss.delta=0.5", columns))
@@ -152,6 +149,32 @@ def test_a_script_starts_from_the_weights_of_a_file_with_a_new_head(
             (three / name / path.name).write_bytes(path.read_bytes())
     script = repeat(train(f"data.path={three}", f"model.weights={first.best_weights}", "train.epochs=1"))
     assert "model.fc.reset_parameters()" in script.read_text()
+
+
+@pytest.mark.parametrize(
+    ("network", "source", "weights", "task"),
+    [
+        ("shufflenet_v2_x0_5", "ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1", "default", "classification"),
+        ("lraspp_mobilenet_v3_large", "MobileNet_V3_Large_Weights.IMAGENET1K_V1", "backbone", "segmentation"),
+    ],
+)
+def test_a_script_starts_from_torchvision_s_weights(
+    network: str, source: str, weights: str, task: str, train: Train, repeat: Repeat, classes_folder: Path,
+    masks_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    entry = get_weight(source)
+    torch.manual_seed(1)
+    origin = next(name for name in list_models() if entry in get_model_weights(name))
+    file = tmp_path / "hub" / "checkpoints" / entry.url.rpartition("/")[2]  # where a download is kept
+    file.parent.mkdir(parents=True)
+    torch.save(get_model(origin, weights=None).state_dict(), file)
+    data = masks_folder if task == "segmentation" else classes_folder
+    sizes = ("train.epochs=1", "train.batch_size=4" if task == "segmentation" else "train.batch_size=8")
+    script = repeat(
+        train(f"data.path={data}", f"task={task}", f"model.name={network}", f"model.weights={weights}", *sizes)
+    )
+    assert source in script.read_text()
 
 
 # ------------------------------------------------------------- the user's own
