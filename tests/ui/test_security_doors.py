@@ -198,6 +198,7 @@ def test_the_second_door_takes_no_signals():
 
 def test_started_for_the_network_the_app_prints_two_links_whose_sessions_outlive_it(tmp_path):
     command = [sys.executable, "app.py", "--no-browser", "--port", "0", "--host", "0.0.0.0", "--runs", str(tmp_path)]
+    form = {"argv": ["sample", "loss.name=custom", "loss.file=my_loss.py"]}
     with subprocess.Popen(command, cwd=static.ASSETS.parent, env=os.environ, stdout=subprocess.PIPE, text=True) as app:
         try:
             lines = "".join(app.stdout.readline() for _ in range(4))
@@ -208,9 +209,16 @@ def test_started_for_the_network_the_app_prints_two_links_whose_sessions_outlive
                 viewer.get("/login", params={"token": tokens["those who watch"]})
                 assert viewer.get("/view/api/runs").status_code == 200
                 assert viewer.get("/api/runs").status_code == 401
+            with httpx.Client(base_url=address, timeout=20) as owner:
+                owner.get("/login", params={"token": tokens["you alone"]})
+                errors = owner.post("/api/preview", json=form).json()["errors"]  # asked and answered without torch
+                assert "--allow-code" in errors["loss.name"]
+                assert owner.get("/api/loss/file", params={"path": "my_loss.py"}).status_code == 403
         finally:
             app.terminate()
             app.wait(20)
+    written = [p for p in tmp_path.rglob("*") if p.is_file() and p.parent.name != ".access"]
+    assert not any(token.encode() in path.read_bytes() for path in written for token in tokens.values())
     after = Links(tmp_path)
     assert after.read_session(viewer.cookies[after.cookie_name]).role == "viewer"
     assert after.of_token(tokens["you alone"]).role == "owner"
