@@ -10,11 +10,13 @@ import { WORDS, say } from "./runs_words.js";
 import { fromQuery } from "./settings.js";
 import { ACTIVE, CHART_TITLES, STATUS, TEXT, metricOf, metricTitle } from "./text.js";
 
-// Okabe-Ito, in an order in which neighbours differ in lightness too; each with a dash of its own
+// Okabe-Ito by their names in palette.js, so that they follow the theme, in an order in which neighbours differ in
+// lightness too; each with a dash of its own
 const LOOKS = [
-  ["#0072b2", ""], ["#d55e00", "6px,4px"], ["#009e73", "2px,3px"], ["#cc79a7", "9px,3px,2px,3px"],
-  ["#e69f00", ""], ["#56b4e9", "6px,4px"], ["#767676", "2px,3px"], ["#8c6d00", "9px,3px,2px,3px"],
+  ["train", ""], ["validation", "6px,4px"], ["head", "2px,3px"], ["backbone", "9px,3px,2px,3px"],
+  ["process", ""], ["reserved", "6px,4px"], ["device", "2px,3px"], ["text", "9px,3px,2px,3px"],
 ];
+const sample = (i) => swatch({ color: `var(--ftl-${LOOKS[i][0]})`, dash: LOOKS[i][1] });
 const FIRST = ["train/loss", "val/loss"];
 const LAST = /^(train\/lr|memory\/|train\/(images_per_second|grad_norm))/;
 const EVERY = 3000;
@@ -128,7 +130,7 @@ export class Comparison {
   showLegend() {
     const names = this.names();
     this.legend.replaceChildren(...this.about.runs.map((run, i) =>
-      h("li", {}, swatch({ color: LOOKS[i][0], dash: LOOKS[i][1] }), h("strong", {}, names[i]), h("span", { class: "ft-quiet" }, [STATUS[run.status], run.model, duration(run.seconds)].filter(Boolean).join(" \u00b7 ")))));
+      h("li", {}, sample(i), h("strong", {}, names[i]), h("span", { class: "ft-quiet" }, [STATUS[run.status], run.model, duration(run.seconds)].filter(Boolean).join(" \u00b7 ")))));
   }
 
   keys() {
@@ -192,7 +194,7 @@ export class Comparison {
   showTables() {
     const { runs, settings, metrics } = this.about;
     const names = this.names();
-    const heads = names.map((name, i) => h("th", { scope: "col" }, swatch({ color: LOOKS[i][0], dash: LOOKS[i][1] }), name));
+    const heads = names.map((name, i) => h("th", { scope: "col" }, sample(i), name));
     const table = (title, rows) =>
       h("section", {}, h("h3", {}, title), h("div", { class: "ftl-scroll", tabIndex: 0, role: "region", "aria-label": title },
         h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), ...heads.map((head) => head.cloneNode(true)))), h("tbody", {}, ...rows))));
