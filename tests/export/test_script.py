@@ -104,6 +104,7 @@ def slow(*settings: str) -> object:
         slow("schedule.name=CosineAnnealingWarmRestarts", "optim.name=RMSprop"),
         slow("model.name=mobilenet_v3_small", "data.image_size=64"),
         slow("model.name=googlenet", "train.epochs=1", "data.image_size=64"),
+        slow("precision.channels_last=on", "precision.dtype=bf16", "train.epochs=1"),
         slow("model.name=vit_b_16", "train.epochs=1"),
         pytest.param(
             ("model.name=squeezenet1_1", "precision.dtype=fp16", "data.image_size=64"), marks=pytest.mark.slow
