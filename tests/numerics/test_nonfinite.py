@@ -255,3 +255,20 @@ def test_the_images_of_the_evidence_are_those_of_the_step(make_trainer: Any) -> 
     torch.testing.assert_close(
         evidence.batch["images"][clean], images[[evidence.indices[i] for i in clean]], rtol=0, atol=0
     )
+
+
+@pytest.mark.parametrize("choice", ["skip", "stop"])
+def test_what_was_left_out_stays_out_after_a_resume(make_trainer: Any, choice: str) -> None:
+    whole, _, _ = poisoned(make_trainer, choice, limit=9, dropout=0.3)
+    whole.train()
+    first, _, _ = poisoned(make_trainer, choice, limit=9, dropout=0.3, control=Tell(stop_at=8))
+    assert first.train() == "stopped"
+    model, rest = copy.deepcopy((first.model.state_dict(), first.state_dict()))
+    second, way, events = poisoned(make_trainer, choice, limit=9, dropout=0.3)
+    second.model.load_state_dict(model)
+    second.load_state_dict(rest)
+    way.remember()
+    second.train()
+    assert_same(second.model, whole.model)
+    assert second.rollbacks == whole.rollbacks
+    assert [e for e in events if isinstance(e, Message)] == [] or choice == "stop"
