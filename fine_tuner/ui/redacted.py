@@ -28,7 +28,8 @@ _OVER = {"failed": "The run failed.", "lost": "The run ended without a word."}
 def live(data: Mapping[str, Any]) -> dict[str, Any]:
     """An answer of ``api/live``: points, and the state."""
     curves = [_portion(portion) for portion in data.get("curves", ())]
-    return {
+    reading = {"reading": _number(data["reading"])} if "reading" in data else {}  # a long log, for the first time
+    return reading | {
         "run": data["run"],
         "cursor": data["cursor"],
         "reset": data["reset"],
@@ -40,9 +41,14 @@ def live(data: Mapping[str, Any]) -> dict[str, Any]:
 def _portion(portion: Mapping[str, Any]) -> dict[str, Any]:
     """Points of the curves with the names of metrics."""
     kept = [at for at, key in enumerate(portion["keys"]) if METRIC.fullmatch(key)]
-    ys = {name: [_numbers(portion[name][at]) for at in kept] for name in ("y", "lo", "hi") if name in portion}
+    ys = {name: [_column(portion[name][at]) for at in kept] for name in ("y", "lo", "hi") if name in portion}
     xs = {name: _numbers(portion[name]) for name in ("x", "t")}
     return {"keys": [portion["keys"][at] for at in kept], "level": int(portion["level"]), **xs, **ys}
+
+
+def _column(values: Any) -> list[Any] | None:
+    """Values of one curve; None where least and greatest are the mean."""
+    return None if values is None else _numbers(values)
 
 
 def state(given: Mapping[str, Any]) -> dict[str, Any]:

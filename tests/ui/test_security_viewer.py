@@ -408,3 +408,12 @@ def test_no_request_breaks_a_route_or_makes_it_tell(app, access, role):
 
     attack()
     assert {200, 404, 422 if role == "owner" else 401} <= codes  # it got past the guard, into the routes
+
+
+def test_a_curve_without_a_band_and_a_log_that_is_being_read_reach_a_viewer_as_they_are():
+    portion = {"keys": ["train/loss", "train/lr/head"], "level": 2, "x": [4], "t": [0.5], "y": [[0.5], [1e-3]]}
+    portion |= {"lo": [[0.4], None], "hi": [[0.6], None]}
+    answer = {"run": "r", "cursor": "0.4", "reset": False, "state": None, "curves": [portion]}
+    assert redacted.live(answer)["curves"] == [portion]
+    assert "reading" not in redacted.live(answer)
+    assert redacted.live(answer | {"reading": 0.25})["reading"] == 0.25
