@@ -73,10 +73,12 @@ def test_set_changes_the_rates_and_a_killed_run_makes_the_change_again(
         rate * (0.5 if step >= mark.step else 1.0) for step, rate in enumerate(planned(EPOCHS * PER_EPOCH))
     ]
     assert list(rates(run).values()) == uninterrupted
-    assert {(m.step, json.dumps(m.changes)) for m in payloads(run, Mark)} == {(mark.step, '{"lr_factor": 0.5}')}
+    assert {(m.step, json.dumps(m.changes)) for m in payloads(run, Mark) if not m.is_ghost} == {
+        (mark.step, '{"lr_factor": 0.5}')
+    }
     assert saved, "the kill came before any checkpoint"
     view = RunStore(run.parent).view(run.name)
-    assert (view.status, len(view.marks)) == ("completed", 1)
+    assert (view.status, len([m for m in view.marks if not m.is_ghost])) == ("completed", 1)
     schedule = view.facts["schedule"]
     steps = schedule["steps"]
     assert schedule["groups"]["head"] == [uninterrupted[step - 1] for step in steps]
