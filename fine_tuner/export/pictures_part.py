@@ -9,7 +9,7 @@ from fine_tuner.data.batches import _balanced
 from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.data.mixing import Mixer
 from fine_tuner.data.randomness import randomness_of
-from fine_tuner.export import replay
+from fine_tuner.export import replay_pictures as replay
 from fine_tuner.export.bundle import Bundle
 from fine_tuner.models.build import find_preprocessing
 from fine_tuner.models.preprocessing import Preprocessing

@@ -99,6 +99,11 @@ def _script(run: RunFolder, path: Path) -> None:
         facts=view.facts,
         changes=tuple(map(parse_change, with_changes(settings, changes_of_run(view)).schedule.changes)),
         steps_per_epoch=view.counters.steps_per_epoch,
+        caveats=[
+            f"at step {mark.step} the run went back to step {mark.rewind_to}, with what it did about it; not done here."
+            for mark in view.marks
+            if mark.rewind_to is not None
+        ],
     )
     write_atomically(path, make_script(made, file=path.name))
 

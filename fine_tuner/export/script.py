@@ -23,7 +23,7 @@ from fine_tuner.config.io import dump_yaml
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.mask_coding import IGNORE_INDEX
 from fine_tuner.data.records import DataSplits
-from fine_tuner.export import replay
+from fine_tuner.export import replay, replay_pictures
 from fine_tuner.export.bundle import Bundle
 from fine_tuner.export.gaps import not_repeated
 from fine_tuner.export.loss_part import loss_part
@@ -166,8 +166,8 @@ def build_metrics() -> MetricCollection:
 
 def _loop(bundle: Bundle) -> str:
     return bundle.take(
-        replay.Pictures, replay.batches, replay.epoch_keys, replay.parameter_groups, replay.freeze,
-        replay.set_train_mode, replay.loss_of, replay.Rates, replay.evaluate, replay.is_better,
+        replay_pictures.Pictures, replay_pictures.batches, replay_pictures.epoch_keys, replay.parameter_groups,
+        replay.freeze, replay.set_train_mode, replay.loss_of, replay.Rates, replay.evaluate, replay.is_better,
     )  # fmt: skip
 
 
