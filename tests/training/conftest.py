@@ -76,8 +76,10 @@ def run_folder(output: str) -> Path:
 def train_here(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """Trains in this process, ``default`` with overrides or a run's folder; returns the run's folder.
 
-    The worker takes signals for the time of the test.
+    The worker takes signals for the time of the test, and has one thread as those in processes of their own.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def train(*words: str, resume: Path | None = None, runs: str = "runs", code: int = 0) -> Path:
@@ -87,6 +89,7 @@ def train_here(tmp_path: Path) -> Iterator[Callable[..., Path]]:
         return resume or next(iter(set((tmp_path / runs).glob("2*")) - known))
 
     yield train
+    torch.set_num_threads(threads)
     for number, handler in before.items():
         signal.signal(number, handler)
 
