@@ -131,11 +131,11 @@ export class Board {
     return this.curves.total || 2 ** Math.ceil(Math.log2(Math.max(8, this.curves.lastStep)));
   }
 
-  /** Points of a curve, finer where the zoom asked for them. */
+  /** Points of a curve, finer where the zoom asked for them; a curve without `lo` and `hi` holds every step already. */
   curveFor(key) {
     const curve = this.curves.get(key);
     const detail = this.details.get(key);
-    if (!curve || !detail?.x.length) return curve;
+    if (!curve?.lo || !detail?.x.length) return curve;
     const [before, after] = [upperBound(curve.x, detail.x[0] - 1), upperBound(curve.x, detail.x.at(-1))];
     const splice = (all, part) => [...all.slice(0, before), ...part, ...all.slice(after)];
     return {

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from fine_tuner.runs.events import Mark
+from fine_tuner.ui import static
 
 pytestmark = pytest.mark.ui
 MARKS = """[...document.querySelectorAll('[data-chart=lr] .ftc-mark')].map((mark) =>
@@ -85,3 +86,19 @@ def test_a_page_that_only_reads_has_no_button_that_changes_anything(visit, run):
     assert labels, "it has buttons that only show"
     forbidden = {"Pause", "Stop and keep", "Resume", "Rate ÷ 2", "Set", "Validate now", "Save now", "Extend"}
     assert not forbidden & set(labels)
+
+
+def test_finer_points_of_a_zoom_are_left_alone_once_every_step_is_there(visit, run):
+    """A run that ends sends every step; what was fetched for the zoom before then has nothing to add."""
+    seen = visit(f"?run={run.folder.id}")
+    curve = {"level": 0, "x": [1, 2, 3], "t": [1, 2, 3], "y": [4, 5, 6], "lo": None, "hi": None}
+    detail = {"x": [2], "t": [2], "y": [[5]]}
+    script = """async ([address, curve, detail]) => {
+        const { Board } = await import(address);
+        const held = { curves: new Map([["loss", curve]]), details: new Map([["loss", detail]]) };
+        return Board.prototype.curveFor.call(held, "loss");
+    }"""
+    thinned = curve | {"level": 1, "x": [2, 4], "t": [2, 4], "y": [4, 6], "lo": [3, 5], "hi": [5, 7]}
+    assert seen.page.evaluate(script, ["/" + static.address_of("board.js"), curve, detail]) == curve
+    finer = seen.page.evaluate(script, ["/" + static.address_of("board.js"), thinned, detail])
+    assert (finer["x"], finer["y"], finer["lo"]) == ([2, 4], [5, 6], [5, 5])
