@@ -12,8 +12,30 @@ import { ACTIVE, STATUS, metricOf } from "./text.js";
 const EVERY = 3000; // ms between looks while the table is on view
 const MOST_COMPARED = 8;
 
+let table = null; // mounted when its tab is first seen
+let wish = null;
+
 export function mountRuns(element) {
-  new RunsTable(element.querySelector(".ft-runs"));
+  table = new RunsTable(element.querySelector(".ft-runs"));
+  wish?.(table);
+  wish = null;
+}
+
+/** Do something with the table; before it is there, its tab is opened for it. */
+function withTable(act) {
+  if (table) {
+    act(table);
+    return;
+  }
+  wish = act;
+  const open = () => (document.querySelector("#ft-tab-runs-button") ? showTab("ft-tab-runs") : setTimeout(open, 100));
+  open();
+}
+
+/** Hear what other parts of the page, and its address, want of the runs. */
+export function hearOfRuns() {
+  document.addEventListener("ft-clone", ({ detail }) => withTable(({ editor }) => editor.clone(detail)));
+  if (comparedIds().length > 1) withTable(() => showTab("ft-tab-runs"));
 }
 
 class RunsTable {
@@ -27,12 +49,10 @@ class RunsTable {
     this.build();
     new IntersectionObserver(([entry]) => this.watch(entry.isIntersecting)).observe(root);
     document.addEventListener("visibilitychange", () => this.isSeen && !document.hidden && this.fetch());
-    document.addEventListener("ft-clone", ({ detail }) => this.editor.clone(detail));
     const ids = comparedIds();
     if (ids.length > 1) {
       this.choose(ids);
       this.comparison.show(ids);
-      showTab("ft-tab-runs");
     }
   }
 

@@ -3,11 +3,13 @@
 
 import { h } from "./dom.js";
 import { current, events } from "./form.js";
+import { hearOfRuns } from "./runs.js";
 import { WORDS } from "./words.js";
 
 const VIEWS = ["run", "plan"];
 
 export function mountViews(element) {
+  hearOfRuns();
   const column = element.closest("#ft-right");
   const buttons = VIEWS.map((name) =>
     h("button", { type: "button", class: "ft-view", "data-view": name, on: { click: () => show(name) } }, WORDS.views[name]));

@@ -79,5 +79,12 @@ def test_the_sample_trains_zoom_stays_reload_keeps_the_curve_and_stop_stops(brow
 
     page.click("[data-action=stop]")
     page.wait_for_function(f"{STATUS} === 'Stopped'", timeout=PATIENCE_MS)
+
+    page.get_by_role("button", name="Clone with changes").click()
+    page.get_by_text("Change what you like, then press Train.").wait_for(timeout=PATIENCE_MS)
     assert (seen.complaints, seen.foreign) == ([], [])
+
+    page.goto(f"{app.address}?compare={run},{run}")  # the link opens the tab, which says what is wrong with it
+    page.get_by_role("tab", name="Runs", selected=True).wait_for(timeout=PATIENCE_MS)
+    page.get_by_text("runs compared").wait_for(timeout=PATIENCE_MS)
     context.close()
