@@ -75,7 +75,7 @@ def page(browser, server):
     context = browser.new_context(viewport={"width": 1400, "height": 1100})
     page, complaints = context.new_page(), []
     page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("pageerror", lambda error: complaints.append(f"{error} {error.stack}"))
     page.goto(server.address)
     page.wait_for_function("document.querySelectorAll('.ft-stages li').length > 0", timeout=60_000)
     for section in ("optim", "schedule"):
