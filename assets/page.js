@@ -1,19 +1,19 @@
 // What the page's gr.HTML parts mount. The live panel mounts itself; its module is here for window.FTLive.
 
-import "./live.js";
+import "./live/live.js";
 
-export { mountAnswer, mountRunChoice } from "./answer.js";
-export { mountBrand } from "./brand.js";
-export { mountCheck } from "./data_check.js";
-export { mountData } from "./data_part.js";
-export { mountFinder } from "./finder.js";
-export { mountLaunch, mountState } from "./form.js";
-export { mountBatch, mountPrecisions } from "./measure.js";
-export { mountPicker } from "./picker.js";
-export { mountPlan } from "./plan.js";
-export { mountRuns } from "./runs.js";
+export { mountAnswer, mountRunChoice } from "./results/answer.js";
+export { mountBrand } from "./base/brand.js";
+export { mountCheck } from "./setup/data_check.js";
+export { mountData } from "./setup/data_part.js";
+export { mountFinder } from "./setup/finder.js";
+export { mountLaunch, mountState } from "./setup/form.js";
+export { mountBatch, mountPrecisions } from "./setup/measure.js";
+export { mountPicker } from "./setup/picker.js";
+export { mountPlan } from "./setup/plan.js";
+export { mountRuns } from "./runs/runs.js";
 export { mountViews } from "./views.js";
-export { mountLossCurve } from "./loss.js";
-export { mountLossCheck, mountLossTop } from "./loss_code.js";
-export { mountShare } from "./share.js";
-export { mountViewer, mountViewerRuns, mountViewerTry } from "./viewer.js";
+export { mountLossCurve } from "./setup/loss.js";
+export { mountLossCheck, mountLossTop } from "./setup/loss_code.js";
+export { mountShare } from "./share/share.js";
+export { mountViewer, mountViewerRuns, mountViewerTry } from "./share/viewer.js";

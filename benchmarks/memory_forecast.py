@@ -20,10 +20,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fine_tuner.memory.step_memory import Situation, step_memory
 from fine_tuner.models.build import BuiltModel, build_model
+from fine_tuner.models.forward import loss_of_outputs
 from fine_tuner.precision import Precision
-from fine_tuner.training.forward import loss_of_outputs
-from fine_tuner.training.step_memory import Situation, step_memory
 
 MIB = 2**20
 NETWORKS = (

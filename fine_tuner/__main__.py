@@ -2,7 +2,7 @@
 
 import sys
 
-from fine_tuner.cli import main
+from fine_tuner.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

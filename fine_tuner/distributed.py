@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fine_tuner.errors import ConfigError
+from fine_tuner.base.errors import ConfigError
 
 
 def choose_device(wanted: str) -> torch.device:

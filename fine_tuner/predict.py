@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from fine_tuner.data.class_colours import lay_over, legend
-from fine_tuner.data.images import load_image
-from fine_tuner.data.mask_coding import IGNORE_INDEX
-from fine_tuner.data.transforms import build_transforms
-from fine_tuner.errors import RunError
+from fine_tuner.base.errors import RunError
+from fine_tuner.data.files.images import load_image
+from fine_tuner.data.loading.transforms import build_transforms
+from fine_tuner.data.masks.coding import IGNORE_INDEX
+from fine_tuner.data.masks.colours import lay_over, legend
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.outputs import split_outputs
-from fine_tuner.models.weights import load_network
+from fine_tuner.models.saved import load_network
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.tasks import TASK_SPECS
 

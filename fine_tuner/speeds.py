@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from fine_tuner.data.cache import cache_folder
+from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.precision import Measured
 from fine_tuner.runs.layout import read_json, write_json
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from fine_tuner.base.registry import suggest
 from fine_tuner.config.knobs import Choice, Field, lookup, walk_choices, walk_fields
 from fine_tuner.config.settings import Settings
-from fine_tuner.registry import suggest
 
 CHOICES: Mapping[str, Choice] = {choice.path: choice for choice in walk_choices(Settings)}
 FIELDS: tuple[Field, ...] = tuple(walk_fields(Settings))

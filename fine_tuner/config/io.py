@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.explain import CHOICES, FIELDS, explain, folded, suggest_path
 from fine_tuner.config.knobs import Field, lookup
-from fine_tuner.config.losses import DEFAULT_LOSS
+from fine_tuner.config.sections.losses import DEFAULT_LOSS
 from fine_tuner.config.settings import Settings
-from fine_tuner.errors import ConfigError
 
 __all__ = [
     "CHOICES",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from fine_tuner.base.errors import ConfigError
+from fine_tuner.base.registry import suggest
 from fine_tuner.config.io import overrides_between, parse, read_tree
 from fine_tuner.config.settings import Settings
-from fine_tuner.errors import ConfigError
-from fine_tuner.registry import suggest
 
 FOLDER = Path(__file__).parent / "presets"
 

@@ -11,14 +11,14 @@ from typing import Annotated, Literal, get_args
 
 import annotated_types as at
 
-from fine_tuner.config.data import AugmentSettings, DataSettings
 from fine_tuner.config.knobs import Knob
-from fine_tuner.config.losses import STRICT, CrossEntropyLoss, LossSettings
-from fine_tuner.config.optimizers import AdamW, OptimizerSettings
-from fine_tuner.config.precision import PrecisionSettings
-from fine_tuner.config.schedules import OneCycleLR, ScheduleSettings
-from fine_tuner.config.second_loss import NoSecondLoss, SecondLossSettings
-from fine_tuner.config.train import TrainSettings
+from fine_tuner.config.sections.data import AugmentSettings, DataSettings
+from fine_tuner.config.sections.losses import STRICT, CrossEntropyLoss, LossSettings
+from fine_tuner.config.sections.optimizers import AdamW, OptimizerSettings
+from fine_tuner.config.sections.precision import PrecisionSettings
+from fine_tuner.config.sections.schedules import OneCycleLR, ScheduleSettings
+from fine_tuner.config.sections.second_loss import NoSecondLoss, SecondLossSettings
+from fine_tuner.config.sections.train import TrainSettings
 
 Task = Literal["classification", "multilabel", "regression", "segmentation"]
 TASKS: tuple[str, ...] = get_args(Task)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fine_tuner.data.mask_coding import MaskCoding
-from fine_tuner.errors import DataError
+from fine_tuner.base.errors import DataError
+from fine_tuner.data.masks.coding import MaskCoding
 
 Target = int | tuple[float, ...] | Path
 SCHEMA = 1

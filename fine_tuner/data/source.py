@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from fine_tuner.data.mask_coding import MaskCoding
+from fine_tuner.base.errors import DataError
+from fine_tuner.data.masks.coding import MaskCoding
 from fine_tuner.data.records import Record
-from fine_tuner.errors import DataError
 
 UNSPLIT = "all"
 ProblemKind = Literal[

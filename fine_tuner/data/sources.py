@@ -20,21 +20,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fine_tuner.data.archives import ARCHIVE_SUFFIXES, unpack
-from fine_tuner.data.class_source import read_class_folders
-from fine_tuner.data.folders import Progress, counted, existing_folder, no_progress
-from fine_tuner.data.mask_source import read_mask_folders, with_classes
+from fine_tuner.base.errors import DataError
+from fine_tuner.data.files.archives import ARCHIVE_SUFFIXES, unpack
+from fine_tuner.data.files.folders import Progress, counted, existing_folder, no_progress
 from fine_tuner.data.options import ReadOptions
-from fine_tuner.data.recognise import look_into
+from fine_tuner.data.readers.class_source import read_class_folders
+from fine_tuner.data.readers.mask_source import read_mask_folders, with_classes
+from fine_tuner.data.readers.recognise import look_into
+from fine_tuner.data.readers.sample import SAMPLE_PATH, read_sample
+from fine_tuner.data.readers.set_list import TORCHVISION_PREFIX
+from fine_tuner.data.readers.table_source import choose_tables, read_tables
+from fine_tuner.data.readers.tables import TABLE_SUFFIXES
 from fine_tuner.data.records import DataSplits, Record
-from fine_tuner.data.sample import SAMPLE_PATH, read_sample
-from fine_tuner.data.set_list import TORCHVISION_PREFIX
 from fine_tuner.data.source import UNSPLIT, Problem, Source
 from fine_tuner.data.splitting import split_records
-from fine_tuner.data.table_source import choose_tables, read_tables
-from fine_tuner.data.tables import TABLE_SUFFIXES
 from fine_tuner.data.verify import leave_out_duplicates, verify
-from fine_tuner.errors import DataError
 
 
 def read_data(
@@ -150,7 +150,9 @@ def read_source(
         DataError: If it is none of the layouts, or not what ``task`` needs.
     """
     if path.startswith(TORCHVISION_PREFIX):
-        from fine_tuner.data.torchvision_sets import read_torchvision  # brings torch, which nothing else here needs
+        from fine_tuner.data.readers.torchvision_sets import (
+            read_torchvision,  # brings torch, which nothing else here needs
+        )
 
         name = path.removeprefix(TORCHVISION_PREFIX)
         return read_torchvision(name, task, options, progress, may_download=may_download)

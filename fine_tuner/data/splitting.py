@@ -8,8 +8,8 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
+from fine_tuner.base.errors import DataError
 from fine_tuner.data.records import Record
-from fine_tuner.errors import DataError
 
 
 def split_records(

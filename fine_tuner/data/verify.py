@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from fine_tuner.data.duplicates import find_twins
-from fine_tuner.data.folders import Progress
-from fine_tuner.data.image_scan import scan_images
-from fine_tuner.data.images import verify_quickly
-from fine_tuner.data.mask_values import look_at_mask
+from fine_tuner.base.errors import DataError
+from fine_tuner.data.files.duplicates import find_twins
+from fine_tuner.data.files.folders import Progress
+from fine_tuner.data.files.image_scan import scan_images
+from fine_tuner.data.files.images import verify_quickly
+from fine_tuner.data.files.scan_cache import facts_about
+from fine_tuner.data.masks.values import look_at_mask
 from fine_tuner.data.records import Record
-from fine_tuner.data.scan_cache import facts_about
 from fine_tuner.data.source import UNSPLIT, Problem, Source
-from fine_tuner.errors import DataError
 
 _REPORT_EVERY = 64
 Size = tuple[int, int]

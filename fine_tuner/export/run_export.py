@@ -6,14 +6,14 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from fine_tuner.base.errors import InputError, RunError
 from fine_tuner.config.changes import Change, changes_of, parse_change
 from fine_tuner.config.io import dump_yaml, overrides_between, parse, read_tree, replace
 from fine_tuner.config.presets import load_preset
 from fine_tuner.config.settings import Settings
-from fine_tuner.errors import InputError, RunError
 from fine_tuner.launch.command import shell_text
 from fine_tuner.runs.layout import RunFolder, write_atomically
-from fine_tuner.runs.view import RunView
+from fine_tuner.runs.view.run_view import RunView
 
 _YAML_HEAD = """\
 # The settings of the run {run_id}, for: python -m fine_tuner train {file}
@@ -81,8 +81,8 @@ def _command(run: RunFolder, path: Path) -> None:
 
 def _script(run: RunFolder, path: Path) -> None:
     from fine_tuner.data.records import DataSplits  # these bring torch, which settings and commands do without
-    from fine_tuner.export.script import Run, make_script
-    from fine_tuner.models.state import read_saved
+    from fine_tuner.export.script.script import Run, make_script
+    from fine_tuner.models.pretrained.state import read_saved
 
     if not run.splits.is_file():
         raise RunError(f"The run {run.id} has not read its data yet, so no script can repeat it. Start it first.")

@@ -17,7 +17,7 @@ def train_command(run: RunFolder) -> list[str]:
 
 
 def train_arguments(run: RunFolder) -> list[str]:
-    """The same without the program: what ``fine_tuner.cli.main`` takes."""
+    """The same without the program: what ``fine_tuner.cli.main.main`` takes."""
     return ["train", str(run.path)]
 
 

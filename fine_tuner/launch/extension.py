@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fine_tuner.errors import RunError
+from fine_tuner.base.errors import RunError
 from fine_tuner.runs.layout import RunFolder
-from fine_tuner.runs.status import look
-from fine_tuner.runs.view import RunView
+from fine_tuner.runs.view.run_view import RunView
+from fine_tuner.runs.view.status import look
 
 
 def check_extension(run: RunFolder, epochs: int) -> None:

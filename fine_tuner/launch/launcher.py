@@ -13,18 +13,18 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Literal
 
+from fine_tuner.base.errors import ConfigError, RunError
 from fine_tuner.config.io import read_tree
-from fine_tuner.errors import ConfigError, RunError
 from fine_tuner.launch import devices
 from fine_tuner.launch.command import train_command
 from fine_tuner.launch.extension import check_extension
 from fine_tuner.launch.process import Worker, end_worker, launch, start_process, write_exit
 from fine_tuner.launch.standby import Standby
 from fine_tuner.runs import control, queue
-from fine_tuner.runs.events import read_last_event
 from fine_tuner.runs.layout import RunFolder
-from fine_tuner.runs.status import look
+from fine_tuner.runs.log.events import read_last_event
 from fine_tuner.runs.store import RunStore
+from fine_tuner.runs.view.status import look
 
 _IDLE_SECONDS = 2.0  # how often to look whether another app that died left something in the queue
 

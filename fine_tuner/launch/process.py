@@ -18,10 +18,10 @@ from typing import Any, Protocol
 
 from fine_tuner.launch.environment import child_environment
 from fine_tuner.runs import control
-from fine_tuner.runs.events import read_last_event
 from fine_tuner.runs.layout import RunFolder, write_json
 from fine_tuner.runs.lock import LAUNCH_VARIABLE, HandedLock, find_holder, is_handed, read_description
-from fine_tuner.runs.status import look, tail
+from fine_tuner.runs.log.events import read_last_event
+from fine_tuner.runs.view.status import look, tail
 
 _LOG_LIMIT_BYTES = 64 << 20  # of earlier attempts; a worker's own log is as long as it is
 

@@ -70,7 +70,7 @@ def answer(argv: Sequence[str], main: Main | None, on_line: Callable[[str], None
 
 
 def _command_line() -> Main:
-    from fine_tuner.cli import main  # on top of this package, so not at import time
+    from fine_tuner.cli.main import main  # on top of this package, so not at import time
 
     return main
 

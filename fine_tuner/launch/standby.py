@@ -30,7 +30,7 @@ from fine_tuner.launch.command import standby_command
 from fine_tuner.launch.environment import child_environment
 from fine_tuner.launch.process import start_process
 
-PRELOADED = ("torch", "torchvision", "fine_tuner.cli", "fine_tuner.training.worker")
+PRELOADED = ("torch", "torchvision", "fine_tuner.cli.main", "fine_tuner.training.run.worker")
 _MOST_FILES = 64
 _MOST_BYTES = 1 << 20
 
@@ -144,7 +144,7 @@ def wait_and_run(main: Callable[[Sequence[str]], int | None] | None = None, prel
     os.environ.update(request.get("environment", {}))
     _redirect(Path(request["log"]))
     if main is None:
-        from fine_tuner.cli import main
+        from fine_tuner.cli.main import main
     return int(main([str(word) for word in request["argv"]]) or 0)
 
 

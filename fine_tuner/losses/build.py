@@ -8,7 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fine_tuner.config.losses import (
+from fine_tuner.base.errors import ConfigError
+from fine_tuner.base.registry import Registry
+from fine_tuner.config.sections.losses import (
     BinaryCrossEntropyLoss,
     ClassWeighted,
     CrossEntropyLoss,
@@ -27,13 +29,11 @@ from fine_tuner.config.losses import (
     SmoothL1Loss,
     TverskyLoss,
 )
-from fine_tuner.config.second_loss import SecondLossBase, without_weight
-from fine_tuner.errors import ConfigError
+from fine_tuner.config.sections.second_loss import SecondLossBase, without_weight
 from fine_tuner.losses import functional, overlap
 from fine_tuner.losses.custom import load_custom_loss
 from fine_tuner.losses.inputs import NO_INDEX
 from fine_tuner.losses.modules import FormulaLoss, LossSum, balanced_weights
-from fine_tuner.registry import Registry
 
 LOSSES: Registry[nn.Module] = Registry("loss")
 

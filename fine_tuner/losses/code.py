@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from fine_tuner.errors import InputError
+from fine_tuner.base.errors import InputError
 
 MAX_BYTES = 1_000_000
 Level = Literal["error", "warning", "note"]

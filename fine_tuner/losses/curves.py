@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fine_tuner.config.losses import CustomLoss, LossBase
-from fine_tuner.config.second_loss import SecondLossBase
-from fine_tuner.errors import ConfigError
+from fine_tuner.base.errors import ConfigError
+from fine_tuner.config.sections.losses import CustomLoss, LossBase
+from fine_tuner.config.sections.second_loss import SecondLossBase
 from fine_tuner.losses.build import build_loss
 
 LossFn = Callable[[Tensor, Tensor], Tensor]

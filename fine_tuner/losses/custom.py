@@ -19,10 +19,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from fine_tuner.errors import TrainingError
+from fine_tuner.base.errors import TrainingError
+from fine_tuner.base.registry import suggest
 from fine_tuner.losses.code import LossCode, LossCodeError, first_sentence, read_code
 from fine_tuner.losses.inputs import at_least_float32, without_autocast
-from fine_tuner.registry import suggest
 
 USER_ERRORS = (Exception, SystemExit)
 """What a user's code may raise. KeyboardInterrupt is the user's own and passes."""

@@ -11,16 +11,23 @@ import torch
 from torch import nn
 from torchvision.models import WeightsEnum
 
-from fine_tuner.errors import WeightsError
+from fine_tuner.base.errors import WeightsError
 from fine_tuner.models.catalogue import backbone_enum, builder_of, cache_file, cached, weights_enum
-from fine_tuner.models.choice import WeightsChoice, choose_weights
-from fine_tuner.models.download import OnProgress, fetch
-from fine_tuner.models.fitting import Fitted, WeightsReport, fit_backbone, fit_network, load_fitted, materialise
 from fine_tuner.models.preprocessing import Preprocessing
+from fine_tuner.models.pretrained.choice import WeightsChoice, choose_weights
+from fine_tuner.models.pretrained.download import OnProgress, fetch
+from fine_tuner.models.pretrained.fitting import (
+    Fitted,
+    WeightsReport,
+    fit_backbone,
+    fit_network,
+    load_fitted,
+    materialise,
+)
+from fine_tuner.models.pretrained.state import State, read_saved, read_state
 from fine_tuner.models.probe import Options, construct, constructor_options
 from fine_tuner.models.rescaling import rescale_as_saved
 from fine_tuner.models.stages import Stage
-from fine_tuner.models.state import State, read_saved, read_state
 from fine_tuner.models.structure import Structure, find_structure, unclip_outputs
 
 

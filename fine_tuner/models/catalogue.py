@@ -16,8 +16,8 @@ import torchvision.models
 from torch import nn
 from torchvision.models import WeightsEnum, get_model_builder, get_model_weights
 
-from fine_tuner.errors import ConfigError
-from fine_tuner.registry import suggest
+from fine_tuner.base.errors import ConfigError
+from fine_tuner.base.registry import suggest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

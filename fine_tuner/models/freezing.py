@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from fine_tuner.errors import ConfigError
+from fine_tuner.base.errors import ConfigError
 from fine_tuner.models.stages import HEAD, NORMS, Stage
 
 BACKBONE = "backbone"

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torchvision.models import get_model_builder
 
-from fine_tuner.errors import ConfigError
+from fine_tuner.base.errors import ConfigError
 from fine_tuner.models.catalogue import builder_parameters, class_parameters
 
 Options = dict[str, Any]

@@ -15,10 +15,10 @@ import torch
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
+from fine_tuner.memory.forecast import MIB, Counted, counted_of
+from fine_tuner.memory.readings import memory_limit_mib, memory_used_mib, process_mib
 from fine_tuner.planning.steps import Batch, Measurement, free_memory, measure_steps, take_batches
 from fine_tuner.tasks.build import Assembly, assemble, build_data
-from fine_tuner.training.forecast import MIB, Counted, counted_of
-from fine_tuner.training.memory import memory_limit_mib, memory_used_mib, process_mib
 
 OnProgress = Callable[[int, int, str], None]
 MARGIN = 0.1  # of the memory there is stays free: fragmentation, and what other programs take meanwhile

@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from fine_tuner.config.settings import Settings
+from fine_tuner.models.forward import loss_of_outputs
 from fine_tuner.planning.lr_finder import find_lr
 from fine_tuner.tasks.build import assemble, build_data
-from fine_tuner.training.forward import loss_of_outputs
 
 
 def run_finder(settings: Settings, *, steps: int, on_point: Callable[[int, int, float, float], None]) -> dict[str, Any]:

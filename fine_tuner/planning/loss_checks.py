@@ -9,14 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.config.io import FIELDS, to_tree
 from fine_tuner.config.knobs import lookup
-from fine_tuner.config.losses import CustomLoss
+from fine_tuner.config.sections.losses import CustomLoss
 from fine_tuner.config.settings import Settings
-from fine_tuner.data.cache import cache_folder
+from fine_tuner.losses.check.sandbox import run_check
+from fine_tuner.losses.check.verdicts import custom_losses, recall, remember, why_refused
 from fine_tuner.losses.code import LossCodeError, read_code
-from fine_tuner.losses.sandbox import run_check
-from fine_tuner.losses.stamps import custom_losses, recall, remember, why_refused
 
 PROVIDER = "fine_tuner.tasks.loss_batch:first_batch"
 _NO_VERDICT = frozenset({"stopped", "setup"})  # findings of a check that never came to the user's code, or was ended

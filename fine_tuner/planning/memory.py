@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from fine_tuner.distributed import device_name
-from fine_tuner.training.forecast import RunForecast, expected_mib, misfit_words
-from fine_tuner.training.memory import memory_used_mib
+from fine_tuner.memory.forecast import RunForecast, expected_mib, misfit_words
+from fine_tuner.memory.readings import memory_used_mib
 
 
 def describe_memory(forecast: RunForecast, device: torch.device) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from typing import Any
 
 from fine_tuner.config.presets import nearest_preset
 from fine_tuner.config.settings import Settings
+from fine_tuner.memory.forecast import forecast_run
 from fine_tuner.models.describe import describe_head, describe_stages
 from fine_tuner.planning.memory import describe_memory, memory_text
 from fine_tuner.planning.time import time_estimate
 from fine_tuner.precision import device_support
 from fine_tuner.tasks.build import assemble, build_data
 from fine_tuner.tasks.describe import facts_of
-from fine_tuner.training.forecast import forecast_run
 
 
 def make_plan(settings: Settings) -> dict[str, Any]:

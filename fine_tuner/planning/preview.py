@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from fine_tuner.base.errors import DataError
+from fine_tuner.base.registry import suggest
 from fine_tuner.config.settings import Settings
-from fine_tuner.data.class_colours import legend
-from fine_tuner.data.preview import preview
-from fine_tuner.errors import DataError
+from fine_tuner.data.loading.preview import preview
+from fine_tuner.data.masks.colours import legend
 from fine_tuner.models.build import find_preprocessing
-from fine_tuner.registry import suggest
 from fine_tuner.tasks.build import build_data, build_dataset
 
 

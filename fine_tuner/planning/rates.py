@@ -6,8 +6,8 @@ import json
 import math
 from typing import Any
 
+from fine_tuner.base.errors import InputError
 from fine_tuner.config.settings import Settings
-from fine_tuner.errors import InputError
 from fine_tuner.schedules import check_schedule
 from fine_tuner.schedules.rates import plan_rates
 

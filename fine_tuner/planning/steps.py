@@ -15,10 +15,10 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from fine_tuner.memory.readings import process_mib
+from fine_tuner.models.forward import loss_of_outputs
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.tasks.build import Assembly
-from fine_tuner.training.forward import loss_of_outputs
-from fine_tuner.training.memory import process_mib
 
 MIB = 2**20
 WARM_UP = 2

@@ -33,7 +33,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from fine_tuner.errors import RunError
+from fine_tuner.base.errors import RunError
 
 LAUNCH_VARIABLE = "FINE_TUNER_LAUNCH"
 _HELD: dict[tuple[int, int], int] = {}  # (device, inode) of lock files held by this process -> its pid (forks differ)

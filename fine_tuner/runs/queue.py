@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fine_tuner.runs.events import read_last_event
 from fine_tuner.runs.layout import RunFolder, read_json, write_json
+from fine_tuner.runs.log.events import read_last_event
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

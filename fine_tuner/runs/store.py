@@ -11,16 +11,17 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from fine_tuner.base.errors import RunError
+from fine_tuner.base.registry import suggest
 from fine_tuner.config.io import dump_yaml
 from fine_tuner.config.settings import Settings
-from fine_tuner.errors import RunError
-from fine_tuner.registry import suggest
-from fine_tuner.runs import cache
 from fine_tuner.runs.identity import make_id, make_info
 from fine_tuner.runs.layout import RunFolder, read_json, sync_folder, write_atomically, write_json
-from fine_tuner.runs.opening import Opening
-from fine_tuner.runs.status import LIVE, look
-from fine_tuner.runs.summary import (
+from fine_tuner.runs.log import cache
+from fine_tuner.runs.view.opening import Opening
+from fine_tuner.runs.view.run_view import RunView
+from fine_tuner.runs.view.status import LIVE, look
+from fine_tuner.runs.view.summary import (
     RunSummary,
     fingerprint,
     load_summary,
@@ -28,7 +29,6 @@ from fine_tuner.runs.summary import (
     summarise,
     summarise_unread,
 )
-from fine_tuner.runs.view import RunView
 
 _VIEWS = 16  # folds kept in memory; one of a million steps takes 140 MB
 _VIEW_POINTS = 40_000_000  # points of all of them together

@@ -10,7 +10,7 @@ Each rate is a function of the step alone (but for ReduceLROnPlateau, which foll
 steps is exact, and a resumed run applies the same bits.
 """
 
-from fine_tuner.config.schedule_check import check_schedule
+from fine_tuner.config.sections.schedule_check import check_schedule
 from fine_tuner.schedules.preview import lowest_from_now, preview, preview_lowest, preview_steps
 from fine_tuner.schedules.schedule import Schedule, build_schedule
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from torch.optim import Optimizer, lr_scheduler
 
-from fine_tuner.config import schedules as settings_of
-from fine_tuner.config.formula import ScheduleFactor
-from fine_tuner.config.schedules import ScheduleBase, ScheduleSettings
+from fine_tuner.config.sections import schedules as settings_of
+from fine_tuner.config.sections.formula import ScheduleFactor
+from fine_tuner.config.sections.schedules import ScheduleBase, ScheduleSettings
 
 _COMMON = frozenset(f.name for f in dataclasses.fields(ScheduleBase)) | {"name"}
 

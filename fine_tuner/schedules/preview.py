@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from fine_tuner.config import schedules as settings_of
 from fine_tuner.config.changes import Change, parse_change
-from fine_tuner.config.schedules import ScheduleSettings
+from fine_tuner.config.sections import schedules as settings_of
+from fine_tuner.config.sections.schedules import ScheduleSettings
 from fine_tuner.schedules.curves import StandIn
 from fine_tuner.schedules.schedule import Schedule, build_schedule
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from fine_tuner.config import schedules as settings_of
+from fine_tuner.base.errors import ConfigError, TrainingError
 from fine_tuner.config.changes import CHANGEABLE
-from fine_tuner.config.schedules import LinearLR, ScheduleSettings
-from fine_tuner.errors import ConfigError, TrainingError
+from fine_tuner.config.sections import schedules as settings_of
+from fine_tuner.config.sections.schedules import LinearLR, ScheduleSettings
 from fine_tuner.schedules.curves import Curve, PlateauCurve
 
 

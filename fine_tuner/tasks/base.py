@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from fine_tuner.errors import ConfigError
+from fine_tuner.base.errors import ConfigError
 from fine_tuner.metrics import LOSS, TOP5, MetricSpec
 
 

@@ -15,12 +15,12 @@ from torch import nn
 from torchmetrics import MetricCollection
 
 from fine_tuner.config.settings import Settings
-from fine_tuner.data.batches import EvalBatches, ImageDataset, TrainBatches
-from fine_tuner.data.mixing import MixedLoss, Mixer
+from fine_tuner.data.loading.batches import EvalBatches, ImageDataset, TrainBatches
+from fine_tuner.data.loading.mixing import MixedLoss, Mixer
+from fine_tuner.data.loading.transforms import build_transforms
 from fine_tuner.data.options import READ_OPTIONS
 from fine_tuner.data.records import DataSplits
 from fine_tuner.data.sources import read_data
-from fine_tuner.data.transforms import build_transforms
 from fine_tuner.distributed import choose_device, device_name
 from fine_tuner.losses.build import build_loss
 from fine_tuner.metrics import MetricSpec
@@ -34,7 +34,7 @@ from fine_tuner.speeds import RUN, Subject, fastest, remember, variant_name
 from fine_tuner.tasks import TASK_SPECS
 from fine_tuner.tasks.base import TaskSpec
 from fine_tuner.tasks.network import build_network
-from fine_tuner.tasks.numbers import standardised
+from fine_tuner.tasks.standardise import standardised
 
 OnProgress = Callable[[str, float, float | None], None]
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
+from fine_tuner.base.errors import DataError
 from fine_tuner.config.io import parse
-from fine_tuner.data.batches import TrainBatches
-from fine_tuner.data.mask_coding import IGNORE_INDEX
-from fine_tuner.errors import DataError
-from fine_tuner.losses.batch import Batch
+from fine_tuner.data.loading.batches import TrainBatches
+from fine_tuner.data.masks.coding import IGNORE_INDEX
+from fine_tuner.losses.check.batch import Batch
 from fine_tuner.models.build import build_model
 from fine_tuner.models.freezing import Freezing
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.tasks.build import build_data, build_dataset
-from fine_tuner.tasks.numbers import in_own_units
+from fine_tuner.tasks.standardise import in_own_units
 
 IMAGES = {"segmentation": 2}
 DEFAULT_IMAGES = 4

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fine_tuner.data.mask_coding import IGNORE_INDEX
+from fine_tuner.data.masks.coding import IGNORE_INDEX
 from fine_tuner.metrics import DICE, MEAN_IOU, PIXEL_ACCURACY, segmentation_metrics
 from fine_tuner.tasks.base import TaskSpec
 

@@ -13,31 +13,40 @@ from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 
 from fine_tuner.ui import static, texts
-from fine_tuner.ui.data_checks import CheckRoutes
-from fine_tuner.ui.data_routes import DataRoutes
-from fine_tuner.ui.exports import ExportRoutes
-from fine_tuner.ui.finder import FinderRoutes
-from fine_tuner.ui.folders import Allowed
-from fine_tuner.ui.history import HistoryRoutes
-from fine_tuner.ui.limits import Limits
-from fine_tuner.ui.live import LiveRoutes, head_links
-from fine_tuner.ui.losses import LossRoutes
-from fine_tuner.ui.measuring import MeasuringRoutes
-from fine_tuner.ui.pages import build_owner_page
-from fine_tuner.ui.plans import Ask
-from fine_tuner.ui.rates import RateRoutes
-from fine_tuner.ui.roles import gradio_owner, gradio_viewer, owner_route
-from fine_tuner.ui.routes import Routes
-from fine_tuner.ui.rules import VIEW
-from fine_tuner.ui.security import Access, Guard
+from fine_tuner.ui.access.guard import Access, Guard
+from fine_tuner.ui.access.limits import Limits
+from fine_tuner.ui.access.permissions import VIEW
+from fine_tuner.ui.access.roles import gradio_owner, gradio_viewer, owner_route
+from fine_tuner.ui.access.sharing import ShareRoutes, Sharing
+from fine_tuner.ui.access.tunnel import Tunnel
+from fine_tuner.ui.api.data_routes import DataRoutes
+from fine_tuner.ui.api.exports import ExportRoutes
+from fine_tuner.ui.api.history import HistoryRoutes
+from fine_tuner.ui.api.live import LiveRoutes, head_links
+from fine_tuner.ui.api.losses import LossRoutes
+from fine_tuner.ui.api.rates import RateRoutes
+from fine_tuner.ui.api.routes import Routes
+from fine_tuner.ui.form.folders import Allowed
+from fine_tuner.ui.jobs.data_checks import CheckRoutes
+from fine_tuner.ui.jobs.finder import FinderRoutes
+from fine_tuner.ui.jobs.measuring import MeasuringRoutes
+from fine_tuner.ui.jobs.plans import Ask
+from fine_tuner.ui.pages.owner import build_owner_page
+from fine_tuner.ui.pages.viewer import ViewerRoutes, build_viewer_page
 from fine_tuner.ui.services import Services
-from fine_tuner.ui.share import ShareRoutes, Sharing
 from fine_tuner.ui.theme import build_theme
-from fine_tuner.ui.tunnel import Tunnel
-from fine_tuner.ui.viewer import ViewerRoutes, build_viewer_page
 
-STYLES = ("style.css", "form.css", "loss.css", "rates.css", "data.css", "share.css", "runs.css", "memory.css")
-VIEWER_STYLES = ("style.css", "form.css", "share.css")
+STYLES = (
+    "styles/style.css",
+    "styles/form.css",
+    "styles/loss.css",
+    "styles/rates.css",
+    "styles/data.css",
+    "styles/share.css",
+    "styles/runs.css",
+    "styles/memory.css",
+)
+VIEWER_STYLES = ("styles/style.css", "styles/form.css", "styles/share.css")
 SCRIPT = "page.js"
 MOUNT = {
     "run_history": False,

@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from fine_tuner.errors import FineTunerError, InputError
+from fine_tuner.base.errors import FineTunerError, InputError
 from fine_tuner.ui import texts
+from fine_tuner.ui.access.guard import LOOPBACK_NAMES, Access
+from fine_tuner.ui.access.links import LINK_SECONDS, ROLES, Links
+from fine_tuner.ui.access.peer import whose
 from fine_tuner.ui.environment import private_environment
-from fine_tuner.ui.folders import Allowed, resolve_roots
-from fine_tuner.ui.links import LINK_SECONDS, ROLES, Links
-from fine_tuner.ui.peer import whose
-from fine_tuner.ui.security import LOOPBACK_NAMES, Access
+from fine_tuner.ui.form.folders import Allowed, resolve_roots
 
 if TYPE_CHECKING:
+    from fine_tuner.ui.access.sharing import Sharing
+    from fine_tuner.ui.access.tunnel import TunnelState
     from fine_tuner.ui.connection import Server
-    from fine_tuner.ui.share import Sharing
-    from fine_tuner.ui.tunnel import TunnelState
 
 DEFAULT_PORT = 7860
 WHOM = {"owner": "you alone", "viewer": "those who watch"}
@@ -123,9 +123,9 @@ async def _run(
     listener: socket.socket, options: Options, access: Access, allowed: Allowed, runs: Path, say: Say
 ) -> None:
     """Build the application, inside the event loop that Gradio's locks want, and serve it."""
+    from fine_tuner.ui.access.sharing import network_host
     from fine_tuner.ui.app import build_app
     from fine_tuner.ui.connection import SecondDoor, make_server
-    from fine_tuner.ui.share import network_host
 
     app = build_app(runs=runs, allowed=allowed, access=access)
     server, sharing, port = make_server(app), app.state.sharing, listener.getsockname()[1]

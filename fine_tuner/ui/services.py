@@ -8,22 +8,22 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from fine_tuner.data.cache import cache_folder
+from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.launch.assistant import Assistant
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.launch.standby import Standby
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui.data_checks import DataChecks
-from fine_tuner.ui.finder import Finder
-from fine_tuner.ui.folders import Allowed
-from fine_tuner.ui.limits import Limits, Watching
-from fine_tuner.ui.loss_checks import LossChecks
-from fine_tuner.ui.measuring import Asked, Measuring
-from fine_tuner.ui.networks import Networks
-from fine_tuner.ui.plans import Ask, Questions, Reply
-from fine_tuner.ui.previews import Previews
-from fine_tuner.ui.start import Starter
-from fine_tuner.ui.trials import Trials
+from fine_tuner.ui.access.limits import Limits, Watching
+from fine_tuner.ui.form.folders import Allowed
+from fine_tuner.ui.jobs.data_checks import DataChecks
+from fine_tuner.ui.jobs.finder import Finder
+from fine_tuner.ui.jobs.loss_checks import LossChecks
+from fine_tuner.ui.jobs.measuring import Asked, Measuring
+from fine_tuner.ui.jobs.networks import Networks
+from fine_tuner.ui.jobs.plans import Ask, Questions, Reply
+from fine_tuner.ui.jobs.previews import Previews
+from fine_tuner.ui.jobs.start import Starter
+from fine_tuner.ui.jobs.viewer_predictions import Trials
 
 _SERVE_FIRST_SECONDS = 0.3  # before the assistant loads torch: the page comes first
 _TRIAL_SECONDS = 60.0  # for a viewer's picture, loading torch and the network included

@@ -1,7 +1,7 @@
 """Scripts and styles of the page, and plotly.js out of the plotly wheel: served by the app, compressed once, cached.
 
-Addresses carry a hash of all of them (``page/<hash>/form.js``), so that browsers may keep a file for ever and a script
-that imports ``./dom.js`` gets the one of its own version.
+Addresses carry a hash of all of them (``page/<hash>/setup/form.js``), so that browsers may keep a file for ever and a
+script that imports ``../base/dom.js`` gets the one of its own version.
 """
 
 from __future__ import annotations
@@ -26,8 +26,13 @@ def path_of(name: str) -> Path | None:
     if name == PLOTLY:
         spec = find_spec("plotly")  # located, not imported
         return Path(spec.origin).parent / "package_data" / PLOTLY if spec and spec.origin else None
-    path = ASSETS / name
-    return path if "/" not in name and path.suffix in MEDIA_TYPES and path.is_file() else None
+    return ASSETS / name if name in _names() else None
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    """Every script and style by its path below ``assets/``: only what is listed is served."""
+    return tuple(sorted(p.relative_to(ASSETS).as_posix() for p in ASSETS.rglob("*") if p.suffix in MEDIA_TYPES))
 
 
 def address_of(name: str) -> str:
@@ -44,9 +49,8 @@ def address_of(name: str) -> str:
 @cache
 def _version() -> str:
     digest = hashlib.sha256()
-    for path in sorted(ASSETS.iterdir()):
-        if path.suffix in MEDIA_TYPES:
-            digest.update(path.name.encode() + path.read_bytes())
+    for name in _names():
+        digest.update(name.encode() + (ASSETS / name).read_bytes())
     plotly = path_of(PLOTLY)
     if plotly is not None and plotly.is_file():  # 4 MB: a release is told by its size
         digest.update(str(plotly.stat().st_size).encode())
@@ -58,7 +62,7 @@ def _compressed(path: Path, mtime_ns: int) -> bytes:
     return gzip.compress(path.read_bytes(), 6, mtime=0)
 
 
-@router.get("/page/{version}/{name}")
+@router.get("/page/{version}/{name:path}")
 def send(version: str, name: str) -> Response:
     """A script or style."""
     path = path_of(name)

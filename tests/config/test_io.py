@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.io import (
     CHOICES,
     FIELDS,
@@ -22,7 +23,6 @@ from fine_tuner.config.io import (
 from fine_tuner.config.knobs import Field
 from fine_tuner.config.presets import describe_preset, list_presets, load_preset, nearest_preset
 from fine_tuner.config.settings import Settings
-from fine_tuner.errors import ConfigError
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Zl", "Zp")), max_size=20)
 

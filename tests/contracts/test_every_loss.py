@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from fine_tuner.config.io import FIELDS, overrides_between, parse, replace, to_tree
 from fine_tuner.config.knobs import Field, tag_of
-from fine_tuner.config.losses import ALL_TASKS, DEFAULT_LOSS, VARIANTS, ClassWeighted, CustomLoss
-from fine_tuner.config.second_loss import SECOND_VARIANTS, without_weight
+from fine_tuner.config.sections.losses import ALL_TASKS, DEFAULT_LOSS, VARIANTS, ClassWeighted, CustomLoss
+from fine_tuner.config.sections.second_loss import SECOND_VARIANTS, without_weight
 from fine_tuner.config.settings import Settings
 from fine_tuner.losses.build import LOSSES, build_loss
 from fine_tuner.losses.curves import loss_curve

@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fine_tuner.errors import ConfigError
+from fine_tuner.base.errors import ConfigError
 from fine_tuner.models.build import BuiltModel, build_model, outline_model
 from fine_tuner.models.catalogue import list_models
 from fine_tuner.models.freezing import Freezing, parameter_groups
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.models.probe import ShapesOnly
-from fine_tuner.models.weights import load_network, metadata_of, save_model
+from fine_tuner.models.saved import load_network, metadata_of, save_model
 
 TASKS = {"classification": 80, "segmentation": 6}
 NETWORKS = {task: list_models(task) for task in TASKS}

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.io import CHOICES, parse
-from fine_tuner.config.optimizers import OptimizerBase, check_optimizer
-from fine_tuner.errors import ConfigError
+from fine_tuner.config.sections.optimizers import OptimizerBase, check_optimizer
 from fine_tuner.optim import build_optimizer, can_fuse, torch_arguments
 
 VARIANTS = CHOICES["optim"].variants

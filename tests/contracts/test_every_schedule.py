@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from fine_tuner.config.io import CHOICES
-from fine_tuner.config.schedules import ScheduleSettings
+from fine_tuner.config.sections.schedules import ScheduleSettings
 from fine_tuner.schedules import Schedule, build_schedule, check_schedule, preview, preview_lowest, preview_steps
 from fine_tuner.schedules.curves import own_fields
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fine_tuner.data.cache import CACHE_VARIABLE
+from fine_tuner.base.cache_folder import CACHE_VARIABLE
 from fine_tuner.data.records import DataSplits
 from fine_tuner.data.sources import read_data
 

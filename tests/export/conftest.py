@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fine_tuner.cli import main
-from fine_tuner.runs.events import EvalMetrics, TrainMetrics, read_events
+from fine_tuner.cli.main import main
 from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.log.events import EvalMetrics, TrainMetrics, read_events
 
 TINY = (
     "model.name=shufflenet_v2_x0_5",

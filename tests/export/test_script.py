@@ -17,10 +17,10 @@ import pytest
 import torch
 from torchvision.models import get_model, get_model_weights, get_weight, list_models
 
-from fine_tuner.cli import main
+from fine_tuner.cli.main import main
 from fine_tuner.runs import control
 from fine_tuner.runs.layout import RunFolder
-from fine_tuner.training.control import RunControl
+from fine_tuner.training.run.control import RunControl
 
 from .conftest import logged, run_script
 

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from fine_tuner.runs import control
-from fine_tuner.runs.events import EvalMetrics, EventWriter, RunFinished, RunStarted, TrainMetrics
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.lock import WorkerLock
+from fine_tuner.runs.log.events import EvalMetrics, EventWriter, RunFinished, RunStarted, TrainMetrics
 
 parser = argparse.ArgumentParser()
 parser.add_argument("train", nargs="?")

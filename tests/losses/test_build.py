@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.io import parse
-from fine_tuner.config.losses import CrossEntropyLoss, DiceLoss, L1Loss
-from fine_tuner.config.second_loss import SECOND_VARIANTS, NoSecondLoss
-from fine_tuner.errors import ConfigError
+from fine_tuner.config.sections.losses import CrossEntropyLoss, DiceLoss, L1Loss
+from fine_tuner.config.sections.second_loss import SECOND_VARIANTS, NoSecondLoss
 from fine_tuner.losses.build import build_loss
 from fine_tuner.losses.modules import balanced_weights
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from fine_tuner.config.losses import CrossEntropyLoss, CustomLoss
-from fine_tuner.config.second_loss import SECOND_VARIANTS
-from fine_tuner.errors import InputError, TrainingError
+from fine_tuner.base.errors import InputError, TrainingError
+from fine_tuner.config.sections.losses import CrossEntropyLoss, CustomLoss
+from fine_tuner.config.sections.second_loss import SECOND_VARIANTS
 from fine_tuner.losses.build import build_loss
 from fine_tuner.losses.code import LossCodeError
 from fine_tuner.losses.custom import custom_codes, load_custom_loss

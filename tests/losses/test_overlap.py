@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fine_tuner.config.losses import DiceLoss, JaccardLoss, LovaszLoss, TverskyLoss
+from fine_tuner.config.sections.losses import DiceLoss, JaccardLoss, LovaszLoss, TverskyLoss
 from fine_tuner.losses.build import build_loss
 from fine_tuner.losses.overlap import dice_loss, jaccard_loss, lovasz_loss, tversky_loss
 

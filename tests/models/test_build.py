@@ -6,15 +6,15 @@ import torchvision.models
 from torchvision.models import ResNet18_Weights, ViT_B_32_Weights, get_weight
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
-from fine_tuner.errors import ConfigError, WeightsError
+from fine_tuner.base.errors import ConfigError, WeightsError
 from fine_tuner.models.build import build_model, find_preprocessing, outline_model
 from fine_tuner.models.catalogue import cache_file
 from fine_tuner.models.describe import describe_head
-from fine_tuner.models.fitting import fit_network, load_fitted
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.models.preprocessing import Preprocessing
-from fine_tuner.models.state import State
-from fine_tuner.models.weights import load_network, metadata_of, save_model
+from fine_tuner.models.pretrained.fitting import fit_network, load_fitted
+from fine_tuner.models.pretrained.state import State
+from fine_tuner.models.saved import load_network, metadata_of, save_model
 
 
 @pytest.fixture

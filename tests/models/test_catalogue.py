@@ -8,7 +8,7 @@ import pytest
 import torchvision.models
 from torchvision.models import ResNet50_Weights
 
-from fine_tuner.errors import ConfigError
+from fine_tuner.base.errors import ConfigError
 from fine_tuner.models.catalogue import builder_of, cached, list_models, model_info
 
 

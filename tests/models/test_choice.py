@@ -4,8 +4,8 @@ import pytest
 from torchvision.models import ResNet50_Weights, ViT_B_16_Weights
 from torchvision.models.segmentation import FCN_ResNet50_Weights
 
-from fine_tuner.errors import ConfigError, WeightsError
-from fine_tuner.models.choice import choose_weights
+from fine_tuner.base.errors import ConfigError, WeightsError
+from fine_tuner.models.pretrained.choice import choose_weights
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from fine_tuner.errors import WeightsError
-from fine_tuner.models.download import download
+from fine_tuner.base.errors import WeightsError
+from fine_tuner.models.pretrained.download import download
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 NAME = f"net-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from fine_tuner.errors import ConfigError
+from fine_tuner.base.errors import ConfigError
 from fine_tuner.models.build import build_model
 from fine_tuner.models.describe import describe_stages
 from fine_tuner.models.freezing import Freezing, parameter_groups, stage_rates, trainable_parameters

@@ -9,7 +9,7 @@ from torch import nn
 from fine_tuner.models.build import build_model
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.models.rescaling import is_rescaled, rescale_outputs
-from fine_tuner.models.weights import load_network, metadata_of, save_model
+from fine_tuner.models.saved import load_network, metadata_of, save_model
 
 MEAN, SD = (300.0, -2.0), (40.0, 0.0)
 

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from fine_tuner.errors import WeightsError
-from fine_tuner.models.state import is_safetensors, read_state
+from fine_tuner.base.errors import WeightsError
+from fine_tuner.models.pretrained.state import is_safetensors, read_state
 
 
 @pytest.fixture

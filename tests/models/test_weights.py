@@ -9,9 +9,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import fine_tuner
-from fine_tuner.errors import WeightsError
+from fine_tuner.base.errors import WeightsError
 from fine_tuner.models.build import build_model
-from fine_tuner.models.weights import load_network, load_saved, metadata_of, save_model
+from fine_tuner.models.saved import load_network, load_saved, metadata_of, save_model
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fine_tuner.precision import Precision
-from fine_tuner.training.trainer import Trainer
+from fine_tuner.training.loop.trainer import Trainer
 
 CLASSES = 3
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from fine_tuner.training.averaging import Average
+from fine_tuner.training.loop.ema import Average
 
 from .conftest import assert_same, make_network
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fine_tuner.config.schedules import CosineAnnealingLR
-from fine_tuner.runs.events import Mark, Message, TrainMetrics
+from fine_tuner.config.sections.schedules import CosineAnnealingLR
+from fine_tuner.runs.log.events import Mark, Message, TrainMetrics
 from fine_tuner.schedules import build_schedule, preview
 
 from .conftest import assert_same

@@ -8,10 +8,10 @@ from torch import nn
 
 from fine_tuner.config.io import parse
 from fine_tuner.config.knobs import tag_of
-from fine_tuner.config.losses import VARIANTS, ClassWeighted, CustomLoss
-from fine_tuner.data.mixing import MixedLoss, MixedTargets
+from fine_tuner.config.sections.losses import VARIANTS, ClassWeighted, CustomLoss
+from fine_tuner.data.loading.mixing import MixedLoss, MixedTargets
 from fine_tuner.losses.build import build_loss
-from fine_tuner.training.shells import PRIMES, Ledger, hollow
+from fine_tuner.memory.sized_tensors import PRIMES, Ledger, hollow
 
 CASES = [
     pytest.param(v, task, weights, id=f"{tag_of(v)}-{task}-{weights}")

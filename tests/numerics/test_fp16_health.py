@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fine_tuner.config.losses import CrossEntropyLoss
-from fine_tuner.errors import NonFiniteError
+from fine_tuner.base.errors import NonFiniteError
+from fine_tuner.config.sections.losses import CrossEntropyLoss
 from fine_tuner.losses.build import build_loss
-from fine_tuner.runs.events import TrainMetrics
-from fine_tuner.runs.fold import Fold
-from fine_tuner.runs.words import skipped
-from fine_tuner.training.health import Health
+from fine_tuner.runs.log.events import TrainMetrics
+from fine_tuner.runs.log.fold import Fold
+from fine_tuner.runs.view.sentences import skipped
+from fine_tuner.training.loop.loss_scale import Health
 from tests.runs.logs import lines, started
 
 # torch's own schedulers, which these tests use, warn where the first step is skipped

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fine_tuner.errors import NonFiniteError
-from fine_tuner.runs.events import EvalMetrics, Mark, Message, TrainMetrics
-from fine_tuner.training.evidence import Evidence
-from fine_tuner.training.nonfinite import Recovery
-from fine_tuner.training.trainer import Trainer
+from fine_tuner.base.errors import NonFiniteError
+from fine_tuner.runs.log.events import EvalMetrics, Mark, Message, TrainMetrics
+from fine_tuner.training.loop.trainer import Trainer
+from fine_tuner.training.recovery.evidence import Evidence
+from fine_tuner.training.recovery.nonfinite import Recovery
 
 from .conftest import assert_same, make_data, make_network
 from .test_changes import cosine

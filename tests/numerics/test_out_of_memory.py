@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fine_tuner.errors import TrainingError
+from fine_tuner.base.errors import TrainingError
 from fine_tuner.metrics import classification_metrics
-from fine_tuner.runs.events import EvalMetrics, Mark, TrainMetrics
-from fine_tuner.training.evaluate import evaluate
-from fine_tuner.training.portions import Portions, is_out_of_memory
+from fine_tuner.runs.log.events import EvalMetrics, Mark, TrainMetrics
+from fine_tuner.training.loop.evaluate import evaluate
+from fine_tuner.training.loop.micro_batches import Portions, is_out_of_memory
 
 from .conftest import CLASSES, assert_same, make_data, make_network
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fine_tuner.config.io import CHOICES
-from fine_tuner.runs.events import TrainMetrics
+from fine_tuner.runs.log.events import TrainMetrics
 from fine_tuner.schedules import build_schedule
 from fine_tuner.schedules.rates import plan_rates
 

@@ -10,7 +10,7 @@ from fine_tuner.config.io import parse
 from fine_tuner.losses.functional import huber_loss, mse_loss
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.tasks.build import assemble, build_data
-from fine_tuner.tasks.numbers import StandardisedLoss
+from fine_tuner.tasks.standardise import StandardisedLoss
 
 PRICES = [1e5 + 2e4 * i for i in range(8)]
 

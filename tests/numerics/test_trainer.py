@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from fine_tuner.errors import NonFiniteError
-from fine_tuner.runs.events import EvalMetrics, TrainMetrics
-from fine_tuner.training.progress import Best
+from fine_tuner.base.errors import NonFiniteError
+from fine_tuner.runs.log.events import EvalMetrics, TrainMetrics
+from fine_tuner.training.loop.progress import Best
 
 from .conftest import CLASSES, TensorBatches, assert_same, make_data, make_network
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from fine_tuner.runs.events import EvalMetrics, Event, Payload, RunFinished, RunStarted, TrainMetrics, encode
+from fine_tuner.runs.log.events import EvalMetrics, Event, Payload, RunFinished, RunStarted, TrainMetrics, encode
 
 FACTS = {"global_batch_size": 32, "val_images": 100, "best_metric": "val/accuracy", "best_direction": "max"}
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from fine_tuner.errors import RunError
+from fine_tuner.base.errors import RunError
 from fine_tuner.runs.lock import LAUNCH_VARIABLE, HandedLock, WorkerLock, find_holder, is_alive, is_handed
 from tests.runs.logs import wait_until
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from fine_tuner.base.errors import RunError
 from fine_tuner.config.io import parse, read_tree, replace
 from fine_tuner.config.settings import Settings
-from fine_tuner.errors import RunError
 from fine_tuner.runs import store as store_module
 from fine_tuner.runs.layout import RunFolder, read_json
 from fine_tuner.runs.lock import WorkerLock
@@ -172,7 +172,7 @@ READ_ONLY = """
 import os, sys
 from fine_tuner.runs.store import RunStore
 from fine_tuner.config.settings import Settings
-from fine_tuner.errors import RunError
+from fine_tuner.base.errors import RunError
 for path in sys.argv[1:]:  # first as we are, in another folder: what is imported late is imported now
     store = RunStore(path)
     if path != sys.argv[-1]:

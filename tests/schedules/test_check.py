@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.io import parse
-from fine_tuner.errors import ConfigError
 from fine_tuner.schedules import check_schedule
 
 RUN = {"total_steps": 100, "steps_per_epoch": 10, "epochs": 10, "group_lrs": {"head": 1e-2, "backbone": 1e-3}}
@@ -121,7 +121,7 @@ def test_a_run_of_one_epoch_has_no_milestones() -> None:
 
 
 def test_checking_needs_no_torch() -> None:
-    code = "import sys, fine_tuner.config.schedule_check; sys.exit('torch' in sys.modules)"
+    code = "import sys, fine_tuner.config.sections.schedule_check; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 0
 
 

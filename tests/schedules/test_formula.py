@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from fine_tuner.config.formula import Formula, ScheduleFactor
+from fine_tuner.config.sections.formula import Formula, ScheduleFactor
 
 NAMES = ("step", "total_steps")
 

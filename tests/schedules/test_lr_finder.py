@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fine_tuner.config.optimizers import SGD, AdamW
+from fine_tuner.config.sections.optimizers import SGD, AdamW
 from fine_tuner.optim import build_optimizer
 from fine_tuner.planning.lr_finder import FinderResult, find_lr, steepest_lr, valley_lr
 from fine_tuner.precision import Precision

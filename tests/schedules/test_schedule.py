@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from fine_tuner.config import schedules as settings_of
+from fine_tuner.base.errors import ConfigError, TrainingError
 from fine_tuner.config.io import CHOICES
-from fine_tuner.config.schedules import ScheduleSettings
-from fine_tuner.errors import ConfigError, TrainingError
+from fine_tuner.config.sections import schedules as settings_of
+from fine_tuner.config.sections.schedules import ScheduleSettings
 from fine_tuner.schedules import Schedule, build_schedule, preview, preview_lowest
 
 VARIANTS = CHOICES["schedule"].variants

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from fine_tuner.cli import main
-from fine_tuner.runs.events import read_events
-from fine_tuner.training.checkpoint import CheckpointStore
+from fine_tuner.cli.main import main
+from fine_tuner.runs.log.events import read_events
+from fine_tuner.training.run.checkpoint import CheckpointStore
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (

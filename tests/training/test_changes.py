@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fine_tuner.cli import main
+from fine_tuner.cli.main import main
 from fine_tuner.config.io import CHOICES
-from fine_tuner.config.schedules import CosineAnnealingLR
-from fine_tuner.runs.events import CheckpointSaved, Mark, TrainMetrics, read_events
+from fine_tuner.config.sections.schedules import CosineAnnealingLR
+from fine_tuner.runs.log.events import CheckpointSaved, Mark, TrainMetrics, read_events
 from fine_tuner.runs.store import RunStore
 from fine_tuner.schedules import preview
 from tests.runs.logs import wait_until

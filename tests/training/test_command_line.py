@@ -15,10 +15,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from fine_tuner.runs.events import EvalMetrics, RunFinished, RunStarted, TrainMetrics, read_events
 from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.log.events import EvalMetrics, RunFinished, RunStarted, TrainMetrics, read_events
 from fine_tuner.runs.store import RunStore
-from fine_tuner.training.checkpoint import CheckpointStore, load_state
+from fine_tuner.training.run.checkpoint import CheckpointStore, load_state
 
 from .conftest import ROOT, command, environment, fine_tuner, run_folder
 

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 import torch
 
-from fine_tuner.runs.events import EvalMetrics, RunFinished, TrainMetrics
 from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.log.events import EvalMetrics, RunFinished, TrainMetrics
 from fine_tuner.runs.store import RunStore
-from fine_tuner.runs.view import RunView
-from fine_tuner.training.checkpoint import CheckpointStore
+from fine_tuner.runs.view.run_view import RunView
+from fine_tuner.training.run.checkpoint import CheckpointStore
 from tests.runs.logs import wait_until
 
 from .conftest import ROOT, command, environment, last_weights, payloads
@@ -171,7 +171,7 @@ def test_a_clock_that_is_set_back(tiny_settings: tuple[str, ...], begin: Any, tm
     script = (
         "import os, sys, time, runpy; real = time.time; "
         f"time.time = lambda: real() - 3600 * os.path.exists({str(flag)!r}); "
-        "sys.argv[0] = 'fine_tuner'; from fine_tuner.cli import main; sys.exit(main(sys.argv[1:]))"
+        "sys.argv[0] = 'fine_tuner'; from fine_tuner.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
     process, run = begin(tiny_settings, words=[sys.executable, "-c", script])
     flag.touch()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fine_tuner.config.io import read_tree
-from fine_tuner.runs.events import RunStarted, read_events
 from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.log.events import RunStarted, read_events
 
 from .conftest import fine_tuner, run_folder
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from fine_tuner.runs.events import EvalMetrics, RunFinished, TrainMetrics
-from fine_tuner.training.checkpoint import CheckpointStore, load_state
+from fine_tuner.runs.log.events import EvalMetrics, RunFinished, TrainMetrics
+from fine_tuner.training.run.checkpoint import CheckpointStore, load_state
 
 from .conftest import last_weights, payloads
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fine_tuner.cli import main
-from fine_tuner.runs.events import CheckpointSaved, EvalMetrics, Mark, Message, TrainMetrics
+from fine_tuner.cli.main import main
+from fine_tuner.runs.log.events import CheckpointSaved, EvalMetrics, Mark, Message, TrainMetrics
 from fine_tuner.runs.store import RunStore
 
 from .conftest import last_weights, payloads

@@ -11,7 +11,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import uvicorn
 
 from fine_tuner.ui.app import build_app
-from fine_tuner.ui.folders import Allowed
+from fine_tuner.ui.form.folders import Allowed
 
 WORKER = Path(__file__).resolve().parents[1] / "launch" / "fake_worker.py"
 

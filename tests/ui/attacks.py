@@ -9,12 +9,12 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
+from fine_tuner.ui.access.guard import Access
+from fine_tuner.ui.access.limits import Allowance, Limits
+from fine_tuner.ui.access.tunnel import Tunnel
 from fine_tuner.ui.connection import PatientProtocol, SecondDoor, make_server
 from fine_tuner.ui.environment import private_environment
-from fine_tuner.ui.folders import Allowed
-from fine_tuner.ui.limits import Allowance, Limits
-from fine_tuner.ui.security import Access
-from fine_tuner.ui.tunnel import Tunnel
+from fine_tuner.ui.form.folders import Allowed
 from tests.ui.canned import Canned, printed
 from tests.ui.hand_run import HandRun
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fine_tuner.runs.events import EvalMetrics, EventWriter, Mark, Message, RunFinished, RunStarted, TrainMetrics
 from fine_tuner.runs.layout import RunFolder, write_json
 from fine_tuner.runs.lock import WorkerLock
+from fine_tuner.runs.log.events import EvalMetrics, EventWriter, Mark, Message, RunFinished, RunStarted, TrainMetrics
 
 
 class HandRun:

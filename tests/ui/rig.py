@@ -26,10 +26,10 @@ from fastapi.responses import HTMLResponse
 
 from fine_tuner.runs import control
 from fine_tuner.runs.layout import RunFolder
-from fine_tuner.runs.live import LiveFeed
 from fine_tuner.runs.store import RunStore
+from fine_tuner.runs.view.live import LiveFeed
 from fine_tuner.ui import static
-from fine_tuner.ui.live import LiveRoutes, head_links, live_panel, preview_chart
+from fine_tuner.ui.api.live import LiveRoutes, head_links, live_panel, preview_chart
 from fine_tuner.ui.theme import build_theme
 from tests.ui.hand_run import example_runs
 
@@ -55,7 +55,7 @@ def build_page(store: RunStore, **actions: Callable[[RunFolder], object]) -> Fas
             },
             elem_id="plan-chart",
         )  # fmt: skip
-    head = f'<link rel="stylesheet" href="{static.address_of("style.css")}">{head_links()}'
+    head = f'<link rel="stylesheet" href="{static.address_of("styles/style.css")}">{head_links()}'
     gr.mount_gradio_app(
         app, page, "/", theme=build_theme(), head=head, footer_links=[], run_history=False, ssr_mode=False, pwa=False
     )
@@ -64,7 +64,7 @@ def build_page(store: RunStore, **actions: Callable[[RunFolder], object]) -> Fas
 
 def plain_page() -> HTMLResponse:
     """The panel without Gradio around it: loads in a tenth of the time."""
-    live, style = static.address_of("live.js"), static.address_of("style.css")
+    live, style = static.address_of("live/live.js"), static.address_of("styles/style.css")
     return HTMLResponse(
         f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
         <title>live</title><link rel="icon" href="data:,"><link rel="stylesheet" href="{style}">

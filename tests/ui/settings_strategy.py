@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from fine_tuner.config.data import SAMPLE_DATA
+from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.io import CHOICES, FIELDS, parse
 from fine_tuner.config.knobs import Field
+from fine_tuner.config.sections.data import SAMPLE_DATA
 from fine_tuner.config.settings import Settings
-from fine_tuner.errors import ConfigError
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=12)
 

@@ -1,0 +1,200 @@
+// A live chart: what of the run's curves it shows, drawn once, then extended point by point.
+
+import { ChartTable } from "./chart_table.js";
+import { h } from "../base/dom.js";
+import { csvOf, pictureOf } from "./export.js";
+import { Frame } from "./frame.js";
+import { Smoother, smoothingSteps, wilson } from "../base/numbers.js";
+import { TEXT } from "../words/live.js";
+
+export const HEIGHT = 216;
+
+/**
+ * @typedef {object} Spec What a chart shows; see specs.js.
+ * @property {string} id
+ * @property {string} kind Kind of its values, as format.js has them.
+ * @property {(board: object) => {title: string, bounds: number[], entries: object[], lines: object[], note?: string}} content
+ * @property {boolean=} canLog
+ */
+export class Chart {
+  constructor(board, spec) {
+    this.board = board;
+    this.spec = spec;
+    this.isVisible = true;
+    this.isDirty = true;
+    this.drawing = Promise.resolve();
+    this.frame = new Frame({
+      id: spec.id, title: spec.title, kind: spec.kind, height: HEIGHT, tools: this.tools(),
+      listen: {
+        hover: (place, how) => board.hover(place, this, how),
+        zoom: ({ x, y }) => board.zoom(x, y, spec.id),
+        reset: () => board.resetZoom(spec.id),
+        toggle: (name, isShown) => board.settings.mark("hide", name, !isShown),
+      },
+    });
+    this.element = this.frame.element;
+    this.table = new ChartTable(this);
+    this.element.append(this.table.element);
+    this.watchSize();
+  }
+
+  tools() {
+    const tool = (label, title, click) => h("button", { type: "button", class: "ftc-tool", title, on: { click } }, label);
+    this.logButton = tool(TEXT.log, TEXT.logHint, () =>
+      this.board.settings.mark("log", this.spec.id, !this.board.settings.has("log", this.spec.id)),
+    );
+    this.tableButton = tool(TEXT.table, TEXT.tableHint, () =>
+      this.board.settings.mark("table", this.spec.id, !this.board.settings.has("table", this.spec.id)),
+    );
+    const tools = [
+      this.tableButton,
+      tool(TEXT.csv, TEXT.csvHint, () => csvOf(this)),
+      tool(TEXT.png, TEXT.pngHint, () => pictureOf(this)),
+    ];
+    return this.spec.canLog ? [this.logButton, ...tools] : tools;
+  }
+
+  /** Draw when there is a size to draw at; a chart that is out of sight waits. */
+  watchSize() {
+    let width = 0;
+    this.sizes = new ResizeObserver(() => {
+      const now = this.frame.plot.size.width;
+      if (now && now !== width) {
+        width = now;
+        this.draw();
+      }
+    });
+    this.sizes.observe(this.frame.plot.element);
+    this.sights = new IntersectionObserver(
+      ([entry]) => {
+        this.isVisible = entry.isIntersecting;
+        if (this.isVisible && this.isDirty) this.draw();
+      },
+      { rootMargin: "200px" },
+    );
+    this.sights.observe(this.element);
+  }
+
+  // ------------------------------------------------------------------ drawing
+  /** Draw everything anew: at a reset, another axis, smoothing, theme, size. */
+  draw() {
+    this.isDirty = true;
+    if (!this.board.plotly || !this.isVisible) return;
+    this.queue(() => this.redraw());
+  }
+
+  /** Do things one after the other; one that fails is reported and drawn anew with the next. */
+  queue(task) {
+    this.drawing = this.drawing.then(task).catch((error) => {
+      this.isDirty = true;
+      reportError(error);
+    });
+  }
+
+  async redraw() {
+    if (!this.isDirty || !this.element.isConnected) return;
+    this.isDirty = false;
+    this.content = this.spec.content(this.board);
+    const lines = this.content.lines.map((line) => this.prepare(line));
+    if (!(await this.frame.plot.draw(this.board.plotly, lines, this.view()))) {
+      this.isDirty = true; // hidden: drawn when it is seen
+      return;
+    }
+    this.decorate();
+    this.frame.plot.overlay.setWaiting(this.frame.plot.isEmpty ? this.content.waiting ?? TEXT.noPoints : "");
+  }
+
+  /** Points of a line so far; with what is needed to append to them. */
+  prepare(line) {
+    if (!line.key) return line;
+    const { curves } = this.board;
+    const prepared = { ...line, done: 0, x: [], y: [] };
+    const curve = curves.get(line.key);
+    if (line.smooth) prepared.smoother = new Smoother(smoothingSteps(this.board.settings.values.smooth, this.board.scaleOfSteps));
+    if (line.interval || (curve?.lo && line.hasBand)) Object.assign(prepared, { lo: [], hi: [] });
+    const points = this.points(prepared, this.board.curveFor(line.key));
+    Object.assign(prepared, points);
+    prepared.done = curve?.x.length ?? 0;
+    return prepared;
+  }
+
+  /** Points `from` on of the curve behind a line. */
+  points(line, curve, from = 0) {
+    if (!curve) return { x: [], y: [] };
+    const x = this.board.curves.places(this.board.settings.values.axis, curve, from);
+    let y = curve.y.slice(from);
+    if (line.smoother) y = y.map((value, i) => line.smoother.push(curve.x[from + i], value));
+    if (!line.lo) return { x, y };
+    if (!line.interval) return { x, y, lo: curve.lo.slice(from), hi: curve.hi.slice(from) };
+    const bands = y.map((value) => wilson(value, line.interval));
+    return { x, y, lo: bands.map((band) => band[0]), hi: bands.map((band) => band[1]) };
+  }
+
+  /** Add what is new in the curves `keys`. */
+  append(keys) {
+    if (!this.isVisible || !this.board.plotly) {
+      this.isDirty = true;
+      return;
+    }
+    if (this.isDirty || this.content?.lines.some((line) => line.isRebuilt)) {
+      this.draw();
+      return;
+    }
+    this.queue(async () => {
+      if (this.isDirty) return;
+      const additions = [];
+      for (const line of this.frame.plot.lines) {
+        const curve = line.key && keys.has(line.key) ? this.board.curves.get(line.key) : null;
+        if (!curve || curve.x.length <= line.done) continue;
+        additions.push({ line, ...this.points(line, curve, line.done) });
+        line.done = curve.x.length;
+      }
+      if (!additions.length) return;
+      if (this.frame.plot.isOutgrown) {
+        this.isDirty = true;
+        await this.redraw();
+        return;
+      }
+      await this.frame.plot.extend(additions);
+      this.frame.plot.overlay.setWaiting("");
+      this.decorate();
+    });
+  }
+
+  view() {
+    const { board, spec } = this;
+    const { values } = board.settings;
+    return {
+      range: board.range, epochs: board.epochGrid(), axis: values.axis, kind: spec.kind, bounds: this.content.bounds,
+      log: Boolean(spec.canLog) && values.log.includes(spec.id), clip: values.clip, zoomY: values.zoomY[spec.id] ?? null,
+      palette: board.palette, hidden: new Set(values.hide),
+    };
+  }
+
+  /** Everything over and around the drawing. */
+  decorate() {
+    const { board, frame, content, spec } = this;
+    const { values } = board.settings;
+    frame.setTitle(content.title);
+    frame.setLegend(content.entries.map((entry) => ({ ...entry, isHidden: values.hide.includes(entry.id) })));
+    frame.setNote(content.note?.() ?? "");
+    frame.showZoomed(Boolean(values.zoom || values.zoomY[spec.id]));
+    this.tableButton.setAttribute("aria-pressed", String(values.table.includes(spec.id)));
+    this.table.show(values.table.includes(spec.id));
+    this.logButton.setAttribute("aria-pressed", String(values.log.includes(spec.id)));
+    const { plot } = frame;
+    plot.overlay.setMarks(board.marks().map((mark) => ({ ...mark, share: plot.shareOfX(mark.place) })), spec.id === "loss");
+    plot.overlay.setUnit(plot.isEmpty ? "" : board.axisLabel);
+    const best = content.best?.();
+    plot.overlay.setPoints(
+      best ? [{ left: plot.shareOfX(best.x), top: plot.shareOfY(best.y), color: best.color }] : [],
+    );
+    frame.describe(content.summary?.() ?? "");
+  }
+
+  destroy() {
+    this.sizes.disconnect();
+    this.sights.disconnect();
+    this.frame.destroy();
+  }
+}

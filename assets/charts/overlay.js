@@ -1,0 +1,102 @@
+// What lies over a chart: the line under the pointer with a dot on each curve, marks, the best point. Plain elements
+// placed in percent of the plotting area, so that Plotly has nothing to redraw while the pointer moves.
+
+import { MARGIN } from "./axes.js";
+import { h, setText, toggle } from "../base/dom.js";
+import { say } from "../words/live.js";
+
+export class Overlay {
+  constructor() {
+    this.marks = h("div", { class: "ftc-marks" });
+    this.line = h("div", { class: "ftc-cross", hidden: true });
+    this.pill = h("div", { class: "ftc-pill", hidden: true });
+    this.dots = [];
+    this.dotHost = h("div");
+    this.points = h("div");
+    this.unit = h("span", { class: "ftc-unit" });
+    this.wait = h("p", { class: "ftc-wait", hidden: true });
+    this.above = h("span", { class: "ftc-hidden ftc-hidden-above", hidden: true });
+    this.below = h("span", { class: "ftc-hidden ftc-hidden-below", hidden: true });
+    this.element = h(
+      "div", { class: "ftc-over", "aria-hidden": "true" },
+      this.marks, this.points, this.line, this.dotHost, this.pill, this.above, this.below, this.unit, this.wait,
+    );
+    const { l, r, t, b } = MARGIN;
+    Object.assign(this.element.style, { left: `${l}px`, right: `${r}px`, top: `${t}px`, bottom: `${b}px` });
+  }
+
+  /** The line at `share` (0 to 1) of the width with its text, and dots [{left, top, color}]; null takes them away. */
+  cross(share, text, dots) {
+    const isShown = share !== null && share >= 0 && share <= 1;
+    toggle(this.line, isShown);
+    toggle(this.pill, isShown && Boolean(text));
+    const shown = isShown ? dots.filter((dot) => dot.top >= -0.02 && dot.top <= 1.02) : [];
+    while (this.dots.length < shown.length) {
+      const dot = h("span", { class: "ftc-dot" });
+      this.dots.push(dot);
+      this.dotHost.append(dot);
+    }
+    this.dots.forEach((element, i) => {
+      toggle(element, i < shown.length);
+      if (i < shown.length) {
+        const { left, top, color } = shown[i];
+        Object.assign(element.style, { left: percent(left), top: percent(top), backgroundColor: color });
+      }
+    });
+    if (!isShown) return;
+    this.line.style.left = percent(share);
+    setText(this.pill, text);
+    const half = this.pill.offsetWidth / 2 / Math.max(1, this.element.offsetWidth);
+    this.pill.style.left = percent(Math.min(Math.max(share, half - 0.01), 1 - half + 0.01));
+  }
+
+  /**
+   * Vertical marks [{share, label, text, is_ghost}] of things that happened, or of what another setting would have done
+   * (ghosts), with their labels or without.
+   */
+  setMarks(marks, hasLabels) {
+    const visible = marks.filter((mark) => mark.share >= 0 && mark.share <= 1);
+    this.marks.replaceChildren(
+      ...visible.map((mark) => {
+        const words = mark.text ? `${mark.label}: ${mark.text}` : mark.label;
+        const element = h("div", { class: `ftc-mark${mark.is_ghost ? " ftc-ghost" : ""}${mark.isBest ? " ftc-best" : ""}`, title: mark.is_ghost ? say.ghost(words) : words });
+        element.style.left = percent(mark.share);
+        element.append(h("span", { class: `ftc-flag${mark.share > 0.75 ? " ftc-flag-left" : ""}`, hidden: !hasLabels || Boolean(mark.isBest) }, mark.label));
+        return element;
+      }),
+    );
+  }
+
+  /** Rings around points [{left, top, color}]. */
+  setPoints(points) {
+    const visible = points.filter((p) => p.left >= 0 && p.left <= 1 && p.top >= 0 && p.top <= 1);
+    this.points.replaceChildren(
+      ...visible.map((point) => {
+        const ring = h("span", { class: "ftc-ring" });
+        Object.assign(ring.style, { left: percent(point.left), top: percent(point.top), borderColor: point.color });
+        return ring;
+      }),
+    );
+  }
+
+  /** What the horizontal axis counts, in the corner below the numbers of the vertical one. */
+  setUnit(text) {
+    setText(this.unit, text);
+  }
+
+  /** Text in the middle while there is nothing to draw. */
+  setWaiting(text) {
+    toggle(this.wait, Boolean(text));
+    if (text) setText(this.wait, text);
+  }
+
+  /** How many points lie beyond the axes. */
+  setHidden(above, below) {
+    toggle(this.above, Boolean(above));
+    toggle(this.below, Boolean(below));
+    if (above) setText(this.above, above);
+    if (below) setText(this.below, below);
+  }
+}
+
+const percent = (share) => `${(share * 100).toFixed(3)}%`;

@@ -1,0 +1,280 @@
+// One drawing: a Plotly div with axes of our own, an overlay for the pointer, and zoom told to whoever listens.
+//
+// Knows curves only as lines of points; what they mean is said by chart.js and preview.js.
+
+import { horizontal, MARGIN, steadyRange, vertical } from "./axes.js";
+import { h } from "../base/dom.js";
+import { extent, outlierBounds, upperBound } from "../base/numbers.js";
+import { Overlay } from "./overlay.js";
+import { fade } from "../base/palette.js";
+
+const CONFIG = { displayModeBar: false, displaylogo: false, doubleClick: false, showTips: false, responsive: false };
+const BLANK = { xaxis: { visible: false }, yaxis: { visible: false } }; // numbers on the axes of nothing mean nothing
+const COARSE = matchMedia("(pointer: coarse)");
+
+/**
+ * A line to draw.
+ *
+ * @typedef {object} Line
+ * @property {string} id
+ * @property {string} legend Id of the legend entry that hides it; lines may share one.
+ * @property {number[]} x Sorted places.
+ * @property {(number|null)[]} y
+ * @property {number[]=} lo Lower edge of a band around the line, with `hi`.
+ * @property {string} color
+ * @property {string=} dash As in SVG.
+ * @property {number=} width 0: only the band or the markers.
+ * @property {number=} opacity
+ * @property {boolean=} marker
+ * @property {boolean=} isReading Whether the pointer reads it.
+ * @property {boolean=} isClipped Whether its outliers may be hidden.
+ * @property {boolean=} hasDot False: no dot under the pointer.
+ */
+
+export class Plot {
+  /** `listen.zoom({x, y})`, `listen.reset()`, `listen.hover(place|null)`, `listen.key(event)`. */
+  constructor({ height, listen }) {
+    this.canvas = h("div", { class: "ftc-canvas" });
+    this.overlay = new Overlay();
+    this.element = h("div", { class: "ftc-plot", tabIndex: 0, role: "img" }, this.canvas, this.overlay.element);
+    this.element.style.height = `${height}px`;
+    this.listen = listen;
+    this.lines = [];
+    this.view = null;
+    this.yRange = null;
+    this.isForgotten = false;
+    this.plotly = null;
+    this.followPointer();
+  }
+
+  /** The next drawing chooses its vertical range anew; what is drawn now keeps its own. */
+  forgetRange() {
+    this.isForgotten = true;
+  }
+
+  get isDrawn() {
+    return Boolean(this.canvas.data);
+  }
+
+  /** Whether there is nothing to draw. */
+  get isEmpty() {
+    return this.lines.every((line) => !line.x.length);
+  }
+
+  /** Whether more points ask for another look: a line instead of a dot, smaller markers or none. */
+  get isOutgrown() {
+    return this.lines.some((line) => line.isSparse || (line.markerSize && this.markerSize(this.values(line).x) !== line.markerSize));
+  }
+
+  /** Markers are for points that the eye can tell apart. */
+  markerSize(x) {
+    const count = upperBound(x, this.view.range[1]) - upperBound(x, this.view.range[0]);
+    return count > 80 ? 0 : count > 30 ? 4 : 6;
+  }
+
+  get size() {
+    return { width: this.canvas.clientWidth, height: this.canvas.clientHeight };
+  }
+
+  // ------------------------------------------------------------------ drawing
+  /**
+   * Draw everything anew; false if there is no room to draw in. `view`: range, axis, epochs, kind, bounds, log, clip,
+   * zoomY, palette, hidden (a Set).
+   */
+  async draw(plotly, lines, view) {
+    if (!this.size.width || !this.size.height) return false;
+    if (this.isForgotten || (this.view && (this.view.log !== view.log || this.view.kind !== view.kind))) this.yRange = null;
+    this.isForgotten = false;
+    Object.assign(this, { plotly, lines, view });
+    const isFirst = !this.isDrawn;
+    await plotly.react(this.canvas, this.traces(), this.layout(), CONFIG);
+    if (isFirst) this.followZoom();
+    this.placeHidden();
+    return true;
+  }
+
+  /** Add points to lines: [{line, x, y, lo, hi}]; the axes move only if they must. */
+  async extend(additions) {
+    if (!this.isDrawn || !additions.length) return;
+    const [indices, xs, ys] = [[], [], []];
+    const put = (index, x, y) => {
+      indices.push(index);
+      xs.push(x);
+      ys.push(y);
+    };
+    for (const { line, x, y, lo, hi } of additions) {
+      if (line.bandAt !== undefined) {
+        put(line.bandAt, x, lo);
+        put(line.bandAt + 1, x, hi);
+      }
+      put(line.at, x, y);
+    }
+    await this.plotly.extendTraces(this.canvas, { x: xs, y: ys }, indices);
+    await this.rescale();
+  }
+
+  async rescale() {
+    const before = this.yRange;
+    const range = this.chooseRange();
+    if (range === before) {
+      this.placeHidden();
+      return;
+    }
+    await this.plotly.relayout(this.canvas, { yaxis: this.layout().yaxis });
+    this.placeHidden();
+  }
+
+  traces() {
+    const bands = [];
+    const mains = [];
+    for (const line of this.lines) {
+      const visible = !this.view.hidden.has(line.legend);
+      line.isSparse = line.x.length < 2 && !line.marker;
+      line.markerSize = line.isSparse ? 6 : line.marker ? this.markerSize(line.x) : 0;
+      if (line.lo) {
+        const edge = { x: line.x, mode: "lines", line: { width: 0 }, hoverinfo: "skip", connectgaps: true, visible };
+        line.bandAt = bands.length;
+        bands.push({ ...edge, y: line.lo }, { ...edge, x: [...line.x], y: line.hi, fill: "tonexty", fillcolor: fade(line.color, line.fill ?? 0.16) });
+      }
+      mains.push({
+        x: [...line.x], y: line.y, name: line.id, visible, hoverinfo: "skip", opacity: line.opacity ?? 1,
+        mode: line.markerSize ? "lines+markers" : "lines",
+        line: { color: line.color, width: line.width ?? 2, dash: line.dash ?? "solid", shape: line.shape ?? "linear" },
+        marker: { color: line.color, size: line.markerSize, symbol: line.symbol ?? "circle" },
+      });
+    }
+    this.lines.forEach((line, i) => {
+      line.at = bands.length + i;
+    });
+    return [...bands, ...mains];
+  }
+
+  layout() {
+    const { view, size } = this;
+    const { palette } = view;
+    return {
+      ...size, margin: { ...MARGIN, pad: 0 }, autosize: false, showlegend: false, hovermode: false,
+      dragmode: COARSE.matches ? false : "zoom", paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: palette.font, size: 11, color: palette.text }, selectionrevision: 1,
+      xaxis: horizontal(view.range, view.axis, size.width, palette, view.epochs),
+      yaxis: vertical(this.chooseRange(), view, size.height, palette),
+      ...(this.isEmpty ? BLANK : {}),
+    };
+  }
+
+  // ------------------------------------------------------------------ vertical range
+  /** Values of line `i` as drawn. */
+  values(line) {
+    const data = this.canvas.data;
+    const has = data?.[line.at]?.name === line.id;
+    const part = (index, ys, name) => (has && index !== undefined ? data[index][name] : ys);
+    return {
+      x: part(line.at, line.x, "x"), y: part(line.at, line.y, "y"),
+      lo: part(line.bandAt, line.lo, "y"), hi: part(line.bandAt === undefined ? undefined : line.bandAt + 1, line.hi, "y"),
+    };
+  }
+
+  chooseRange() {
+    const { view } = this;
+    if (view.zoomY) {
+      this.yRange = view.zoomY;
+      return this.yRange;
+    }
+    const above = view.log ? 0 : -Infinity;
+    let found = [Infinity, -Infinity];
+    for (const line of this.lines) {
+      if (view.hidden.has(line.legend)) continue;
+      const { x, y, lo, hi } = this.values(line);
+      const [from, to] = [Math.max(0, upperBound(x, view.range[0]) - 1), upperBound(x, view.range[1]) + 1];
+      const limits = view.clip && line.isClipped ? outlierBounds(y.slice(from, to)) : null;
+      const own = extent(lo && !limits ? [y, lo, hi] : [y], from, to, undefined, above);
+      if (limits && own[1] >= own[0]) {
+        own[0] = Math.max(own[0], limits[0]);
+        own[1] = Math.min(own[1], limits[1]);
+      }
+      found = [Math.min(found[0], own[0]), Math.max(found[1], own[1])];
+    }
+    this.yRange = steadyRange(this.yRange, found, view);
+    return this.yRange;
+  }
+
+  /** Say how many recorded points lie beyond the vertical range. */
+  countHidden() {
+    let [above, below] = [0, 0];
+    const [low, high] = this.yRange;
+    for (const line of this.lines) {
+      if (!line.isClipped || this.view.hidden.has(line.legend)) continue;
+      const { x, y, lo = y, hi = y } = this.values(line);
+      for (let i = upperBound(x, this.view.range[0]); i < x.length && x[i] <= this.view.range[1]; i++) {
+        if (y[i] === null) continue;
+        if (hi[i] > high) above++;
+        if (lo[i] < low) below++;
+      }
+    }
+    return [above, below];
+  }
+
+  placeHidden() {
+    if (!this.yRange || !this.lines.length) return;
+    this.listen.hidden?.(...this.countHidden());
+  }
+
+  // ------------------------------------------------------------------ places
+  shareOfX(place) {
+    const [from, to] = this.view.range;
+    return (place - from) / (to - from);
+  }
+
+  /** Distance from the top as a share of the height. */
+  shareOfY(y) {
+    const scale = this.view.log ? Math.log10 : (v) => v;
+    const [low, high] = this.yRange.map(scale);
+    return (high - scale(y)) / (high - low);
+  }
+
+  /** The point of a line at or before `place` (or the first one): {x, y}, null if it has none. */
+  pointAt(line, place) {
+    const { x, y } = this.values(line);
+    if (!x.length) return null;
+    let i = upperBound(x, place) - 1;
+    if (i + 1 < x.length && (i < 0 || x[i + 1] - place < place - x[i])) i = line.marker && i >= 0 ? i : i + 1;
+    return i < 0 ? null : { x: x[i], y: y[i] };
+  }
+
+  // ------------------------------------------------------------------ the user
+  placeUnder(event) {
+    const box = this.overlay.element.getBoundingClientRect();
+    const share = (event.clientX - box.left) / box.width;
+    if (share < -0.02 || share > 1.02 || !this.view) return null;
+    const [from, to] = this.view.range;
+    return from + Math.min(1, Math.max(0, share)) * (to - from);
+  }
+
+  followPointer() {
+    this.element.addEventListener("pointermove", (event) => {
+      if (event.buttons && event.pointerType === "mouse") this.listen.hover?.(null);
+      else this.listen.hover?.(this.placeUnder(event));
+    });
+    this.element.addEventListener("pointerleave", () => this.listen.hover?.(null));
+    this.element.addEventListener("keydown", (event) => this.listen.key?.(event));
+    this.element.addEventListener("blur", () => this.listen.hover?.(null));
+  }
+
+  /** Plotly tells the user's own zoom by single ends of a range, and ours by whole ranges. */
+  followZoom() {
+    this.canvas.on("plotly_doubleclick", () => this.listen.reset?.());
+    this.canvas.on("plotly_relayout", (event) => {
+      const range = (axis) =>
+        `${axis}.range[0]` in event ? [event[`${axis}.range[0]`], event[`${axis}.range[1]`]].map(Number) : null;
+      const x = range("xaxis");
+      let y = range("yaxis");
+      if (y && this.view.log) y = y.map((power) => 10 ** power);
+      if (x || y) this.listen.zoom?.({ x, y });
+    });
+  }
+
+  destroy() {
+    if (this.isDrawn) this.plotly.purge(this.canvas);
+    this.element.remove();
+  }
+}

@@ -1,0 +1,273 @@
+// The charts of one run, together: one horizontal axis, one zoom, one pointer, one set of settings.
+
+import { h, setText } from "../base/dom.js";
+import { duration, count, tick } from "../base/format.js";
+import { growingEnd, upperBound } from "../base/numbers.js";
+import { onThemeChange, readPalette } from "../base/palette.js";
+import { Chart } from "../charts/chart.js";
+import { MAIN, moreSpecs } from "../charts/specs.js";
+import { TEXT, learnMetrics, say } from "../words/live.js";
+import { Toolbar } from "../charts/toolbar.js";
+
+const short = (x) => Number(x.toPrecision(6)); // as the address has it, so that a reload shows the same
+
+export class Board {
+  /** `fetchDetail(keys, x0, x1)` brings finer points of a part of the run. */
+  constructor({ curves, settings, fetchDetail }) {
+    Object.assign(this, { curves, settings, fetchDetail });
+    this.run = null;
+    this.title = "";
+    this.state = {};
+    this.facts = {};
+    this.about = {};
+    this.plotly = null;
+    this.palette = null;
+    this.range = [0, 1];
+    this.details = new Map();
+    this.hovered = null;
+    this.charts = new Map();
+    this.grid = h("div", { class: "ftl-grid" });
+    this.moreGrid = h("div", { class: "ftl-grid" });
+    this.more = h("details", { class: "ftl-part", "data-part": "more" }, h("summary", {}, TEXT.more), this.moreGrid);
+    this.toolbar = new Toolbar(this);
+    this.reading = h("p", { class: "ftl-sr", "aria-live": "polite" });
+    this.element = h("section", { class: "ftl-charts", "aria-label": TEXT.charts }, this.toolbar.element, this.grid, this.reading);
+    this.more.addEventListener("toggle", () => this.syncMore());
+    settings.listeners.add((changes) => this.applySettings(changes));
+    this.endTheme = onThemeChange(() => this.theme());
+    for (const spec of MAIN) this.addChart(spec, this.grid);
+  }
+
+  addChart(spec, grid) {
+    const chart = new Chart(this, spec);
+    this.charts.set(spec.id, chart);
+    grid.append(chart.element);
+  }
+
+  /** Charts under More exist while it is open; new curves bring new ones. */
+  syncMore() {
+    if (!this.more.open) return;
+    const specs = moreSpecs(this);
+    const wanted = new Set(specs.map((spec) => spec.id));
+    for (const [id, chart] of this.charts) {
+      if (this.moreGrid.contains(chart.element) && !wanted.has(id)) {
+        chart.destroy();
+        this.charts.delete(id);
+      }
+    }
+    for (const spec of specs) if (!this.charts.has(spec.id)) this.addChart(spec, this.moreGrid);
+  }
+
+  usePlotly(plotly) {
+    this.plotly = plotly;
+    this.theme();
+  }
+
+  theme() {
+    this.palette = readPalette(this.element);
+    this.drawAll();
+  }
+
+  // ------------------------------------------------------------------ data
+  /** Another run: nothing of the old one is true any more. */
+  setRun(run) {
+    this.run = run;
+    Object.assign(this, { facts: {}, about: {}, state: {}, details: new Map(), hovered: null });
+    this.curves.clear();
+    for (const chart of this.charts.values()) chart.frame.plot.forgetRange();
+    this.drawAll();
+  }
+
+  setAbout(about) {
+    this.about = about;
+    this.facts = about.facts ?? {};
+    learnMetrics(this.facts.metrics);
+    this.title = about.title ?? this.run;
+    this.drawAll();
+  }
+
+  /** New points: of `keys`, or everything if null. */
+  update(state, keys) {
+    const best = String(this.state.best);
+    this.state = state;
+    if (keys === null) {
+      this.details.clear();
+      this.askDetail();
+      this.syncMore();
+    }
+    const hasMoved = this.measure();
+    if (keys === null || hasMoved) this.drawAll();
+    else {
+      for (const chart of this.charts.values()) {
+        if (keys.size) chart.append(keys);
+        if (best !== String(state.best) && chart.content) chart.queue(() => chart.decorate());
+      }
+    }
+    this.toolbar.show();
+    if (this.hovered) this.settled().then(() => this.cross());
+  }
+
+  /** Resolves when everything told so far is drawn. */
+  settled() {
+    return Promise.all([...this.charts.values()].map((chart) => chart.drawing));
+  }
+
+  drawAll() {
+    this.measure();
+    for (const chart of this.charts.values()) chart.draw();
+    this.toolbar.show();
+  }
+
+  get validates() {
+    return (this.facts.val_images ?? 1) > 0;
+  }
+
+  get isActive() {
+    return ["queued", "running", "stopping"].includes(this.state.status);
+  }
+
+  /** Steps that smoothing is measured in: does not grow while the run does. */
+  get scaleOfSteps() {
+    return this.curves.total || 2 ** Math.ceil(Math.log2(Math.max(8, this.curves.lastStep)));
+  }
+
+  /** Points of a curve, finer where the zoom asked for them; a curve without `lo` and `hi` holds every step already. */
+  curveFor(key) {
+    const curve = this.curves.get(key);
+    const detail = this.details.get(key);
+    if (!curve?.lo || !detail?.x.length) return curve;
+    const [before, after] = [upperBound(curve.x, detail.x[0] - 1), upperBound(curve.x, detail.x.at(-1))];
+    const splice = (all, part) => [...all.slice(0, before), ...part, ...all.slice(after)];
+    return {
+      ...curve, x: splice(curve.x, detail.x), t: splice(curve.t, detail.t), y: splice(curve.y, detail.y[0]),
+      lo: splice(curve.lo, detail.lo?.[0] ?? detail.y[0]), hi: splice(curve.hi, detail.hi?.[0] ?? detail.y[0]),
+    };
+  }
+
+  // ------------------------------------------------------------------ the common axis
+  /** Set the range of the horizontal axis; true if it is another one. */
+  measure() {
+    const { curves, settings } = this;
+    const { axis, zoom } = settings.values;
+    const before = String(this.range);
+    if (zoom) {
+      this.range = zoom.map((step) => curves.placeOfStep(axis, step));
+    } else {
+      const end = this.end(axis);
+      this.range = [-0.006 * end, 1.015 * end];
+    }
+    return before !== String(this.range);
+  }
+
+  end(axis) {
+    const { curves } = this;
+    if (axis === "time") {
+      const reached = Math.max(curves.clock.t.at(-1), 1);
+      return this.isActive ? 15 * 2 ** Math.ceil(Math.log2(Math.max(reached / 15, 1))) : reached;
+    }
+    const reached = curves.lastStep;
+    const steps = this.isActive || !reached ? growingEnd(reached, curves.total || reached * 1.3) : reached;
+    return curves.place(axis, steps);
+  }
+
+  get axisLabel() {
+    return TEXT.axisUnits[this.settings.values.axis];
+  }
+
+  /** Places of the ends of epochs, as quiet lines; none when they would be a hatching. */
+  epochGrid() {
+    const { perEpoch } = this.curves;
+    if (!perEpoch) return [];
+    const { axis } = this.settings.values;
+    const [from, to] = this.range.map((place) => this.curves.stepAt(axis, place));
+    if ((to - from) / perEpoch > 40) return [];
+    const ends = [];
+    for (let n = Math.max(1, Math.ceil(from / perEpoch)); n * perEpoch <= Math.min(to, this.curves.total || to); n++) {
+      ends.push(this.curves.placeOfStep(axis, n * perEpoch));
+    }
+    return ends;
+  }
+
+  marks() {
+    const { axis } = this.settings.values;
+    const { best } = this.state;
+    const marks = [...(this.about.marks ?? [])];
+    if (best && this.curves.perEpoch) marks.push({ label: TEXT.best.toLowerCase(), text: `${best[3]}, ${say.inEpoch(best[2])}`, step: best[2] * this.curves.perEpoch, isBest: true });
+    return marks.map((mark) => ({ ...mark, place: this.curves.placeOfStep(axis, mark.step) }));
+  }
+
+  // ------------------------------------------------------------------ the user
+  applySettings(changes) {
+    if ("zoom" in changes || "zoomY" in changes) this.askDetail();
+    if (Object.keys(changes).every((name) => name === "run" || name === "open")) return;
+    if ("axis" in changes) for (const chart of this.charts.values()) chart.frame.plot.forgetRange();
+    this.drawAll();
+  }
+
+  /** The user's zoom, in places; of the vertical axis only for the chart `id`. */
+  zoom(x, y, id) {
+    const { axis, zoomY, zoom } = this.settings.values;
+    const others = Object.fromEntries(Object.entries(zoomY).filter(([other]) => other !== id));
+    const changes = { zoomY: y ? { ...others, [id]: y.map(short) } : others };
+    if (x) {
+      const last = Math.max(this.curves.total, this.curves.lastStep, 1);
+      const steps = x.map((place) => short(this.curves.stepAt(axis, place)));
+      const kept = [Math.max(steps[0], -0.006 * last), Math.min(steps[1], 1.015 * last)];
+      const isAll = kept[0] <= 0 && kept[1] >= last;
+      changes.zoom = isAll || !(kept[1] - kept[0] > last * 1e-5) ? null : kept;
+    } else changes.zoom = zoom;
+    this.settings.set(changes);
+  }
+
+  resetZoom() {
+    this.settings.set({ zoom: null, zoomY: {} });
+  }
+
+  /** Finer points for the part that is shown, where the curves are thinned. */
+  askDetail() {
+    clearTimeout(this.detailTimer);
+    const { zoom } = this.settings.values;
+    const keys = [...this.curves.byKey].filter(([, curve]) => curve.level > 0).map(([key]) => key);
+    if (!zoom || !keys.length) {
+      this.details.clear();
+      return;
+    }
+    this.detailTimer = setTimeout(async () => {
+      const run = this.run;
+      const found = await this.fetchDetail(keys, ...zoom).catch(() => null);
+      if (!found || run !== this.run || zoom !== this.settings.values.zoom) return;
+      this.details = new Map(found.map((entry) => [entry.keys[0], entry]));
+      this.drawAll();
+    }, 250);
+  }
+
+  // ------------------------------------------------------------------ the pointer
+  hover(place, chart, { isKey = false } = {}) {
+    this.hovered = place === null ? null : { place, chart };
+    if (isKey) setText(this.reading, say.reading(this.position(place), chart.frame.words(place)));
+    this.hoverFrame ??= requestAnimationFrame(() => {
+      this.hoverFrame = null;
+      this.cross();
+    });
+  }
+
+  cross() {
+    const { place, chart } = this.hovered ?? { place: null };
+    const text = place === null ? "" : this.position(place);
+    for (const other of this.charts.values()) other.frame.hover(place, other === chart ? text : "");
+  }
+
+  /** A place in words: `step 48, epoch 3`. */
+  position(place) {
+    const { axis } = this.settings.values;
+    const step = Math.max(0, Math.round(this.curves.stepAt(axis, place)));
+    const epoch = this.curves.perEpoch ? Math.max(1, Math.ceil(step / this.curves.perEpoch)) : null;
+    const where = axis === "time" ? duration(place) : axis === "epoch" ? `epoch ${tick(Number(place.toPrecision(3)))}` : null;
+    return [where, `step ${count(step)}`, axis !== "epoch" && epoch ? say.inEpoch(epoch) : null].filter(Boolean).join(" \u00b7 ");
+  }
+
+  destroy() {
+    this.endTheme();
+    for (const chart of this.charts.values()) chart.destroy();
+  }
+}

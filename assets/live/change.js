@@ -1,0 +1,104 @@
+// Changes of a run at work: its rate halved, doubled or set anew, its length; validating and saving now. The worker does
+// them before its next step. Of a run that has ended: more epochs, or its settings as a start.
+
+import { h, setText, toggle } from "../base/dom.js";
+import { WORDS } from "../words/rates.js";
+
+const ENDED = new Set(["completed", "stopped", "paused", "failed", "lost"]);
+
+export class ChangeBar {
+  /** `send(wish, action)` resolves to what went wrong, "" if nothing; `clone()` fills the set-up with the run's settings. */
+  constructor({ send, clone, actions }) {
+    this.send = send;
+    this.actions = actions;
+    this.isSending = false;
+    this.marks = 0;
+    const button = (label, click, title = "") => h("button", { type: "button", class: "ftl-button", title, on: { click } }, label);
+    this.rate = h("input", { class: "ftl-entry", type: "text", inputMode: "decimal", autocomplete: "off", placeholder: "3e-4", "aria-label": WORDS.newRate });
+    this.epochs = h("input", { class: "ftl-entry", type: "text", inputMode: "numeric", autocomplete: "off", "aria-label": WORDS.epochs });
+    const field = (name, label, input, act) => {
+      const set = h("button", { type: "submit", class: "ftl-button" }, WORDS.set);
+      const form = h("form", { class: "ftl-field", "data-field": name, on: { submit: (event) => { event.preventDefault(); act(); } } },
+        h("label", {}, h("span", {}, label), input), set);
+      return [form, set];
+    };
+    this.message = h("p", { class: "ftl-changed", role: "status" });
+    const [rateForm] = field("lr", WORDS.newRate, this.rate, () => this.change(this.newRate()));
+    const [epochsForm, setEpochs] = field("epochs", WORDS.epochs, this.epochs, () => this.setEpochs());
+    this.epochsButton = setEpochs;
+    const at = (action, label, hint) => (actions.includes(action) ? button(label, () => this.change({}, action), hint) : null);
+    this.whileRunning = [
+      button(WORDS.half, () => this.change({ lr_factor: 0.5 })), button(WORDS.double, () => this.change({ lr_factor: 2 })), rateForm,
+    ];
+    this.now = [at("evaluate", WORDS.validate, WORDS.validateHint), at("checkpoint", WORDS.save, WORDS.saveHint)].filter(Boolean);
+    this.epochsForm = epochsForm;
+    this.clone = actions.includes("clone") ? button(WORDS.clone, clone, WORDS.cloneHint) : null;
+    this.heading = h("h3", { class: "ftl-change-title" }, WORDS.change);
+    this.element = h("section", { class: "ftl-change", "aria-label": WORDS.change, hidden: true },
+      this.heading, h("div", { class: "ftl-change-line" }, ...this.whileRunning, epochsForm, ...this.now, this.clone, this.message));
+  }
+
+  newRate() {
+    const value = Number(this.rate.value);
+    return value > 0 && Number.isFinite(value) ? { "optim.lr": value } : WORDS.notRate;
+  }
+
+  newEpochs() {
+    const value = Number(this.epochs.value);
+    return this.epochs.value.trim() && Number.isInteger(value) && value > 0 ? { "train.epochs": value } : WORDS.notEpochs;
+  }
+
+  /** More or fewer epochs of a run at work; more of one that has ended. */
+  setEpochs() {
+    const wish = this.newEpochs();
+    if (this.isRunning || typeof wish === "string") return this.change(wish);
+    return this.change({ epochs: wish["train.epochs"] }, "extend");
+  }
+
+  async change(wish, action = "set") {
+    if (this.isSending) return;
+    if (typeof wish === "string") return this.tell(wish, true);
+    this.isSending = true;
+    this.lock(true);
+    const problem = await this.send(wish, action);
+    this.isSending = false;
+    this.lock(false);
+    this.tell(problem || (action === "set" ? WORDS.waiting : action === "extend" ? "" : WORDS.asked), Boolean(problem));
+    if (!problem) this.rate.value = "";
+    return undefined;
+  }
+
+  tell(text, isWrong) {
+    setText(this.message, text);
+    this.message.toggleAttribute("data-wrong", isWrong);
+  }
+
+  lock(isLocked) {
+    for (const button of this.element.querySelectorAll("button")) button.disabled = isLocked;
+  }
+
+  /** Follow the run: at work it can be changed, one change at a time; once it has ended it can go on or be cloned. */
+  show({ status, phase, epochs, marks = 0, messages = 0, requests = [], best } = {}, about = {}) {
+    this.isRunning = status === "running" && phase !== "starting" && Boolean(epochs);
+    const isOver = ENDED.has(status);
+    const canExtend = isOver && Boolean(about.can_resume && epochs) && this.actions.includes("extend");
+    toggle(this.element, this.isRunning || canExtend || (isOver && Boolean(this.clone)));
+    setText(this.heading, this.isRunning ? WORDS.change : WORDS.onward);
+    this.element.setAttribute("aria-label", this.heading.textContent);
+    for (const part of [...this.whileRunning, ...this.now]) toggle(part, this.isRunning);
+    toggle(this.epochsForm, this.isRunning || canExtend);
+    if (this.clone) toggle(this.clone, isOver);
+    setText(this.epochsButton, this.isRunning ? WORDS.set : WORDS.extend);
+    this.epochsButton.title = this.isRunning ? "" : WORDS.extendHint;
+    const said = `${marks} ${messages} ${best} ${status}`;
+    if (said !== this.said) {
+      this.said = said; // it was done, or a warning in Events says why not
+      if ([WORDS.waiting, WORDS.asked].includes(this.message.textContent)) this.tell("", false);
+    }
+    if (this.total !== epochs) {
+      this.total = epochs;
+      if (document.activeElement !== this.epochs) this.epochs.value = epochs ?? "";
+    }
+    this.lock(this.isSending || requests.includes("set"));
+  }
+}

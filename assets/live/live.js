@@ -1,0 +1,67 @@
+// What a page calls: mounting the live panel and charts, and window.FTLive to steer it.
+//
+//   mount(element, props)   once, by the gr.HTML of fine_tuner/ui/api/live.py; mountPreview for charts that Python draws
+//   FTLive.show(run)        another run; the address follows
+//   FTLive.go(query)        what an address like "?run=ID&axis=epoch" says, without loading the page again
+//   FTLive.isActive()       whether any run is queued or running
+//   FTLive.current()        id of the run that is shown, null if none
+//   FTLive.state()          its state as last told, null if none
+//   FTLive.refresh()        ask now; resolves when the answer is drawn
+//   FTLive.onChange(f)      f({run, state, runs}) after each answer that says something new about status or runs
+//   FTLive.news()           what those listeners heard last, null if nothing yet
+//   FTChart.preview(...)    see preview.js
+
+import { h } from "../base/dom.js";
+import { Panel } from "./panel.js";
+import { preview } from "../charts/preview.js";
+
+let panel = null;
+const listeners = new Set();
+
+let last = null;
+
+function tell(news) {
+  last = news;
+  for (const listener of listeners) listener(news);
+}
+
+/** Put the live panel into `element`. A page has one. */
+export function mount(element, props) {
+  addStyle();
+  panel?.end();
+  panel = new Panel(element.querySelector(".ft-live") ?? element, JSON.parse(JSON.stringify(props)), tell);
+  return panel;
+}
+
+/** A chart in a gr.HTML of its own: its value is the chart as JSON, see preview.js. */
+export function mountPreview(element, props, watch) {
+  addStyle();
+  const host = element.querySelector(".ft-preview-chart") ?? element;
+  const show = () => preview(host, JSON.parse(props.value || "{}"));
+  watch("value", show);
+  show();
+}
+
+/** The style sheet, unless the page has it already. */
+function addStyle() {
+  const has = [...document.styleSheets].some((sheet) => sheet.href?.includes("/style.css"));
+  if (!has) document.head.append(h("link", { rel: "stylesheet", href: String(new URL("../styles/style.css", import.meta.url)) }));
+}
+
+window.FTLive = {
+  show: (run) => (panel ? panel.show(run) : history.replaceState(null, "", `?run=${encodeURIComponent(run)}`)),
+  go: (query) => panel?.go(query),
+  isActive: () => Boolean(panel?.isActive),
+  current: () => panel?.run ?? null,
+  state: () => panel?.state ?? null,
+  refresh: async () => {
+    await panel?.poller.now();
+    await panel?.board.settled();
+  },
+  news: () => last,
+  onChange: (listener) => {
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  },
+};
+window.FTChart = { preview };

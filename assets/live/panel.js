@@ -1,0 +1,292 @@
+// The live panel: its parts, what it asks of the app, and what it shows of the answers.
+
+import { Board } from "./board.js";
+import { ChangeBar } from "./change.js";
+import { Curves } from "./curves.js";
+import { h, setText, toggle } from "../base/dom.js";
+import { Header } from "./header.js";
+import { Notices } from "./notices.js";
+import { Events, Table } from "./parts.js";
+import { loadPlotly } from "../base/plotly.js";
+import { Poller, ask } from "../base/poller.js";
+import { Settings } from "../base/settings.js";
+import { ACTIVE, TEXT, say } from "../words/live.js";
+
+const LIST_MS = 8000;
+const CALM_MS = 3000; // between questions about a run that has ended
+const STALE_SECONDS = 20;
+
+export class Panel {
+  /** `tell({run, state, runs})` hears of another run, another status, another list of runs. */
+  constructor(root, { base = "", routes = "", actions = [] }, tell) {
+    this.tellOthers = tell;
+    this.root = root;
+    this.base = new URL(base || ".", `${window.gradio_config?.root ?? location.origin}/`);
+    this.routes = routes;
+    this.settings = new Settings();
+    this.curves = new Curves();
+    this.runs = [];
+    this.turn = 0;
+    this.state = null;
+    this.about = {};
+    this.cursor = "";
+    this.listAt = 0;
+    this.board = new Board({ curves: this.curves, settings: this.settings, fetchDetail: (...what) => this.fetchDetail(...what) });
+    this.header = new Header({
+      actions, act: (action) => this.act(action), choose: (run) => this.show(run), weightsAddress: (run) => this.address(`api/runs/${encodeURIComponent(run)}/weights`),
+      exportAddress: (run, format) => this.address(`api/runs/${encodeURIComponent(run)}/export/${format}`),
+    });
+    this.notices = new Notices({ retry: () => this.poller.now(), showRun: (run) => this.show(run) });
+    const clone = () => document.dispatchEvent(new CustomEvent("ft-clone", { detail: this.run }));
+    this.change = actions.includes("set") ? new ChangeBar({ actions, clone, send: (wish, action = "set") => this.ask(action, wish) }) : null;
+    this.events = new Events();
+    this.table = new Table(this.curves);
+    this.build();
+    loadPlotly().then((library) => this.board.usePlotly(library), () => this.withoutPlotly());
+    this.poller = new Poller({
+      question: () => this.tick(),
+      offline: (info) => this.notices.showOffline(info),
+      beat: () => Math.max(this.askedBeat ?? 0, this.isMissing || (this.state && !ACTIVE.has(this.state.status)) ? CALM_MS : 1000),
+    });
+    this.poller.now();
+  }
+
+  build() {
+    this.summary = h("p", { class: "ftl-summary", "aria-live": "polite" });
+    this.stale = h("span", { class: "ftl-stale", hidden: true });
+    this.words = h("div", { class: "ftl-words" }, this.summary, this.stale);
+    this.readingText = h("p", { class: "ftl-sr", role: "status" }, TEXT.loading);
+    this.loading = h("div", { class: "ftl-loading" }, this.readingText, ...[1, 2, 3, 4].map(() => h("div", { class: "ftl-bone" })));
+    this.body = h(
+      "div", { class: "ftl-body", hidden: true },
+      this.board.element, this.words, this.change?.element, h("div", { class: "ftl-parts" }, this.board.more, this.events.element, this.table.element),
+    );
+    this.root.classList.add("ftl");
+    this.root.replaceChildren(this.header.element, this.notices.element, this.notices.empty, this.loading, this.body);
+    toggle(this.header.element, false);
+    this.parts = [this.board.more, this.events.element, this.table.element];
+    for (const part of this.parts) {
+      const name = part.dataset.part;
+      part.addEventListener("toggle", () => {
+        if (part.open !== this.settings.has("open", name)) this.settings.mark("open", name, part.open);
+      });
+    }
+    this.syncParts();
+  }
+
+  syncParts() {
+    for (const part of this.parts) part.open = this.settings.has("open", part.dataset.part);
+  }
+
+  withoutPlotly() {
+    this.board.element.replaceChildren(h("p", { class: "ftl-card" }, TEXT.plotlyMissing));
+  }
+
+  address(path) {
+    return new URL(this.routes + path, this.base);
+  }
+
+  // ------------------------------------------------------------------ asking
+  async tick() {
+    if (!this.root.isConnected) {
+      this.end();
+      return;
+    }
+    if (!this.run && this.settings.values.run) this.begin(this.settings.values.run);
+    if (!this.run || Date.now() - this.listAt > LIST_MS) await this.fetchRuns();
+    if (this.run) await this.fetchPoints();
+  }
+
+  async fetchRuns() {
+    const { runs } = await ask(this.address("api/runs"));
+    this.runs = runs;
+    this.listAt = Date.now();
+    if (!this.run && runs.length) this.begin(runs[0].id);
+    this.showRuns();
+    if (!this.run) this.showEmpty();
+    this.tell();
+  }
+
+  /** What is new of the run. An answer to what was asked before the last `begin` is dropped: it fits other points. */
+  async fetchPoints() {
+    const { run, turn } = this;
+    let answer;
+    try {
+      answer = await ask(this.address(`api/live?run=${encodeURIComponent(run)}&since=${encodeURIComponent(this.cursor)}`));
+    } catch (error) {
+      if (error.code !== 404) throw error;
+      if (turn === this.turn) this.showMissing();
+      return;
+    }
+    if (turn !== this.turn) return;
+    if (answer.reading !== undefined) this.showReading(answer.reading);
+    else await this.take(answer);
+  }
+
+  async take(answer) {
+    const { turn } = this;
+    const before = this.state;
+    if (this.curves.isTooCoarse(answer)) {
+      this.cursor = ""; // the app was started anew, and tells more
+      this.poller.now();
+      return;
+    }
+    const keys = this.curves.take(answer);
+    this.cursor = answer.cursor;
+    this.askedBeat = answer.beat; // where many watch, the app asks for patience
+    this.state = answer.state;
+    const differs = (name) => before?.[name] !== answer.state[name];
+    if (!before || answer.reset || ["status", "messages", "marks"].some(differs) || (differs("step") && !before?.step)) {
+      await this.fetchAbout();
+    } else if (String(before.best) !== String(answer.state.best)) this.fetchAbout();
+    if (turn !== this.turn) return;
+    this.showState(keys);
+    if (!before || differs("status")) {
+      this.listAt = 0; // the list says it too
+      this.tell();
+    }
+  }
+
+  async fetchAbout() {
+    const { run, turn } = this;
+    const about = await ask(this.address(`api/runs/${encodeURIComponent(run)}`)).catch(() => null);
+    if (!about || turn !== this.turn) return;
+    this.about = about;
+    this.board.setAbout(about);
+    this.events.show(about.messages, about.marks, about.facts?.notices);
+    if (this.state) this.header.show(this.state, about);
+  }
+
+  async fetchDetail(keys, x0, x1) {
+    const query = new URLSearchParams({ run: this.run, x0: String(x0), x1: String(x1) });
+    for (const key of keys) query.append("key", key);
+    return (await ask(this.address(`api/live/detail?${query}`))).curves;
+  }
+
+  /** Ask for stop, pause or resume; returns what went wrong, "" if nothing. */
+  act(action) {
+    return this.ask(action);
+  }
+
+  async ask(action, body) {
+    const json = body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+    try {
+      await ask(this.address(`api/runs/${encodeURIComponent(this.run)}/${action}`), { method: "POST", ...json });
+    } catch (error) {
+      return error.message || String(error);
+    }
+    this.poller.now();
+    return "";
+  }
+
+  // ------------------------------------------------------------------ showing
+  show(run) {
+    if (!run || run === this.run) return;
+    this.settings.set({ run, zoom: null, zoomY: {} });
+    this.settings.write();
+    this.begin(run);
+    this.listAt = 0;
+    this.poller.now();
+  }
+
+  /** Show what the query of an address says. */
+  go(query) {
+    this.settings.load(query);
+    this.syncParts();
+    this.begin(this.settings.values.run);
+    return this.poller.now();
+  }
+
+  begin(run) {
+    this.turn += 1;
+    this.run = run;
+    this.cursor = "";
+    this.isMissing = false;
+    this.state = null;
+    this.about = {};
+    if (this.settings.values.run !== run) this.settings.set({ run });
+    this.board.setRun(run);
+    this.header.clear();
+    this.events.show();
+    this.table.show();
+    setText(this.summary, "");
+    this.notices.showFailure("", null);
+    this.notices.showMissing(false);
+    this.showRuns();
+    setText(this.readingText, TEXT.loading);
+    this.readingText.classList.add("ftl-sr");
+    this.showOnly(this.loading);
+    toggle(this.header.element, true);
+  }
+
+  showOnly(part) {
+    for (const one of [this.loading, this.notices.empty, this.body]) toggle(one, one === part);
+  }
+
+  /** A long log is read for the first time. */
+  showReading(share) {
+    setText(this.readingText, say.readingLog(Math.floor(100 * share)));
+    this.readingText.classList.remove("ftl-sr");
+    this.showOnly(this.loading);
+  }
+
+  showEmpty() {
+    toggle(this.header.element, false);
+    this.showOnly(this.notices.empty);
+  }
+
+  showMissing() {
+    this.notices.showMissing(true);
+    this.header.showMissing();
+    this.isMissing = true;
+    this.showOnly(null);
+  }
+
+  /** Whether any run is queued or at work. */
+  get isActive() {
+    return ACTIVE.has(this.state?.status) || this.runs.some((run) => ACTIVE.has(run.status));
+  }
+
+  showRuns() {
+    this.header.setRuns(this.runs, this.run);
+    const shown = this.runs.find((run) => run.id === this.run);
+    const newest = this.runs.find((run) => ACTIVE.has(run.status));
+    const isNewer = newest && newest.id !== this.run && !ACTIVE.has(shown?.status) && newest.created > (shown?.created ?? 0);
+    this.notices.showNewer(isNewer ? newest.id : null);
+  }
+
+  showState(keys) {
+    const { state } = this;
+    this.notices.showMissing(false);
+    this.isMissing = false;
+    this.showOnly(this.body);
+    this.header.show(state, this.about);
+    this.notices.showFailure(state.status, this.about.failure);
+    this.change?.show(state, this.about);
+    this.board.update(state, keys);
+    if (!keys || keys.size) this.table.show();
+    const isStale = state.age > STALE_SECONDS && state.status === "running";
+    toggle(this.stale, isStale);
+    if (isStale) setText(this.stale, say.stale(state.age));
+    this.summarise(state);
+  }
+
+  /** The sentence goes to screen readers: so it changes with status and epoch, not with every step. */
+  summarise(state) {
+    const moment = [this.run, state.status, state.phase, state.epoch, String(state.best)].join();
+    if (moment === this.moment) return;
+    this.moment = moment;
+    setText(this.summary, state.text ?? "");
+    this.words.classList.toggle("ftl-sr", Boolean(this.about.failure)); // the card says it, to those who see it
+  }
+
+  tell() {
+    this.tellOthers({ run: this.run ?? null, state: this.state, runs: this.runs });
+  }
+
+  end() {
+    this.poller.end();
+    this.board.destroy();
+    this.isOver = true;
+  }
+}

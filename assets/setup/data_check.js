@@ -1,0 +1,201 @@
+// The check of the data: a button, progress, what was found with pictures, and settings that mend it.
+
+import { WORDS, images, say } from "../words/data.js";
+import { h, setText, statusShape, toggle } from "../base/dom.js";
+import { count, number } from "../base/format.js";
+import { current, events, set } from "./form.js";
+import { ask } from "../base/poller.js";
+
+const BEAT = 300; // ms between questions while a check is under way
+const FEW_IMAGES = 1000; // so many are checked unasked
+const CLASSES_SHOWN = 40;
+const OWN = /^(builtin:|torchvision:)/;
+const SHAPES = { error: "failed", warning: "lost", note: "queued" };
+
+export function mountCheck(element) {
+  new CheckPart(element.querySelector(".ft-check"));
+}
+
+const keyOf = (argv) => JSON.stringify(argv ?? null);
+
+class CheckPart {
+  constructor(root) {
+    this.root = root;
+    this.state = { status: "idle" };
+    this.start = h("button", { type: "button", class: "ft-find", on: { click: () => this.begin() } }, WORDS.check);
+    this.cancel = h("button", { type: "button", class: "ft-find", on: { click: () => this.post("api/check/cancel", {}) } }, WORDS.cancel);
+    this.words = h("p", { class: "ft-find-words", role: "status" });
+    this.bar = h("progress", { class: "ft-find-bar", max: 1, "aria-label": WORDS.check });
+    this.problem = h("p", { class: "ft-find-problem", role: "alert" });
+    this.result = h("div", { class: "ft-check-result" });
+    root.append(h("div", { class: "ft-find-line" }, this.start, this.cancel, this.words), this.bar, this.problem, this.result);
+    events.addEventListener("state", () => this.changed());
+    events.addEventListener("plan", ({ detail }) => this.planned(detail));
+    this.show();
+    this.look();
+  }
+
+  // ------------------------------------------------------------------ asking
+  begin() {
+    const { argv } = current();
+    if (!argv) return;
+    this.tried = keyOf(current().check);
+    this.post("api/check", { argv });
+  }
+
+  async post(address, body) {
+    try {
+      const headers = { "Content-Type": "application/json" };
+      this.take(await ask(address, { method: "POST", headers, body: JSON.stringify(body) }));
+    } catch (error) {
+      this.take({ status: "failed", errors: { "": error.code ? error.message : WORDS.noAnswer } });
+      return;
+    }
+    this.look();
+  }
+
+  /** Follow a check until it ends. */
+  async look() {
+    clearTimeout(this.timer);
+    if (!this.root.isConnected) return;
+    try {
+      const state = await ask("api/check");
+      if (JSON.stringify(state) !== JSON.stringify(this.state)) this.take(state);
+    } catch (error) {
+      if (this.state.status === "running") this.take({ status: "failed", errors: { "": error.code ? error.message : WORDS.noAnswer } });
+      return;
+    }
+    if (this.state.status === "running") this.timer = setTimeout(() => this.look(), BEAT);
+  }
+
+  /** A remedy sets fields; what is left is looked for at once. */
+  changed() {
+    if (this.isMending && current().argv) {
+      this.isMending = false;
+      this.begin();
+    }
+    this.show();
+  }
+
+  /** Little data, and data that was refused, is checked unasked: the check says what would help. */
+  planned({ value, errors, place }) {
+    this.needsDownload = !value && /^torchvision:/.test(place) && "data.path" in errors;
+    const isSmall = value && value.train_images + value.val_images <= FEW_IMAGES;
+    const isRefused = !value && "data.path" in errors;
+    const key = keyOf(current().check);
+    if (!OWN.test(place) && (isSmall || isRefused) && key !== this.tried && key !== keyOf(this.state.argv)) this.begin();
+    else this.show();
+  }
+
+  // ------------------------------------------------------------------ showing
+  take(state) {
+    const isNews = this.state.status === "running" && state.status === "done";
+    this.state = state;
+    this.show();
+    if (isNews && this.needsDownload && state.report.can_train) events.dispatchEvent(new Event("state")); // it is here now: plan again
+  }
+
+  show() {
+    const { status, says, done, total, errors = {}, report, argv } = this.state;
+    const isRunning = status === "running";
+    const isOld = keyOf(argv) !== keyOf(current()?.check);
+    this.root.dataset.status = status;
+    toggle(this.start, !isRunning);
+    this.start.disabled = !current()?.argv;
+    setText(this.start, this.needsDownload ? WORDS.download : status === "done" && !isOld ? WORDS.checkAgain : WORDS.check);
+    toggle(this.cancel, isRunning);
+    toggle(this.bar, isRunning);
+    if (total) this.bar.value = done / total;
+    else this.bar.removeAttribute("value");
+    const words = {
+      running: says ? say.progress(says, done, total) : WORDS.preparing,
+      cancelled: WORDS.cancelled,
+      done: isOld ? WORDS.changed : report ? say.result(report) : "",
+    };
+    setText(this.words, words[status] ?? "");
+    const problems = Object.entries(errors).map(([path, text]) => (path ? `${path}: ${text}` : text));
+    setText(this.problem, status === "failed" ? [WORDS.failed, ...problems].join(" ") : "");
+    const isSamePlace = argv?.[1] === current()?.place;
+    toggle(this.result, status === "done" && isSamePlace);
+    this.result.classList.toggle("ft-stale", isOld);
+    if (status === "done" && this.shown !== this.state) {
+      this.shown = this.state;
+      this.result.replaceChildren(...this.draw(report, this.state.number));
+    }
+  }
+
+  draw(report, number_) {
+    return [
+      h("ul", { class: "ft-findings" }, ...report.findings.map((finding) => this.finding(finding, number_))),
+      ...balance(report),
+      ...numbers(report),
+      ...sizes(report),
+    ];
+  }
+
+  finding({ level, text, examples, remedies }, number_) {
+    const pictures = examples.flatMap(({ text: what, thumbnails = [] }) => thumbnails.map((name) => thumbnail(what, name, number_)));
+    const isShown = examples.some(({ thumbnails = [] }) => thumbnails.length);
+    return h("li", { class: "ft-finding", "data-level": level },
+      h("p", {}, statusShape(SHAPES[level]), h("strong", {}, `${WORDS.levels[level]}: `), text),
+      isShown ? h("div", { class: "ft-thumbnails" }, ...pictures) : null,
+      examples.length ? h("ul", { class: "ft-examples" }, ...examples.map(({ text: what }) => h("li", {}, what))) : null,
+      remedies.length ? h("div", { class: "ft-remedies" }, ...remedies.map((remedy) => this.remedy(remedy))) : null,
+    );
+  }
+
+  remedy({ label, settings }) {
+    const written = Object.entries(settings).map(([path, value]) => `${path}=${JSON.stringify(value).replaceAll('"', "")}`).join(" ");
+    const mend = () => {
+      this.isMending = true;
+      set(settings);
+    };
+    return h("button", { type: "button", class: "ft-find", title: written, on: { click: mend } }, capital(label));
+  }
+}
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+function thumbnail(text, name, number_) {
+  if (!name) return h("span", { class: "ft-no-thumbnail", title: text }, WORDS.noThumbnail);
+  return h("img", { src: `api/check/${number_}/${name}`, alt: text, title: text, loading: "lazy" });
+}
+
+/** Bars: images of each class by split, or the share of the pixels. */
+function balance({ task, classes }) {
+  if (!classes.length) return [];
+  const splits = Object.keys(classes[0]).filter((key) => key !== "name");
+  const isPixels = task === "segmentation";
+  const totals = classes.map((row) => splits.reduce((sum, split) => sum + (row[split] ?? 0), 0));
+  const [most, all] = [Math.max(...totals, 1), Math.max(totals.reduce((a, b) => a + b, 0), 1)];
+  const rows = classes.slice(0, CLASSES_SHOWN).map((row, i) =>
+    h("li", {},
+      h("span", { class: "ft-bar-name", title: row.name }, row.name),
+      h("span", { class: "ft-bar-track", "aria-hidden": "true" }, ...splits.map((split) => h("i", { class: `ft-split-${isPixels ? "train" : split}`, style: `width:${(100 * (row[split] ?? 0)) / most}%` }))),
+      h("span", { class: "ft-bar-value", title: splits.map((split) => `${split} ${count(row[split] ?? 0)}`).join(", ") }, isPixels ? say.share(totals[i] / all) : splits.map((split) => count(row[split] ?? 0)).join("\u200a/\u200a"))));
+  const rest = classes.length - rows.length;
+  return [
+    h("h4", {}, WORDS.balance[task] ?? "", isPixels ? null : legend(splits)),
+    h("ol", { class: "ft-bars ft-balance" }, ...rows, rest > 0 ? h("li", { class: "ft-quiet" }, `+ ${count(rest)}`) : null),
+  ];
+}
+
+const legend = (splits) => h("span", { class: "ft-legend" }, ...splits.flatMap((split) => [h("i", { class: `ft-split-${split}` }), WORDS.splits[split] ?? split]));
+
+function numbers({ numbers: rows }) {
+  if (!rows.length) return [];
+  const cells = (row) => [h("th", { scope: "row" }, row.name), ...["min", "mean", "max", "sd"].map((key) => h("td", {}, number(row[key], 4)))];
+  return [
+    h("h4", {}, WORDS.numbers),
+    h("table", { class: "ft-numbers" },
+      h("thead", {}, h("tr", {}, ...WORDS.columns.map((word) => h("th", {}, word)))),
+      h("tbody", {}, ...rows.map((row) => h("tr", {}, ...cells(row))))),
+  ];
+}
+
+function sizes(report) {
+  if (!images(report) || !report.sizes.width) return [];
+  const { sizes: found, formats } = report;
+  const isOne = found.common.length === 1;
+  return [h("h4", {}, WORDS.sizes), h("p", { class: "ft-quiet" }, [say.size(found), isOne ? "" : say.common(found.common), say.formats(formats)].filter(Boolean).join(" "))];
+}

@@ -1,0 +1,79 @@
+// Errors at the fields, and folders suggested while a path is typed.
+
+import { h, setText } from "../base/dom.js";
+
+const inputOf = (field) => field.querySelector("input, textarea");
+
+/** Take away the marks of fields that are not in `errors`. */
+export function clearErrors(errors) {
+  for (const mark of document.querySelectorAll(".ft-error")) {
+    const field = mark.closest(".block.ft-field");
+    if (field && field.id in errors) continue;
+    mark.remove();
+    if (!field) continue;
+    field.removeAttribute("data-wrong");
+    inputOf(field)?.removeAttribute("aria-invalid");
+    inputOf(field)?.removeAttribute("aria-describedby");
+  }
+}
+
+/** Mark fields: element id -> message. */
+export function showErrors(errors) {
+  for (const [id, message] of Object.entries(errors)) {
+    const field = document.getElementById(id);
+    if (!field) continue;
+    let mark = field.querySelector(".ft-error");
+    if (!mark) {
+      mark = h("p", { class: "ft-error", id: `${id}-error`, role: "alert" });
+      field.append(mark);
+    }
+    setText(mark, message);
+    field.setAttribute("data-wrong", "");
+    inputOf(field)?.setAttribute("aria-invalid", "true");
+    inputOf(field)?.setAttribute("aria-describedby", mark.id);
+  }
+}
+
+/** Bring the first marked field into view, unfolding what hides it. */
+export async function focusFirstError() {
+  const isClosed = (header) => header && !header.classList.contains("open");
+  const section = document.querySelector(".ft-section:has(> button.ft-wrong)");
+  const unfold = async (header) => {
+    if (isClosed(header)) header.click();
+    await new Promise((done) => setTimeout(done, 120)); // what was folded is drawn then
+  };
+  if (section) await unfold(section.querySelector(":scope > button"));
+  if (!document.querySelector(".block.ft-field[data-wrong]")) await unfold(section?.querySelector(".ft-more > button"));
+  const field = document.querySelector(".block.ft-field[data-wrong]");
+  if (field?.closest(".ft-more")) await unfold(field.closest(".ft-more").querySelector(":scope > button"));
+  field?.scrollIntoView({ block: "nearest" });
+  if (field) inputOf(field)?.focus();
+}
+
+// ------------------------------------------------------------------ folders
+const lists = new Map(); // folder -> names of its folders
+
+/** Give the path fields of the page suggestions from the server's folders. */
+export function suggestFolders() {
+  for (const input of document.querySelectorAll("#ft-data-path input:not([list])")) {
+    const list = h("datalist", { id: "ft-folders" });
+    document.getElementById("ft-folders")?.remove();
+    document.body.append(list);
+    input.setAttribute("list", list.id);
+    const refresh = () => fill(list, input.value);
+    input.addEventListener("input", refresh);
+    input.addEventListener("focus", refresh);
+  }
+}
+
+async function fill(list, text) {
+  const folder = text.includes("/") ? text.slice(0, text.lastIndexOf("/") + 1) : "";
+  if (list.dataset.folder === folder) return;
+  list.dataset.folder = folder;
+  if (!lists.has(folder)) {
+    const answer = await fetch(`api/folders?path=${encodeURIComponent(folder)}`).catch(() => null);
+    const body = answer?.ok ? await answer.json() : { folders: [] };
+    lists.set(folder, body.folders.map((name) => folder + name));
+  }
+  if (list.dataset.folder === folder) list.replaceChildren(...lists.get(folder).map((value) => h("option", { value })));
+}

@@ -1,0 +1,302 @@
+// The set-up: presets, the sections' values, errors at the fields, the command, Train.
+//
+// The server answers every change of the form with a state (see fine_tuner/ui/form/form.py: state_of). This file shows it,
+// and sends it back with the next change, so that nothing about a visitor is kept on the server.
+
+import { h, setText } from "../base/dom.js";
+import { clearErrors, focusFirstError, showErrors, suggestFolders } from "./fields.js";
+import { WORDS } from "../words/setup.js";
+
+const STORED = "fine-tuner-form";
+let state = null; // as last given by the server
+let found = {}; // dotted path -> what the check of data and network found wrong, for the settings in `state`
+let holder = null; // { props, trigger } of the state's gr.HTML
+let afterLoad = null;
+let unanswered = null; // timer
+let presets = [];
+let presetName = ""; // nearest to the settings, or chosen last
+let fields = []; // { path, key, id, section } of every input
+let wanted = null; // { load | set, ask }: what was asked for and is not answered yet
+let wishes = 0;
+let isLoading = false;
+let isLoaded = true;
+let typedIn = ""; // id of the field in which someone types; "" once it is left, or Enter was pressed
+
+export const events = new EventTarget(); // "state": the form says something new; "typing": a text field holds another text; "plan": it is answered; "code": the user's own loss is another; "started": a run was
+export const current = () => state;
+
+const parse = (text) => {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+};
+
+let parent = null; // id of the run that the form was filled from
+
+/** Before an event goes to the server: in which field is someone in the middle of typing? Its error can wait. */
+window.FTStamp = (values) => [JSON.stringify({ ...parse(values[0]), ...wanted, typing: typedIn, parent }), ...values.slice(1)];
+
+/**
+ * Events of the text fields. Gradio's own `input` is a key press: it misses what is pasted, deleted or picked from a list.
+ */
+function listen(setup) {
+  let timer = null;
+  const isText = (target) => target.matches?.('.block.ft-field input[type="text"]:not([role="combobox"])');
+  const tell = (delay) => {
+    clearTimeout(timer);
+    timer = setTimeout(send, delay); // after Gradio has taken over the value
+  };
+  setup.addEventListener("input", ({ target }) => {
+    if (!isText(target)) return;
+    typedIn = target.closest(".block.ft-field").id;
+    const path = fields.find((field) => field.id === typedIn)?.path;
+    if (path) events.dispatchEvent(new CustomEvent("typing", { detail: { path, text: target.value.trim() } }));
+    tell(90);
+  });
+  const leave = ({ target }) => {
+    if (!isText(target) || !typedIn) return;
+    typedIn = "";
+    tell(30);
+  };
+  setup.addEventListener("focusout", leave);
+  setup.addEventListener("keydown", (event) => event.key === "Enter" && leave(event));
+}
+
+// ------------------------------------------------------------------ state and presets
+export function mountState(element, props, trigger, watch) {
+  holder = { props, trigger };
+  presets = JSON.parse(JSON.stringify(props.presets));
+  fields = JSON.parse(JSON.stringify(props.fields)).map(([path, key, id, section]) => ({ path, key, id, section }));
+  const buttons = presets.map((preset) =>
+    h("button", { type: "button", class: "ft-preset", title: preset.hint, "data-preset": preset.name, on: { click: () => choose(preset) } }, preset.title),
+  );
+  element.querySelector(".ft-presets").append(
+    h("span", { class: "ft-presets-title", id: "ft-presets-title" }, props.title),
+    h("div", { class: "ft-preset-buttons", role: "group", "aria-labelledby": "ft-presets-title" }, ...buttons),
+  );
+  const hint = h("p", { class: "ft-preset-hint" });
+  element.querySelector(".ft-presets").append(hint);
+  const stored = parse(localStorage.getItem(STORED)); // before the first state is shown, and stored
+  const show = () => apply(element, parse(props.value));
+  watch("value", show);
+  show();
+  const setup = element.closest("#ft-setup");
+  listen(setup);
+  new MutationObserver(() => requestAnimationFrame(redraw)).observe(setup, { childList: true, subtree: true });
+  restore(stored);
+}
+
+function choose(preset) {
+  if (preset.name === "default") afterLoad = () => openSection("data", true); // not before: the answer fills the fields
+  presetName = preset.name;
+  parent = null;
+  cloneHint = "";
+  load([preset.name]);
+}
+
+let cloneHint = "";
+
+/** Fill the form with the settings of a run; the next start names it as the parent. */
+export function fillFrom(argv, run, hint) {
+  parent = run;
+  cloneHint = hint;
+  load(argv);
+}
+
+/** Fill the form from `[preset, section.key=value, ...]`. */
+export function load(argv) {
+  isLoading = true;
+  want({ load: argv });
+}
+
+/** Put settings into the form: `{"data.path": "photos"}`; the server knows which fields these are. */
+export function set(settings) {
+  want({ set: { ...wanted?.set, ...settings } });
+}
+
+/** A wish goes with every event until an answer names it; in the state itself, an answer under way would wipe it out. */
+function want(wish) {
+  wanted = { ...wish, ask: (wishes += 1) };
+  send();
+}
+
+/** Whether the form was last filled from a whole configuration, not changed field by field. */
+export const wasLoaded = () => isLoaded;
+
+/** Tell the server; again if it does not answer, since Gradio drops events until all of the page is there. */
+function send(tries = 6) {
+  clearTimeout(unanswered);
+  holder.trigger("input");
+  if (tries > 1) unanswered = setTimeout(() => send(tries - 1), 1200);
+}
+
+/** What was set last time, unless that is what is shown. */
+function restore(stored) {
+  if (Array.isArray(stored) && stored.length && JSON.stringify(stored) !== JSON.stringify(state.argv)) load(stored);
+}
+
+function apply(element, next) {
+  const isAnswered = !wanted || next.asked === wanted.ask;
+  if (isAnswered) wanted = null;
+  isLoaded = !state || (isAnswered && isLoading);
+  if (isAnswered) {
+    isLoading = false;
+    clearTimeout(unanswered);
+  }
+  const changed = JSON.stringify(next.argv) !== JSON.stringify(state?.argv);
+  const isOtherCode = JSON.stringify(next.code) !== JSON.stringify(state?.code);
+  state = next;
+  if (changed) found = {};
+  presetName = state.argv?.[0] ?? presetName;
+  for (const button of element.querySelectorAll(".ft-preset")) {
+    button.setAttribute("aria-pressed", String(button.dataset.preset === presetName));
+  }
+  const preset = presets.find((p) => p.name === presetName);
+  setText(element.querySelector(".ft-preset-hint"), cloneHint || (preset?.hint ?? ""));
+  setText(element.querySelector(".ft-notice"), state.notice ?? "");
+  if (state.argv) localStorage.setItem(STORED, JSON.stringify(state.argv));
+  redraw();
+  if (changed) events.dispatchEvent(new Event("state"));
+  if (isOtherCode) events.dispatchEvent(new Event("code"));
+  if (afterLoad) setTimeout(afterLoad);
+  afterLoad = null;
+}
+
+let isDrawing = false;
+function redraw() {
+  if (!state || isDrawing) return;
+  isDrawing = true;
+  const errors = { ...found, ...state.errors };
+  for (const [section, text] of Object.entries(state.sections)) showSection(section, text);
+  clearErrors(errors);
+  showErrors(errors);
+  suggestFolders();
+  queueMicrotask(() => (isDrawing = false));
+}
+
+function showSection(section, text) {
+  const header = document.querySelector(`#ft-section-${section} > button`);
+  if (!header) return;
+  let value = header.querySelector(".ft-value");
+  if (!value) {
+    value = h("span", { class: "ft-value" });
+    header.insertBefore(value, header.children[1] ?? null);
+  }
+  const wrong = state.wrong.includes(section) || hasFound(section);
+  const extra = extras[section];
+  const [first, ...rest] = text.split(" \u00b7 ");
+  setText(value, wrong ? WORDS.attention : [first, extra, ...rest].filter(Boolean).join(" \u00b7 "));
+  if (value.title !== value.textContent) value.title = value.textContent;
+  header.classList.toggle("ft-wrong", wrong);
+  header.setAttribute("aria-expanded", String(header.classList.contains("open")));
+}
+
+const extras = {}; // section -> what the plan adds to its value
+
+/** Show more behind a section's value, such as the counts of images. */
+export function extend(section, text) {
+  extras[section] = text;
+  redraw();
+}
+
+const hasFound = (section) => fields.some((field) => field.section === section && field.id in found);
+
+function openSection(section, isFocused) {
+  const header = document.querySelector(`#ft-section-${section} > button`);
+  if (header && !header.classList.contains("open")) header.click();
+  if (isFocused) setTimeout(() => document.querySelector(`#ft-section-${section} input`)?.focus(), 120);
+}
+
+/** Errors that the plan found, by dotted path; shown at their fields until the settings change. Returns the rest. */
+export function showFound(errors) {
+  found = {};
+  const rest = [];
+  for (const [path, message] of Object.entries(errors)) {
+    const id = fieldOf(path);
+    if (id) found[id] = message;
+    else rest.push(path ? `${path}: ${message}` : message);
+  }
+  redraw();
+  return rest;
+}
+
+/** Id of the field that shows a setting at present, undefined if none does. Of two for one setting the more exact. */
+const fieldOf = (path) => fields.findLast((field) => field.path === path && !state.hidden.includes(field.key))?.id;
+
+// ------------------------------------------------------------------ Train and the command
+export function mountLaunch(element, props, trigger, watch) {
+  const line = h("p", { class: "ft-line", role: "status" });
+  const message = h("p", { class: "ft-message", role: "alert" });
+  const train = h("button", { type: "button", class: "ft-train", id: "ft-train-button" }, WORDS.train);
+  const copy = h("button", { type: "button", class: "ft-copy" }, WORDS.copy);
+  const command = h("code", { class: "ft-command", tabindex: 0, "aria-label": WORDS.command });
+  element.querySelector(".ft-launch").append(line, h("div", { class: "ft-actions" }, train, copy), message, command);
+  let timer = null;
+
+  const settle = () => {
+    clearTimeout(timer);
+    timer = null;
+    train.removeAttribute("aria-disabled");
+    label();
+  };
+  const label = () => setText(train, timer ? WORDS.starting : window.FTLive.isActive() ? WORDS.queue : WORDS.train);
+  train.addEventListener("click", () => {
+    if (timer) return; // one press, one run
+    timer = setTimeout(() => { settle(); setText(message, WORDS.noAnswer); }, 120_000);
+    train.setAttribute("aria-disabled", "true");
+    setText(message, "");
+    label();
+    trigger("submit");
+  });
+  copy.addEventListener("click", async () => {
+    await copyText(state?.command ?? "");
+    setText(copy, WORDS.copied);
+    setTimeout(() => setText(copy, WORDS.copy), 1500);
+  });
+  watch("value", () => {
+    const outcome = parse(props.value);
+    if (outcome.run) setTimeout(settle, 900); // a double click is one press
+    else settle();
+    const rest = showFound(outcome.errors ?? {});
+    setText(message, [outcome.message, ...rest].filter(Boolean).join(" "));
+    if (outcome.run) {
+      parent = null;
+      window.FTLive.show(outcome.run);
+      events.dispatchEvent(new Event("started"));
+    } else setTimeout(focusFirstError, 60);
+  });
+  events.addEventListener("state", () => {
+    if (!timer) setText(message, "");
+    showCommand();
+  });
+  events.addEventListener("line", (event) => setText(line, event.detail));
+  window.FTLive.onChange(() => {
+    label();
+    document.body.classList.toggle("ft-active", window.FTLive.isActive()); // on a phone the run comes first then
+  });
+  const showCommand = () => {
+    const isComplete = Boolean(state?.command);
+    copy.disabled = !isComplete;
+    command.classList.toggle("ft-stale", !isComplete);
+    if (isComplete) setText(command, state.command);
+    if (!isComplete) setText(line, WORDS.incomplete);
+  };
+  showCommand();
+}
+
+/** The words beside Train: how long, how much. */
+export const showLine = (text) => events.dispatchEvent(new CustomEvent("line", { detail: text }));
+
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch { // no permission, or plain http on another host
+    const area = h("textarea", { value: text, class: "ft-offscreen" });
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}

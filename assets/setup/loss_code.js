@@ -1,0 +1,207 @@
+// The editor for a loss of one's own: templates, a file, and the check that runs it in a process of its own.
+//
+// Gradio's editor holds the text and tells it through FTLoss.typed; mountLossTop's value puts a text into it.
+
+import { h, setText, toggle } from "../base/dom.js";
+import { current, events, load } from "./form.js";
+import { drawReport } from "./loss_report.js";
+import { redrawCurve } from "./loss.js";
+import { LOSS_WORDS as WORDS, sayLoss } from "../words/loss.js";
+
+const POLL = 300; // ms
+let text = ""; // what the editor holds
+let file = { path: "", sha256: "", text: "" }; // as last read or saved
+let report = null; // of the last check
+let put = null; // puts a text into the editor
+let top = null; // { templates, path }
+const about = new Map(); // task -> { templates, folder }
+
+window.FTLoss = { typed: (value) => { text = value ?? ""; events.dispatchEvent(new Event("loss-typed")); } };
+
+const saved = new Map(); // section -> file saved here: the form may not have answered yet
+let section = "loss"; // which of two losses of one's own is in the editor
+
+/** What the form says of the loss in the editor: `{ task, argv, section, file, entry, keep }`; null without any. */
+function part() {
+  const code = current()?.code;
+  if (!code) return null;
+  const found = code.parts.find((one) => one.section === section) ?? code.parts[0];
+  section = found.section;
+  return { ...code, ...found };
+}
+
+const isDirty = () => text.trim() !== "" && text !== file.text;
+
+async function ask(address, body) {
+  const options = body ? { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) } : { cache: "no-store" };
+  const answer = await fetch(`api/loss/${address}`, options).catch(() => null);
+  if (answer === null) return { error: WORDS.noAnswer };
+  const value = await answer.json().catch(() => ({}));
+  return answer.ok ? value : { error: typeof value.detail === "string" ? value.detail : WORDS.noAnswer };
+}
+
+/** What stands above the editor: templates, the file. */
+export function mountLossTop(element, props, trigger) {
+  const block = element.closest("#ft-loss-code");
+  const templates = h("select", { id: "ft-loss-template", class: "ft-loss-input" });
+  const path = h("input", { id: "ft-loss-path", class: "ft-loss-input", type: "text", spellcheck: false, autocomplete: "off" });
+  const open = h("button", { type: "button", class: "ft-loss-button" }, WORDS.open);
+  const which = h("select", { id: "ft-loss-which", class: "ft-loss-input" }, ...Object.entries(WORDS.sections).map(([value, label]) => h("option", { value }, label)));
+  const whichLabel = h("label", { for: "ft-loss-which" }, WORDS.which);
+  const message = h("p", { class: "ft-quiet", role: "status" });
+  element.querySelector(".ft-loss-top").replaceChildren(
+    whichLabel, which,
+    h("label", { for: "ft-loss-template" }, WORDS.template), templates,
+    h("label", { for: "ft-loss-path", title: WORDS.fileHelp }, WORDS.file), h("span", { class: "ft-loss-file" }, path, open), message,
+  );
+  put = (value) => {
+    text = value;
+    props.value = JSON.stringify({ text: value, at: Date.now() });
+    trigger("input");
+  };
+  top = { path, tell: (words) => setText(message, words) };
+  templates.addEventListener("change", () => {
+    const chosen = about.get(part()?.task)?.templates[Number(templates.value)];
+    templates.value = "";
+    if (!chosen || (isDirty() && !confirm(WORDS.replace))) return;
+    put(chosen.text);
+    file = { ...file, text: "" };
+  });
+  const read = async (name, isAsked) => {
+    const answer = await ask(`file?path=${encodeURIComponent(name)}`);
+    if (answer.error) return isAsked && setText(message, answer.error);
+    file = answer;
+    path.value = answer.path;
+    setText(message, "");
+    return put(answer.text);
+  };
+  open.addEventListener("click", () => (!isDirty() || confirm(WORDS.replace)) && read(path.value, true));
+  which.addEventListener("change", () => {
+    if (isDirty() && !confirm(WORDS.replace)) {
+      which.value = section;
+      return;
+    }
+    section = which.value;
+    file = { path: "", sha256: "", text: "" };
+    path.value = "";
+    report = null;
+    put("");
+    follow();
+    events.dispatchEvent(new Event("loss-other"));
+  });
+  const follow = async () => {
+    if (!element.isConnected) return events.removeEventListener("state", follow);
+    const code = part();
+    toggle(block, Boolean(code));
+    if (!code) return undefined;
+    for (const one of [which, whichLabel]) toggle(one, code.parts.length > 1);
+    which.value = code.section;
+    if (!about.has(code.task)) about.set(code.task, await ask(`code?task=${encodeURIComponent(code.task)}`));
+    const offered = about.get(code.task).templates ?? [];
+    if (templates.dataset.task !== code.task) {
+      templates.dataset.task = code.task;
+      templates.replaceChildren(h("option", { value: "" }, WORDS.choose), ...offered.map((t, i) => h("option", { value: String(i) }, t.label)));
+    }
+    if (!path.value) path.value = code.file || WORDS.names[code.section];
+    if (code.file && code.file !== file.path && !isDirty()) await read(code.file, false);
+    return undefined;
+  };
+  events.addEventListener("state", follow);
+  events.addEventListener("code", follow);
+  if (file.path || text) put(text);
+  follow();
+}
+
+/** What stands below the editor: Save and Check, progress, the report. */
+export function mountLossCheck(element) {
+  const button = (words, action, name) => h("button", { type: "button", class: `ft-loss-button ${name}`, on: { click: action } }, words);
+  let running = null; // id of the check under way
+  const status = h("p", { role: "status", class: "ft-loss-status" });
+  const result = h("div", { class: "ft-loss-report" });
+  const say = (words, isWrong = false) => {
+    setText(status, words);
+    status.classList.toggle("ft-loss-wrong", isWrong);
+  };
+  const show = () => result.replaceChildren(...(report ? drawReport(report) : []));
+
+  const save = async () => {
+    const answer = await ask("file", { path: top.path.value, text, base: top.path.value === file.path ? file.sha256 : "" });
+    if (answer.error) return say(answer.error, true);
+    file = { ...answer, text };
+    top.path.value = answer.path;
+    say(WORDS.saved);
+    return answer;
+  };
+  /** The settings with this file as the loss; they go into the form too. */
+  const argvWith = (path) => {
+    const { argv, parts } = part();
+    if (argv === null) return null;
+    const rest = argv.filter((word) => !parts.some((one) => word.startsWith(`${one.section}.`)));
+    return rest.concat(...parts.map(({ section: name, file: named, entry, keep }) => [
+      `${name}.name=custom`, `${name}.file=${JSON.stringify(name === section ? path : named || saved.get(name) || "")}`, ...keep,
+      ...(entry ? [`${name}.entry=${JSON.stringify(entry)}`] : []),
+    ]));
+  };
+  const saveAndUse = async () => {
+    const answer = await save();
+    if (!answer) return null;
+    saved.set(section, answer.path);
+    const argv = argvWith(answer.path);
+    if (argv === null) return say(WORDS.otherFields, true), null;
+    if (part().file !== answer.path) load(argv);
+    return argv;
+  };
+  const check = async () => {
+    if (!text.trim()) return say(WORDS.empty, true);
+    const argv = await saveAndUse();
+    if (!argv) return undefined;
+    report = null;
+    show();
+    const begun = await ask("check", { argv, section: part().section });
+    if (begun.error || !begun.check) return say(begun.error ?? Object.values(begun.errors).join(" "), true);
+    running = begun.check;
+    buttons();
+    return follow(running);
+  };
+  const follow = async (name) => {
+    for (;;) {
+      const state = await ask(`check/${name}`);
+      if (running !== name) return;
+      if (state.error || state.message) return end(state.error ?? state.message, true);
+      if (state.report) {
+        const isStopped = state.report.findings.some((finding) => finding.kind === "stopped");
+        if (isStopped) return end(WORDS.stopped);
+        report = state.report;
+        end("");
+        show();
+        return redrawCurve();
+      }
+      say(sayLoss.running(state.stage, state.seconds));
+      await new Promise((done) => setTimeout(done, POLL));
+    }
+  };
+  const end = (words, isWrong = false) => {
+    running = null;
+    buttons();
+    say(words, isWrong);
+  };
+  const checking = button(WORDS.check, check, "ft-loss-go");
+  const saving = button(WORDS.save, saveAndUse, "");
+  const cancelling = button(WORDS.cancel, () => running && ask(`check/${running}/cancel`, {}), "");
+  const buttons = () => {
+    checking.disabled = saving.disabled = running !== null;
+    toggle(cancelling, running !== null);
+  };
+  element.querySelector(".ft-loss-check").replaceChildren(h("div", { class: "ft-loss-actions" }, checking, saving, cancelling), status, result);
+  buttons();
+  show();
+  const typed = () => {
+    if (!element.isConnected) return events.removeEventListener("loss-typed", typed);
+    if (running === null) say(text.trim() ? (isDirty() ? WORDS.unsaved : "") : WORDS.empty);
+    return undefined;
+  };
+  const other = () => (element.isConnected ? show() : events.removeEventListener("loss-other", other));
+  events.addEventListener("loss-typed", typed);
+  events.addEventListener("loss-other", other);
+  typed();
+}

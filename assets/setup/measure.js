@@ -1,0 +1,179 @@
+// Choosing by measuring: precisions compared in their section, the largest batch found in the run's. A button, progress,
+// a result, and one click that puts it into the form.
+
+import { h, setText, toggle } from "../base/dom.js";
+import { mebibytes, speed } from "../base/format.js";
+import { current, events, load } from "./form.js";
+import { shown } from "./memory.js";
+import { WORDS, say } from "../words/memory.js";
+import { ask } from "../base/poller.js";
+
+const BEAT = 400; // ms between questions while a measurement is under way
+
+export function mountPrecisions(element) {
+  new Precisions(element.querySelector(".ft-measure"));
+}
+
+export function mountBatch(element) {
+  new Batch(element.querySelector(".ft-measure"));
+}
+
+/** A measurement: what both have in common. */
+class Measure {
+  constructor(root, { kind, start, hint, extra = [] }) {
+    Object.assign(this, { root, kind, startWords: start, argv: null, state: { status: "idle" } });
+    this.address = `api/measure/${kind}`;
+    this.start = h("button", { type: "button", class: "ft-find", title: hint, on: { click: () => this.begin() } }, start);
+    this.cancel = h("button", { type: "button", class: "ft-find", on: { click: () => this.post(`${this.address}/cancel`, {}) } }, WORDS.cancel);
+    this.words = h("p", { class: "ft-find-words", role: "status" });
+    this.problem = h("p", { class: "ft-find-problem", role: "alert" });
+    this.bar = h("progress", { class: "ft-find-bar", max: 1, value: 0, "aria-label": start });
+    this.result = h("div", { class: "ft-measure-result" });
+    root.classList.add("ft-finder");
+    root.append(...extra, h("div", { class: "ft-find-line" }, this.start, this.cancel, this.words), this.bar, this.problem, this.result);
+    events.addEventListener("state", () => this.show());
+    this.show();
+    this.look();
+  }
+
+  body() {
+    return {};
+  }
+
+  begin() {
+    const { argv } = current() ?? {};
+    if (!argv) return this.fail(WORDS.invalid);
+    const body = this.body();
+    if (!body) return this.fail(WORDS.notCount);
+    this.argv = keyOf(argv);
+    this.used = false;
+    this.take({ status: "running", done: 0, steps: 0, says: "" });
+    return this.post(this.address, { argv, ...body });
+  }
+
+  async post(address, body) {
+    try {
+      this.take(await ask(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
+    } catch (error) {
+      return this.fail(error.code ? error.message : WORDS.noAnswer);
+    }
+    return this.look();
+  }
+
+  /** Follow a measurement until it ends. */
+  async look() {
+    clearTimeout(this.timer);
+    if (!this.root.isConnected) return;
+    try {
+      const state = await ask(this.address);
+      if (JSON.stringify(state) !== JSON.stringify(this.state) && this.state.status !== "failed") this.take(state);
+    } catch (error) {
+      if (this.state.status === "running") this.fail(error.code ? error.message : WORDS.noAnswer);
+      return;
+    }
+    if (this.state.status === "running") this.timer = setTimeout(() => this.look(), BEAT);
+  }
+
+  fail(message) {
+    this.take({ status: "failed", errors: { "": message } });
+  }
+
+  take(state) {
+    this.state = state;
+    this.show();
+  }
+
+  show() {
+    const { status, done, steps, says, errors = {}, result } = this.state;
+    const isRunning = status === "running";
+    this.root.dataset.status = status;
+    toggle(this.start, !isRunning);
+    toggle(this.cancel, isRunning);
+    toggle(this.bar, isRunning);
+    setText(this.start, status === "done" ? WORDS.again : this.startWords);
+    if (steps && done) this.bar.value = done / steps;
+    else this.bar.removeAttribute("value");
+    const isOld = status === "done" && this.argv && this.argv !== keyOf(current()?.argv ?? []);
+    const words = {
+      running: steps ? say.progress(done, steps, says) : says || WORDS.preparing, cancelled: WORDS.cancelled,
+      done: this.used ? say.set : isOld ? WORDS.changed : "",
+    };
+    setText(this.words, words[status] ?? "");
+    const problems = Object.entries(errors).map(([path, text]) => (path ? `${path}: ${text}` : text));
+    setText(this.problem, status === "failed" ? [WORDS.failed, ...problems].join(" ") : "");
+    toggle(this.result, status === "done" && Boolean(result));
+    const key = JSON.stringify(result ?? null);
+    if (result && key !== this.shown) {
+      this.shown = key;
+      this.result.replaceChildren(...this.parts(result));
+    }
+  }
+
+  /** Put settings into the form, as if they were chosen there. */
+  use(settings) {
+    const { argv } = current() ?? {};
+    if (!argv) return;
+    const kept = argv.filter((item) => !Object.keys(settings).some((path) => item.startsWith(`${path}=`)));
+    this.used = true;
+    load([...kept, ...Object.entries(settings).map(([path, value]) => `${path}=${value}`)]);
+    this.show();
+  }
+}
+
+class Precisions extends Measure {
+  constructor(root) {
+    const about = h("p", { class: "ft-find-words ft-support" });
+    super(root, { kind: "precisions", start: WORDS.compare, hint: WORDS.compareHint, extra: [about] });
+    const tell = () => setText(about, shown.plan?.precision_support ? say.support(shown.plan) : "");
+    events.addEventListener("plan", tell);
+    tell();
+  }
+
+  parts({ rows, suggestion, fastest, words }) {
+    const most = Math.max(...rows.map((row) => row.images_per_second ?? 0));
+    const peak = Math.max(...rows.map((row) => row.peak_mib ?? 0));
+    const bar = (value, limit, name) => h("span", { class: "ft-bar-track" }, h("i", { "data-bar": name, style: `width:${(100 * (value ?? 0)) / (limit || 1)}%` }));
+    const cells = rows.flatMap((row) => [
+      h("span", { class: row.variant === fastest ? "ft-mem-chosen" : "" }, row.variant),
+      ...(row.problem
+        ? [h("span", { class: "ft-measure-problem" }, row.problem)]
+        : [bar(row.images_per_second, most, "speed"), h("span", {}, speed(row.images_per_second)), bar(row.peak_mib, peak, "memory"), h("span", {}, mebibytes(row.peak_mib))]),
+    ]);
+    return [
+      h("div", { class: "ft-measure-rows", role: "group", "aria-label": rows.map((row) => `${row.variant}: ${say.row(row)}`).join("; ") },
+        h("span", {}), h("span", { class: "ft-quiet ft-measure-head" }, WORDS.speed), h("span", { class: "ft-quiet ft-measure-head" }, WORDS.memory), ...cells),
+      h("p", { class: "ft-measure-words" }, words),
+      suggestion ? h("button", { type: "button", class: "ft-find", "data-use": fastest, on: { click: () => this.use(suggestion) } }, say.use(fastest)) : null,
+    ].filter(Boolean);
+  }
+}
+
+class Batch extends Measure {
+  constructor(root) {
+    const wanted = h("input", { type: "text", inputMode: "numeric", class: "ft-measure-entry", id: "ft-batch-wanted", title: WORDS.wantedHint, "aria-label": WORDS.wanted });
+    super(root, {
+      kind: "batch", start: WORDS.find, hint: WORDS.findHint,
+      extra: [h("label", { class: "ft-measure-wanted", title: WORDS.wantedHint, htmlFor: "ft-batch-wanted" }, WORDS.wanted, wanted)],
+    });
+    this.wanted = wanted;
+  }
+
+  body() {
+    const text = this.wanted.value.trim();
+    if (!text) return {};
+    return /^[1-9]\d{0,6}$/.test(text) ? { global_batch: Number(text) } : null;
+  }
+
+  parts({ words, suggestion }) {
+    return [
+      h("p", { class: "ft-measure-words" }, words),
+      suggestion
+        ? h("button", { type: "button", class: "ft-find", "data-use": "batch", on: { click: () => this.use(suggestion) } },
+          say.useBatch(suggestion["train.batch_size"], suggestion["train.accumulate"]))
+        : null,
+    ].filter(Boolean);
+  }
+}
+
+/** What a measurement depends on: not what it is to find, nor the schedule. */
+const keyOf = (argv) => JSON.stringify(argv.filter((item) => !/^(schedule\.|optim\.lr=|train\.|precision\.)/.test(item)));

@@ -1,0 +1,150 @@
+// The live panel's own words, in one place so that a second language can follow.
+
+import { count, duration, number } from "../base/format.js";
+
+export const STATUS = {
+  queued: "Queued", running: "Running", paused: "Paused", stopping: "Stopping", completed: "Completed",
+  stopped: "Stopped", failed: "Failed", lost: "Lost",
+};
+export const ACTIVE = new Set(["queued", "running", "stopping"]);
+
+export const TEXT = {
+  loading: "Loading the run",
+  emptyTitle: "No run yet",
+  emptyText: "Press Train, and the curves appear here. They stay: after a reload, in a second tab, after a restart.",
+  noSuchRun: "This run is not there any more",
+  noSuchRunText: "Its folder was moved or deleted. Choose another run above.",
+  runs: "Run",
+  newer: "A newer run is under way.",
+  showNewer: "Show it",
+  waitingForPoints: "Waiting for the first step",
+  noPoints: "Nothing recorded",
+  afterEpoch: "After the first epoch",
+  epoch: "Epoch",
+  step: "Step",
+  speed: "Speed",
+  left: "Time left",
+  took: "Time",
+  best: "Best",
+  learning: "Learning rate",
+  stop: "Stop and keep",
+  stopping: "Stopping\u2026",
+  stopHint: "Ends within a step; the best and the last weights are kept",
+  pause: "Pause",
+  pauseHint: "Frees the device; Resume goes on from the same step",
+  resume: "Resume",
+  resumeHint: "Goes on from the last checkpoint",
+  weights: "Download weights",
+  weightsHint: "The best weights so far, as safetensors with class names and preprocessing inside",
+  smoothing: "Smoothing",
+  smoothingOff: "off",
+  axis: "Horizontal axis",
+  axes: { step: "Step", epoch: "Epoch", time: "Time" },
+  axisUnits: { step: "step", epoch: "epoch", time: "time" },
+  clip: "Hide outliers",
+  clipHint: "Scales the axes to the bulk of the points; how many lie beyond is shown",
+  log: "log",
+  logHint: "Logarithmic vertical axis",
+  reset: "Reset zoom",
+  resetShort: "Reset",
+  csv: "CSV",
+  csvHint: "Download the points of this chart",
+  png: "PNG",
+  pngHint: "Download this chart as a picture",
+  charts: "Charts",
+  more: "More charts",
+  events: "Events",
+  table: "Table",
+  tableHint: "The points of this chart as a table",
+  noEvents: "Nothing to report so far.",
+  noRows: "A row appears after each epoch.",
+  details: "Details",
+  failed: "The run failed",
+  lost: "The run was lost",
+  kept: "Everything recorded until then is kept.",
+  disconnected: "Connection lost.",
+  disconnectedText: "The run goes on without this page.",
+  retry: "Try now",
+  raw: "raw",
+  planned: "planned",
+  forecast: "forecast",
+  validation: "validation",
+  trainLoss: "Training loss",
+  chartHelp: "Arrow keys read values, plus and minus zoom, 0 resets",
+  plotlyMissing: "The chart library could not be loaded, so the curves are not drawn. Reload the page; the table below has the numbers.",
+};
+
+export const CHART_TITLES = {
+  loss: "Loss", metric: "Validation", lr: "Learning rate", memory: "Memory", speed: "Images per second",
+  grad_norm: "Gradient norm",
+};
+
+const FRACTION = { kind: "fraction", bounds: [0, 1] };
+const METRICS = {
+  loss: { label: "loss", kind: "number", bounds: [0, null] },
+  accuracy: { label: "accuracy", ...FRACTION },
+  top5: { label: "top-5 accuracy", ...FRACTION },
+  f1: { label: "macro F1", ...FRACTION },
+  map: { label: "mean average precision", ...FRACTION },
+  mean_iou: { label: "mean IoU", ...FRACTION },
+  dice: { label: "Dice", ...FRACTION },
+  pixel_accuracy: { label: "pixel accuracy", ...FRACTION },
+  mae: { label: "mean absolute error", kind: "number", bounds: [0, null] },
+  rmse: { label: "RMSE", kind: "number", bounds: [0, null] },
+  r2: { label: "R\u00b2", kind: "number", bounds: [null, 1] },
+  images_per_second: { label: "images/s", kind: "speed", bounds: [0, null] },
+  grad_norm: { label: "gradient norm", kind: "number", bounds: [0, null] },
+  loss_scale: { label: "loss scale", kind: "number", bounds: [0, null] },
+  skipped_steps: { label: "skipped steps", kind: "count", bounds: [0, null] },
+  allocated_mib: { label: "allocated", kind: "memory", bounds: [0, null] },
+  reserved_mib: { label: "reserved", kind: "memory", bounds: [0, null] },
+  process_mib: { label: "process", kind: "memory", bounds: [0, null] },
+  device_mib: { label: "whole device", kind: "memory", bounds: [0, null] },
+};
+
+/** How a metric key (`val/accuracy`) is read: label, kind of number, bounds; unknown keys are shown as they are. */
+export function metricOf(key) {
+  if (key.startsWith("train/lr")) {
+    return { label: key.slice("train/lr/".length) || TEXT.learning.toLowerCase(), kind: "rate", bounds: [0, null] };
+  }
+  const name = key.slice(key.indexOf("/") + 1);
+  return METRICS[name] ?? { label: name.replaceAll("_", " "), kind: "number", bounds: [null, null] };
+}
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** Learn of metrics from what a run says of itself: key -> {label, is_fraction}. */
+export function learnMetrics(told = {}) {
+  for (const [key, { label, is_fraction: isFraction }] of Object.entries(told)) {
+    const name = key.slice(key.indexOf("/") + 1);
+    METRICS[name] ??= { label, kind: isFraction ? "fraction" : "number", bounds: isFraction ? [0, 1] : [null, null] };
+  }
+}
+
+/** A heading for a metric: `Accuracy`. */
+export const metricTitle = (key) => capital(metricOf(key).label);
+
+/** Sentences with numbers in them. */
+export const say = {
+  smoothing: (steps) => (steps > 0 ? `over ${count(Math.max(1, steps))} ${Math.round(steps) > 1 ? "steps" : "step"}` : TEXT.smoothingOff),
+  stale: (seconds) => `The data is ${duration(seconds)} old: no word from the run since.`,
+  retrying: (seconds) => `Trying again in ${duration(Math.max(1, seconds))}.`,
+  dataAge: (seconds) => `The data is ${duration(seconds)} old.`,
+  interval: (images) => `1 image = ${number(100 / images, 2)} points \u00b7 95\u00a0% band for ${count(images)} images`,
+  readingLog: (percent) => `Reading the log, ${percent} %`,
+  inQueue: (before) => (before ? `, ${count(before)} before it` : ", next"),
+  tableOf: (title) => `${title}, as a table`,
+  newestRows: (shown, all) => `The newest ${count(shown)} of ${count(all)} rows; the CSV has all.`,
+  ghost: (text) => `Not done, only marked: ${text}`,
+  hiddenAbove: (n) => `${count(n)} ${n === 1 ? "point" : "points"} above`,
+  hiddenBelow: (n) => `${count(n)} ${n === 1 ? "point" : "points"} below`,
+  bestNote: (text, epoch) => `best ${text}, epoch ${count(epoch)}`,
+  inEpoch: (epoch) => `epoch ${count(epoch)}`,
+  of: (done, total) => (total > 0 ? `${count(done)}\u200a/\u200a${count(total)}` : count(done)),
+  atLeast: (text) => `> ${text}`,
+  option: (run, words) => `${run.title} \u00b7 ${words}`,
+  running: (run) => (run.epochs ? `running ${run.epoch}/${run.epochs}` : "running"),
+  chart: (title, rest) => `Chart: ${title}. ${rest ? `${rest}. ` : ""}${TEXT.chartHelp}.`,
+  reading: (position, values) => `${position}: ${values.join(", ")}`,
+  actionFailed: (what, why) => `${what} did not work: ${why}`,
+};

@@ -1,0 +1,94 @@
+// Words of the set-up, the plan, the list of runs, in one place so that a second language can follow.
+
+import { count, duration, mebibytes } from "../base/format.js";
+
+export const WORDS = {
+  train: "Train",
+  queue: "Queue",
+  starting: "Starting\u2026",
+  copy: "Copy command",
+  copied: "Copied",
+  command: "The same from a terminal",
+  incomplete: "Complete the set-up; the plan and the command follow.",
+  noAnswer: "The app did not answer. Is it still running? Reload the page to see what happened.",
+  attention: "needs attention",
+  planning: "updating",
+  firstPlan: "loading torch for the first plan; this takes a few seconds",
+  views: { run: "Run", plan: "Plan of the next run" },
+  viewsLabel: "Show",
+  pictures: "Training images as the network sees them",
+  reshuffle: "Show others",
+  anyClass: "any class",
+  onlyClass: "Show pictures of",
+  noPictures: "The images appear here once the data can be read.",
+  rate: "Planned learning rate",
+  network: "Network",
+  frozen: "frozen",
+  trains: "trains at",
+  more: "and others",
+  show: "Show",
+  hide: "Hide",
+  networkLabel: "Network",
+  searchNetworks: "Search by name",
+  loadingNetworks: "Reading the list of networks from torchvision\u2026",
+  noNetworks: "No network matches.",
+  retry: "Try again",
+  onMachine: "weights on this machine",
+  theme: "Light or dark",
+  epoch: "epoch",
+  tryRun: "Run",
+  tryRunHelp: "Its best checkpoint answers.",
+  looking: "Looking at the picture\u2026",
+  noLabel: "none of them",
+  labelsHelp: "Labels that fit with a probability of one half or more.",
+  sharesHelp: "Share of the picture that each class covers.",
+  overlay: "The picture with the classes found in it, in colours",
+  typicalError: "Typical error on the validation images",
+  download: "Download weights",
+  downloadHint: "safetensors, with class names and preprocessing inside",
+  loading: "Loading\u2026",
+};
+
+export const NETWORK_COLUMNS = [
+  { key: "name", label: "Network", title: "torchvision's name" },
+  { key: "parameters", label: "Parameters", title: "Number of weights" },
+  { key: "size_mib", label: "MiB", title: "Size of the file of weights" },
+  { key: "gflops", label: "GFLOPs", title: "Work per picture at the size the weights were trained on" },
+  { key: "accuracy", label: "Top-1", title: "Accuracy on ImageNet of the best weights" },
+  { key: "is_cached", label: "Here", title: "Weights are on this machine" },
+];
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+
+/** Sentences with numbers in them. */
+export const say = {
+  length: (plan) =>
+    [
+      plural(plan.total_steps, "step"),
+      plan.seconds_estimate ? `about ${duration(plan.seconds_estimate)}` : null,
+      plan.memory_mib_estimate ? mebibytes(plan.memory_mib_estimate) : null,
+    ].filter(Boolean).join(" \u00b7 "),
+  data: (plan) => `${capital(plan.data)}. ${plural(plan.train_images, "image")} to train on, ${count(plan.val_images)} to validate.`,
+  classes: (names, shown) => {
+    const rest = names.length - shown.length;
+    return `${plural(names.length, "class", "classes")}: ${shown.join(", ")}${rest > 0 ? ` ${WORDS.more} (${count(rest)})` : ""}`;
+  },
+  counts: (plan) => `${count(plan.train_images)}\u200a/\u200a${count(plan.val_images)}`,
+  network: (plan) =>
+    `${plan.model}, ${magnitude(plan.parameters)} parameters, ${plan.trainable_parameters === plan.parameters ? "all" : magnitude(plan.trainable_parameters)} of them train`,
+  after: (lr, epochs) => `${lr} after ${plural(epochs, "epoch")}`,
+  batch: (plan) => `${plural(plan.steps_per_epoch, "step")} per epoch, ${plural(plan.global_batch_size, "image")} each`,
+  where: (plan) => `${plan.device}, ${plan.precision}`,
+  parameters: (n) => `${magnitude(n)} parameters`,
+  networks: (n) => plural(n, "network"),
+};
+
+/** A large count in two or three digits: 3.5 M, 812 k. */
+export function magnitude(value) {
+  if (!Number.isFinite(value)) return "\u2013";
+  for (const [size, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+    if (value >= size) return `${Number((value / size).toPrecision(3))}\u00a0${letter}`;
+  }
+  return count(value);
+}

@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, registry, files, cache folder, machine. Knows nothing else of ours."""

@@ -1,0 +1,1 @@
+"""The command line: its words and options, and what each command does."""

@@ -1,0 +1,79 @@
+"""The commands about data: what it is, what is wrong with it, how it will look. See ``commands.py``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+
+from fine_tuner.cli.commands import print_json, read_settings
+from fine_tuner.config.io import apply_overrides, parse
+
+
+def preview_data(arguments: argparse.Namespace) -> int:
+    """``preview-data``: write a few augmented training images as PNG."""
+    from fine_tuner.planning.preview import write_preview
+
+    settings = read_settings(arguments.config, arguments.overrides)
+    result = write_preview(settings, arguments.out, count=arguments.count, draw=arguments.shuffle, only=arguments.only)
+    if arguments.json:
+        print_json(result)
+    else:
+        print("\n".join(f"{image['file']}  {image['label']}" for image in result["images"]))
+    return 0
+
+
+def check_data(arguments: argparse.Namespace) -> int:
+    """``check-data``: recognise the data and report findings."""
+    from fine_tuner.data.checks.check import check_data as run_check
+    from fine_tuner.data.checks.thumbnails import write_thumbnails
+    from fine_tuner.data.options import READ_OPTIONS
+
+    task = [f"task={arguments.task}"] if arguments.task else []
+    tree = apply_overrides({}, [*arguments.overrides, *task])
+    settings = parse({**tree, "data": {**tree.get("data", {}), "path": arguments.path}})
+    report = run_check(
+        arguments.path,
+        task=tree.get("task"),
+        val_fraction=settings.data.val_fraction,
+        seed=settings.seed,
+        batch_size=settings.train.batch_size,
+        progress=_progress_lines(0.25 if arguments.json else 2.0),
+        **{name: getattr(settings.data, name) for name in READ_OPTIONS},
+    )
+    found = report.to_json()
+    if arguments.thumbnails is not None:
+        found = write_thumbnails(found, arguments.thumbnails)
+    if arguments.json:
+        print_json(found)
+    else:
+        print(report)
+    return 0
+
+
+def recognise(arguments: argparse.Namespace) -> int:
+    """``recognise``: what the data seems to be, at a glance."""
+    from fine_tuner.data.readers.glance import glance_at
+
+    glance = glance_at(arguments.path, _progress_lines(2.0))
+    if arguments.json:
+        print_json({"path": arguments.path, **dataclasses.asdict(glance)})
+    else:
+        print(f"{glance.words}: task={glance.task}")
+    return 0
+
+
+def _progress_lines(pause_seconds: float) -> Callable[[str, float, float | None], None]:
+    """Tells of long work on standard error, a line per ``pause_seconds``: ``Decoding images 256/10000``."""
+    told_at = time.monotonic()
+
+    def tell(what: str, done: float, total: float | None) -> None:
+        nonlocal told_at
+        now = time.monotonic()
+        if now - told_at >= pause_seconds:
+            told_at = now
+            print(f"{what} {done:.0f}" + (f"/{total:.0f}" if total else ""), file=sys.stderr, flush=True)
+
+    return tell

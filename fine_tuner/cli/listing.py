@@ -1,0 +1,87 @@
+"""What can be chosen, and the runs there are, as rows for a terminal or as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fine_tuner.config.io import CHOICES, FIELDS
+from fine_tuner.config.presets import describe_preset, list_presets
+from fine_tuner.runs.store import RunStore
+
+Row = dict[str, Any]
+
+
+def list_things(what: str, *, task: str | None = None, runs: Path = Path("runs")) -> list[Row]:
+    """Rows of one kind of thing; ``task`` leaves out what makes no sense for it."""
+    return _LISTERS[what](task, runs)
+
+
+def _models(task: str | None, runs: Path) -> list[Row]:
+    from fine_tuner.models.catalogue import list_models
+
+    return [dataclasses.asdict(model) for model in list_models(task or "classification")]
+
+
+def _variants(path: str) -> Callable[[str | None, Path], list[Row]]:
+    def rows(task: str | None, runs: Path) -> list[Row]:
+        return [
+            {"name": tag, "description": (cls.__doc__ or "").splitlines()[0]}
+            for tag, cls in CHOICES[path].variants.items()
+            if task is None or task in getattr(cls, "tasks", (task,))
+        ]
+
+    return rows
+
+
+def _presets(task: str | None, runs: Path) -> list[Row]:
+    return [{"name": name, "description": describe_preset(name)} for name in list_presets()]
+
+
+def _settings(task: str | None, runs: Path) -> list[Row]:
+    return [
+        {
+            "path": spec.path,
+            "of": spec.variant,
+            "default": str(spec.default),
+            "unit": spec.knob.unit,
+            "description": spec.knob.help,
+        }
+        for spec in FIELDS
+    ]
+
+
+def _datasets(task: str | None, runs: Path) -> list[Row]:
+    from fine_tuner.data.readers.set_list import SETS, TORCHVISION_PREFIX
+
+    return [
+        {
+            "path": TORCHVISION_PREFIX + spec.name,
+            "title": spec.title,
+            "images": spec.num_images,
+            "classes": spec.num_classes,
+            "download_mib": spec.download_mib,
+            "tasks": ", ".join(spec.tasks),
+        }
+        for spec in SETS.values()
+        if task is None or task in spec.tasks
+    ]
+
+
+def _runs(task: str | None, runs: Path) -> list[Row]:
+    return [run.to_json() for run in RunStore(runs).list()] if runs.is_dir() else []
+
+
+_LISTERS: dict[str, Callable[[str | None, Path], list[Row]]] = {
+    "models": _models,
+    "losses": _variants("loss"),
+    "schedules": _variants("schedule"),
+    "optimizers": _variants("optim"),
+    "presets": _presets,
+    "datasets": _datasets,
+    "settings": _settings,
+    "runs": _runs,
+}
+LISTS = tuple(_LISTERS)

@@ -1,0 +1,94 @@
+"""Settings of the length of a run and its portions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import annotated_types as at
+
+from fine_tuner.config.knobs import Knob
+from fine_tuner.config.sections.losses import STRICT
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """How long to train and in which portions."""
+
+    __pydantic_config__ = STRICT
+    epochs: Annotated[int, at.Ge(1), at.Le(100_000), Knob(label="Epochs", help="Passes over the training images.")] = 10
+    batch_size: Annotated[
+        int,
+        at.Ge(1),
+        at.Le(65_536),
+        Knob(label="Batch size", help="Images in one forward pass on one device.", unit="images"),
+    ] = 32
+    accumulate: Annotated[
+        int,
+        at.Ge(1),
+        at.Le(4096),
+        Knob(
+            label="Accumulate",
+            help="Forward passes whose gradients make one step; a large batch in little memory.",
+            advanced=True,
+        ),
+    ] = 1
+    best_metric: Annotated[
+        str,
+        Knob(
+            label="Keep the best by",
+            help="Metric that chooses the best weights, such as val/loss or val/f1; auto: the task's most telling one.",
+            advanced=True,
+        ),
+    ] = "auto"
+    early_stopping: Annotated[
+        int | None,
+        at.Ge(1),
+        at.Le(100_000),
+        Knob(
+            label="Stop early after",
+            help="Epochs without a better value that end the run; empty: train to the end.",
+            unit="epochs",
+            advanced=True,
+        ),
+    ] = None
+    ema_decay: Annotated[
+        float | None,
+        at.Gt(0),
+        at.Lt(1),
+        Knob(
+            label="Average of weights",
+            help="Validate and keep a moving average of the weights with this decay, such as 0.999; empty: off.",
+            advanced=True,
+        ),
+    ] = None
+    keep_checkpoints: Annotated[
+        int,
+        at.Ge(1),
+        at.Le(100_000),
+        Knob(
+            label="Checkpoints kept",
+            help="Last states to go back to or resume from, besides the best weights.",
+            advanced=True,
+        ),
+    ] = 2
+    on_nonfinite: Annotated[
+        Literal["stop", "lower", "bf16", "skip"],
+        Knob(
+            label="If numbers go bad",
+            help="When a loss or gradient is NaN or infinite, go back to the last good state and, stop: pass over the "
+            "step; lower: halve the rate; bf16: leave fp16; skip: leave its images out.",
+            advanced=True,
+        ),
+    ] = "stop"
+    nonfinite_limit: Annotated[
+        int,
+        at.Ge(1),
+        at.Le(1000),
+        Knob(
+            label="Give up after",
+            help="How often numbers may go bad until the run ends; 1: it never goes back.",
+            unit="times",
+            advanced=True,
+        ),
+    ] = 3

@@ -1,0 +1,1 @@
+"""Files on disk: finding them, unpacking archives, decoding images, and remembering what was seen of them."""

@@ -1,0 +1,158 @@
+"""Finding files below a folder: what is passed over is counted, never silently lost."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+from fine_tuner.base.errors import DataError
+from fine_tuner.data.files.images import IMAGE_SUFFIXES
+
+Progress = Callable[[str, int, int | None], None]
+_IGNORED_FOLDERS = frozenset({"__macosx", "__pycache__"})
+# Written by the system or the archive, not by the user: not worth a word.
+_SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", ".ds_store"})
+_SPLIT_NAMES = {
+    "train": "train", "training": "train", "trainval": "train",
+    "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+def no_progress(what: str, done: int, total: int | None) -> None:
+    """Progress that nobody watches."""
+
+
+def split_named(name: str) -> str | None:
+    """``train``, ``val`` or ``test`` if a folder or a cell of this name means one."""
+    return _SPLIT_NAMES.get(name.strip().lower())
+
+
+@dataclass
+class Passed:
+    """What was passed over while walking.
+
+    Attributes:
+        folders: Hidden and system folders.
+        suffixes: Suffix to number of files that are no image.
+        loose: Images that lie where no class is.
+    """
+
+    folders: int = 0
+    suffixes: Counter[str] = field(default_factory=Counter)
+    loose: int = 0
+
+    def file(self, path: Path) -> None:
+        """Count a file that is not used."""
+        if path.name.lower() not in _SYSTEM_FILES and not path.name.startswith("."):
+            self.suffixes[path.suffix.lower() or "no suffix"] += 1
+
+    def notices(self) -> list[str]:
+        """One sentence each for what the user may want to know."""
+        out = []
+        if self.folders:
+            out.append(f"{counted(self.folders, 'hidden or system folder')} ignored.")
+        if self.suffixes:
+            kinds = ", ".join(f"{n} {suffix}" for suffix, n in self.suffixes.most_common(4))
+            out.append(f"{counted(self.suffixes.total(), 'file')} that are not images ignored ({kinds}).")
+        if self.loose:
+            out.append(f"{counted(self.loose, 'image')} outside of any class folder ignored.")
+        return out
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 image``, ``2 images``, ``3 classes``."""
+    plural = noun + ("es" if noun.endswith(("s", "x")) else "s")
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def existing_folder(path: str) -> Path:
+    """The folder that the user named.
+
+    Raises:
+        DataError: If there is none, with the nearest name there is.
+    """
+    if not path.strip():
+        raise DataError("data.path is empty. Give the folder that holds your images, or builtin:sample.")
+    folder = Path(path).expanduser().absolute()
+    try:
+        if folder.is_dir():
+            os.scandir(folder).close()
+            return folder
+        if folder.exists():
+            raise DataError(
+                f"data.path: {folder} is a file, not a folder of images. Give a folder, a CSV or TSV table, or a zip."
+            )
+    except PermissionError:
+        raise DataError(f"data.path: {folder} may not be read by this user. Change its permissions.") from None
+    raise DataError(f"data.path: there is no folder {folder}.{_nearest(folder)} Correct the path.")
+
+
+def _nearest(folder: Path) -> str:
+    parent = next((p for p in folder.parents if p.is_dir()), None)
+    if parent is None:
+        return ""
+    names = {child.name.casefold(): child for child in visible_folders(parent)}
+    wanted = folder.relative_to(parent).parts[0].casefold()
+    close = get_close_matches(wanted, names, n=1, cutoff=0.6)
+    return f" Did you mean {names[close[0]]}?" if close else f" Its nearest folder that exists is {parent}."
+
+
+def is_ignored_folder(name: str) -> bool:
+    """Dot-folders (``.ipynb_checkpoints``), ``__MACOSX`` and the like."""
+    return name.startswith(".") or name.lower() in _IGNORED_FOLDERS
+
+
+def visible_folders(folder: Path, passed: Passed | None = None) -> list[Path]:
+    """Folders directly below ``folder`` that may hold data, sorted by name."""
+    out = []
+    try:
+        children = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return []
+    for child in children:
+        if child.is_dir():
+            if not is_ignored_folder(child.name):
+                out.append(folder / child.name)
+            elif passed is not None:
+                passed.folders += 1
+    return out
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Files directly below ``folder`` that are not hidden, sorted by name."""
+    return sorted(Path(e.path) for e in os.scandir(folder) if e.is_file() and not e.name.startswith("."))
+
+
+def images_below(folder: Path, passed: Passed, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> Iterator[Path]:
+    """Every image below ``folder``, sorted; folders are searched however deep, linked ones once."""
+    seen: set[str] = set()
+    for current, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(current)
+        if real in seen:  # a link back up
+            folders.clear()
+            continue
+        seen.add(real)
+        kept = sorted(f for f in folders if not is_ignored_folder(f))
+        passed.folders += len(folders) - len(kept)
+        folders[:] = kept
+        for name in sorted(files):
+            path = Path(current, name)
+            if not name.startswith(".") and path.suffix.lower() in suffixes:
+                yield path
+            else:
+                passed.file(path)
+
+
+def is_image_name(path: Path) -> bool:
+    """Whether the suffix is that of an image."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def holds_images(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> bool:
+    """Whether there is an image anywhere below ``folder``."""
+    return next(images_below(folder, Passed(), suffixes), None) is not None

@@ -1,0 +1,220 @@
+"""One image file becomes pixels, whatever its format; broken, absurd and hostile files become a ``DataError``."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+from PIL.ImageFile import ImageFile
+
+from fine_tuner.base.errors import DataError
+
+# Those of torchvision's ImageFolder, and two more names of JPEG: a folder holds the same images here and there.
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+MASK_SUFFIXES = IMAGE_SUFFIXES | {".gif"}  # Carvana's
+# Pillow's own error level: 0.5 GB as RGB. A small file that claims more is an attack or a mistake.
+MAX_PIXELS = 178_956_970
+# Opened by their first bytes, not through Image.open: only these parsers are let near a file (Pillow's others include
+# Ghostscript), and a large picture is one decision of ours instead of a warning filter, which is not thread-safe.
+_PARSERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
+    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    (b"BM", BmpImagePlugin.BmpImageFile),
+    (b"GIF8", GifImagePlugin.GifImageFile),
+    (b"RIFF", WebPImagePlugin.WebPImageFile),
+    (b"II", TiffImagePlugin.TiffImageFile),
+    (b"MM", TiffImagePlugin.TiffImageFile),
+    (b"P", PpmImagePlugin.PpmImageFile),
+)
+# What Pillow's parsers raise on damaged files, besides OSError; Warning only where warnings are errors.
+_DECODER_ERRORS = (
+    SyntaxError, ValueError, EOFError, struct.error, IndexError, KeyError, TypeError, MemoryError, Warning,
+)  # fmt: skip
+_ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
+_TAIL_BYTES = 4096
+_ORIENTATION = 0x0112
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[ImageFile]:
+    """The image with its header read and its pixels not yet decoded.
+
+    Raises:
+        DataError: If the file is absent, empty, no image, damaged (also while the caller decodes it), or has more than
+            MAX_PIXELS pixels.
+    """
+    try:
+        with path.open("rb") as file:
+            parser = _parser_of(file.read(8), path)
+            file.seek(0)
+            image = parser(file, str(path))
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise DataError(
+                    f"{path} claims {width} x {height} pixels, more than the {MAX_PIXELS // 10**6} million that are "
+                    "read here; it was not opened. Scale it down."
+                )
+            yield image
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there any more. Restore it, or read the data again in a new run.") from None
+    except PermissionError:
+        raise DataError(f"{path} may not be read by this user. Change its permissions.") from None
+    except OSError as error:
+        if error.errno is not None:  # the system's word, not the decoder's
+            raise DataError(f"{path} could not be read ({error.strerror}). Check the disk and the file.") from None
+        raise DataError(f"{path} is damaged ({error or type(error).__name__}). {_REMEDY}") from None
+    except _DECODER_ERRORS as error:
+        raise DataError(f"{path} is damaged ({error or type(error).__name__}). {_REMEDY}") from None
+
+
+def _parser_of(head: bytes, path: Path) -> type[ImageFile]:
+    for sign, parser in _PARSERS:
+        if head.startswith(sign):
+            return parser
+    why = "it begins like no image format that is read here" if head else "the file is empty"
+    raise DataError(f"{path} is not an image ({why}). {_REMEDY}")
+
+
+_REMEDY = "Replace it, or set data.on_unreadable=skip to leave it out."
+
+
+def load_image(path: Path, *, min_side_px: int | None = None) -> Image.Image:
+    """The picture as a person sees it, in RGB.
+
+    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits by its nominal range,
+    of an animation the first frame is taken.
+
+    Args:
+        path: The file.
+        min_side_px: A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, with both sides at least this long: much
+            faster where the picture is shrunk anyway.
+
+    Raises:
+        DataError: Naming the file; see ``open_image``.
+    """
+    with open_image(path) as image:
+        if min_side_px and image.format == "JPEG":
+            image.draft(None, _draft_size(image.size, min_side_px))
+        image.load()
+        return _to_rgb(_upright(image), path)
+
+
+def _draft_size(size: tuple[int, int], min_side_px: int) -> tuple[int, int]:
+    """Size of the same shape whose shorter side is ``min_side_px``; Pillow picks the next larger scale."""
+    width, height = size
+    shorter = min(width, height)
+    return (-(-width * min_side_px // shorter), -(-height * min_side_px // shorter))
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; 1 (upright) where there is none or it cannot be read. Decodes nothing."""
+    try:
+        value = Image.Image.getexif(image).get(_ORIENTATION, 1)  # PNG's own decodes, in case EXIF comes last
+    except (OSError, *_DECODER_ERRORS):
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    return ImageOps.exif_transpose(image) if orientation(image) != 1 else image
+
+
+def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    mode = image.mode
+    if mode == "RGB":
+        return image
+    if mode.startswith("I") or mode == "F":
+        return _wide_to_rgb(image, path)
+    if mode in _ALPHA_MODES or "transparency" in image.info:
+        picture = image.convert("RGBA")
+        paper = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(paper, picture).convert("RGB")
+    return image.convert("RGB")
+
+
+def _wide_to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    """More than 8 bits per pixel: 65535 becomes 255."""
+    values = np.asarray(image)
+    if image.mode == "F" or values.min(initial=0) < 0 or values.max(initial=0) > 65535:
+        raise DataError(
+            f"{path} has 32-bit pixels ({values.min()} to {values.max()}), whose white is not known. "
+            "Save it with 8 or 16 bits."
+        )
+    return Image.fromarray((values.astype(np.uint32) // 257).astype(np.uint8)).convert("RGB")
+
+
+def load_mask(path: Path, *, as_colours: bool = False) -> np.ndarray:
+    """Values of a mask file, not yet classes; see ``MaskCoding``.
+
+    Args:
+        path: The file.
+        as_colours: Of a palette file give the colours, not the indices.
+
+    Returns:
+        ``(H, W)`` uint8 or int32 for an index, palette, grey or 16-bit file; ``(H, W, 3)`` uint8 for one in colours
+        that are not all grey.
+
+    Raises:
+        DataError: Naming the file; see ``open_image``.
+    """
+    with open_image(path) as image:
+        image.load()
+        image = _upright(image)
+        if image.mode == "L" or (image.mode == "P" and not as_colours):
+            return np.array(image)
+        if image.mode == "1":
+            return np.array(image.convert("L"))
+        if image.mode.startswith("I"):
+            return np.array(image).astype(np.int32)
+        if image.mode in ("LA", "La"):
+            return np.array(image.getchannel(0))
+        colours = np.array(image.convert("RGB"))
+    is_grey = (colours[..., 0] == colours[..., 1]).all() and (colours[..., 0] == colours[..., 2]).all()
+    return colours[..., 0].copy() if is_grey else colours
+
+
+def verify_quickly(path: Path) -> tuple[int, int]:
+    """Upright width and height from the header; decodes the whole file only where its end is suspicious.
+
+    A file that was cut or whose end was never written is found; damage in the middle is not (``check-data`` does).
+
+    Raises:
+        DataError: Naming the file; see ``open_image``.
+    """
+    with open_image(path) as image:
+        size = image.size if orientation(image) < 5 else image.size[::-1]
+        if not _ends_properly(path, image):
+            image.load()
+    return size
+
+
+def _ends_properly(path: Path, image: ImageFile) -> bool:
+    """Whether the file reaches as far as its header says; False where that cannot be told."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        match image.format:
+            case "JPEG" | "PNG":  # in either, the sign cannot be part of the compressed data
+                file.seek(max(0, size - _TAIL_BYTES))
+                return (b"\xff\xd9" if image.format == "JPEG" else b"IEND\xaeB`\x82") in file.read()
+            case "WEBP":  # RIFF: bytes 4 to 7 are the size of what follows
+                file.seek(4)
+                return size >= int.from_bytes(file.read(4), "little") + 8
+            case "TIFF":
+                tags = image.tag_v2
+                starts, lengths = tags.get(273) or tags.get(324) or (), tags.get(279) or tags.get(325) or ()
+                return bool(starts) and size >= max(map(sum, zip(starts, lengths, strict=False)), default=size + 1)
+    return False

@@ -1,0 +1,1 @@
+"""Masks: which value is which class, and the colours that classes are drawn in."""

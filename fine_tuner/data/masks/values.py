@@ -1,0 +1,224 @@
+"""Reading what masks hold, and deciding which value is which class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fine_tuner.base.errors import DataError
+from fine_tuner.data.files.folders import Progress, counted
+from fine_tuner.data.files.images import load_mask, open_image
+from fine_tuner.data.files.scan_cache import Fact, facts_about
+from fine_tuner.data.masks.coding import IGNORE_INDEX, MaskCoding, as_values
+from fine_tuner.data.options import ReadOptions, names_in
+from fine_tuner.data.source import MendableError
+
+_MAX_CLASSES = 64  # of values as they come; numbered from 0 there may be more: ADE20K has 150
+_MAX_NUMBERED_CLASSES = 200
+_KEPT_VALUES = 300  # of one file: enough to tell classes from a photograph
+_VOID = 255  # what VOC, ADE20K and others paint where no class is
+
+
+@dataclass
+class MaskScan:
+    """What a set of masks holds.
+
+    Attributes:
+        files: The facts about each file: ``error``, or ``size``, ``kind``, ``values``, ``palette``.
+        is_colours: The values below are colours ``0xRRGGBB``.
+        counts: Value to number of pixels, over all files.
+        holders: Value to an example of a file that holds it.
+    """
+
+    files: dict[Path, Fact]
+    is_colours: bool
+    counts: Counter[int] = field(default_factory=Counter)
+    holders: dict[int, Path] = field(default_factory=dict)
+
+    def values_of(self, path: Path) -> dict[int, int]:
+        """Value to pixels of one file; empty if it cannot be read."""
+        return file_values(self.files[path], is_colours=self.is_colours)
+
+
+def look_at_mask(path: Path) -> Fact:
+    """Facts about one mask file."""
+    try:
+        with open_image(path) as image:
+            kind, palette = image.mode, image.getpalette("RGB") if image.mode == "P" else None
+        mask = load_mask(path)
+    except DataError as error:
+        return {"error": str(error)}
+    kind = "colours" if mask.ndim == 3 else "palette" if kind == "P" else "grey"
+    values, counts = np.unique(as_values(mask, is_colours=False), return_counts=True)
+    kept = np.argsort(-counts, kind="stable")[:_KEPT_VALUES]
+    used = {str(v): _colour(palette, v) for v in values.tolist()} if palette else {}
+    return {
+        "size": [mask.shape[1], mask.shape[0]],
+        "kind": kind,
+        "distinct": len(values),
+        "values": {str(values[i]): int(counts[i]) for i in kept},
+        "palette": used,
+    }
+
+
+def _colour(palette: Sequence[int], index: int) -> int:
+    red, green, blue = palette[3 * index : 3 * index + 3] if 3 * index + 3 <= len(palette) else (0, 0, 0)
+    return (red << 16) | (green << 8) | blue
+
+
+def file_values(fact: Fact, *, is_colours: bool) -> dict[int, int]:
+    """Value to pixels of one file, as colours if so wanted; empty if it could not be read."""
+    out: Counter[int] = Counter()
+    for text, count in fact.get("values", {}).items():
+        value = int(text)
+        if is_colours and fact["kind"] == "palette":
+            value = fact["palette"][text]
+        elif is_colours and fact["kind"] == "grey":
+            value = value * 0x010101
+        out[value] += count
+    return dict(out)
+
+
+def scan_masks(paths: Sequence[Path], *, has_colour_table: bool, progress: Progress) -> MaskScan:
+    """Look at all masks; remembered between runs."""
+    facts = facts_about(paths, look_at_mask, kind="mask 1", what="Reading masks", progress=progress)
+    files = dict(zip(paths, facts, strict=True))
+    is_colours = has_colour_table or any(f.get("kind") == "colours" for f in facts) or not _palettes_agree(facts)
+    scan = MaskScan(files, is_colours)
+    for path in paths:
+        for value, count in scan.values_of(path).items():
+            scan.counts[value] += count
+            scan.holders.setdefault(value, path)
+    return scan
+
+
+def _palettes_agree(facts: Sequence[Fact]) -> bool:
+    """Whether an index has one colour in all files; some programs number the colours of each file anew."""
+    seen: dict[str, int] = {}
+    return all(seen.setdefault(index, c) == c for f in facts for index, c in f.get("palette", {}).items())
+
+
+@dataclass(frozen=True)
+class MaskClasses:
+    """What was decided about the masks of a data set."""
+
+    coding: MaskCoding
+    names: tuple[str, ...]
+    words: str
+    notices: tuple[str, ...]
+
+
+def decide_classes(
+    scan: MaskScan, options: ReadOptions, *, colours: Mapping[str, int], listed_names: tuple[str, ...]
+) -> MaskClasses:
+    """Which value is which class.
+
+    Args:
+        scan: What the masks hold.
+        options: The user's corrections.
+        colours: Class name to colour, if there is a table.
+        listed_names: Names found beside the data, used if their number fits.
+
+    Raises:
+        DataError: If the values are no classes (one only, or as many as in a photograph), or names do not fit.
+    """
+    ignored = tuple(options.mask_ignore or ())
+    names = names_in(options.class_names)
+    notices: list[str] = []
+    if colours:
+        values, words = tuple(colours.values()), "colours of the table"
+        names = names or tuple(colours)
+    elif options.mask_values:
+        values, words = tuple(options.mask_values), "the values given"
+    else:
+        present = {v: n for v, n in scan.counts.items() if v not in ignored}
+        values, ignored, words = _found(scan, present, ignored, len(names or listed_names))
+        if _VOID in ignored and _VOID not in (options.mask_ignore or ()):
+            share = scan.counts[_VOID] / scan.counts.total()
+            notices.append(f'Value 255 is taken for "no class" and ignored ({share:.1%} of the pixels).')
+    if names and len(names) != len(values):
+        raise DataError(
+            f"data.class_names has {counted(len(names), 'name')}, the masks have {counted(len(values), 'class')} "
+            f"({words}). Give one name per class."
+        )
+    if not names and len(listed_names) == len(values):
+        names = listed_names
+    coding = MaskCoding(values, scan.is_colours, ignored, options.mask_unknown, options.mask_resize)
+    return MaskClasses(coding, names or _default_names(coding), words, tuple(notices))
+
+
+def _found(
+    scan: MaskScan, present: Mapping[int, int], ignored: tuple[int, ...], num_names: int
+) -> tuple[tuple[int, ...], tuple[int, ...], str]:
+    """Values of the classes, values to ignore, and what they are in words."""
+    values = sorted(present)
+    if len(values) < 2:
+        raise DataError(
+            f"All masks hold the value {values[0] if values else 'none'} only; segmentation needs two classes or more. "
+            "Check that these are the masks."
+        )
+    _refuse_many(scan, values, present)
+    if scan.is_colours:
+        return tuple(values), ignored, "colours"
+    if values in ([0, 1], [0, _VOID]):
+        return tuple(values), ignored, f"0 and {values[1]}"
+    if not _is_numbered(values):
+        return tuple(values), ignored, "grey values"
+    others = [v for v in values if v != _VOID]
+    if _VOID in values:
+        ignored = (*ignored, _VOID)
+    if others[0] != 0:  # numbered from 1
+        return tuple(range(others[0], others[-1] + 1)), ignored, f"numbers {others[0]} to {others[-1]}"
+    last = max(others[-1], num_names - 1)
+    return tuple(range(last + 1)), ignored, f"numbers 0 to {last}"
+
+
+def _refuse_many(scan: MaskScan, values: Sequence[int], present: Mapping[int, int]) -> None:
+    """Masks whose values are not classes: soft edges, JPEG, or photographs."""
+    total = sum(present.values())
+    ends = [v for v in values if v in (0, _VOID)]
+    share = sum(present[v] for v in ends) / total
+    if len(ends) == 2 and len(values) > 3 and share > 0.9 and not scan.is_colours and values[-2] > 31:
+        odd = next(v for v in values if v not in ends)
+        raise MendableError(
+            f"The masks hold 0 and 255 ({share:.1%} of the pixels), but also {len(values) - 2} values between them, "
+            f"such as {odd} in {scan.holders[odd]}: soft edges or JPEG. Set data.mask_values=[0,255] and "
+            "data.mask_unknown=nearest, or save them without smoothing.",
+            remedy="take the nearer of 0 and 255",
+            settings={"data.mask_values": [0, 255], "data.mask_unknown": "nearest"},
+        )
+    if len(values) > (_MAX_NUMBERED_CLASSES if _is_numbered(values) and not scan.is_colours else _MAX_CLASSES):
+        what = "colours" if scan.is_colours else "values"
+        busiest = max(scan.files, key=lambda p: scan.files[p].get("distinct", 0))
+        raise DataError(
+            f"The masks hold {len(values):,} different {what} ({scan.files[busiest]['distinct']:,} of them in "
+            f"{busiest} alone): more like photographs than classes. Check that these are the masks, or give "
+            "data.mask_values or data.colour_table with data.mask_unknown=nearest."
+        )
+
+
+def _is_numbered(values: Sequence[int]) -> bool:
+    """Whether values are numbers of classes, 255 aside: small, and few left out."""
+    others = [v for v in values if v != _VOID]
+    return others[-1] < max(32, 2 * len(others))
+
+
+def _default_names(coding: MaskCoding) -> tuple[str, ...]:
+    values = coding.values
+    if len(values) == 2 and values[0] == 0 and not coding.is_colours:
+        return ("background", "foreground")
+    if values == tuple(range(len(values))):
+        return tuple(f"class {v}" for v in values)
+    return tuple(coding.written(v) for v in values)
+
+
+def class_pixels(scan: MaskScan, coding: MaskCoding, path: Path) -> tuple[int, ...]:
+    """Pixels of each class in one mask."""
+    totals = scan.values_of(path)
+    classes = coding.classes_of_values(np.array(list(totals), dtype=np.int64)) if totals else np.array([], np.uint8)
+    counts = np.bincount(classes, np.array(list(totals.values())), minlength=IGNORE_INDEX + 1)
+    return tuple(int(n) for n in counts[: len(coding.values)])

@@ -1,0 +1,141 @@
+"""What a folder is: class folders, a table with images, or images with masks; and what it can be learned as."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fine_tuner.base.errors import DataError
+from fine_tuner.data.files.folders import (
+    Passed,
+    holds_images,
+    images_below,
+    is_image_name,
+    split_named,
+    visible_files,
+    visible_folders,
+)
+from fine_tuner.data.files.image_index import ImageIndex
+from fine_tuner.data.options import Layout
+from fine_tuner.data.readers.mask_folders import IMAGE_FOLDERS, MASK_FOLDERS, FolderPair, find_folder_pairs
+from fine_tuner.data.readers.table_columns import task_of
+from fine_tuner.data.readers.table_source import choose_tables, tables_in
+from fine_tuner.data.readers.tables import read_table
+
+_LAYOUTS_OF: Mapping[str, tuple[Layout, ...]] = {
+    "classification": ("classes", "table"),
+    "multilabel": ("table",),
+    "regression": ("table",),
+    "segmentation": ("masks", "table"),
+}
+_SERVES: Mapping[Layout, tuple[str, str]] = {
+    "masks": ("images with masks", "segmentation"),
+    "classes": ("class folders", "classification"),
+}
+_NEEDS: Mapping[Layout, str] = {
+    "masks": "has no masks. Put images into a folder images/ and their masks, named alike, into masks/ beside it.",
+    "table": "has no table (CSV or TSV), which task={task} needs. Add one with a column that names the images and a "
+    "column for each label or number.",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies in a folder.
+
+    Attributes:
+        root: The folder itself, or the lone folder below it that holds everything.
+        pairs: Folders of images and masks by split; empty if there are none.
+        tables: Whether there is a table.
+        class_folders: Folders that may be classes, in the root or in its train folder.
+        splits: Split folders.
+    """
+
+    root: Path
+    pairs: Mapping[str, FolderPair] = field(default_factory=dict)
+    tables: tuple[Path, ...] = ()
+    class_folders: tuple[Path, ...] = ()
+    splits: Mapping[str, Path] = field(default_factory=dict)
+
+    def layout_for(self, task: str) -> Layout:
+        """The layout that serves ``task``.
+
+        Raises:
+            DataError: If the folder plainly holds something else; naming the task that fits.
+        """
+        layouts: dict[Layout, bool] = {
+            "classes": len(self.class_folders) >= 2,
+            "masks": bool(self.pairs),
+            "table": bool(self.tables),
+        }
+        wanted = _LAYOUTS_OF[task]
+        for layout in wanted:
+            if layouts[layout]:
+                return layout
+        for layout, (what, better) in _SERVES.items():
+            if layouts[layout]:
+                raise DataError(f"{self.root} holds {what}, which do not serve task={task}. Choose task={better}.")
+        if "classes" in wanted:
+            return "classes"  # whose reader says what is missing
+        raise DataError(f"{self.root} {_NEEDS[wanted[0]].format(task=task)}")
+
+    def likely_task(self) -> str:
+        """The task that the data is most likely made for.
+
+        Raises:
+            DataError: If there is nothing but a table that cannot be read.
+        """
+        if self.pairs:
+            return "segmentation"
+        if not self.tables:
+            return "classification"
+        try:
+            index = ImageIndex(self.root, images_below(self.root, Passed()))
+            task = task_of(read_table(next(iter(choose_tables(self.root).values()))), index)
+        except DataError:
+            if len(self.class_folders) < 2:
+                raise
+            return "classification"  # the table is about something else
+        return task if task == "segmentation" or len(self.class_folders) < 2 else "classification"
+
+
+def look_into(folder: Path) -> Found:
+    """What lies in ``folder``; a lone folder that wraps everything is looked into.
+
+    Raises:
+        DataError: If two folders mean one split, or there are split folders but none for training.
+    """
+    root = _descend(folder)
+    folders = visible_folders(root)
+    pairs = find_folder_pairs(root)
+    tables = tuple(tables_in(root))
+    splits = _split_folders(root, folders, must_have_train=not tables and not pairs)
+    candidates = visible_folders(splits["train"]) if "train" in splits else folders
+    classes = tuple(f for f in candidates if f.name.lower() not in IMAGE_FOLDERS | MASK_FOLDERS and holds_images(f))
+    return Found(root, pairs, tables, () if pairs else classes, splits)
+
+
+def _descend(root: Path) -> Path:
+    while True:
+        folders = visible_folders(root)
+        if len(folders) != 1 or split_named(folders[0].name) or tables_in(root):
+            return root
+        inner = folders[0]
+        if any(map(is_image_name, visible_files(root))) or not (visible_folders(inner) or tables_in(inner)):
+            return root
+        root = inner
+
+
+def _split_folders(root: Path, folders: list[Path], *, must_have_train: bool) -> dict[str, Path]:
+    splits: dict[str, Path] = {}
+    for folder in folders:
+        split = split_named(folder.name)
+        if split in splits:
+            raise DataError(f"{splits[split]} and {folder} both mean the {split} split. Rename or move one of them.")
+        if split:
+            splits[split] = folder
+    if splits and "train" not in splits and must_have_train:
+        found = ", ".join(f.name for f in splits.values())
+        raise DataError(f"{root} has {found} but no train folder. Add one, or give the folder of classes itself.")
+    return {s: splits[s] for s in ("train", "val", "test") if s in splits}

@@ -1,0 +1,241 @@
+"""Which column of a table is the file, which the split, which the labels, and what they can be learned as."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fine_tuner.base.errors import DataError
+from fine_tuner.base.registry import suggest
+from fine_tuner.data.files.folders import split_named
+from fine_tuner.data.files.image_index import ImageIndex
+from fine_tuner.data.options import ReadOptions, names_in
+from fine_tuner.data.readers.tables import Table, truth
+
+_FILE_NAMES = (
+    "file",
+    "filename",
+    "file_name",
+    "image",
+    "image_path",
+    "img",
+    "path",
+    "filepath",
+    "image_id",
+    "id",
+    "name",
+)
+_SPLIT_NAMES = ("split", "subset", "set", "partition", "fold", "usage")
+_LABEL_NAMES = (
+    "label",
+    "class",
+    "category",
+    "class_name",
+    "label_name",
+    "species",
+    "diagnosis",
+    "labels",
+    "tags",
+    "target",
+)
+_GROUP_NAMES = ("group", "group_id", "patient", "patient_id", "subject", "subject_id")
+_ROW_NUMBER_NAMES = ("", "id", "index", "idx", "row", "column 1", "unnamed: 0")
+_SEPARATORS = ("|", ";", ",", " ")
+_SAMPLED_ROWS = 300
+_MAX_CLASSES_OF_INTEGERS = 100
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What each column of a table is for.
+
+    Attributes:
+        file: Names the image.
+        split: Says train, val or test; None if there is none.
+        group: Equal cells stay in one split; None if there is none.
+        labels: What is learned, in order.
+        separator: Several labels in one cell are separated by this (multi-label in one column).
+    """
+
+    file: str
+    split: str | None
+    group: str | None
+    labels: tuple[str, ...]
+    separator: str | None = None
+
+
+def find_columns(table: Table, index: ImageIndex, task: str, options: ReadOptions) -> Columns:
+    """The columns for ``task``, as corrected by ``options``.
+
+    Raises:
+        DataError: If a column that was named is not there, or none fits.
+    """
+    file = _file_column(table, index, options.file_column)
+    split = _split_column(table, options.split_column)
+    group = _named(table, options.group_column, "data.group_column") if options.group_column else None
+    rest = [c for c in table.columns if c not in (file, split, group) and c.lower() not in _GROUP_NAMES]
+    given = tuple(_named(table, name, "data.label_columns") for name in names_in(options.label_columns))
+    labels = given or _label_columns(table, rest, index, task)
+    separator = None
+    if task == "multilabel" and len(labels) == 1 and not table.is_binary(labels[0]):
+        separator = _separator_of(table.column(labels[0])) or "|"
+    if task == "classification" and len(labels) > 1 and not is_one_hot(table, labels):
+        raise DataError(
+            f"Classification learns one column, data.label_columns names {len(labels)} ({', '.join(labels)}), of which "
+            "not exactly one is 1 in every row. Name one, or choose task=multilabel."
+        )
+    return Columns(file, split, group, labels, separator)
+
+
+def task_of(table: Table, index: ImageIndex) -> str:
+    """What the table can be learned as: its most likely task."""
+    file = _file_column(table, index, "")
+    split = _split_column(table, "")
+    rest = [c for c in table.columns if c not in (file, split) and c.lower() not in _GROUP_NAMES]
+    named = [c for c in rest if c.lower() in _LABEL_NAMES]
+    if any(_are_files(table, c, index) for c in rest if not table.is_numeric(c)):  # counts may equal stems: 3, 3.png
+        return "segmentation"
+    if len(named) == 1:
+        return _task_of_column(table, named[0])
+    binary = [c for c in rest if table.is_binary(c)]
+    if len(binary) >= 2:
+        return "classification" if is_one_hot(table, binary) else "multilabel"
+    texts = [c for c in rest if not table.is_numeric(c) and _is_class_like(table, c)]
+    if len(texts) == 1:
+        return _task_of_column(table, texts[0])
+    return "regression"
+
+
+def _task_of_column(table: Table, name: str) -> str:
+    values = [v for v in table.column(name) if v]
+    if table.is_numeric(name):
+        are_integers = all((n := table.number(v)) is not None and n.is_integer() for v in values)
+        few = len(set(values)) <= min(_MAX_CLASSES_OF_INTEGERS, max(2, len(values) // 3))
+        return "classification" if are_integers and few else "regression"
+    return "multilabel" if _separator_of(values) else "classification"
+
+
+def group_hint(table: Table, columns: Columns) -> str | None:
+    """A sentence on a column that looks like a group and is not used as one."""
+    for name in table.columns:
+        if name.lower() in _GROUP_NAMES and name != columns.group:
+            return (
+                f"Column {name!r} looks like a group: data.group_column={name} keeps images with equal {name} in one "
+                "split."
+            )
+    return None
+
+
+# -------------------------------------------------------------- each column
+def _named(table: Table, name: str, setting: str) -> str:
+    if name not in table.columns:
+        raise DataError(
+            f"{setting}: {table.path} has no column {name!r}.{suggest(name, table.columns)} Its columns are "
+            f"{', '.join(table.columns)}."
+        )
+    return name
+
+
+def _file_column(table: Table, index: ImageIndex, given: str) -> str:
+    if given:
+        return _named(table, given, "data.file_column")
+
+    def quality(name: str) -> tuple[float, bool]:
+        values = table.column(name)[:_SAMPLED_ROWS]
+        return sum(index.holds(v) for v in values) / len(values), name.lower() in _FILE_NAMES
+
+    best = max(table.columns, key=quality)
+    if quality(best)[0] < 0.1:
+        example = next((v for v in table.column(table.columns[0]) if v), "")
+        raise DataError(
+            f"No column of {table.path} names image files below {index.root} (columns: {', '.join(table.columns)}; "
+            f"first cell: {example!r}; {len(index):,} images found). Correct the names, or set data.file_column."
+        )
+    return best
+
+
+def _split_column(table: Table, given: str) -> str | None:
+    if given == "none":
+        return None
+    if given:
+        return _named(table, given, "data.split_column")
+    for name in table.columns:
+        if name.lower() in _SPLIT_NAMES and all(split_named(v) for v in table.column(name)):
+            return name
+    return None
+
+
+def _label_columns(table: Table, rest: Sequence[str], index: ImageIndex, task: str) -> tuple[str, ...]:
+    found: Sequence[str] = ()
+    match task:
+        case "segmentation":
+            found = [c for c in rest if _are_files(table, c, index)][:1]
+        case "regression":
+            found = [c for c in rest if table.is_numeric(c) and c.lower() not in _ROW_NUMBER_NAMES]
+        case "multilabel":
+            binary = [c for c in rest if table.is_binary(c)]
+            found = binary if len(binary) >= 2 else _single(table, rest)
+        case "classification":
+            found = _single(table, rest)
+            binary = [c for c in rest if table.is_binary(c)]
+            if not found and len(binary) >= 2 and is_one_hot(table, binary):
+                found = binary
+    if not found:
+        what = {
+            "segmentation": "names mask files",
+            "regression": "holds numbers",
+            "multilabel": "holds labels (columns of 0 and 1, or one column like 'cat|dog')",
+        }.get(task, "is plainly the label")
+        raise DataError(
+            f"No column of {table.path} {what} (columns left: {', '.join(rest) or 'none'}). Name it in "
+            "data.label_columns, or choose another task."
+        )
+    return tuple(found)
+
+
+def _single(table: Table, rest: Sequence[str]) -> list[str]:
+    """The one label column: by its name, else the only one left, else the only one whose words repeat."""
+    for name in _LABEL_NAMES:
+        found = [c for c in rest if c.lower() == name]
+        if found:
+            return found
+    if len(rest) == 1:
+        return list(rest)
+    alike = [c for c in rest if not table.is_numeric(c) and _is_class_like(table, c)]
+    return alike if len(alike) == 1 else []
+
+
+def _is_class_like(table: Table, name: str) -> bool:
+    values = [v for v in table.column(name) if v]
+    return 2 <= len(set(values)) <= max(2, len(values) // 2)
+
+
+def _are_files(table: Table, name: str, index: ImageIndex) -> bool:
+    values = [v for v in table.column(name)[:_SAMPLED_ROWS] if v]
+    return (
+        bool(values)
+        and all("." in v or "/" in v for v in values[:10])
+        and sum(index.find(v) is not None for v in values) >= 0.5 * len(values)
+    )
+
+
+def is_one_hot(table: Table, names: Sequence[str]) -> bool:
+    """Whether in every row exactly one of the columns says yes."""
+    columns = [[truth(v) for v in table.column(name)] for name in names]
+    return all(None not in cells and sum(cells) == 1 for cells in zip(*columns, strict=True))
+
+
+def _separator_of(values: Sequence[str]) -> str | None:
+    """What separates several labels in one cell; None if each cell is one label.
+
+    Commas and blanks also occur within names ("tench, Tinca tinca", "Great Dane"), so they must make far fewer
+    distinct labels than there are distinct cells.
+    """
+    cells = {v for v in values if v}
+    for separator in _SEPARATORS:
+        if not any(separator in cell for cell in cells):
+            continue
+        labels = {part.strip() for cell in cells for part in cell.split(separator)}
+        if separator in "|;" or len(labels) <= len(cells) / 2:
+            return separator
+    return None

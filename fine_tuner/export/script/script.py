@@ -1,0 +1,184 @@
+"""A run as one Python file that repeats it with torch and torchvision alone.
+
+The file has these parts: what the run was, the loss, the pictures, the network, optimizer and schedule, the loop, and
+last the list of files. What trained is copied (``bundle.py``); what depends on settings is written out as plain values.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torchvision
+
+import fine_tuner
+from fine_tuner import metrics
+from fine_tuner.config.changes import Change
+from fine_tuner.config.io import dump_yaml
+from fine_tuner.config.settings import Settings
+from fine_tuner.data.masks.coding import IGNORE_INDEX
+from fine_tuner.data.records import DataSplits
+from fine_tuner.export.script import replay, replay_pictures
+from fine_tuner.export.script.bundle import Bundle
+from fine_tuner.export.script.loss_part import loss_part
+from fine_tuner.export.script.network_part import network_part
+from fine_tuner.export.script.optimizer_part import optimizer_part
+from fine_tuner.export.script.pictures_part import pictures_part
+from fine_tuner.export.script.script_text import ALWAYS_DIFFERENT, HEADER, MAIN
+from fine_tuner.export.script.unsupported import not_repeated
+
+_METRICS = {
+    "classification": metrics.classification_metrics,
+    "multilabel": metrics.multilabel_metrics,
+    "regression": metrics.regression_metrics,
+    "segmentation": metrics.segmentation_metrics,
+}
+_IMPORTS = (
+    *((name, "", name) for name in ("argparse", "json", "math", "torch", "torchvision")),
+    ("pathlib", "Path", "Path"), ("torch", "Tensor", "Tensor"), ("torch", "nn", "nn"), ("typing", "Any", "Any"),
+    ("torchmetrics", "MetricCollection", "MetricCollection"), ("torch.optim", "lr_scheduler", "lr_scheduler"),
+)  # fmt: skip
+_END = 'if __name__ == "__main__":\n    main()\n'
+_RESERVED = (
+    "RUN", "SEED", "EPOCHS", "BATCH_SIZE", "ACCUMULATE", "CLIP_NORM", "HALF", "DEVICE", "NUM_WORKERS", "ROOT",
+    "CHANGES", "BEST_METRIC", "HIGHER_IS_BETTER", "STAGES", "STAGE_RATES", "GROUP_NAMES", "FIRST_TRAINED",
+    "HEAD_EPOCHS", "WEIGHT_DECAY", "DECAY_ALL", "STEPS_PER_EPOCH", "WARMUP_STEPS", "BY_EPOCH",
+    "CYCLES_MOMENTUM", "FILES", "CODING", "MIXER", "TARGET_MEAN", "TARGET_SCALE", "main", "options", "loss_fn",
+    "loss_of_one", "mixed", "order_of", "target_of", "build_transform", "build_network", "build_optimizer",
+    "build_scheduler", "build_metrics", "epoch_keys_of_val", "own_loss", "own_second_loss",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a script is made from.
+
+    Attributes:
+        settings: With the run's own copies of the user's losses.
+        user_files: Section of a loss to the name that the user's file had.
+        about: Metadata of the run's weights; empty if it has none yet.
+        facts: Of the newest attempt: device and precision are taken from them.
+        changes: Made while it trained.
+        steps_per_epoch: Optimizer steps.
+    """
+
+    id: str
+    settings: Settings
+    data: DataSplits
+    user_files: Mapping[str, str]
+    about: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    changes: Sequence[Change]
+    steps_per_epoch: int
+    caveats: list[str] = field(default_factory=list)
+
+
+def make_script(run: Run, *, file: str) -> str:
+    """The text of the script; what it cannot repeat is said at its top.
+
+    Args:
+        run: What to repeat.
+        file: What the script will be called, for its own usage line.
+
+    Raises:
+        InputError: If the run cannot be told from its folder.
+    """
+    bundle = Bundle(_RESERVED, _IMPORTS)
+    run.caveats.extend(not_repeated(run.settings))
+    parts = {
+        "The pictures": pictures_part(run, bundle),
+        "The network": network_part(run, bundle),
+        "Optimizer and rates": optimizer_part(run, bundle),
+        "Metrics": _metrics(run, bundle),
+        "Training": _loop(bundle) + "\n\n" + MAIN,
+        "Which file is in which split": _files(run.data),
+    }
+    parts = {"The loss": loss_part(run, bundle)} | parts  # made last: the user's names must not meet the script's
+    text = [_constants(run), *(_titled(title, part) for title, part in parts.items())]
+    head = [_header(run, file), "from __future__ import annotations", bundle.imports()]
+    return "\n\n".join([*head, *(part.strip("\n") + "\n" for part in text), _END])
+
+
+def _titled(title: str, text: str) -> str:
+    return f"# {'-' * (100 - len(title))} {title}\n{text}"
+
+
+def _header(run: Run, file: str) -> str:
+    model = run.settings.model
+    caveats = [*run.caveats, *ALWAYS_DIFFERENT]
+    others = [
+        f"{name} {importlib.metadata.version(name)}" for name in ("torchmetrics", "safetensors", "pillow", "numpy")
+    ]
+    return HEADER.format(
+        run_id=run.id, what=model.name, file=file,
+        torch=torch.__version__, torchvision=torchvision.__version__, version=fine_tuner.__version__,
+        others=", ".join(others), caveats="\n".join(textwrap.fill(f"Not the same: {text}", 115) for text in caveats),
+    )  # fmt: skip
+
+
+def _constants(run: Run) -> str:
+    settings = run.settings
+    best, higher = run.facts["best_metric"].removeprefix("val/"), run.facts["best_direction"] == "max"
+    half = {"bf16": "torch.bfloat16", "fp16": "torch.float16"}.get(run.facts["precision"])
+    kind = "cuda" if str(run.facts["device"]).startswith(("cuda", "NVIDIA")) else "cpu"
+    device = f'"{kind}"' if kind == "cpu" else '"cuda" if torch.cuda.is_available() else "cpu"'
+    listed = "\n".join(f"#     {line}" for line in dump_yaml(settings).splitlines())
+    head_epochs = settings.model.head_epochs if settings.model.trainable == "gradual" else None
+    changes = ", ".join(repr(tuple(change)) for change in run.changes)
+    return f"""# The settings of the run:
+#
+{listed}
+
+RUN = {run.id!r}
+ROOT = Path({str(run.data.root)!r})
+SEED = {settings.seed}
+EPOCHS = {settings.train.epochs}
+BATCH_SIZE = {settings.train.batch_size}
+ACCUMULATE = {settings.train.accumulate}  # batches that make one step
+CLIP_NORM = {settings.optim.clip_norm}
+HALF = {half}  # type of autocast's half precision; None computes in float32
+CHANNELS_LAST = {bool(run.facts.get("is_channels_last"))}  # memory format of the network
+DEVICE = {device}
+NUM_WORKERS = {settings.data.num_workers or 0}
+HEAD_EPOCHS = {head_epochs}  # epochs in which only the head trains; None: no such beginning
+STEPS_PER_EPOCH = {run.steps_per_epoch}
+BEST_METRIC, HIGHER_IS_BETTER = {best!r}, {higher}
+# Changes made while the run trained: steps done then, setting, value.
+CHANGES = [{changes}]"""
+
+
+def _metrics(run: Run, bundle: Bundle) -> str:
+    build = _METRICS[run.settings.task]
+    text = bundle.take(build)
+    ignored = f", ignore_index={IGNORE_INDEX}" if run.settings.task == "segmentation" else ""
+    return f'''{text}
+
+
+def build_metrics() -> MetricCollection:
+    """Of the validation split."""
+    return {build.__name__}({run.data.num_outputs}{ignored})'''
+
+
+def _loop(bundle: Bundle) -> str:
+    return bundle.take(
+        replay_pictures.Pictures, replay_pictures.batches, replay_pictures.epoch_keys, replay.parameter_groups,
+        replay.freeze, replay.set_train_mode, replay.loss_of, replay.Rates, replay.evaluate, replay.is_better,
+    )  # fmt: skip
+
+
+def _files(data: DataSplits) -> str:
+    """The records as JSON, one a line; paths are relative to ROOT where they can be."""
+    tree = data.to_json()["splits"]
+    lines = [f'"{name}": [\n' + ",\n".join(json.dumps(row) for row in rows) + "\n]" for name, rows in tree.items()]
+    text = "{" + ",\n".join(lines) + "}"
+    return f"FILES = json.loads({_quoted(text)})"
+
+
+def _quoted(text: str) -> str:
+    """A literal of ``text`` that stays readable where it can."""
+    return f'r"""\n{text}\n"""' if '"""' not in text and not text.endswith(("\\", '"')) else repr(text)

@@ -1,0 +1,244 @@
+"""The check of a user's loss: runs the file on a batch and says what training would meet. Runs in a child process.
+
+What it reports is in ``check_loss``. The parts: ``trials.py`` (one call), ``corners.py`` (batches at the corners and
+half precision), ``meaning.py`` (heuristics), ``tracing.py`` (which line), ``sandbox.py`` (the child and its limits).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fine_tuner.base.errors import TrainingError
+from fine_tuner.losses.check.batch import PreparedBatch
+from fine_tuner.losses.check.edge_cases import HALF_SIDE_PX, check_corners, check_half_precision
+from fine_tuner.losses.check.sanity import check_meaning, check_trace, check_zero_gradient
+from fine_tuner.losses.check.side_effects import Surroundings, changed_defaults
+from fine_tuner.losses.check.trials import Trial, attempt, merge
+from fine_tuner.losses.code import Finding, LossCodeError, first_sentence
+from fine_tuner.losses.curves import curve_panels
+from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss, load_custom_loss
+
+SLOW_SECONDS = 0.002
+SLOW_RATIO = 10.0
+
+
+def check_loss(
+    file: str | Path,
+    entry: str,
+    prepared: PreparedBatch,
+    *,
+    seconds: float = 20.0,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> dict[str, Any]:
+    """Everything that can be said of a user's loss by running it.
+
+    Args:
+        file: The user's Python file.
+        entry: Name of function or class; empty takes the only one.
+        prepared: Data, network and device, from ``prepare``.
+        seconds: Aim for the whole check; parts that are nice to have are left out when a slow loss needs more.
+        on_stage: Told in words what is about to run.
+
+    Returns:
+        A report that JSON can hold: ``ok`` (no error), ``findings`` (errors first; see ``Finding``), ``file``,
+        ``entry``, ``style``, ``sha256``, ``task``, ``batch`` (shapes), ``values`` (per precision: value and
+        gradient norm), ``parameters`` (trainable, reached), ``cost`` (seconds per call beside cross entropy, or the
+        task's like of it), ``panels`` (as ``loss_curve``), ``seconds``.
+    """
+    began = time.perf_counter()
+    report: dict[str, Any] = {
+        "ok": False, "file": str(file), "entry": entry, "task": prepared.batch.task, "findings": [],
+    }  # fmt: skip
+    on_stage("reading the file")
+    before = Surroundings()
+    try:
+        loaded = load_custom_loss(file, entry)
+    except LossCodeError as error:
+        return report | {"findings": [error.finding.to_json()], "seconds": time.perf_counter() - began}
+    report |= {
+        "entry": loaded.entry,
+        "style": loaded.style,
+        "sha256": loaded.code.sha256,
+        "file": str(loaded.code.path),
+    }
+    loaded.module.to(prepared.device)
+    findings = changed_defaults(loaded)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch warns of, such as shapes that differ, is among the findings
+            findings += _Check(loaded, prepared, on_stage, deadline=began + seconds * 0.7).run(report)
+    except USER_ERRORS as error:  # only a later call fails, so the loss remembers something between calls
+        line = loaded.code.line_of(error.__traceback__)
+        what = f"a later call fails where the first did not, {first_sentence(error)}"
+        findings.append(loaded.code.finding("error", "raises", what, "Keep nothing between calls.", line))
+    findings += [*changed_defaults(loaded), *before.differences(loaded)]
+    order = {"error": 0, "warning": 1, "note": 2}
+    findings.sort(key=lambda f: order[f.level])
+    return report | {
+        "ok": not any(f.level == "error" for f in findings),
+        "findings": [f.to_json() for f in findings],
+        "seconds": time.perf_counter() - began,
+    }
+
+
+class _Check:
+    """The parts of one check in their order; each adds to the report and returns findings."""
+
+    def __init__(
+        self, loaded: LoadedLoss, prepared: PreparedBatch, on_stage: Callable[[str], None], deadline: float
+    ) -> None:
+        self.loaded, self.prepared, self.on_stage, self.deadline = loaded, prepared, on_stage, deadline
+        self.task = prepared.batch.task
+        self.about = {"task": self.task, "num_outputs": prepared.batch.num_outputs}
+        self.output, self.targets = prepared.output.detach(), prepared.targets
+
+    def run(self, report: dict[str, Any]) -> list[Finding]:
+        """Run all parts; stops at the first call if that cannot be used."""
+        batch = self.prepared.batch
+        report["batch"] = {
+            "origin": batch.origin, "images": list(batch.images.shape), "output": list(self.output.shape),
+            "targets": list(self.targets.shape), "targets_dtype": str(self.targets.dtype).removeprefix("torch."),
+        }  # fmt: skip
+        self.on_stage("calling the loss")
+        first = attempt(self.loaded, self.output, self.targets, task=self.task)
+        report["values"] = {"fp32": _described(first)}
+        if not first.is_usable or first.gradient is None:
+            return first.findings + check_trace(self.loaded, first.trace, device=self.prepared.device, **self.about)
+        findings = list(first.findings)
+        findings += self._precisions(report)
+        if not first.gradient.any():
+            return findings + check_zero_gradient(self.loaded, first.trace)
+        findings += self._reach(report, first.gradient)
+        began = time.perf_counter()
+        findings += self._repeat(first)
+        return findings + self._optional(report, first, time.perf_counter() - began)
+
+    def _optional(self, report: dict[str, Any], first: Trial, call_seconds: float) -> list[Finding]:
+        """Parts that a slow loss has no time for are left out, and named."""
+        about, device = self.about, self.prepared.device
+        half_calls = 2 * HALF_SIDE_PX**2 / self.targets.numel() if self.task == "segmentation" else 2
+        parts: list[tuple[str, float, Callable[[], list[Finding]]]] = [
+            ("what it means", 7, lambda: check_meaning(self.loaded, first.trace, device=device, **about)),
+            ("its cost", 3, lambda: self._cost(report, repeats=7 if call_seconds < 1 else 1)),
+            ("corner cases", 10, lambda: check_corners(
+                self.loaded, ignore_index=self.prepared.batch.ignore_index, device=device, **about)),
+            ("half precision", half_calls, lambda: check_half_precision(
+                self.loaded, self.output, self.targets, **about)),
+            ("its curve", 50, lambda: self._curve(report)),
+        ]  # fmt: skip
+        findings, left_out = [], []
+        for stage, calls, part in parts:
+            if time.perf_counter() + calls * call_seconds > self.deadline:
+                left_out.append(stage)
+                continue
+            self.on_stage(stage)
+            findings += part()
+        if left_out:
+            what = f"one call takes {call_seconds:.2g} s, so the check left out: {', '.join(left_out)}"
+            findings.append(self.loaded.code.finding("warning", "slow", what, "Make the loss faster."))
+        return findings
+
+    def _precisions(self, report: dict[str, Any]) -> list[Finding]:
+        """Value and gradient for the network's output in half precision; the loss gets float32 all the same."""
+        found = []
+        for name, output in self.prepared.half_outputs.items():
+            if isinstance(output, str):
+                report["values"][name] = {"value": None, "gradient_norm": None, "error": output}
+                continue
+            self.on_stage(f"calling the loss on output in {name}")
+            trial = attempt(self.loaded, output, self.targets, task=self.task)
+            report["values"][name] = _described(trial)
+            found += [(name, f) for f in trial.findings if f.level == "error"]
+        return merge(found, lambda names: f"for the network's output in {names}")
+
+    def _reach(self, report: dict[str, Any], gradient: Tensor) -> list[Finding]:
+        """Trainable parameters that the task's own loss moves and this one does not."""
+        own, trainable = self.prepared.reached_by(gradient), self.prepared.trainable
+        missing = [name for name in self.prepared.reached if name not in own]
+        report["parameters"] = {"trainable": trainable, "reached": len(own), "unreached": missing[:10]}
+        code, found = self.loaded.code, []
+        if missing:
+            what = f"no gradient reaches {len(missing)} of {trainable} trainable parameters, such as {missing[0]}"
+            remedy = f"Use the whole output; {self.prepared.reference_name} reaches them."
+            found.append(code.finding("error", "unreached", what, remedy, code.last_return(self.loaded.entry)))
+        parameters = [n for n, _ in self.loaded.module.loss.named_parameters()] if self.loaded.style == "class" else []
+        if parameters:
+            what = f"the loss has parameters of its own ({', '.join(parameters[:3])}), which no optimizer trains"
+            found.append(code.finding("warning", "own_parameters", what, "Use register_buffer for constants."))
+        return found
+
+    def _repeat(self, first: Trial) -> list[Finding]:
+        again = attempt(self.loaded, self.output, self.targets, task=self.task)
+        if again.value == first.value or again.value is None:
+            return []
+        what = f"the loss is {first.value:.6g}, then {again.value:.6g} for the same output and target"
+        remedy = "Without chance or memory between calls a run can be repeated and resumed exactly."
+        return [self.loaded.code.finding("warning", "not_repeatable", what, remedy)]
+
+    def _cost(self, report: dict[str, Any], repeats: int) -> list[Finding]:
+        name = self.prepared.reference_name
+        own, reference = (
+            _seconds_per_call(loss_fn, self.output, self.targets, repeats)
+            for loss_fn in (self.loaded.module, self.prepared.reference)
+        )
+        ratio = own / reference
+        report["cost"] = {
+            "seconds": own, "reference": name, "reference_seconds": reference, "ratio": ratio,
+        }  # fmt: skip
+        if ratio < SLOW_RATIO or own < SLOW_SECONDS:
+            return []
+        what = f"a call takes {own * 1000:.1f} ms, {ratio:.0f} times {name}"
+        remedy = "Replace Python loops over images, classes or pixels by tensor operations."
+        return [self.loaded.code.finding("warning", "costly", what, remedy)]
+
+    def _curve(self, report: dict[str, Any]) -> list[Finding]:
+        try:
+            report["panels"] = curve_panels(self.loaded.module.cpu(), self.task)
+        except (TrainingError, RuntimeError):  # it may not take two classes and one image: no curve then
+            report["panels"] = []
+        return []
+
+
+def _described(trial: Trial) -> dict[str, Any]:
+    norm = None if trial.gradient is None else float(trial.gradient.norm())
+    return {"value": _plain(trial.value), "gradient_norm": _plain(norm)}
+
+
+def _plain(value: float | None) -> float | str | None:
+    """A number that strict JSON can hold; NaN and infinities as words."""
+    if value is None or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _seconds_per_call(loss_fn: nn.Module, output: Tensor, targets: Tensor, repeats: int) -> float:
+    """Shortest time of forward and backward, from and to the output: what else the machine does only adds to it.
+
+    On a CPU it is the time of one thread at work, which does not count the waiting for a core that others use.
+    """
+    clock = time.perf_counter if output.device.type == "cuda" else time.thread_time
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    seconds = []
+    for _ in range(repeats + 1):
+        leaf = output.detach().clone().requires_grad_()
+        _synchronize(output.device)
+        began = clock()
+        loss_fn(leaf, targets).backward()
+        _synchronize(output.device)
+        seconds.append(clock() - began)
+    torch.set_num_threads(threads)
+    return min(seconds[1:])
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

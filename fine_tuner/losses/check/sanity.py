@@ -1,0 +1,217 @@
+"""Whether a user's loss means what its author thinks: right is lower than wrong, and logits and targets are understood.
+
+These are heuristics. What is certain (a loss that rewards wrong answers, ignores the target, or takes class numbers
+for amounts) is an error; what only looks wrong is a warning.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from fine_tuner.losses.check.edge_cases import SIDE_PX
+from fine_tuner.losses.check.synthetic import made_up_targets, sure_output
+from fine_tuner.losses.check.tracing import (
+    ACTIVATIONS,
+    ARITHMETIC,
+    CLASSES,
+    LOG_ACTIVATIONS,
+    LOG_PROBS,
+    OUTPUT,
+    PROBS,
+    Step,
+    Trace,
+    names,
+)
+from fine_tuner.losses.check.trials import attempt
+from fine_tuner.losses.code import Finding
+from fine_tuner.losses.custom import LoadedLoss
+
+CREATORS = names("tensor zeros ones full arange eye linspace rand randn randint empty")
+HARD_STEPS = names("round floor ceil sign trunc floor_divide __floordiv__")
+WAITING = names("item __float__ __int__ __bool__ tolist numpy __array__ cpu __repr__ __format__ nonzero")
+
+
+def check_meaning(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[Finding]:
+    """All findings about the meaning of a loss whose values are usable."""
+    return [
+        *_direction(loaded, trace, task=task, num_outputs=num_outputs, device=device),
+        *_raw_output(loaded, trace, task=task, num_outputs=num_outputs, device=device),
+        *check_trace(loaded, trace, task=task, num_outputs=num_outputs, device=device),
+    ]
+
+
+def check_trace(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[Finding]:
+    """What the operations of one call tell, also of a call that failed."""
+    return [
+        *_activations(loaded, trace, task=task),
+        *_class_numbers(loaded, trace, num_outputs=num_outputs),
+        *_broadcasts(loaded, trace),
+        *_speed_and_device(loaded, trace, device=device),
+    ]
+
+
+def _value(loaded: LoadedLoss, output: Tensor, target: Tensor, task: str, device: str) -> float | None:
+    trial = attempt(loaded, output.to(device), target.to(device), task=task)
+    return trial.value
+
+
+def _same(one: float, two: float) -> bool:
+    """Equal but for rounding."""
+    return math.isclose(one, two, rel_tol=1e-6, abs_tol=1e-9)
+
+
+def check_zero_gradient(loaded: LoadedLoss, trace: Trace) -> list[Finding]:
+    """The finding for a gradient that is 0 at every output; names the step that has none."""
+    hard = trace.last(lambda s: s.name in HARD_STEPS)
+    what = "the gradient is 0 for every output" + (f": {hard.name} has none" if hard else "")
+    remedy = "Use probabilities, as in output.softmax(1), instead of hard decisions."
+    line = hard.line if hard else loaded.code.last_return(loaded.entry)
+    return [loaded.code.finding("error", "zero_gradient", what, remedy, line)]
+
+
+def _direction(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[Finding]:
+    code, line = loaded.code, loaded.code.last_return(loaded.entry)
+    rng = torch.Generator().manual_seed(3)
+    batch = max(6, 2 * num_outputs)
+    target = made_up_targets(task, num_outputs, batch=batch, size=SIDE_PX, rng=rng)
+    other = _another(target, task, num_outputs)
+    right_output = sure_output(target, task=task, num_outputs=num_outputs, scale=4.0)
+    wrong_output = sure_output(target, task=task, num_outputs=num_outputs, scale=-4.0)
+    noisy = wrong_output + torch.randn(wrong_output.shape, generator=rng)
+    right, wrong = (_value(loaded, o, target, task, device) for o in (right_output, wrong_output))
+    one, two = (_value(loaded, noisy, t, task, device) for t in (target, other))
+    if right is None or wrong is None or one is None or two is None:
+        return []
+    if _same(right, wrong) and _same(one, two) and _same(right, one):
+        remedy = "Compare output with target."
+        what = f"the loss is {right:.4g} for right and for wrong answers"
+        return [code.finding("error", "blind", what, remedy, line)]
+    if _same(one, two):
+        what = f"the loss does not depend on target: {one:.4g} whatever the target is"
+        return [code.finding("error", "ignores_target", what, "Compare output with target.", line)]
+    if right > wrong and not _same(right, wrong):
+        what = f"the loss is lower for wrong answers ({wrong:.4g}) than for right ones ({right:.4g})"
+        remedy = "Training makes the loss small: return 1 - score, or -score, if this is a score."
+        return [code.finding("error", "upside_down", what, remedy, line)]
+    return []
+
+
+def _activations(loaded: LoadedLoss, trace: Trace, *, task: str) -> list[Finding]:
+    """Softmax or sigmoid applied twice, missing before nll_loss, or of the wrong kind for labels."""
+    code, found = loaded.code, []
+    logits_wanted = {"cross_entropy": "softmax", "binary_cross_entropy_with_logits": "sigmoid"}
+    for step in trace.steps:
+        first = step.tags[0] if step.tags else frozenset()
+        if step.name in logits_wanted and PROBS in first:
+            what = f"{step.name} applies {logits_wanted[step.name]} itself, and it is given probabilities"
+            remedy = "Give it the raw output."
+            found.append(code.finding("warning", "twice", what, remedy, step.line))
+        elif step.name in ACTIVATIONS | LOG_ACTIVATIONS and PROBS in first:
+            what = f"{step.name} of what are probabilities already"
+            found.append(code.finding("warning", "twice", what, "Apply softmax or sigmoid once.", step.line))
+        elif step.name == "nll_loss" and LOG_PROBS not in first:
+            what = "nll_loss is given something else than log-probabilities, so it can fall without end"
+            remedy = "Give it output.log_softmax(1), or use cross_entropy with the raw output."
+            found.append(code.finding("error", "nll", what, remedy, step.line))
+    softmax = trace.first(lambda s: s.name in ("softmax", "log_softmax", "cross_entropy") and task == "multilabel")
+    if softmax:
+        what = f"{softmax.name} makes labels compete, but an image may have several"
+        remedy = "Use output.sigmoid(), or binary_cross_entropy_with_logits."
+        found.append(code.finding("warning", "softmax_of_labels", what, remedy, softmax.line))
+    return list({(f.kind, f.line): f for f in found}.values())
+
+
+def _another(target: Tensor, task: str, num_outputs: int) -> Tensor:
+    """A target that disagrees with ``target``."""
+    if task == "regression":
+        return 1.5 * target.flip(0)
+    return 1 - target if task == "multilabel" else (target + 1) % num_outputs
+
+
+def _raw_output(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[Finding]:
+    """A loss that makes no probabilities and never settles as right outputs grow from 20 to 200."""
+    if task == "regression" or trace.has_activation:
+        return []
+    rng = torch.Generator().manual_seed(4)
+    target = made_up_targets(task, num_outputs, batch=max(6, 2 * num_outputs), size=SIDE_PX, rng=rng)
+    outputs = (sure_output(target, task=task, num_outputs=num_outputs, scale=scale) for scale in (20.0, 200.0))
+    sure, surer = (_value(loaded, output, target, task, device) for output in outputs)
+    if sure is None or surer is None or abs(surer - sure) <= 1e-3 * (1 + abs(sure)):
+        return []
+    step = trace.first(lambda s: s.name in ARITHMETIC and any(OUTPUT in tags for tags in s.tags)) or trace.first(
+        lambda s: any(OUTPUT in tags for tags in s.tags)
+    )
+    activation = "output.sigmoid()" if task == "multilabel" else "output.softmax(1)"
+    what = "output is used as if it were probabilities, but it is raw: any number, below 0 and above 1 too"
+    remedy = f"Begin with probs = {activation}, unless raw outputs are meant."
+    return [loaded.code.finding("warning", "raw_output", what, remedy, step.line if step else None)]
+
+
+def _class_numbers(loaded: LoadedLoss, trace: Trace, *, num_outputs: int) -> list[Finding]:
+    """Arithmetic between class numbers and something with a gradient."""
+
+    def mixes(step: Step) -> bool:
+        numbers = [i for i, tags in enumerate(step.tags) if CLASSES in tags]
+        others = [i for i, t in enumerate(step.inputs) if i not in numbers and t.requires_grad and t.ndim > 0]
+        if step.name not in ARITHMETIC or not numbers or not others:
+            return False
+        is_binary = num_outputs == 2 and all(step.shapes[i] == step.shapes[numbers[0]] for i in others)
+        return not is_binary  # 0 and 1 against the probability of class 1 is meant
+
+    step = trace.first(mixes)
+    if step is None:
+        return []
+    what = f"class numbers (0, 1, ... {num_outputs - 1}) are used as amounts in {step.name}"
+    remedy = "Make the target one-hot first: torch.nn.functional.one_hot(target, output.shape[1]).movedim(-1, 1)."
+    return [loaded.code.finding("error", "class_numbers", what, remedy, step.line)]
+
+
+def _broadcasts(loaded: LoadedLoss, trace: Trace) -> list[Finding]:
+    """``(B, 1)`` against ``(B,)``: every output with every target."""
+
+    def spreads(step: Step) -> bool:
+        shapes = [s for s in step.shapes if len(s) > 0]
+        if step.name not in ARITHMETIC or len(shapes) < 2 or step.name in ("matmul", "einsum", "dot"):
+            return False
+        result = torch.broadcast_shapes(*shapes)
+        return all(result != shape for shape in shapes) and CLASSES not in frozenset().union(*step.tags)
+
+    step = trace.first(spreads)
+    if step is None:
+        return []
+    shapes = " and ".join(str(s) for s in step.shapes if len(s) > 0)
+    what = f"{step.name} of shapes {shapes} pairs every value with every other"
+    remedy = "Give both the same shape first: neither squeeze() nor unsqueeze() one alone."
+    return [loaded.code.finding("warning", "broadcast", what, remedy, step.line)]
+
+
+def _speed_and_device(loaded: LoadedLoss, trace: Trace, *, device: str) -> list[Finding]:
+    code, found = loaded.code, []
+    waiting = trace.first(lambda s: s.name in WAITING)
+    if waiting:
+        what = f"{waiting.name.strip('_')} makes the processor wait for the GPU at every step"
+        found.append(code.finding("note", "waits", what, "Keep values as tensors.", waiting.line))
+
+    def is_on_cpu(step: Step) -> bool:
+        result = step.result
+        return step.name in CREATORS and not step.has_device and isinstance(result, Tensor) and result.ndim > 0
+
+    created = trace.first(is_on_cpu)
+    if created and device == "cpu":
+        what = f"torch.{created.name} makes a tensor on the processor; on a GPU the next line would fail"
+        remedy = "Add device=output.device."
+        found.append(code.finding("warning", "cpu_tensor", what, remedy, created.line))
+    plain = [n for n, v in vars(loaded.module.loss).items() if isinstance(v, Tensor)] if loaded.style == "class" else []
+    if plain:
+        what = f"self.{plain[0]} is a plain tensor, which stays on the processor when the loss moves to a GPU"
+        remedy = f"Write self.register_buffer({plain[0]!r}, ...) in __init__."
+        found.append(code.finding("warning", "plain_tensor", what, remedy, _line_of_attribute(loaded, plain[0])))
+    return found
+
+
+def _line_of_attribute(loaded: LoadedLoss, name: str) -> int | None:
+    lines = loaded.code.text.splitlines()
+    return next((i for i, text in enumerate(lines, 1) if f"self.{name}" in text.split("=")[0]), None)

@@ -1,0 +1,205 @@
+"""One call of a user's loss on one batch of outputs and targets, forward and backward, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fine_tuner.losses.check.hints import NO_NUMPY, cut_remedy, exception_remedy
+from fine_tuner.losses.check.tracing import CLASSES, LABELS, OUTPUT, Step, Trace
+from fine_tuner.losses.code import Finding, LossCode, first_sentence
+from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss
+from fine_tuner.losses.inputs import without_autocast
+
+
+@dataclass(slots=True)
+class Trial:
+    """What one call gave.
+
+    Attributes:
+        value: The loss; None if the call failed or returned no scalar.
+        gradient: With respect to the output, same shape; None if there was none.
+        findings: Errors first; empty if value and gradient are usable.
+    """
+
+    trace: Trace
+    value: float | None = None
+    gradient: Tensor | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether there is a finite value and a finite gradient."""
+        return self.gradient is not None and not any(f.level == "error" for f in self.findings)
+
+
+def attempt(loaded: LoadedLoss, output: Tensor, target: Tensor, *, task: str) -> Trial:
+    """Call the loss on a copy of ``output`` and ``target`` as training does, and backpropagate.
+
+    Args:
+        loaded: The user's loss.
+        output: Raw output; half precision stays as it is, so that overflow can be seen.
+        target: As the task has it.
+        task: One of the four tasks.
+    """
+    code = loaded.code
+    target = target.clone()
+    leaf = output.detach().clone().requires_grad_()
+    given = leaf * 1  # in training the output is not a leaf: writing over it is not refused
+    trace = Trace(str(code.path), [(given, OUTPUT), (target, CLASSES if target.dtype == torch.int64 else LABELS)])
+    trial = Trial(trace)
+    versions = given._version, target._version
+    value = _call(loaded, trial, given, target)
+    if trial.findings:
+        return trial
+    trial.findings += _written_over(code, trace, given, target, versions)
+    trial.findings += _unusable_value(loaded, trace, value, given)
+    if any(f.level == "error" for f in trial.findings):
+        return trial
+    trial.value = float(value.detach())
+    if not torch.isfinite(value.detach()):
+        trial.findings.append(_not_finite(code, trace, trial.value))
+        return trial
+    _backward(code, trial, value, leaf)
+    return trial
+
+
+def _call(loaded: LoadedLoss, trial: Trial, output: Tensor, target: Tensor) -> Any:
+    code = loaded.code
+    try:
+        with without_autocast(output.device), trial.trace:
+            return loaded.module.loss(output, target)
+    except USER_ERRORS as error:
+        line = code.line_of(error.__traceback__)
+        kind, what, remedy = exception_remedy(error, output, target)
+        trial.findings.append(code.finding("error", kind, what, remedy, line))
+    return None
+
+
+def _written_over(
+    code: LossCode, trace: Trace, output: Tensor, target: Tensor, versions: tuple[int, int]
+) -> list[Finding]:
+    found = []
+    for name, tensor, before in (("output", output, versions[0]), ("target", target, versions[1])):
+        if tensor._version == before:
+            continue
+        storage = tensor.untyped_storage().data_ptr()
+
+        def writes(step: Step, storage: int = storage) -> bool:
+            in_place = (step.name.endswith("_") and not step.name.endswith("__")) or step.name == "__setitem__"
+            return in_place and bool(step.inputs) and step.inputs[0].untyped_storage().data_ptr() == storage
+
+        step = trace.first(writes)
+        what = f"the loss writes over {name}, which training and the metrics use afterwards"
+        remedy = f"Work on a copy: {name} = {name}.clone(), or an operation without '_' at its end."
+        found.append(code.finding("error", "in_place", what, remedy, step.line if step else None))
+    return found
+
+
+def _unusable_value(loaded: LoadedLoss, trace: Trace, value: Any, output: Tensor) -> list[Finding]:
+    """Findings about a value that is not a differentiable floating point scalar on the output's device."""
+    cut = trace.last(lambda step: step.cuts_graph)
+    line = loaded.code.last_return(loaded.entry)
+
+    def error(kind: str, what: str, remedy: str, at: int | None = line) -> list[Finding]:
+        return [loaded.code.finding("error", kind, what, remedy, at)]
+
+    if not isinstance(value, Tensor):
+        return error("no_value" if value is None else "not_tensor", *_not_tensor(value, cut), cut.line if cut else line)
+    if value.ndim != 0:
+        remedy = "Reduce it to one number, for instance with .mean()."
+        return error("not_scalar", f"the loss has shape {tuple(value.shape)}, not one number", remedy)
+    if not value.is_floating_point():
+        remedy = cut_remedy(cut) if cut else "Compute it from output in floating point; class numbers have no gradient."
+        return error("not_float", f"the loss is {value.dtype}", remedy, cut.line if cut else line)
+    if value.device != output.device:
+        what = f"the loss is on {value.device}, the output on {output.device}"
+        return error("device", what, "Compute it from output; don't move it with .cpu() or .to().")
+    if not value.requires_grad and cut:
+        how = f"at {cut.name}" if cut.is_grad_enabled else "inside torch.no_grad()"
+        return error("detached", f"the gradient is cut {how}", cut_remedy(cut), cut.line)
+    if not value.requires_grad:
+        return error("constant", "the loss does not depend on output", "Compute it from output with torch operations.")
+    if value.dtype == torch.float64:
+        what = "the loss is float64, which is slow and takes twice the memory"
+        remedy = "Convert NumPy values and constants to float32."
+        return [loaded.code.finding("warning", "float64", what, remedy, line)]
+    return []
+
+
+def _not_tensor(value: Any, cut: Step | None) -> tuple[str, str]:
+    """What and remedy for a value that is no tensor."""
+    if value is None:
+        return "the loss returns nothing (None)", "End with: return loss."
+    kind = f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")
+    remedy = cut_remedy(cut) if cut else "Return a tensor made from output with torch operations."
+    return f"the loss returns {kind}, not a tensor", NO_NUMPY if kind.startswith("numpy") else remedy
+
+
+def _not_finite(code: LossCode, trace: Trace, value: float) -> Finding:
+    step = trace.first(lambda s: not s.is_finite)
+    at = f"; {step.name} gives the first such value" if step else ""
+    remedy = _finite_remedy(step.name if step else "")
+    return code.finding("error", "not_finite", f"the loss is {value}{at}", remedy, step.line if step else None)
+
+
+def _finite_remedy(name: str) -> str:
+    if name in ("log", "__pow__", "pow", "exp"):
+        return "Use log_softmax or a *_with_logits function of torch.nn.functional, or clamp before it."
+    if "div" in name:
+        return "Add a small number to the denominator, or clamp it."
+    return "Clamp before this line, or add a small number to what may be 0."
+
+
+def _backward(code: LossCode, trial: Trial, value: Tensor, leaf: Tensor) -> None:
+    try:
+        value.backward()
+    except RuntimeError as error:
+        step = trial.trace.last(lambda s: s.name.endswith("_") and not s.name.endswith("__"))
+        what = f"the gradient cannot be computed, {first_sentence(error)}"
+        remedy = "Don't write over values that were used before; use operations without '_' at the end."
+        trial.findings.append(code.finding("error", "backward", what, remedy, step.line if step else None))
+        return
+    gradient = leaf.grad
+    if gradient is None:
+        what = "no gradient reaches the output"
+        trial.findings.append(code.finding("error", "constant", what, "Compute the loss from output."))
+        return
+    if not torch.isfinite(gradient).all():
+        step = trial.trace.last(lambda s: s.bad_gradient)
+        what = (
+            f"the gradient is not finite{f', from {step.name} on' if step else ''}, though the loss is {trial.value:g}"
+        )
+        remedy = "Keep its argument away from 0: add a small number inside, as in sqrt(x + 1e-8)."
+        trial.findings.append(code.finding("error", "gradient_not_finite", what, remedy, step.line if step else None))
+        return
+    trial.gradient = gradient.detach()
+
+
+def merge(findings: list[tuple[str, Finding]], tell: Callable[[str], str]) -> list[Finding]:
+    """Findings of several cases, the same one told once with the names of its cases.
+
+    Args:
+        findings: Name of the case and what was found in it.
+        tell: Sentence part made of the joined names.
+    """
+    groups: dict[tuple[str, int | None], list[tuple[str, Finding]]] = {}
+    for name, finding in findings:
+        groups.setdefault((finding.kind, finding.line), []).append((name, finding))
+    merged = []
+    for group in groups.values():
+        names = "; ".join(dict.fromkeys(name for name, _ in group))
+        levels = [f.level for _, f in group]
+        level = "error" if "error" in levels else levels[0]
+        first = group[0][1]
+        merged.append(
+            Finding(
+                level=level, kind=first.kind, what=f"{first.what} ({tell(names)})", remedy=first.remedy,
+                line=first.line, source=first.source, file=first.file,
+            )
+        )  # fmt: skip
+    return merged

@@ -1,0 +1,96 @@
+"""Which code passed its check: reports kept by the hash of the file, so that Train can refuse what was not checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from fine_tuner.config.sections.losses import CustomLoss, LossBase
+from fine_tuner.config.sections.second_loss import SecondLossBase, without_weight
+from fine_tuner.losses.code import LossCodeError, read_code
+
+
+class Losses(Protocol):
+    """The part of the settings that names losses."""
+
+    @property
+    def loss(self) -> LossBase:
+        """The loss."""
+        ...
+
+    @property
+    def second_loss(self) -> SecondLossBase:
+        """What is added to it."""
+        ...
+
+
+def custom_losses(settings: Losses) -> Mapping[str, CustomLoss]:
+    """The losses of a run that are the user's own code, by section: ``loss``, ``second_loss``."""
+    both = {"loss": settings.loss, "second_loss": without_weight(settings.second_loss)}
+    return {section: loss for section, loss in both.items() if isinstance(loss, CustomLoss)}
+
+
+def code_facts(settings: Losses, kept: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """What a run says of the user's code in it: file, hash and place of the run's copy, by section.
+
+    Args:
+        settings: With the user's own paths.
+        kept: The run's copies by section.
+    """
+    return {
+        section: {
+            "file": Path(loss.file).name,
+            "entry": loss.entry,
+            "sha256": read_code(kept[section]).sha256,
+            "kept": f"code/{kept[section].name}",
+        }
+        for section, loss in custom_losses(settings).items()
+    }
+
+
+def remember(folder: Path, report: dict[str, Any], *, entry: str) -> None:
+    """Keep a report of ``run_check``; ``entry`` as it was asked for. A later report on the same code replaces it."""
+    if "sha256" not in report:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = _path(folder, report["sha256"], report["task"], entry)
+    temporary = path.with_suffix(f".{os.getpid()}.part")
+    temporary.write_text(json.dumps(report, allow_nan=False), encoding="utf-8")
+    temporary.replace(path)
+
+
+def recall(folder: Path, *, sha256: str, task: str, entry: str) -> dict[str, Any] | None:
+    """The last report on this code for this task; None if there is none."""
+    try:
+        return json.loads(_path(folder, sha256, task, entry).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def why_refused(loss: CustomLoss, *, task: str, folder: Path) -> str | None:
+    """Why Train refuses a user's loss; None if it passed its check, or the user insists (``unchecked``).
+
+    Any change of the file, even of a space, asks for a new check.
+    """
+    try:
+        code = read_code(loss.file)
+    except LossCodeError as error:
+        return str(error)
+    if loss.unchecked:
+        return None
+    insist = "To train all the same, set 'Train without a passed check'."
+    report = recall(folder, sha256=code.sha256, task=task, entry=loss.entry)
+    if report is None:
+        return f"{code.path.name} was not checked for {task} since its last change. Press Check. {insist}"
+    if report["ok"]:
+        return None
+    errors = [f["text"] for f in report["findings"] if f["level"] == "error"]
+    return f"{code.path.name} failed its check: {errors[0]} {insist}"
+
+
+def _path(folder: Path, sha256: str, task: str, entry: str) -> Path:
+    return folder / f"{hashlib.sha256(f'{sha256}/{task}/{entry}'.encode()).hexdigest()[:32]}.json"

@@ -1,0 +1,105 @@
+"""What ``model.weights`` means for a network: none, an entry of its weights, its backbone's, or a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchvision.models import WeightsEnum
+
+from fine_tuner.base.errors import ConfigError, WeightsError
+from fine_tuner.base.registry import suggest
+from fine_tuner.models.catalogue import backbone_enum, default_backbone_entry, default_entry, weights_enum
+
+NONE, DEFAULT, BACKBONE = "none", "default", "backbone"
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".th")
+_IN_FOLDER = ("model.safetensors", "checkpoints/best/model.safetensors", "best/model.safetensors")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightsChoice:
+    """Where a network's weights come from; neither entry nor file means random.
+
+    Attributes:
+        entry: torchvision's weights.
+        file: A file of the user's.
+        backbone_only: ``entry`` belongs to the backbone of a segmentation network.
+    """
+
+    entry: WeightsEnum | None = None
+    file: Path | None = None
+    backbone_only: bool = False
+
+    @property
+    def is_random(self) -> bool:
+        """No weights are loaded."""
+        return self.entry is None and self.file is None
+
+    @property
+    def label(self) -> str:
+        """For people and records: ``none``, ``ResNet18_Weights.IMAGENET1K_V1``, or the path."""
+        if self.entry is not None:
+            return f"{type(self.entry).__name__}.{self.entry.name}"
+        return NONE if self.file is None else str(self.file)
+
+
+def choose_weights(name: str, weights: str) -> WeightsChoice:
+    """Resolve what a user wrote, ignoring case in names.
+
+    Args:
+        name: A network of torchvision.
+        weights: ``none``; ``default``; an entry such as ``IMAGENET1K_V2`` or ``ResNet50_Weights.IMAGENET1K_V2``; for a
+            segmentation network also ``backbone`` or an entry of its backbone's weights; or a file, or a folder of an
+            earlier run.
+
+    Raises:
+        ConfigError: At ``model.weights``, if the network has no such weights.
+        WeightsError: If there is no such file.
+    """
+    wanted = weights.strip()
+    folded = wanted.casefold()
+    if folded == NONE:
+        return WeightsChoice()
+    if folded == DEFAULT:
+        return WeightsChoice(entry=default_entry(name))
+    if folded == BACKBONE and (backbone := default_backbone_entry(name)):
+        return WeightsChoice(entry=backbone, backbone_only=True)
+    for enum in filter(None, (weights_enum(name), backbone_enum(name))):
+        for entry in enum:
+            if folded in (entry.name.casefold(), f"{enum.__name__}.{entry.name}".casefold()):
+                return WeightsChoice(entry=entry, backbone_only=enum is not weights_enum(name))
+    path = Path(wanted).expanduser()
+    if path.exists() or path.suffix.casefold() in _SUFFIXES or len(path.parts) > 1:
+        return WeightsChoice(file=find_file(path))
+    raise ConfigError({"model.weights": _unknown(name, wanted)})
+
+
+def find_file(path: Path) -> Path:
+    """The file of weights at ``path``, which may be the folder of an earlier run or checkpoint.
+
+    Raises:
+        WeightsError: If there is none.
+    """
+    if path.is_file():
+        return path
+    if path.is_dir():
+        for inner in _IN_FOLDER:
+            if (path / inner).is_file():
+                return path / inner
+        raise WeightsError(
+            f"The folder {path} holds no {' or '.join(_IN_FOLDER[:2])} (model.weights). Give a file of weights "
+            "(.safetensors or .pth) or the folder of an earlier run."
+        )
+    raise WeightsError(
+        f"There is no file {path} (model.weights, looked for from {Path.cwd()}). Check the path, or use default or "
+        "none."
+    )
+
+
+def _unknown(name: str, wanted: str) -> str:
+    enums = [e for e in (weights_enum(name), backbone_enum(name)) if e is not None]
+    known = [entry.name for enum in enums for entry in enum]
+    words = [DEFAULT, NONE, *([BACKBONE] if len(enums) > 1 else []), *dict.fromkeys(known)]
+    return (
+        f"{name} has no weights {wanted!r}.{suggest(wanted, words)} Choose {', '.join(words)}, or the path of a file."
+    )

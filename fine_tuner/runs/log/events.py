@@ -1,0 +1,222 @@
+"""Events: what a worker tells the world, one strict-JSON line each in ``events.jsonl``.
+
+Every line carries ``v`` (schema), ``seq`` (gapless within a run), ``time`` (Unix seconds), ``attempt`` (1 for the
+first launch) and ``kind``. Numbers that JSON has no words for are the strings "NaN", "Infinity", "-Infinity".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from fine_tuner.runs.log.payloads import (
+    KINDS,
+    CheckpointSaved,
+    EvalMetrics,
+    Mark,
+    Message,
+    Outcome,
+    Payload,
+    Progress,
+    RunFinished,
+    RunStarted,
+    TrainMetrics,
+    UnknownEvent,
+)
+
+__all__ = [
+    "CheckpointSaved",
+    "EvalMetrics",
+    "Event",
+    "EventWriter",
+    "Mark",
+    "Message",
+    "Outcome",
+    "Payload",
+    "Progress",
+    "RunFinished",
+    "RunStarted",
+    "TrainMetrics",
+    "UnknownEvent",
+    "decode",
+    "encode",
+    "from_raw",
+    "read_events",
+    "read_last_event",
+    "strict",
+]
+
+SCHEMA_VERSION = 1
+_NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One line of events.jsonl."""
+
+    seq: int
+    time: float
+    attempt: int
+    payload: Payload
+
+
+def encode(event: Event) -> str:
+    """One line of strict JSON, without the newline."""
+    payload = event.payload
+    if isinstance(payload, UnknownEvent):
+        body = {"kind": payload.kind, **payload.fields}
+    else:
+        body = {f.name: getattr(payload, f.name) for f in dataclasses.fields(payload)}
+    head = {"v": SCHEMA_VERSION, "seq": event.seq, "time": round(event.time, 3), "attempt": event.attempt}
+    return json.dumps(strict(head | body), allow_nan=False, separators=(",", ":"))
+
+
+def decode(line: str | bytes) -> Event:
+    """Inverse of ``encode``.
+
+    Raises:
+        ValueError: If the line is not an event (a torn fragment, for instance).
+    """
+    try:
+        raw = json.loads(line)
+    except RecursionError:
+        raise ValueError(f"not an event: {line[:80]!r}") from None
+    return from_raw(raw)
+
+
+def from_raw(raw: Any) -> Event:
+    """The event in one line's JSON value, which is used up.
+
+    Raises:
+        ValueError: If it is not an event.
+    """
+    try:
+        raw.pop("v")
+        head = {k: raw.pop(k) for k in ("seq", "time", "attempt")}
+        kind = raw.pop("kind")
+    except (KeyError, AttributeError, TypeError):
+        raise ValueError(f"not an event: {str(raw)[:80]!r}") from None
+    if not (isinstance(kind, str) and all(isinstance(v, int | float) for v in head.values())):
+        raise ValueError(f"not an event: {kind!r} with {head}")
+    if isinstance(raw.get("metrics"), dict):
+        raw["metrics"] = {k: _NONFINITE.get(v, v) if isinstance(v, str) else v for k, v in raw["metrics"].items()}
+    cls = KINDS.get(kind)
+    try:
+        payload = cls(**raw) if cls else UnknownEvent(kind=kind, fields=raw)
+    except TypeError:
+        payload = UnknownEvent(kind=kind, fields=raw)
+    return Event(**head, payload=payload)
+
+
+def strict(value: Any) -> Any:
+    """``value`` with non-finite numbers as strings, so that any JSON reader can read it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {str(k): strict(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(v) for v in value]
+    return value
+
+
+class EventWriter:
+    """Appends events; one instance per run, rank 0 only; safe to call from several threads.
+
+    Each line is flushed to the kernel, so that it survives the death of the process; ``durable`` lines are fsynced
+    too, so that they survive a power cut.
+    """
+
+    def __init__(self, path: Path, *, attempt: int | None = None) -> None:
+        """Open for appending; ``attempt`` None counts on from the last one recorded."""
+        last = read_last_event(path)
+        recorded = last.attempt if last else 0
+        self.attempt = recorded + 1 if attempt is None else attempt
+        self._seq = last.seq + 1 if last else 0
+        self._lock = threading.Lock()
+        self._torn = _is_torn(path)  # the previous attempt died in mid-write
+        self._file: IO[bytes] = path.open("ab", buffering=0)
+
+    def write(self, payload: Payload, *, durable: bool = False) -> None:
+        """Append one event.
+
+        Raises:
+            OSError: As the file system says (disk full). A part written stands on a line of its own, which readers
+                pass over, once there is room for the next event.
+        """
+        with self._lock:
+            event = Event(seq=self._seq, time=time.time(), attempt=self.attempt, payload=payload)
+            line = b"\n" * self._torn + encode(event).encode() + b"\n"
+            written = self._file.write(line) or 0
+            if written != len(line):
+                self._torn = self._torn or written > 0
+                raise OSError(
+                    errno.ENOSPC,
+                    f"only {written} of {len(line)} bytes of an event could be written; is the disk full?",
+                    str(self._file.name),
+                )
+            self._torn = False
+            self._seq += 1
+            if durable:
+                os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file; the writer cannot be used afterwards."""
+        self._file.close()
+
+
+def _is_torn(path: Path) -> bool:
+    if not path.exists() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
+
+
+def read_last_event(path: Path, *, window_bytes: int = 1 << 16) -> Event | None:
+    """The last whole event of a log, read from its end; None if there is none."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            while True:
+                start = max(0, size - window_bytes)
+                file.seek(start)
+                lines = file.read(size - start).split(b"\n")
+                # The last line may lack only its newline, which the next writer gives it; the first, its beginning.
+                for line in reversed(lines[1 if start else 0 :]):
+                    with suppress(ValueError):
+                        return decode(line)
+                if start == 0:
+                    return None
+                window_bytes *= 8
+    except FileNotFoundError:
+        return None
+
+
+def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:
+    """Events from byte ``offset`` on, and the offset to go on from. A torn last line waits for the next call."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read()
+    except FileNotFoundError:
+        return [], offset
+    complete = data.rfind(b"\n") + 1
+    events = []
+    for line in data[:complete].split(b"\n"):
+        if not line:
+            continue
+        try:
+            events.append(decode(line))
+        except ValueError:
+            continue  # a fragment isolated by EventWriter
+    return events, offset + complete

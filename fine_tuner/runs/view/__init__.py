@@ -1,0 +1,1 @@
+"""What is shown of a run or of many: status, progress, sentences, live numbers, lists and comparisons. No torch."""

@@ -1,0 +1,131 @@
+"""Runs side by side: the settings in which they differ, and the best that each reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fine_tuner.base.errors import ConfigError, InputError
+from fine_tuner.config.io import FIELDS, read_tree
+from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.log.series import Series
+from fine_tuner.runs.store import RunStore
+from fine_tuner.runs.view.progress import metric_name
+from fine_tuner.runs.view.run_view import RunView
+from fine_tuner.runs.view.summary import summarise
+
+MOST_RUNS = 8  # lines that an eye can tell apart by colour and dash
+_LESS_IS_BETTER = frozenset({"loss", "mae", "rmse"})
+
+
+def compare_runs(store: RunStore, runs: Sequence[RunFolder]) -> dict[str, Any]:
+    """What a person wants to see of two runs or more.
+
+    Returns:
+        ``runs``: the line of each in the list of runs, in the order given; ``settings``: rows of ``path``, ``label``
+        and ``values``, one per run (None where a run has no such setting), only those that differ; ``metrics``: rows of
+        ``key``, ``label``, ``higher_is_better``, ``best`` values and the ``epochs`` of them, None where there is none.
+
+    Raises:
+        InputError: If there are too few or too many.
+    """
+    if not 2 <= len({run.path for run in runs}) <= MOST_RUNS:
+        raise InputError(f"{len(runs)} runs cannot be compared. Name from 2 to {MOST_RUNS} different ones.")
+    views = [store.view(run.id) if run.path.parent == store.root else RunView(run) for run in runs]
+    return {
+        "runs": [summarise(view).to_json() for view in views],
+        "settings": differing([_flat_settings(run) for run in runs]),
+        "metrics": _best_values(views),
+    }
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the settings that are not the same in all; a title is no setting.
+
+    >>> differing([{"seed": 0, "task": "a"}, {"seed": 1, "task": "a"}])
+    [{'path': 'seed', 'label': 'Seed', 'values': [0, 1]}]
+    """
+    labels = {spec.path: spec.knob.label for spec in FIELDS}
+    paths = dict.fromkeys(path for one in settings for path in one if path != "title")
+    return [
+        {"path": path, "label": labels.get(path, path), "values": [one.get(path) for one in settings]}
+        for path in paths
+        if any(one.get(path) != settings[0].get(path) for one in settings)
+    ]
+
+
+def _flat_settings(run: RunFolder) -> dict[str, Any]:
+    """Dotted path to value, as the run was started; {} where the file cannot be read."""
+    try:
+        return flat(read_tree(run.config))
+    except ConfigError:
+        return {}
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted path to value.
+
+    >>> flat({"optim": {"lr": 0.1}, "seed": 0})
+    {'optim.lr': 0.1, 'seed': 0}
+    """
+    out: dict[str, Any] = {}
+    for key, value in tree.items():
+        out |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return out
+
+
+def _best_values(views: Sequence[RunView]) -> list[dict[str, Any]]:
+    keys = dict.fromkeys(key for view in views for key in view.series if key.startswith("val/"))
+    first = dict.fromkeys(view.best.key for view in views if view.best)
+    rows = []
+    for key in [*first, *(key for key in keys if key not in first)]:
+        higher = _is_higher_better(key, views)
+        found = [_best(view.series.get(key), higher=higher) for view in views]
+        rows.append(
+            {
+                "key": key,
+                "label": metric_name(key),
+                "higher_is_better": higher,
+                "best": [best and best[0] for best in found],
+                "epochs": [best and best[1] for best in found],
+            }
+        )
+    return rows
+
+
+def _is_higher_better(key: str, views: Sequence[RunView]) -> bool:
+    told = [view.facts.get("best_direction") for view in views if view.facts.get("best_metric") == key]
+    return told[0] != "min" if told else key.rpartition("/")[2] not in _LESS_IS_BETTER
+
+
+def _best(series: Series | None, *, higher: bool) -> tuple[float, int] | None:
+    """Best finite value and its epoch; None if there is none."""
+    if series is None or not np.isfinite(series.value).any():
+        return None
+    values = np.where(np.isfinite(series.value), series.value, -np.inf if higher else np.inf)
+    point = int(values.argmax() if higher else values.argmin())
+    return float(values[point]), int(series.epoch[point])
+
+
+def compare_text(found: Mapping[str, Any]) -> str:
+    """The same as lines for a terminal."""
+    runs = found["runs"]
+    lines = [f"[{i + 1}] {run['id']}  {run['title']}  {run['status']}" for i, run in enumerate(runs)]
+    heads = [f"[{i + 1}]" for i in range(len(runs))]
+    rows = [[row["path"], *(_text(v) for v in row["values"])] for row in found["settings"]]
+    lines += ["", *_table(["setting that differs", *heads], rows)] if rows else ["", "The settings are the same."]
+    rows = [[f"best {row['label']}", *(_text(v) for v in row["best"])] for row in found["metrics"]]
+    return "\n".join([*lines, "", *_table(["", *heads], rows)])
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
+    ]

@@ -1,0 +1,181 @@
+"""How far a run is, how fast it goes, how long it still takes, and all that in words."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fine_tuner.runs.log.facts import Facts
+from fine_tuner.runs.log.series import Series
+
+_FRACTIONS = frozenset({"accuracy", "top5", "f1", "map", "mean_iou", "dice", "pixel_accuracy"})
+_NAMES = {
+    "loss": "loss", "accuracy": "accuracy", "top5": "top-5 accuracy", "f1": "macro F1", "map": "mAP",
+    "mean_iou": "mean IoU", "dice": "Dice", "pixel_accuracy": "pixel accuracy",
+    "mae": "mean absolute error", "rmse": "RMSE", "r2": "R²",
+}  # fmt: skip
+_FALLBACK_BEST = (
+    ("val/accuracy", "max"), ("val/mean_iou", "max"), ("val/map", "max"), ("val/mae", "min"), ("val/loss", "min")
+)  # fmt: skip
+_LEAST_STEPS = 3  # before a rate is worth telling
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        step: Steps done, of ``total_steps`` (0: not known yet).
+        epoch: Epoch that is being trained, from 1, or the last one; 0 while their number is not known.
+        fraction: 0 to 1.
+        images_per_second: Median over the recent steps; None until known.
+        eta_seconds: Steps left at their recent pace and validations left at what they took; None until known.
+        eta_is_at_least: No validation was measured yet and there are some to come: it takes longer than that.
+        seconds: Time at work, all attempts together.
+    """
+
+    step: int
+    total_steps: int
+    epoch: int
+    epochs: int
+    fraction: float
+    images_per_second: float | None
+    eta_seconds: float | None
+    eta_is_at_least: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best value so far of the metric that chooses the best checkpoint."""
+
+    key: str
+    value: float
+    epoch: int
+    step: int
+    higher_is_better: bool
+
+
+def measure(facts: Facts, series: Mapping[str, Series], *, is_alive: bool) -> Progress:
+    """Progress from the fold; pace and rest only while a process is at work."""
+    total, per_epoch = facts.total_steps, facts.steps_per_epoch
+    rate, step_seconds = _pace(facts, series) if is_alive else (None, None)
+    eta, at_least = _rest(facts, step_seconds)
+    return Progress(
+        step=facts.step,
+        total_steps=total,
+        epoch=_epoch(facts, per_epoch),
+        epochs=facts.epochs,
+        fraction=min(1.0, facts.step / total) if total > 0 else 0.0,
+        images_per_second=rate,
+        eta_seconds=eta,
+        eta_is_at_least=at_least,
+        seconds=facts.elapsed_ms / 1000,
+    )
+
+
+def _epoch(facts: Facts, per_epoch: int) -> int:
+    if per_epoch <= 0 or facts.step <= 0:
+        return min(1, facts.epochs)
+    done, within = divmod(facts.step, per_epoch)
+    return min(done + (within > 0), facts.epochs) if facts.epochs else done + (within > 0)
+
+
+def _pace(facts: Facts, series: Mapping[str, Series]) -> tuple[float | None, float | None]:
+    """Images per second and seconds per step, over the recent steps of this attempt."""
+    rate = None
+    recorded = series.get("train/images_per_second")
+    count = min(facts.attempt_steps, 50)
+    if recorded is not None and count >= _LEAST_STEPS:
+        values = recorded.value[-count:]
+        values = values[np.isfinite(values) & (values > 0)]
+        rate = float(np.median(values)) if len(values) else None
+    images = facts.started.get("global_batch_size")
+    if (
+        rate and isinstance(images, int | float) and images > 0
+    ):  # measured around the step, so bursts of lines don't matter
+        return rate, images / rate
+    if len(facts.step_ms) >= _LEAST_STEPS:
+        return rate, sum(ms for ms, _ in facts.step_ms) / sum(steps for _, steps in facts.step_ms) / 1000
+    return rate, None
+
+
+def _rest(facts: Facts, step_seconds: float | None) -> tuple[float | None, bool]:
+    if step_seconds is None or facts.total_steps <= 0:
+        return None, False
+    validates = bool(facts.started.get("val_images"))
+    left = max(0, facts.epochs - facts.validated_epoch) if validates else 0
+    took = statistics.median(facts.validation_seconds) if facts.validation_seconds else None
+    rest = max(0, facts.total_steps - facts.step) * step_seconds
+    return rest + left * (took or 0.0), left > 0 and took is None
+
+
+def find_best(facts: Facts, series: Mapping[str, Series]) -> Best | None:
+    """Best finite value of the run's own best metric; the first of several equal ones."""
+    key, direction = facts.started.get("best_metric"), facts.started.get("best_direction")
+    if key not in series:
+        key, direction = next(((k, d) for k, d in _FALLBACK_BEST if k in series), (None, None))
+    if key is None:
+        return None
+    curve, higher = series[key], direction != "min"
+    values = np.where(np.isfinite(curve.value), curve.value, -np.inf if higher else np.inf)
+    point = int(values.argmax() if higher else values.argmin())
+    if not np.isfinite(values[point]):
+        return None
+    return Best(key, float(values[point]), int(curve.epoch[point]), int(curve.step[point]), higher)
+
+
+def phase_of(facts: Facts) -> str:
+    """What a live process is doing, in plain words: ``"downloading weights 12/46 MiB"``."""
+    if facts.activity:
+        return _activity(facts.activity)
+    if facts.last_kind == "" or not facts.total_steps:
+        return "starting"
+    at_epoch_end = facts.steps_per_epoch > 0 and facts.step > 0 and facts.step % facts.steps_per_epoch == 0
+    if at_epoch_end and facts.last_kind == "train_metrics" and facts.started.get("val_images"):
+        return "evaluating"
+    return "training"
+
+
+def _activity(activity: Mapping[str, Any]) -> str:
+    done, total, unit = activity.get("done"), activity.get("total"), activity.get("unit") or ""
+    if not total and not done:
+        return str(activity.get("what"))
+    counted = _count(done) + (f"/{_count(total)}" if total else "")
+    return f"{activity.get('what')} {counted} {unit}".strip()
+
+
+def _count(value: Any) -> str:
+    number = float(value or 0)
+    return f"{number:.0f}" if number >= 10 or number == int(number) else f"{number:.1f}"
+
+
+def metric_name(key: str) -> str:
+    """``"validation accuracy"`` for ``val/accuracy``."""
+    split, _, leaf = key.partition("/")
+    where = {"val": "validation ", "train": "training ", "test": "test "}.get(split, "")
+    return where + _NAMES.get(leaf, leaf.replace("_", " "))
+
+
+def metric_text(key: str, value: float) -> str:
+    """``"94.8 %"`` for fractions, else four digits."""
+    if key.rpartition("/")[2] in _FRACTIONS:
+        return f"{100 * value:.1f} %"
+    return f"{value:.4g}"
+
+
+def duration_text(seconds: float) -> str:
+    """``"1 min 12 s"``.
+
+    >>> [duration_text(s) for s in (0.4, 72, 3600, 200_000)]
+    ['0 s', '1 min 12 s', '1 h 0 min', '2 d 7 h']
+    """
+    whole = round(max(0.0, seconds))
+    for size, name, below, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            return f"{whole // size} {name} {whole % size // below} {small}"
+    return f"{whole} s"

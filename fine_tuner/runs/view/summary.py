@@ -1,0 +1,167 @@
+"""One line of the list of runs, cached in ``summary.json``: the list opens without folding every log."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from fine_tuner.runs.layout import RunFolder, read_json, write_json
+from fine_tuner.runs.log.events import RunFinished, read_last_event
+from fine_tuner.runs.log.facts import Facts
+from fine_tuner.runs.log.series import Series
+from fine_tuner.runs.view.run_view import RunView
+from fine_tuner.runs.view.status import LIVE, Status, derive, look
+
+VERSION = 2
+_SPARK_POINTS = 40
+_CREATED = "%Y%m%d-%H%M%S"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSummary:
+    """What the list of runs shows.
+
+    Attributes:
+        created: Unix time; 0.0 if nothing tells.
+        model, data, task: Names, "" if unknown.
+        best_key, best_value, best_epoch: None before the first validation.
+        seconds: Time at work.
+        spark: Up to 40 values of the best metric, or else of the training loss, oldest first.
+        text: The run in one sentence.
+        problem: What is wrong with the folder itself, "" if nothing.
+    """
+
+    id: str
+    title: str
+    status: Status
+    created: float = 0.0
+    task: str = ""
+    model: str = ""
+    data: str = ""
+    epoch: int = 0
+    epochs: int = 0
+    step: int = 0
+    total_steps: int = 0
+    best_key: str | None = None
+    best_value: float | None = None
+    best_epoch: int | None = None
+    seconds: float = 0.0
+    spark: tuple[float, ...] = ()
+    spark_key: str = ""
+    text: str = ""
+    parent: str | None = None
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    problem: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return dataclasses.asdict(self)
+
+
+def summarise(view: RunView) -> RunSummary:
+    """The line of one run, from its view."""
+    info, notes = view.info, read_json(view.run.notes) or {}
+    progress, best = view.progress, view.best
+    spark_key = best.key if best else "train/loss"
+    return RunSummary(
+        id=view.id,
+        title=str(notes.get("title") or info.get("title") or view.id),
+        status=view.status,
+        created=_created(view.id, info),
+        task=str(info.get("task", "")),
+        model=str(info.get("model") or view.facts.get("model") or ""),
+        data=str(info.get("data", "")),
+        epoch=progress.epoch,
+        epochs=progress.epochs,
+        step=progress.step,
+        total_steps=progress.total_steps,
+        best_key=best.key if best else None,
+        best_value=best.value if best else None,
+        best_epoch=best.epoch if best else None,
+        seconds=progress.seconds,
+        spark=_spark(view.series.get(spark_key)),
+        spark_key=spark_key,
+        text=view.sentence,
+        parent=str(info["parent"]) if info.get("parent") else None,
+        tags=tuple(str(tag) for tag in notes.get("tags") or ()),
+        note=str(notes.get("note") or ""),
+        problem="" if info else "run.json is missing or torn",
+    )
+
+
+def summarise_unread(run: RunFolder, fraction: float) -> RunSummary:
+    """The line of a run whose long log is still being read: what run.json and the log's last event say."""
+    info, notes = read_json(run.info) or {}, read_json(run.notes) or {}
+    last = read_last_event(run.events)
+    facts = Facts(attempt=last.attempt if last else 0)
+    if last is not None and isinstance(last.payload, RunFinished):
+        facts.outcome = last.payload.outcome
+    return RunSummary(
+        id=run.id,
+        title=str(notes.get("title") or info.get("title") or run.id),
+        status=derive(facts, look(run)),
+        created=_created(run.id, info),
+        task=str(info.get("task", "")),
+        model=str(info.get("model", "")),
+        data=str(info.get("data", "")),
+        text=f"Reading the log, {round(100 * fraction)} %.",
+        tags=tuple(str(tag) for tag in notes.get("tags") or ()),
+        note=str(notes.get("note") or ""),
+    )
+
+
+def _created(run_id: str, info: Mapping[str, Any]) -> float:
+    created = info.get("created")
+    if isinstance(created, int | float):
+        return float(created)
+    with suppress(ValueError):
+        return datetime.strptime(run_id[:15], _CREATED).astimezone().timestamp()
+    return 0.0
+
+
+def _spark(series: Series | None) -> tuple[float, ...]:
+    if series is None:
+        return ()
+    values = series.value[np.isfinite(series.value)]
+    if len(values) > _SPARK_POINTS:
+        values = np.array([part.mean() for part in np.array_split(values, _SPARK_POINTS)])
+    return tuple(float(f"{v:.4g}") for v in values)
+
+
+def fingerprint(run: RunFolder) -> list[list[int]]:
+    """Sizes and times of the files that a summary is made from; another fingerprint, another summary."""
+    marks = []
+    for path in (run.events, run.exit, run.lock, run.launch_lock, run.queued, run.notes, run.info):
+        try:
+            status = path.stat()
+            marks.append([status.st_size, status.st_mtime_ns, status.st_ino])
+        except OSError:
+            marks.append([])
+    return marks
+
+
+def load_summary(run: RunFolder, marks: list[list[int]]) -> RunSummary | None:
+    """The cached line, if it was made from files with this fingerprint; only lines of ended runs are cached."""
+    saved = read_json(run.summary)
+    if saved is None or saved.get("version") != VERSION or saved.get("fingerprint") != marks:
+        return None
+    try:
+        fields = dict(saved["line"])
+        return RunSummary(**fields | {"spark": tuple(fields["spark"]), "tags": tuple(fields["tags"]), "id": run.id})
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def save_summary(run: RunFolder, line: RunSummary, marks: list[list[int]]) -> None:
+    """Cache the line of an ended run; a folder that cannot be written is no error."""
+    if line.status in LIVE:
+        return
+    with suppress(OSError, ValueError):
+        write_json(run.summary, {"version": VERSION, "fingerprint": marks, "line": line.to_json()})

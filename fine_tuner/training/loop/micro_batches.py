@@ -1,0 +1,118 @@
+"""How many images go through the network at once, and less of them when memory runs out.
+
+A step keeps its images, its rate and its place in the schedule: a micro-batch that does not fit is cut into equal
+parts whose gradients add up to the same step. What the failed attempt at a step left behind is taken back first: its
+gradients, what dropout drew, and the running statistics of BatchNorm, which a forward pass updates.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fine_tuner.training.loop.progress import rng_state, set_rng_state
+
+Batch = tuple[Tensor, Any]
+# What torch says where it has no exception of its own: CPU allocator, C++, cuDNN and cuBLAS, driver, Metal.
+_SIGNS = (
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "bad_alloc",
+    "alloc_failed",
+    "out of memory",
+)
+_NEEDS_TWO = "Expected more than 1 value per channel"
+
+
+@dataclass
+class Portions:
+    """The most images that go through the network at once; None: micro-batches as they are loaded.
+
+    Attributes:
+        train: In training.
+        evaluation: In evaluation.
+        seen: The largest number of images that came in one micro-batch since the last halving, by kind.
+    """
+
+    train: int | None = None
+    evaluation: int | None = None
+
+    def __post_init__(self) -> None:
+        self.seen = {"train": 0, "evaluation": 0}
+
+    def of(self, batches: Iterable[Batch], kind: str) -> Iterator[Batch]:
+        """Each of ``batches`` in parts of equal size (to within one) that fit; targets may be anything with slices."""
+        most = getattr(self, kind)
+        for images, targets in batches:
+            count = len(images)
+            parts = 1 if most is None else -(-count // most)
+            self.seen[kind] = max(self.seen[kind], -(-count // parts))
+            if parts == 1:
+                yield images, targets
+                continue
+            ends = [round(count * part / parts) for part in range(parts + 1)]
+            for start, stop in pairwise(ends):
+                yield images[start:stop], targets[start:stop]
+
+    def halved(self, kind: str) -> int | None:
+        """Half of the size that did not fit; None if that was a single image."""
+        present, self.seen[kind] = self.seen[kind], 0
+        return present // 2 if present > 1 else None
+
+
+class Undo:
+    """Takes back what a forward pass changes besides gradients: buffers (BatchNorm's statistics) and torch's RNG.
+
+    ``remember`` costs one copy of the buffers per step, queued without waiting for the device: on a CPU core 0.2 ms of
+    shufflenet_v2_x0_5's step of 305 ms (16 images of 64 px), 0.3 ms of resnet50's 2.6 s.
+    """
+
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
+        self._model, self._device = model, device
+        self._buffers: list[Tensor] = []
+        self._copies: list[Tensor] = []
+
+    def remember(self) -> None:
+        """Keep the present state."""
+        if not self._copies:
+            self._buffers = [b for b in self._model.buffers() if b.numel()]
+            self._copies = [b.detach().clone() for b in self._buffers]
+        elif self._buffers:
+            torch._foreach_copy_(self._copies, self._buffers)
+        self._rng = rng_state(self._device)
+
+    @torch.no_grad()
+    def take_back(self) -> None:
+        """Return to the state that was kept."""
+        if self._buffers:
+            torch._foreach_copy_(self._buffers, self._copies)
+        set_rng_state(self._rng, self._device)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that memory did not suffice, on whatever device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).casefold()
+    return isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS)
+
+
+def is_too_few(error: BaseException) -> bool:
+    """Whether BatchNorm refused a single image."""
+    return isinstance(error, ValueError) and _NEEDS_TWO in str(error)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back what is cached, so that smaller pieces find room. Call it outside of ``except``: tracebacks hold on."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

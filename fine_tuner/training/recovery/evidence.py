@@ -1,0 +1,160 @@
+"""What is kept of a step that went wrong: its images and targets, and the first layer whose output is not finite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from fine_tuner.models.forward import loss_of_outputs
+from fine_tuner.models.outputs import split_outputs
+from fine_tuner.runs.layout import write_atomically
+from fine_tuner.training.loop.micro_batches import Undo
+from fine_tuner.training.loop.step_log import BadStepError
+
+if TYPE_CHECKING:
+    from fine_tuner.training.loop.trainer import Trainer
+
+
+@dataclass(kw_only=True)
+class Evidence:
+    """Of one step.
+
+    Attributes:
+        about: JSON-able: step, rates, loss scale, layer, ...
+        batch: ``images`` and what the targets are made of, on the CPU.
+        indices: Of its images in the training split.
+        blamed: Those of ``indices`` that are not finite, or whose loss alone is not; empty if it takes several.
+    """
+
+    about: dict[str, Any]
+    batch: dict[str, Tensor]
+    indices: list[int]
+    blamed: list[int]
+
+    @property
+    def sentence(self) -> str:
+        """Where it begins, for a person."""
+        if self.about["non_finite_images"]:
+            return f"Not finite already: image {', '.join(map(str, self.about['non_finite_images']))} of the batch."
+        if self.about["first_layer"]:
+            return f"The first layer with an output that is not finite is {self.about['first_layer']}."
+        if self.about["first_gradient"]:
+            return f"Every layer's output is finite; the gradient of {self.about['first_gradient']} is not."
+        return "A replay of the step came out finite."
+
+    def write(self, folder: Path) -> None:
+        """``batch.safetensors`` and ``about.json`` in ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "batch.safetensors", save(self.batch))
+        write_atomically(folder / "about.json", json.dumps(self.about, indent=2, allow_nan=False) + "\n")
+
+
+def collect(trainer: Trainer, found: BadStepError) -> Evidence:
+    """Load the step's images again and run them with the trainer's present weights; the trainer stays as it is."""
+    place = found.place
+    steps = range(place.first_micro_step, place.first_micro_step + place.micro_steps)
+    batches = list(islice(trainer.batches.starting_at(steps.start), len(steps)))
+    indices = [index for number in steps for index in trainer.batches.indices(number)]
+    undo = Undo(trainer.model, trainer.precision.device)
+    undo.remember()
+    first_layer, first_gradient = _replay(trainer, batches)
+    undo.take_back()
+    bad, suspects = _suspects(trainer, batches)
+    undo.take_back()
+    about = {
+        "step": place.step,
+        "epoch": place.epoch,
+        "what": found.what,
+        "value": str(found.value),
+        "rates": dict(place.lrs),
+        "precision": trainer.precision.dtype,
+        "loss_scale": trainer.health.scale,
+        "weights_of_step": trainer.progress.step,
+        "first_layer": first_layer,
+        "first_gradient": first_gradient,
+        "images": indices,
+        "non_finite_images": bad,
+    }
+    blamed = sorted({indices[i] for i in suspects if i < len(indices)})
+    return Evidence(about=about | {"blamed": blamed}, batch=_tensors(batches), indices=indices, blamed=blamed)
+
+
+def _replay(trainer: Trainer, batches: list[Any]) -> tuple[str | None, str | None]:
+    """Names of the first layer with a non-finite output and of the first parameter with a non-finite gradient."""
+    found: list[str] = []
+    (trainer.set_train_mode or trainer.model.train)()
+    trainer.optimizer.zero_grad(set_to_none=True)
+    with _watched(trainer.model, found):
+        for images, targets in trainer.portions.of(batches, "train"):
+            trainer.precision.backward(trainer.loss_of(images, targets))
+    named = trainer.model.named_parameters()
+    gradient = next((n for n, p in named if p.grad is not None and not _is_finite(p.grad)), None)
+    trainer.optimizer.zero_grad(set_to_none=True)
+    return (found[0] if found else None), gradient
+
+
+@contextmanager
+def _watched(model: nn.Module, found: list[str]) -> Iterator[None]:
+    """Inside, the first innermost layer whose output is not finite is put into ``found``, with its type."""
+
+    def watch(name: str) -> Any:
+        def look(module: nn.Module, inputs: Any, output: Any) -> None:
+            if not found and isinstance(output, Tensor) and not _is_finite(output):
+                found.append(f"{name} ({type(module).__name__})")
+
+        return look
+
+    layers = [(n, m) for n, m in model.named_modules() if next(m.children(), None) is None]
+    hooks = [module.register_forward_hook(watch(name)) for name, module in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@torch.no_grad()
+def _suspects(trainer: Trainer, batches: list[Any]) -> tuple[list[int], list[int]]:
+    """Places in the step of images that are not finite themselves, and of those that are to blame alone."""
+    bad, suspects, place = [], [], 0
+    trainer.model.eval()
+    device = trainer.precision.device
+    for images, targets in trainer.portions.of(batches, "train"):
+        images, targets = images.to(device), targets.to(device)
+        with trainer.precision.autocast():
+            logits, _ = split_outputs(trainer.model(images))
+        for number in range(len(images)):
+            one = slice(number, number + 1)
+            if not all(_is_finite(t) for t in (images[one], *_parts(targets[one]).values())):
+                bad.append(place)
+                suspects.append(place)
+            elif not _is_finite(loss_of_outputs(logits[one], targets[one], trainer.loss_fn)):
+                suspects.append(place)
+            place += 1
+    return bad, suspects if len(suspects) < place else bad
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(tensor.isfinite().all())
+
+
+def _parts(targets: Any) -> dict[str, Tensor]:
+    """Targets as named tensors: one, or those of mixed images."""
+    if isinstance(targets, Tensor):
+        return {"targets": targets}
+    return {"targets": targets.first, "second_targets": targets.second, "share": torch.tensor([targets.share])}
+
+
+def _tensors(batches: list[Any]) -> dict[str, Tensor]:
+    parts = [{"images": images, **_parts(targets)} for images, targets in batches]
+    names = [name for name in parts[0] if all(name in part for part in parts)]
+    return {name: torch.cat([part[name] for part in parts]).cpu().contiguous() for name in names}

@@ -1,0 +1,75 @@
+"""What a person at a terminal reads while a run goes on: one line per epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from fine_tuner.runs.log.events import (
+    EvalMetrics,
+    Mark,
+    Message,
+    Payload,
+    Progress,
+    RunFinished,
+    RunStarted,
+    TrainMetrics,
+)
+
+
+class Console:
+    """Turns events into lines.
+
+    Args:
+        print_line: Where a line goes.
+    """
+
+    def __init__(self, print_line: Callable[[str], None]) -> None:
+        self._print = print_line
+        self._epochs = 0
+        self._losses: list[float] = []
+        self._epoch_began = time.perf_counter()
+        self._progress_shown = ""
+
+    def __call__(self, payload: Payload) -> None:
+        """Print what ``payload`` has to say, if anything."""
+        match payload:
+            case RunStarted(epochs=epochs, total_steps=total, steps_per_epoch=per_epoch, facts=facts):
+                self._epochs = epochs
+                self._epoch_began = time.perf_counter()
+                self._print(_plan_line(dict(facts), epochs, per_epoch, total))
+            case TrainMetrics(metrics=metrics):
+                self._losses.append(metrics["train/loss"])
+            case EvalMetrics() as evaluated:
+                self._print(self._epoch_line(evaluated))
+                self._losses, self._epoch_began = [], time.perf_counter()
+            case Progress(what=what, done=done, total=total) if what != self._progress_shown or done == total:
+                self._progress_shown = what
+                self._print(f"{what} ..." if done != total else f"{what}: {done:g}")
+            case Mark(changes=changes) if "train.epochs" in changes:
+                self._epochs = int(changes["train.epochs"])
+            case Message(level=level, text=text):
+                self._print(text if level == "info" else f"{level}: {text}")
+            case RunFinished(outcome=outcome, step=step) if outcome != "failed":
+                self._print(f"{outcome} after {step} steps")
+
+    def progress(self, what: str, done: float, total: float | None = None) -> None:
+        """Tell of long work that is no event yet."""
+        self(Progress(what=what, done=done, total=total))
+
+    def _epoch_line(self, evaluated: EvalMetrics) -> str:
+        parts = [f"epoch {evaluated.epoch}/{self._epochs}"]
+        if self._losses:
+            parts.append(f"train/loss {sum(self._losses) / len(self._losses):.4f}")
+        parts += [f"{key} {value:.4f}" for key, value in evaluated.metrics.items()]
+        parts.append(f"{time.perf_counter() - self._epoch_began:.1f} s")
+        return "  ".join(parts) + ("  best so far" if evaluated.is_best else "")
+
+
+def _plan_line(facts: dict[str, object], epochs: int, per_epoch: int, total: int) -> str:
+    return (
+        f"{facts.get('model')} ({facts.get('weights')}) on {facts.get('device')}, {facts.get('precision')}: "
+        f"{facts.get('train_images')} training and {facts.get('val_images')} validation images, "
+        f"{epochs} epochs of {per_epoch} steps = {total} steps, {facts.get('trainable_parameters'):,} of "
+        f"{facts.get('parameters'):,} parameters train"
+    )

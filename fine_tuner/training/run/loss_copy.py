@@ -1,0 +1,44 @@
+"""The user's own losses of a run: kept in its folder, run from there, told of in its facts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fine_tuner.config.io import replace
+from fine_tuner.config.settings import Settings
+from fine_tuner.losses.check.verdicts import code_facts, custom_losses
+from fine_tuner.losses.code import read_code
+from fine_tuner.runs.layout import RunFolder, write_atomically
+
+
+def keep_code(settings: Settings, folder: RunFolder) -> Settings:
+    """Settings whose losses of the user's own come from the run's copy, made by its first attempt.
+
+    What trained stays with the run, whatever becomes of the user's file; a resume runs the same code.
+    """
+    for section in ("loss", "second_loss"):
+        file = getattr(getattr(settings, section), "file", None)
+        if file is None:
+            continue
+        kept = folder.code / f"{section}.py"
+        if not kept.exists():
+            write_atomically(kept, read_code(Path(file)).text)
+        settings = replace(settings, f"{section}.file={kept}")
+    return settings
+
+
+def with_code(facts: dict[str, Any], asked: Settings, folder: RunFolder) -> dict[str, Any]:
+    """Facts of a run with file, hash and place of the user's own losses, and a line that says so.
+
+    Args:
+        facts: Of the run.
+        asked: Settings as in ``config.yaml``: they name the user's files.
+        folder: Of the run; holds the copies.
+    """
+    kept = {section: folder.code / f"{section}.py" for section in custom_losses(asked)}
+    code = code_facts(asked, kept)
+    if not code:
+        return facts
+    notices = [f"The code of {c['file']} is kept in {c['kept']}, SHA-256 {c['sha256']}." for c in code.values()]
+    return facts | {"loss_code": code, "notices": [*facts["notices"], *notices]}

@@ -1,0 +1,45 @@
+"""What can be done, and can go wrong, before a run has a folder: reading data and building every object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fine_tuner.config.settings import Settings
+from fine_tuner.data.records import DataSplits
+from fine_tuner.memory.forecast import RunForecast, check_fits, forecast_run
+from fine_tuner.tasks.build import Assembly, OnProgress, assemble, build_data
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that only has to begin."""
+
+    data: DataSplits
+    assembly: Assembly
+    forecast: RunForecast
+
+
+def prepare(
+    settings: Settings,
+    *,
+    on_progress: OnProgress,
+    splits: DataSplits | None = None,
+    checkpoint: Path | None = None,
+) -> Prepared:
+    """Read the data and build everything.
+
+    Args:
+        settings: Of the run.
+        on_progress: Told of reading and downloading.
+        splits: Those of an earlier attempt, whatever has been added to the data since; None reads the data.
+        checkpoint: Weights of an earlier attempt to go on from.
+
+    Raises:
+        InputError: If settings, data, network and machine do not go together.
+    """
+    data = splits or build_data(settings, on_progress)
+    assembly = assemble(settings, data, on_progress=on_progress, checkpoint=checkpoint)
+    forecast = forecast_run(assembly)
+    check_fits(forecast, assembly.device)
+    return Prepared(data, assembly, forecast)

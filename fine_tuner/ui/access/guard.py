@@ -1,0 +1,281 @@
+"""Who may come in, and the guard in front of every route: host, origin, role, limits, headers.
+
+On the loopback address every request of this user's processes is the owner's, without a login; the guard then refuses
+what another web site in the same browser can send, a foreign ``Host`` (DNS rebinding) or a foreign ``Origin``, and
+what another user of the machine sends. Everywhere else, and on the second port that a tunnel or ``ssh -R`` leads to,
+nothing but the login is open without its cookie. The client's address is never trusted, since traffic of a tunnel
+comes from the loopback address too. Which role a route needs is in ``rules.py``.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, quote, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fine_tuner.ui import texts
+from fine_tuner.ui.access.body_limits import bounded, is_too_long
+from fine_tuner.ui.access.limits import Limits, Meter
+from fine_tuner.ui.access.links import Link, Links, Role, Session
+from fine_tuner.ui.access.peer import Address, Whose
+from fine_tuner.ui.access.permissions import VIEW, Needed, Rule, Table
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+LOGIN_TRIES_PER_MINUTE = 20
+RUN_ID = re.compile(r"[\w.-]{1,120}")
+# unsafe-eval and unsafe-inline: Gradio's own front end needs both. What the policy does guarantee is that the page
+# talks to no other host.
+CONTENT_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' blob:; connect-src 'self' blob: data:; "
+    "worker-src 'self' blob:; frame-ancestors 'self'; base-uri 'self'; form-action 'self'; object-src 'none'"
+)
+HEADERS: dict[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": CONTENT_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "SAMEORIGIN",
+    "X-Robots-Tag": "noindex",
+}
+# what someone uploaded, opened by itself, is a picture at most: no script of an SVG or HTML file runs
+FILE_HEADERS: dict[str, str] = HEADERS | {"Content-Security-Policy": "sandbox; default-src 'none'"}
+
+
+@dataclass(kw_only=True)
+class Access:
+    """How requests become roles.
+
+    Attributes:
+        links: Tokens and sessions.
+        is_private: Whoever reaches the app is the owner, except through ``shared_ports``; right on the loopback
+            address only.
+        whose: Tells whose process a connection comes from, from its two ends; None: not asked, it is ours.
+        shared_ports: Local ports where a login is needed all the same: what a tunnel leads to.
+        origin: ``scheme://host`` under which a proxy shows the app, from ``--root-path``; "" if none was given.
+        prefix: Path under which a proxy shows the app, without the last slash.
+        on_stranger: Called when a process of another user asked for the page of a private app.
+    """
+
+    links: Links = field(default_factory=Links)
+    is_private: bool = True
+    whose: Callable[[Address | None, Address | None], Whose] | None = None
+    shared_ports: set[int] = field(default_factory=set)
+    origin: str = ""
+    prefix: str = ""
+    on_stranger: Callable[[], object] | None = None
+
+    def is_open(self, scope: Scope) -> bool:
+        """Whether a request came in where there is no login."""
+        return self.is_private and (scope.get("server") or ("", 0))[1] not in self.shared_ports
+
+    def session(self, headers: Headers) -> Session | None:
+        """The session of a request's cookie."""
+        cookie = cookie_parser(headers.get("cookie", "")).get(self.links.cookie_name, "")
+        return self.links.read_session(cookie)
+
+
+def may(role: Role | None, needed: Needed) -> bool:
+    """Whether ``role`` suffices."""
+    return needed == "anyone" or (needed != "nobody" and (role == "owner" or role == needed))
+
+
+class Guard:
+    """ASGI middleware in front of everything.
+
+    Puts the role into ``scope["state"]["role"]``, and the session's id into ``["session"]``. Pure ASGI, so that
+    streamed answers pass unbuffered.
+    """
+
+    def __init__(
+        self, app: ASGIApp, access: Access, *, table: Table | None = None, limits: Limits | None = None
+    ) -> None:
+        self.app = app
+        self.access = access
+        self.table = table or Table()
+        self.limits = limits or Limits()
+        self._meter = Meter()
+        self._failures: deque[float] = deque(maxlen=LOGIN_TRIES_PER_MINUTE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through or answer it."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        headers, scope = Headers(scope=scope), self._without_prefix(scope)
+        method = scope.get("method", "WEBSOCKET")
+        rule = self.table.find(method, scope["path"])
+        refusal = self._refusal(scope, headers, self.table.needed(method, scope["path"]), rule)
+        if refusal is not None:
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})
+                return
+            await refusal(scope, receive, _with_headers(send))
+            return
+        if scope["type"] == "http" and method not in SAFE_METHODS:
+            receive = bounded(receive, Rule.max_bytes if rule is None else rule.max_bytes)
+        is_file = "/gradio_api/file" in scope["path"]
+        added = FILE_HEADERS if is_file else HEADERS
+        await self.app(self._as_outside(scope), receive, _with_headers(send, added))
+
+    def _without_prefix(self, scope: Scope) -> Scope:
+        """``scope`` as it is without a proxy, whether or not that takes the prefix off itself."""
+        prefix = self.access.prefix
+        if not prefix or not (scope["path"] == prefix or scope["path"].startswith(f"{prefix}/")):
+            return scope
+        path = scope["path"][len(prefix) :] or "/"
+        return dict(scope) | {"path": path, "raw_path": quote(path).encode()}
+
+    def _as_outside(self, scope: Scope) -> Scope:
+        """``scope`` as the application has to see it to make addresses that are right outside of the proxy."""
+        access = self.access
+        if access.prefix:
+            path = access.prefix + scope["path"]
+            scope = dict(scope) | {"path": path, "raw_path": quote(path).encode(), "root_path": access.prefix}
+        if access.origin:
+            ours = urlsplit(access.origin)
+            named = [(b"host", ours.netloc.encode()), (b"x-forwarded-proto", ours.scheme.encode())]
+            dropped = {b"host", b"x-forwarded-proto", b"x-forwarded-host"}
+            kept = [(name, value) for name, value in scope["headers"] if name.lower() not in dropped]
+            scope = dict(scope) | {"headers": [*kept, *named]}
+        return scope
+
+    def _refusal(self, scope: Scope, headers: Headers, needed: Needed, rule: Rule | None) -> Response | None:
+        is_open = self.access.is_open(scope)
+        if is_open and _host_name(headers.get("host", "")) not in LOOPBACK_NAMES:
+            return PlainTextResponse(texts.NOT_SERVED, 421)
+        scope.setdefault("state", {})["origin"] = self.access.origin
+        if is_cross_site(scope, headers) or is_embedded(headers):
+            return PlainTextResponse(texts.CROSS_SITE, 403)
+        role, session = self._identify(scope, headers, is_open)
+        scope["state"].update(role=role, session=session)
+        if not self._has_allowance(role, session):
+            return PlainTextResponse(texts.TOO_MANY, 429, {"Retry-After": "5"})
+        if scope["path"] == "/login":
+            return self._login(scope, headers, role)
+        if not may(role, needed):
+            return self._not_allowed(scope, headers, role, needed)
+        if scope["type"] == "http" and is_too_long(headers, Rule.max_bytes if rule is None else rule.max_bytes):
+            return PlainTextResponse(texts.TOO_LARGE, 413)
+        return RedirectResponse(f"{self.access.prefix}{VIEW}/", 308) if scope["path"] == VIEW else None
+
+    def _identify(self, scope: Scope, headers: Headers, is_open: bool) -> tuple[Role | None, str]:
+        """The role of a request, and the session it belongs to; without a login that is one for all."""
+        whose, session = "nobody's", self.access.session(headers)
+        if is_open:
+            whose = self.access.whose(scope.get("client"), scope.get("server")) if self.access.whose else "ours"
+        if whose == "ours":
+            return "owner", "here"
+        if whose == "another's" and session is None and self.access.on_stranger is not None:
+            self.access.on_stranger()
+        if session is None or (self.access.is_private and not is_open and session.role == "owner"):
+            return None, ""
+        return session.role, session.id
+
+    def _has_allowance(self, role: Role | None, session: str) -> bool:
+        if role == "owner":
+            return True
+        if role is None:
+            return self._meter.take("stranger", "", self.limits.strangers)
+        return self._meter.take("session", session, self.limits.session)
+
+    def _not_allowed(self, scope: Scope, headers: Headers, role: Role | None, needed: Needed) -> Response:
+        wants_page = scope["type"] == "http" and scope["method"] == "GET" and "text/html" in headers.get("accept", "")
+        if role is not None and needed == "nobody":
+            return PlainTextResponse("Not found.", 404)
+        if role == "viewer" and wants_page and scope["path"] == "/":
+            return RedirectResponse(f"{self.access.prefix}{VIEW}/", 303)
+        if role is None and wants_page:
+            return RedirectResponse(f"{self.access.prefix}/login", 303)
+        return PlainTextResponse(texts.NOT_SIGNED_IN, 401)
+
+    def _login(self, scope: Scope, headers: Headers, role: Role | None) -> Response:
+        """``/login?token=...`` sets the cookie and goes to the page; without a token it says what to do."""
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        token = query.get("token", [""])[0]
+        if not token:
+            return HTMLResponse(LOGIN_PAGE, 401)
+        link, now = self.access.links.of_token(token), time.monotonic()
+        if link is None or (link.role == "owner" and self.access.is_private and not self.access.is_open(scope)):
+            if len(self._failures) == self._failures.maxlen and now - self._failures[0] < 60:
+                return PlainTextResponse(texts.TOO_MANY_TOKENS, 429, {"Retry-After": "60"})
+            self._failures.append(now)
+            return HTMLResponse(LOGIN_PAGE, 401)
+        response = RedirectResponse(self._home(link, query.get("run", [""])[0]), 303)
+        if role != "owner" or link.role == "owner":  # a viewer's link takes nothing from the owner who tries it
+            self._set_cookie(response, link, scope, headers)
+        return response
+
+    def _home(self, link: Link, run: str) -> str:
+        if link.role == "owner":
+            return f"{self.access.prefix}/"
+        return f"{self.access.prefix}{VIEW}/" + (f"?run={quote(run)}" if RUN_ID.fullmatch(run) else "")
+
+    def _set_cookie(self, response: Response, link: Link, scope: Scope, headers: Headers) -> None:
+        cookie, seconds = self.access.links.open_session(link)
+        is_secure = scope["scheme"] == "https" or headers.get("x-forwarded-proto", "").startswith("https")
+        response.set_cookie(
+            self.access.links.cookie_name, cookie, max_age=seconds, httponly=True, samesite="lax",
+            secure=is_secure or self.access.origin.startswith("https:"), path=f"{self.access.prefix}/",
+        )  # fmt: skip
+
+
+def is_cross_site(scope: Scope, headers: Headers) -> bool:
+    """Whether something that changes things was sent by a page of another site.
+
+    Browsers send ``Origin`` with every such request; programs that send none are not browsers and carry no cookie
+    of the user's by accident. The guard leaves the origin of a proxy in front of the app in the request's state.
+    """
+    if scope["type"] == "http" and scope["method"] in SAFE_METHODS:
+        return False
+    sent = headers.get("origin")
+    if sent is not None:
+        ours = scope.get("state", {}).get("origin")
+        return urlsplit(sent).netloc != headers.get("host", "") and not (ours and sent == ours)
+    return headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
+
+
+def is_embedded(headers: Headers) -> bool:
+    """Whether a page of another site asks for something as a part of itself: a picture, a script, a frame.
+
+    Only following a link from there is allowed. Browsers that do not say where a request comes from pass.
+    """
+    if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
+        return False
+    return headers.get("sec-fetch-mode") != "navigate" or headers.get("sec-fetch-dest") != "document"
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host header, without the port: ``[::1]:7860`` -> ``[::1]``."""
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0].casefold()
+
+
+def _with_headers(send: Send, added: Mapping[str, str] = HEADERS) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in added.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return send_with_headers
+
+
+LOGIN_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Fine Tuner: sign in</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem;color-scheme:light dark}
+</style><h1>Fine Tuner</h1><p>This page needs a link with a token. The owner's was printed where the app was started,
+and the owner can give you one to watch. Open it once, and this browser stays signed in until the link ends. If yours
+worked before, it has expired or was renewed: ask for the new one.</p></html>"""

@@ -1,0 +1,1 @@
+"""The routes that scripts of the page ask."""

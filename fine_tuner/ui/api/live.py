@@ -1,0 +1,243 @@
+"""The live panel: its place on the page, and the routes that ``assets/live/live.js`` asks once a second.
+
+Nothing of a run passes through Gradio: the panel's template is a fixed text, and what is drawn comes as JSON.
+
+===============================  =======================================================================
+``GET api/live?run=&since=``     new points and the state; see ``runs/view/live.py``; without ``run`` the newest
+``GET api/live/detail``          finer points of a part of the run, for a zoomed chart
+``GET api/runs``                 all runs, newest first
+``GET api/runs/ID``              facts, marks, messages, why it failed, what can be done
+``GET api/runs/ID/weights``      the best weights as a file
+``POST api/runs/ID/ACTION``      stop, pause, resume, checkpoint, evaluate: whatever the app offers
+===============================  =======================================================================
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import posixpath
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any
+
+import gradio as gr
+import orjson
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import FileResponse, Response
+
+from fine_tuner.base.errors import RunError
+from fine_tuner.runs import queue
+from fine_tuner.runs.layout import RunFolder, read_json
+from fine_tuner.runs.log.events import Mark
+from fine_tuner.runs.store import RunStore
+from fine_tuner.runs.view.live import LiveFeed, detail
+from fine_tuner.runs.view.run_view import RunView
+from fine_tuner.ui import static
+from fine_tuner.ui.access.guard import is_cross_site
+
+Act = Callable[[RunFolder], object]
+ACTIONS = ("stop", "pause", "resume", "set", "checkpoint", "evaluate", "extend", "clone", "export")
+_MOST_KEYS = 64
+_WORTH_COMPRESSING = 600  # bytes
+_LARGE = 20_000  # bytes: from here on speed matters more than size
+_IMPORT = re.compile(r'(?:from|^import) "(\.{1,2}/[\w./]+)"', re.MULTILINE)
+_NO_STORE = {"Cache-Control": "no-store"}
+_NO_RUNS = b'{"run":null,"cursor":"","reset":true,"state":null,"curves":[]}'
+
+
+def live_panel(
+    *, base: str = "", routes: str = "", actions: Sequence[str] = ACTIONS, elem_id: str = "ft-live"
+) -> gr.HTML:
+    """The panel that follows one run: status, progress, charts, events, table.
+
+    A page has one. It shows the run named by ``?run=`` in the address, else the newest; scripts of the page reach it
+    as ``window.FTLive`` (see ``assets/live/live.js``).
+
+    Args:
+        base: From the page's address to the app's root: ``"../"`` for a page mounted at ``/view``.
+        routes: What comes before ``api/`` in the addresses of the routes that it asks, from the app's root.
+        actions: Which buttons it has; none for a page that only reads.
+        elem_id: Id of the element on the page.
+    """
+    return gr.HTML(
+        html_template='<div class="ft-live"></div>',
+        js_on_load=_script("live.mount(element, props)"),
+        apply_default_css=False,
+        elem_id=elem_id,
+        base=base,
+        routes=routes,
+        address=static.address_of("live/live.js"),
+        actions=list(actions),
+    )
+
+
+def preview_chart(value: Mapping[str, Any] | None = None, *, base: str = "", elem_id: str | None = None) -> gr.HTML:
+    """A chart that Python draws now and then, with the look of the live charts: give it ``json.dumps(spec)`` as value.
+
+    Args:
+        value: The chart at first; keys as ``assets/charts/preview.js`` describes them: title, kind, axis, lines, ...
+        base: As for ``live_panel``.
+        elem_id: Id of the element on the page.
+    """
+    return gr.HTML(
+        value=json.dumps(value or {}),
+        html_template='<div class="ft-preview-chart"></div>',
+        js_on_load=_script("live.mountPreview(element, props, watch)"),
+        apply_default_css=False,
+        elem_id=elem_id,
+        base=base,
+        address=static.address_of("live/live.js"),
+    )
+
+
+def head_links(base: str = "") -> str:
+    """For the page's head: loads the chart library and the panel's modules while Gradio is still starting.
+
+    Not needed for the panel to work; it brings the first curve sooner.
+
+    Args:
+        base: As for ``live_panel``.
+    """
+    library = f'<script async src="{base}{static.address_of(static.PLOTLY)}"></script>'
+    links = (
+        f'<link rel="modulepreload" href="{base}{static.address_of(name)}">' for name in modules_of("live/live.js")
+    )
+    return library + "".join(links)
+
+
+@cache
+def modules_of(name: str) -> tuple[str, ...]:
+    """A script and all that it imports, each once."""
+    found = [name]
+    for script in found:
+        text = (static.ASSETS / script).read_text(encoding="utf-8")
+        imported = (
+            posixpath.normpath(posixpath.join(posixpath.dirname(script), path)) for path in _IMPORT.findall(text)
+        )
+        found += [other for other in dict.fromkeys(imported) if other not in found]
+    return tuple(found)
+
+
+def _script(call: str) -> str:
+    """JavaScript that loads the panel's module, once for all parts of the page, and calls it."""
+    return f"import(new URL(props.base + props.address, window.gradio_config.root + '/')).then((live) => {call});"
+
+
+class LiveRoutes:
+    """The routes, on a store of runs."""
+
+    def __init__(self, store: RunStore, actions: Mapping[str, Act], *, feed: LiveFeed | None = None) -> None:
+        """``actions``: name to what is done with the run; raises RunError if its state forbids it."""
+        self._store = store
+        self._actions = dict(actions)
+        self._feed = feed or LiveFeed(store)
+
+    def router(self) -> APIRouter:
+        """All of them; sync functions, which FastAPI runs in threads."""
+        router = APIRouter(prefix="/api")
+        router.get("/live")(self.live)
+        router.get("/live/detail")(self.live_detail)
+        router.get("/runs")(self.runs)
+        router.get("/runs/{run_id}")(self.about)
+        router.get("/runs/{run_id}/weights")(self.weights)
+        router.post("/runs/{run_id}/{action}")(self.act)
+        return router
+
+    def live(self, request: Request, run: str = "", since: Annotated[str, Query(max_length=100)] = "") -> Response:
+        """Points after the cursor ``since``, and the state."""
+        run_id = run or next(iter(self._store.ids()), "")
+        if not run_id:
+            return json_answer(request, _NO_RUNS)
+        try:
+            data = self._feed.tick(run_id, since)
+        except RunError as error:
+            raise HTTPException(404, str(error), _NO_STORE) from None
+        return json_answer(request, b'{"run":' + json.dumps(run_id).encode() + b"," + data[1:])
+
+    def live_detail(
+        self, request: Request, run: str, x0: float, x1: float, key: Annotated[list[str], Query(max_length=_MOST_KEYS)]
+    ) -> Response:
+        """Points of the curves ``key`` between two steps, as finely as a chart can show."""
+        view = self._view(run)
+        return json_answer(request, {"curves": [detail(view, name, x0, x1) for name in key]})
+
+    def runs(self, request: Request) -> Response:
+        """All runs, newest first."""
+        lines = [dataclasses.asdict(line) for line in self._store.list()]
+        waiting = {entry.run.id: place for place, entry in enumerate(queue.waiting(self._store.root))}
+        return json_answer(request, {"runs": [line | {"queue": waiting.get(line["id"])} for line in lines]})
+
+    def about(self, run_id: str, request: Request) -> Response:
+        """What changes seldom: asked for again when the state says that there is something new."""
+        return json_answer(request, describe(self._view(run_id)))
+
+    def weights(self, run_id: str) -> FileResponse:
+        """The weights of the best validation so far, with class names and preprocessing inside."""
+        path = self._folder(run_id).best_weights
+        if not path.is_file():
+            text = f"The run {run_id} has no weights yet: they are kept after the first validation."
+            raise HTTPException(404, text, _NO_STORE)
+        return FileResponse(
+            path, filename=f"{run_id}.safetensors", media_type="application/octet-stream", headers=_NO_STORE
+        )
+
+    def act(self, run_id: str, action: str, request: Request) -> Response:
+        """Stop, pause or resume; asking twice is asking once."""
+        if is_cross_site(request.scope, request.headers):
+            raise HTTPException(403, "Refused: the request comes from another web site.")
+        folder = self._folder(run_id)
+        if action not in self._actions:
+            known = ", ".join(self._actions) or "none"
+            raise HTTPException(404, f"There is no action {action!r} on this page. Actions: {known}.")
+        try:
+            self._actions[action](folder)
+        except RunError as error:
+            raise HTTPException(409, str(error)) from None
+        return json_answer(request, {"run": run_id, "asked": action})
+
+    def _folder(self, run_id: str) -> RunFolder:
+        try:
+            return self._store.get(run_id)
+        except RunError as error:
+            raise HTTPException(404, str(error), _NO_STORE) from None
+
+    def _view(self, run_id: str) -> RunView:
+        try:
+            return self._store.view(run_id)
+        except RunError as error:
+            raise HTTPException(404, str(error), _NO_STORE) from None
+
+
+def describe(view: RunView) -> dict[str, Any]:
+    """What the panel shows of a run beside curves and state."""
+    with view.lock:
+        failure, notes = view.failure, read_json(view.run.notes) or {}
+        return {
+            "id": view.id,
+            "title": str(notes.get("title") or view.info.get("title") or view.id),
+            "facts": view.facts,
+            "messages": [dataclasses.asdict(message) for message in view.messages],
+            "marks": [_mark(mark) for mark in view.marks],
+            "failure": failure and dataclasses.asdict(failure),
+            "can_resume": view.can_resume,
+            "has_weights": view.run.best_weights.is_file(),
+        }
+
+
+def _mark(mark: Mark) -> dict[str, Any]:
+    """A mark without what it changed; one of what another setting would have done says so."""
+    said = {"step": mark.step, "label": mark.label, "text": mark.text}
+    return said | ({"is_ghost": True} if mark.is_ghost else {})
+
+
+def json_answer(request: Request, content: bytes | Mapping[str, Any]) -> Response:
+    """A JSON answer that nobody keeps; numbers that JSON has no word for become null."""
+    data = content if isinstance(content, bytes) else orjson.dumps(content)
+    headers = dict(_NO_STORE)
+    if len(data) > _WORTH_COMPRESSING and "gzip" in request.headers.get("accept-encoding", ""):
+        data = gzip.compress(data, 1 if len(data) > _LARGE else 6, mtime=0)
+        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    return Response(data, media_type="application/json", headers=headers)

@@ -1,0 +1,77 @@
+"""Starting a run from the page: check with the data, create the folder, launch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fine_tuner.base.errors import FineTunerError
+from fine_tuner.config.settings import Settings
+from fine_tuner.launch.launcher import Launcher
+from fine_tuner.planning.loss_checks import refusals
+from fine_tuner.runs.store import RunStore
+from fine_tuner.ui import texts
+from fine_tuner.ui.form.form import argv_of
+from fine_tuner.ui.form.without_code import without_code
+from fine_tuner.ui.jobs.plans import Questions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a press of Train led to.
+
+    Attributes:
+        run: Id of the run created, or None.
+        message: For the user, when there is no run.
+        errors: Dotted path of a setting to what the check of data and network found wrong with it.
+    """
+
+    run: str | None = None
+    message: str = ""
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the page's script."""
+        return {"run": self.run, "message": self.message, "errors": dict(self.errors)}
+
+
+class Starter:
+    """From settings to a run at work, or to what is wrong with them."""
+
+    def __init__(self, store: RunStore, launcher: Launcher, questions: Questions) -> None:
+        self._store = store
+        self._launcher = launcher
+        self._questions = questions
+        self._lock = threading.Lock()
+
+    def start(self, settings: Settings, parent: str | None = None) -> Outcome:
+        """Check, create, launch. Wrong settings or data leave nothing behind.
+
+        Args:
+            settings: Of the run.
+            parent: Id of the run that the form was filled from.
+        """
+        argv, parent = argv_of(settings), parent if parent in self._store.ids() else None  # it may be deleted by now
+        if refused := refusals(settings):
+            return Outcome(message=texts.CORRECT_FIRST, errors=refused)
+        asked = argv_of(without_code(settings))
+        plan = self._questions.answer(["plan", *asked, "--json"])  # as a rule known: the page shows it already
+        if plan.is_wrong_input:
+            return Outcome(message=texts.CORRECT_FIRST, errors=plan.errors)
+        if misfit := misfit_of(plan.value):
+            return Outcome(message=texts.CORRECT_FIRST, errors=misfit)
+        with self._lock:
+            try:
+                run = self._store.create(settings, argv=["train", *argv], parent=parent)
+                self._launcher.start(run)
+            except FineTunerError as error:
+                return Outcome(message=str(error))
+        return Outcome(run=run.id)
+
+
+def misfit_of(plan: Mapping[str, Any] | None) -> dict[str, str]:
+    """What is too large for the memory there is, by the dotted path of the setting to change; empty if all fits."""
+    memory = (plan or {}).get("memory") or {}
+    return {"train.batch_size": str(memory["words"])} if memory.get("fits") is False else {}

@@ -1,0 +1,1 @@
+"""The pages: the owner's, the viewers', and trying a run."""

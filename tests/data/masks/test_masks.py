@@ -1,0 +1,327 @@
+"""Masks in every coding become class indices; every wrong mask is named with its value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fine_tuner.base.errors import DataError
+from fine_tuner.data.loading.batches import load_classes
+from fine_tuner.data.masks.coding import IGNORE_INDEX, MaskCoding
+from fine_tuner.data.masks.colour_tables import read_colour_table
+from fine_tuner.data.readers.recognise import look_into
+from fine_tuner.data.records import DataSplits, Record
+
+Read = Callable[..., DataSplits]
+WIDTH, HEIGHT = 8, 6
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[..., Path]:
+    """``make([mask, ...])`` writes them with as many images; a mask is an array or a picture."""
+
+    def make(
+        masks: list[object], *, images: str = "images", below: str = "masks", ending: str = ".png", name: str = "{:02d}"
+    ) -> Path:
+        root = tmp_path / "set"
+        (root / images).mkdir(parents=True, exist_ok=True)
+        (root / below).mkdir(parents=True, exist_ok=True)
+        for i, mask in enumerate(masks):
+            pixels = np.random.default_rng(i).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / images / f"{i:02d}.jpg")
+            picture = mask if isinstance(mask, Image.Image) else Image.fromarray(np.asarray(mask, np.uint8))
+            picture.save(root / below / (name.format(i) + ending))
+        return root
+
+    return make
+
+
+def halves(left: int, right: int) -> np.ndarray:
+    mask = np.full((HEIGHT, WIDTH), left, np.uint8)
+    mask[:, WIDTH // 2 :] = right
+    return mask
+
+
+def coloured(left: tuple[int, ...], right: tuple[int, ...]) -> np.ndarray:
+    mask = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+    mask[:, : WIDTH // 2], mask[:, WIDTH // 2 :] = left, right
+    return mask
+
+
+def palette(mask: np.ndarray, colours: list[int]) -> Image.Image:
+    image = Image.frombytes("P", (WIDTH, HEIGHT), mask.tobytes())
+    image.putpalette(colours)
+    return image
+
+
+def classes_of(data: DataSplits, stem: str) -> list[int]:
+    """Left and right class of one mask."""
+    records = {r.image.stem: r for rows in data.splits.values() for r in rows}
+    classes = load_classes(records[stem], (WIDTH, HEIGHT), data.mask_coding)
+    return [int(classes[0, 0]), int(classes[0, -1])]
+
+
+@pytest.mark.parametrize(
+    ("masks", "names", "left_right"),
+    [
+        ([halves(0, 255)] * 4, ("background", "foreground"), [0, 1]),
+        ([halves(0, 1)] * 4, ("background", "foreground"), [0, 1]),
+        ([halves(0, 1), halves(2, 3)] * 2, ("class 0", "class 1", "class 2", "class 3"), [2, 3]),
+        ([halves(0, 1), halves(2, 255)] * 2, ("class 0", "class 1", "class 2"), [2, IGNORE_INDEX]),
+        ([halves(0, 5), halves(2, 255)] * 2, tuple(f"class {i}" for i in range(6)), [2, IGNORE_INDEX]),
+        ([halves(1, 2), halves(3, 1)] * 2, ("1", "2", "3"), [2, 0]),
+        ([halves(0, 128), halves(255, 0)] * 2, ("0", "128", "255"), [2, 0]),
+        ([coloured((0, 0, 0), (255, 0, 0)), coloured((0, 0, 255), (0, 0, 0))] * 2,
+         ("#000000", "#0000ff", "#ff0000"), [1, 0]),
+        ([palette(halves(0, 1), [0, 0, 0, 9, 9, 9]), palette(halves(2, 1), [0, 0, 0, 9, 9, 9, 200, 0, 0])] * 2,
+         ("class 0", "class 1", "class 2"), [2, 1]),
+        ([palette(halves(0, 1), [0, 0, 0, 255, 0, 0]), palette(halves(0, 1), [0, 255, 0, 0, 0, 0])] * 2,
+         ("#000000", "#00ff00", "#ff0000"), [1, 0]),
+        ([Image.fromarray(halves(0, 1) > 0)] * 4, ("background", "foreground"), [0, 1]),
+        ([Image.fromarray(halves(0, 7).astype(np.uint16))] * 4, tuple(f"class {i}" for i in range(8)), [0, 7]),
+    ],
+    ids=["0/255", "0/1", "index", "index + 255", "gap in index", "from 1", "grey", "colours", "palette",
+         "palettes that disagree", "1-bit", "16-bit"],
+)  # fmt: skip
+def test_values_become_classes(
+    folder: Callable[..., Path], read: Read, masks: list[object], names: tuple[str, ...], left_right: list[int]
+) -> None:
+    root = folder(masks)
+    assert look_into(root).likely_task() == "segmentation"
+    data = read(root, task="segmentation")
+    assert data.classes == names
+    assert data.num_outputs == len(names)
+    assert classes_of(data, "01") == left_right
+    half = WIDTH * HEIGHT // 2
+    assert sum(data.class_counts("train")) <= 2 * half * len(data.splits["train"])
+    assert data.class_counts("train")[left_right[0]] >= half
+
+
+def test_pixels_of_each_class_are_counted(folder: Callable[..., Path], read: Read) -> None:
+    data = read(folder([halves(0, 1), halves(0, 255)] * 4), task="segmentation")
+    names = [r.image.stem for r in data.splits["train"]]
+    half = WIDTH * HEIGHT // 2
+    assert data.class_counts("train") == (half * len(names), half * sum(int(n) % 2 == 0 for n in names))
+
+
+def test_names_of_the_classes(folder: Callable[..., Path], read: Read) -> None:
+    root = folder([halves(0, 255)] * 4)
+    (root / "classes.txt").write_text("membrane\ncell\n")
+    assert read(root, task="segmentation").classes == ("membrane", "cell")
+    assert read(root, task="segmentation", class_names="wall, room").classes == ("wall", "room")
+    with pytest.raises(DataError, match=r"data\.class_names has 3 names, the masks have 2 classes \(0 and 255\)"):
+        read(root, task="segmentation", class_names="a,b,c")
+
+
+def test_a_rare_class_absent_from_all_masks_keeps_its_number(folder: Callable[..., Path], read: Read) -> None:
+    root = folder([halves(0, 1), halves(2, 1)] * 2)
+    (root / "classes.txt").write_text("sky\nroad\ncar\nbus\n")
+    assert read(root, task="segmentation").classes == ("sky", "road", "car", "bus")
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("class_dict.csv", "name,r,g,b\nsky,0,0,255\nroad,255,0,0\n"),
+        ("label_colors.txt", "0 0 255\tsky\n255 0 0\t\troad\n"),
+        ("labelmap.txt", "# label:color_rgb:parts:actions\nsky:0,0,255::\nroad:255,0,0::\n"),
+        ("colours.txt", "sky #0000ff\nroad #FF0000\n"),
+    ],
+)
+def test_colour_table_gives_names_and_order(folder: Callable[..., Path], read: Read, file: str, text: str) -> None:
+    root = folder([coloured((255, 0, 0), (0, 0, 255))] * 4)
+    (root / file).write_text(text)
+    data = read(root, task="segmentation")
+    assert data.classes == ("sky", "road")
+    assert classes_of(data, "00") == [1, 0]
+    (root / file).rename(root / "mine.txt")
+    assert read(root, task="segmentation").classes == ("#0000ff", "#ff0000")
+    assert read(root, task="segmentation", colour_table="mine.txt").classes == ("sky", "road")
+    with pytest.raises(DataError, match=r"data\.colour_table: there is no file gone\.txt"):
+        read(root, task="segmentation", colour_table="gone.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sky,0,0,255\nroad,red\n", r"line 2: 'road,red' has no colour"),
+        ("a,0,0,1\nb,0,0,1\n", r"line 2: .* occurs twice"),
+    ],
+)
+def test_bad_line_of_a_colour_table_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_colour_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("images", "below", "name"),
+    [
+        ("images", "masks", "{:02d}_mask"),
+        ("imgs", "labels", "{:02d}"),
+        ("JPEGImages", "SegmentationClass", "{:02d}"),
+        ("images", "gt", "{:02d}_L"),
+    ],
+)
+def test_usual_names_of_folders_and_masks(
+    folder: Callable[..., Path], read: Read, images: str, below: str, name: str
+) -> None:
+    data = read(folder([halves(0, 1)] * 4, images=images, below=below, name=name), task="segmentation")
+    assert sum(map(len, data.splits.values())) == 4
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"train": ("train/images", "train/masks"), "val": ("val/images", "val/masks")},
+        {"train": ("images/train", "masks/train"), "val": ("images/val", "masks/val")},
+        {"train": ("train", "train_masks"), "val": ("val", "val_masks")},
+    ],
+    ids=["below splits", "splits below", "beside"],
+)
+def test_splits_in_every_arrangement(
+    folder: Callable[..., Path], read: Read, places: dict[str, tuple[str, str]]
+) -> None:
+    for split, (images, below) in places.items():
+        root = folder([halves(0, 1)] * {"train": 4, "val": 2}[split], images=images, below=below)
+    assert {s: len(r) for s, r in read(root, task="segmentation").splits.items()} == {"train": 4, "val": 2}
+
+
+def test_masks_named_in_a_table(folder: Callable[..., Path], read: Read) -> None:
+    root = folder([halves(0, 1)] * 4, images="a", below="b", name="m{:02d}")
+    (root / "list.csv").write_text("image,mask\n" + "".join(f"a/{i:02d}.jpg,b/m{i:02d}.png\n" for i in range(4)))
+    assert look_into(root).likely_task() == "segmentation"
+    data = read(root, task="segmentation")
+    assert data.classes == ("background", "foreground")
+    assert classes_of(data, "02") == [0, 1]
+
+
+# ------------------------------------------------------------------ wrong
+def test_orphans_are_named_or_left_out_by_choice(folder: Callable[..., Path], read: Read) -> None:
+    root = folder([halves(0, 1)] * 5)
+    (root / "images" / "00.jpg").unlink()
+    (root / "masks" / "01.png").unlink()
+    with pytest.raises(
+        DataError, match=r"(?s)^2 things .* lack .*:\n  Image .*01\.jpg has no mask\.\n  Mask .*00\.png has"
+    ):
+        read(root, task="segmentation")
+    data = read(root, task="segmentation", on_missing="skip")
+    assert sum(map(len, data.splits.values())) == 3
+    assert [n.split(" left out")[0] for n in data.notices] == ["1 image without mask", "1 mask without image"]
+
+
+def test_mask_of_another_size_is_named_or_resized_by_choice(folder: Callable[..., Path], read: Read) -> None:
+    root = folder([halves(0, 1)] * 3 + [np.repeat(np.repeat(halves(0, 1), 2, 0), 2, 1)])
+    with pytest.raises(
+        DataError, match=r"Mask .*03\.png is 16 x 12 pixels, its image .* is 8 x 6\. Make them equal, or"
+    ):
+        read(root, task="segmentation")
+    data = read(root, task="segmentation", mask_resize=True)
+    assert classes_of(data, "03") == [0, 1]
+
+
+def test_unknown_value_is_named_or_dealt_with_by_choice(folder: Callable[..., Path], read: Read) -> None:
+    root = folder([halves(0, 100)] * 3 + [halves(90, 100)])
+    with pytest.raises(DataError, match=r"Mask .*03\.png holds 90, which is no class\. Correct the masks, or set data"):
+        read(root, task="segmentation", mask_values=(0, 100))
+    ignored = read(root, task="segmentation", mask_values=(0, 100), mask_unknown="ignore")
+    assert classes_of(ignored, "03") == [IGNORE_INDEX, 1]
+    nearest = read(root, task="segmentation", mask_values=(0, 100), mask_unknown="nearest")
+    assert classes_of(nearest, "03") == [1, 1]
+    chosen = read(root, task="segmentation", mask_values=(0, 100), mask_ignore=(90,))
+    assert classes_of(chosen, "03") == [IGNORE_INDEX, 1]
+
+
+def test_soft_edges_are_explained(folder: Callable[..., Path], read: Read) -> None:
+    soft = halves(0, 255)
+    soft[0, 3], soft[0, 4] = 100, 200
+    root = folder([soft] * 4)
+    with pytest.raises(
+        DataError, match=r"0 and 255 \(95\.8% of the pixels\), but also 2 values between .*such as 100 in"
+    ):
+        read(root, task="segmentation")
+    data = read(root, task="segmentation", mask_values=(0, 255), mask_unknown="nearest")
+    assert classes_of(data, "00") == [0, 1]
+
+
+def test_photographs_are_no_masks(folder: Callable[..., Path], read: Read) -> None:
+    noise = [np.random.default_rng(i).integers(0, 256, (60, 80), dtype=np.uint8) for i in range(4)]
+    with pytest.raises(DataError, match=r"The masks hold 256 different values \(.*more like photographs than classes"):
+        read(folder(noise), task="segmentation")
+
+
+def test_one_value_is_nothing_to_learn(folder: Callable[..., Path], read: Read) -> None:
+    with pytest.raises(DataError, match=r"All masks hold the value 0 only; segmentation needs two classes"):
+        read(folder([halves(0, 0)] * 4), task="segmentation")
+
+
+def test_nothing_matches(folder: Callable[..., Path], read: Read) -> None:
+    with pytest.raises(
+        DataError, match=r"No image in .* has a mask of the same name .* such as 00\.jpg and x00\.png\)"
+    ):
+        read(folder([halves(0, 1)] * 4, name="x{:02d}"), task="segmentation")
+
+
+def test_two_masks_of_one_image(folder: Callable[..., Path], read: Read) -> None:
+    root = folder([halves(0, 1)] * 4)
+    Image.fromarray(halves(0, 1)).save(root / "masks" / "02.bmp")
+    with pytest.raises(DataError, match=r"02\.bmp and .*02\.png are masks of one image\. Remove one"):
+        read(root, task="segmentation")
+
+
+def test_unreadable_mask_is_named_or_left_out_by_choice(folder: Callable[..., Path], read: Read) -> None:
+    root = folder([halves(0, 1)] * 4)
+    (root / "masks" / "02.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"02\.png is not an image \(the file is empty\)"):
+        read(root, task="segmentation")
+    assert sum(map(len, read(root, task="segmentation", on_unreadable="skip").splits.values())) == 3
+
+
+def test_other_tasks_and_folders_are_sent_to_the_right_place(
+    folder: Callable[..., Path], read: Read, class_folders: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = folder([halves(0, 1)] * 4)
+    with pytest.raises(
+        DataError, match=r"holds images with masks, which do not serve task=classification\. Choose task"
+    ):
+        read(root)
+    classes = class_folders({"a": 3, "b": 3}, root=tmp_path / "other")
+    with pytest.raises(
+        DataError, match=r"holds class folders, which do not serve task=segmentation\. Choose task=class"
+    ):
+        read(classes, task="segmentation")
+    with pytest.raises(DataError, match=r"has no masks\. Put images into a folder images/ and their masks"):
+        read(classes / "a", task="segmentation")
+
+
+def test_loading_refuses_a_value_that_came_later(tmp_path: Path) -> None:
+    Image.fromarray(halves(0, 7)).save(tmp_path / "m.png")
+    with pytest.raises(DataError, match=r"m\.png holds 7, which is no class \(classes are 0, 1\)\. Correct the mask"):
+        load_classes(Record(tmp_path / "x.png", tmp_path / "m.png"), (WIDTH, HEIGHT), MaskCoding((0, 1)))
+
+
+def test_coding_survives_the_file(folder: Callable[..., Path], read: Read, tmp_path: Path) -> None:
+    data = read(folder([coloured((0, 0, 0), (9, 8, 7))] * 4), task="segmentation", mask_ignore=(5,), mask_resize=True)
+    data.write(tmp_path / "splits.json")
+    assert DataSplits.from_file(tmp_path / "splits.json") == data
+
+
+@pytest.mark.parametrize("unknown", ["ignore", "nearest"])
+def test_table_lookup_and_search_agree(unknown: str) -> None:
+    """8-bit masks go through a table, wider ones through a search; both are the same function."""
+    coding = MaskCoding((10, 3, 200), ignored=(77,), unknown=unknown)
+    mask = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert np.array_equal(coding.classes_of(mask, "a"), coding.classes_of(mask.astype(np.int32), "a"))
+
+
+def test_real_membranes_are_recognised(real_data: Path, read: Read) -> None:
+    root = real_data / "isbi_membrane"
+    assert look_into(root).likely_task() == "segmentation"
+    data = read(root, task="segmentation")
+    assert {s: len(r) for s, r in data.splits.items()} == {"train": 24, "val": 6}
+    assert data.mask_coding.values == (0, 255)
+    assert sum(data.class_counts("train")) == 24 * 512 * 512

@@ -1,0 +1,226 @@
+"""Class folders in every arrangement, and every wrong one with the message the user sees."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from torchvision.datasets import ImageFolder
+
+from fine_tuner.base.errors import DataError
+from fine_tuner.data.records import DataSplits
+
+Make = Callable[..., Path]
+Read = Callable[..., DataSplits]
+
+
+def test_flat_folders_are_split_class_by_class(class_folders: Make, read: Read) -> None:
+    data = read(class_folders({"bees": 8, "ants": 40}))
+    assert (data.task, data.classes, data.num_outputs) == ("classification", ("ants", "bees"), 2)
+    assert data.class_counts("train") == (30, 6)
+    assert data.class_counts("val") == (10, 2)
+    assert data.kind == "class folders, 2 classes (ants, bees)"
+    assert not {r.image for r in data.splits["train"]} & {r.image for r in data.splits["val"]}
+    assert all(r.image.parent.name == data.classes[r.target] for records in data.splits.values() for r in records)
+
+
+def test_split_folders_are_taken_as_they_are(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 3, "b": 2}, below="train")
+    class_folders({"a": 1, "b": 2}, below="Validation", root=root)
+    class_folders({"a": 2, "b": 1}, below="test", root=root)
+    data = read(root)
+    assert {split: data.class_counts(split) for split in data.splits} == {
+        "train": (3, 2),
+        "val": (1, 2),
+        "test": (2, 1),
+    }
+    assert data.kind == "class folders in train, Validation, test, 2 classes (a, b)"
+
+
+def test_without_val_folder_part_of_train_is_kept_for_validation(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 8, "b": 8}, below="train")
+    class_folders({"a": 2, "b": 2}, below="test", root=root)
+    assert {s: len(r) for s, r in read(root).splits.items()} == {"train": 12, "val": 4, "test": 4}
+
+
+def test_lone_folder_around_the_classes_is_looked_into(class_folders: Make, read: Read) -> None:
+    class_folders({"a": 4, "b": 4}, below="download/pictures")
+    root = class_folders({})
+    (root / "__MACOSX").mkdir()
+    assert read(root).classes == ("a", "b")
+
+
+def test_same_seed_same_split_and_another_seed_another(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 20, "b": 20})
+    first, again, other = read(root), read(root), read(root, seed=1)
+    assert first.splits == again.splits
+    assert first.splits["val"] != other.splits["val"]
+
+
+def test_split_does_not_depend_on_where_the_folder_lies(class_folders: Make, read: Read, tmp_path: Path) -> None:
+    one, two = (class_folders({"a": 20, "b": 20}, root=tmp_path / name) for name in ("one", "two/deeper"))
+    names = [[r.image.name for r in read(root).splits["val"]] for root in (one, two)]
+    assert names[0] == names[1]
+
+
+def test_adding_an_image_leaves_the_others_where_they_were(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 20, "b": 20})
+    before = {r.image for r in read(root).splits["val"]}
+    class_folders({"a": 21, "b": 20}, root=root)
+    assert len(before ^ {r.image for r in read(root).splits["val"]}) <= 2
+
+
+def test_hidden_system_and_stray_things_are_ignored_and_counted(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 4, "b": 4})
+    class_folders({".ipynb_checkpoints": 2, "__MACOSX": 2, ".git": 1}, root=root)
+    class_folders({".ipynb_checkpoints": 2}, below="a", root=root)
+    (root / "a" / "._a000.png").write_bytes(b"resource fork")
+    (root / "Thumbs.db").write_bytes(b"")
+    (root / "readme.txt").write_text("hello")
+    (root / "a" / "notes.txt").write_text("hello")
+    (root / "loose.png").write_bytes((root / "a" / "a000.png").read_bytes())
+    data = read(root)
+    assert sum(map(len, data.splits.values())) == 8
+    assert data.notices == (
+        "4 hidden or system folders ignored.",
+        "2 files that are not images ignored (2 .txt).",
+        "1 image outside of any class folder ignored.",
+    )
+
+
+def test_same_images_as_torchvisions_image_folder(class_folders: Make, read: Read) -> None:
+    """The tutorial's ants hold a GIF that says "image not found"; ImageFolder does not read it either."""
+    root = class_folders({"a": 4, "b": 4})
+    for suffix in (".gif", ".jpg", ".webp", ".PNG", ".svg"):
+        (root / "a" / f"x{suffix}").write_bytes((root / "a" / "a000.png").read_bytes())
+    ours = {r.image for records in read(root).splits.values() for r in records}
+    assert ours == {Path(path) for path, _ in ImageFolder(root).samples}
+
+
+def test_folders_below_a_class_belong_to_it_and_links_are_followed_once(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 4, "b": 4, "a/deeper/still": 3})
+    (root / "a" / "loop").symlink_to(root / "a", target_is_directory=True)
+    assert Counter(r.target for records in read(root).splits.values() for r in records) == {0: 7, 1: 4}
+
+
+# ------------------------------------------------------------------ wrong
+def test_no_such_folder_names_the_nearest(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 2, "b": 2})
+    with pytest.raises(DataError, match=r"there is no folder .*/picturs\. Did you mean .*/pictures\? Correct the path"):
+        read(root.parent / "picturs")
+    with pytest.raises(DataError, match=r"Its nearest folder that exists is .*/pictures\. Correct"):
+        read(root / "xyzzy" / "deeper")
+
+
+def test_empty_path_says_what_to_give(read: Read) -> None:
+    with pytest.raises(DataError, match=r"data\.path is empty\. Give the folder"):
+        read("  ")
+
+
+def test_file_instead_of_folder(class_folders: Make, read: Read) -> None:
+    with pytest.raises(DataError, match=r"a000\.png is a file, not a folder"):
+        read(class_folders({"a": 1}) / "a" / "a000.png")
+
+
+def test_folder_of_images_without_classes(class_folders: Make, read: Read) -> None:
+    with pytest.raises(DataError, match=r"has no class folders\. It holds 3 images directly\. Put the images of each"):
+        read(class_folders({"a": 3}) / "a")
+
+
+def test_empty_folder(tmp_path: Path, read: Read) -> None:
+    with pytest.raises(DataError, match=r"has no class folders\. It is empty\."):
+        read(tmp_path)
+
+
+def test_folders_without_any_image(tmp_path: Path, read: Read) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match=r"has no classes: none of its folders \('a', 'b'\) holds an image"):
+        read(tmp_path)
+
+
+def test_one_class_only(class_folders: Make, read: Read) -> None:
+    with pytest.raises(DataError, match=r"has one class only \('a'\); a classifier needs two or more"):
+        read(class_folders({"a": 3}))
+
+
+def test_empty_class(class_folders: Make, read: Read) -> None:
+    with pytest.raises(DataError, match=r"Class folder 'c' in .*/pictures without any image\. Add images, or remove"):
+        read(class_folders({"a": 3, "b": 3, "c": 0}))
+
+
+def test_classes_of_train_and_val_differ(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 3, "b": 3}, below="train")
+    class_folders({"a": 3, "c": 3}, below="val", root=root)
+    with pytest.raises(DataError, match=r"train and val differ: .*/val lacks 'b'; .*/train lacks 'c'\. Give every"):
+        read(root)
+
+
+def test_val_folder_without_train_folder(class_folders: Make, read: Read) -> None:
+    with pytest.raises(DataError, match=r"has val but no train folder\. Add one"):
+        read(class_folders({"a": 3, "b": 3}, below="val"))
+
+
+def test_two_folders_for_one_split(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 3, "b": 3}, below="val")
+    class_folders({"a": 3, "b": 3}, below="valid", root=root)
+    with pytest.raises(DataError, match=r"both mean the val split\. Rename or move"):
+        read(root)
+
+
+def test_class_of_one_image_cannot_be_split(class_folders: Make, read: Read) -> None:
+    with pytest.raises(
+        DataError, match=r"Class 'b' has a single image.*Add images to it, leave the class out, or give"
+    ):
+        read(class_folders({"a": 3, "b": 1}))
+
+
+def test_unreadable_images_are_named_or_left_out_by_choice(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 8, "b": 8})
+    (root / "a" / "a003.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"^\S*a003\.png is not an image \(the file is empty\)"):
+        read(root)
+    (root / "b" / "b001.png").write_bytes(b"hello")
+    with pytest.raises(DataError, match=r"(?s)^2 images cannot be read:\n  .*a003\.png is .*\n  .*b001\.png is"):
+        read(root)
+    data = read(root, on_unreadable="skip")
+    assert sum(map(len, data.splits.values())) == 14
+    assert any("2 unreadable images left out, such as" in notice for notice in data.notices)
+
+
+def test_skipping_never_empties_a_class(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 4, "b": 2})
+    for image in (root / "b").iterdir():
+        image.write_bytes(b"")
+    with pytest.raises(DataError, match=r"No readable image is left"):
+        read(root, on_unreadable="skip")
+
+
+def test_progress_ends_at_the_total(class_folders: Make, read: Read) -> None:
+    seen: list[tuple[str, int, int | None]] = []
+    read(class_folders({"a": 40, "b": 40}), progress=lambda *call: seen.append(call))
+    assert seen[-1] == ("Reading image headers", 80, 80)
+
+
+def test_real_ants_and_bees_are_recognised(real_data: Path, read: Read) -> None:
+    data = read(real_data / "hymenoptera")
+    assert (data.classes, data.class_counts("train"), data.class_counts("val")) == (
+        ("ants", "bees"),
+        (123, 121),
+        (70, 83),
+    )
+
+
+def test_record_file_gives_the_same_data_back(class_folders: Make, read: Read, tmp_path: Path) -> None:
+    data = read(class_folders({"a": 4, "b": 4}))
+    data.write(tmp_path / "run" / "splits.json")
+    assert DataSplits.from_file(tmp_path / "run" / "splits.json") == data
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["splits.json"]
+
+
+def test_damaged_record_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "splits.json").write_text('{"schema": 1, "task": "cla')
+    with pytest.raises(DataError, match=r"splits\.json is damaged \(JSONDecodeError.*Start a new run"):
+        DataSplits.from_file(tmp_path / "splits.json")

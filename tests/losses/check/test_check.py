@@ -1,0 +1,205 @@
+"""The check of a user's loss lets right losses pass, and reports what training will meet in numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fine_tuner.losses.check.batch import Batch, made_up, prepare
+from fine_tuner.losses.check.check import check_loss
+from fine_tuner.losses.check.report import describe_report
+from fine_tuner.losses.templates import TEMPLATES, Template, templates_for
+
+GOOD = {
+    ("cross entropy module", "classification"): """
+        from torch import nn
+        class MyLoss(nn.CrossEntropyLoss):
+            pass
+        def my_loss(output, target):
+            return _loss(output, target)
+        _loss = MyLoss(label_smoothing=0.1)
+        """,
+    ("focal", "classification"): """
+        from torch.nn import functional as F
+        def focal(output, target, gamma=2.0):
+            nll = F.cross_entropy(output, target, reduction="none")
+            return ((1 - (-nll).exp()) ** gamma * nll).mean()
+        """,
+    ("cross entropy by hand", "classification"): """
+        def my_loss(output, target):
+            return (output.logsumexp(1) - output.gather(1, target[:, None])[:, 0]).mean()
+        """,
+    ("margin", "classification"): """
+        import torch
+        from torch.nn import functional as F
+        class Margin(torch.nn.Module):
+            def __init__(self, margin=1.0):
+                super().__init__()
+                self.margin = margin
+            def forward(self, output, target):
+                return F.multi_margin_loss(output, target, margin=self.margin)
+        """,
+    ("cross entropy and Dice", "segmentation"): """
+        import torch
+        from torch.nn import functional as F
+        def _dice(output, target, valid):
+            probs = output.float().softmax(1) * valid
+            truth = F.one_hot(target * valid[:, 0], output.shape[1]).movedim(-1, 1) * valid
+            return 1 - ((2 * (probs * truth).sum((0, 2, 3)) + 1) / ((probs + truth).sum((0, 2, 3)) + 1)).mean()
+        def my_loss(output, target):
+            valid = (target != 255).unsqueeze(1)
+            nll = F.cross_entropy(output.float(), target, ignore_index=255, reduction="sum") / valid.sum().clamp(min=1)
+            return nll + 0.5 * _dice(output, target, valid)
+        """,
+    ("binary cross entropy with weights", "multilabel"): """
+        import torch
+        from torch import nn
+        class Weighted(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.register_buffer("weight", torch.tensor([1.0, 2.0, 3.0]))
+            def forward(self, output, target):
+                return nn.functional.binary_cross_entropy_with_logits(output, target, pos_weight=self.weight)
+        """,
+    ("log cosh", "regression"): """
+        import math
+        from torch.nn import functional as F
+        def log_cosh(output, target):
+            error = output - target
+            return (error + F.softplus(-2 * error) - math.log(2)).mean()
+        """,
+    ("quantile", "regression"): """
+        import torch
+        def quantile(output, target):
+            error = target - output
+            return torch.maximum(0.9 * error, -0.1 * error).mean()
+        """,
+}
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "my_code.py"
+    file.write_text(dedent(text).lstrip("\n"))
+    return file
+
+
+@pytest.mark.parametrize(("name", "task"), GOOD, ids=lambda v: v)
+def test_a_right_loss_passes_without_a_word(name: str, task: str, tmp_path: Path) -> None:
+    entry = "my_loss" if name == "cross entropy module" else ""
+    report = check_loss(write(tmp_path, GOOD[name, task]), entry, prepare(made_up(task)))
+    assert [f["text"] for f in report["findings"]] == []
+    assert report["ok"]
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda t: f"{t.task}-{t.label}")
+def test_every_template_passes_without_a_word(template: Template, tmp_path: Path) -> None:
+    report = check_loss(write(tmp_path, template.text), "", prepare(made_up(template.task)))
+    assert [f["text"] for f in report["findings"] if f["kind"] != "slow"] == []  # a busy machine is slow as well
+    assert report["style"] == template.style
+
+
+def test_each_task_has_both_styles_of_mse_and_dice_where_it_is_offered() -> None:
+    assert len(TEMPLATES) == 14
+    for task in ("classification", "multilabel", "segmentation"):
+        assert [(t.example, t.style) for t in templates_for(task)] == [
+            ("mse", "function"), ("mse", "class"), ("dice", "function"), ("dice", "class"),
+        ]  # fmt: skip
+    assert {t.example for t in templates_for("regression")} == {"mse"}
+
+
+def test_the_report_has_the_numbers_of_a_hand_made_computation(tmp_path: Path) -> None:
+    batch = made_up("classification", 4)
+    text = """
+        from torch.nn import functional as F
+        def my_loss(output, target):
+            return F.cross_entropy(output, target)
+        """
+    report = check_loss(write(tmp_path, text), "", prepare(batch))
+    output = batch.model(batch.images).detach().requires_grad_()
+    loss = F.cross_entropy(output, batch.targets)
+    loss.backward()
+    assert output.grad is not None
+    assert report["values"]["fp32"] == {
+        "value": pytest.approx(loss.item()),
+        "gradient_norm": pytest.approx(output.grad.norm().item()),
+    }
+    for name in ("bf16", "fp16"):
+        assert report["values"][name]["value"] == pytest.approx(loss.item(), rel=0.01)
+    assert report["batch"] == {
+        "origin": "made-up data", "images": [8, 3, 32, 32], "output": [8, 4], "targets": [8], "targets_dtype": "int64",
+    }  # fmt: skip
+    assert report["parameters"] == {"trainable": 6, "reached": 6, "unreached": []}
+    assert report["cost"]["reference"] == "cross_entropy"
+    assert 0.2 < report["cost"]["ratio"] < 5
+    assert report["panels"][0]["value"][49] == pytest.approx(0.6931, abs=1e-4)  # -log 0.5
+    assert report["entry"] == "my_loss"
+    assert len(report["sha256"]) == 64
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+class TwoHeads(nn.Module):
+    """Two numbers, each from a layer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(12, 1)
+        self.second = nn.Linear(12, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        flat = images.flatten(1)
+        return torch.cat([self.first(flat), self.second(flat)], 1)
+
+
+def test_parameters_that_no_gradient_reaches_are_named(tmp_path: Path) -> None:
+    rng = torch.Generator().manual_seed(0)
+    images, targets = torch.randn(5, 3, 2, 2, generator=rng), torch.randn(5, 2, generator=rng)
+    batch = Batch(model=TwoHeads(), images=images, targets=targets, task="regression", num_outputs=2)
+    text = "def my_loss(output, target):\n    return (output[:, 0] - target[:, 0]).square().mean()\n"
+    report = check_loss(write(tmp_path, text), "", prepare(batch))
+    assert report["parameters"] == {"trainable": 4, "reached": 2, "unreached": ["second.weight", "second.bias"]}
+    (finding,) = [f for f in report["findings"] if f["kind"] == "unreached"]
+    assert finding["level"] == "error"
+    assert "2 of 4 trainable parameters, such as second.weight" in finding["text"]
+
+
+def test_frozen_parameters_need_no_gradient(tmp_path: Path) -> None:
+    batch = made_up("regression")
+    for parameter in batch.model[0].parameters():
+        parameter.requires_grad_(False)
+    text = "def my_loss(output, target):\n    return (output - target).square().mean()\n"
+    report = check_loss(write(tmp_path, text), "", prepare(batch))
+    assert report["findings"] == []
+    assert report["parameters"] == {"trainable": 2, "reached": 2, "unreached": []}
+
+
+def test_a_slow_loss_is_told_what_was_left_out(tmp_path: Path) -> None:
+    text = """
+        import time
+        def my_loss(output, target):
+            time.sleep(0.1)
+            return (output - target).square().mean()
+        """
+    report = check_loss(write(tmp_path, text), "", prepare(made_up("regression")), seconds=1.5)
+    (finding,) = [f for f in report["findings"] if f["kind"] == "slow"]
+    assert "corner cases" in finding["text"]
+    assert "its curve" in finding["text"]
+    assert report["ok"]
+
+
+def test_the_report_reads_as_text(tmp_path: Path) -> None:
+    text = "def my_loss(output, target):\n    return (output - target.squeeze(1)).square().mean()\n"
+    report = check_loss(write(tmp_path, text), "", prepare(made_up("regression")))
+    lines = describe_report(report).splitlines()
+    assert lines[0] == "my_loss passed the check for regression, with 1 warning(s)."
+    assert lines[1] == "on made-up data, output 8 x 1"
+    assert [line.split()[0] for line in lines[2:5]] == ["fp32", "bf16", "fp16"]
+    assert lines[5] == "  reaches 6 of 6 parameters"
+    assert lines[-1].startswith("warning: my_code.py, line 2 ")
+    failed = check_loss(write(tmp_path, "x = 1"), "", prepare(made_up("regression")))
+    assert describe_report(failed).splitlines()[0].endswith("my_code.py failed the check for regression.")

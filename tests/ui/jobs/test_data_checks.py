@@ -1,0 +1,220 @@
+"""The page's way to data: check, recognition, upload; each through its route, the check in its real process."""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from PIL import Image
+from starlette.testclient import TestClient
+
+from fine_tuner.config.io import replace
+from fine_tuner.config.settings import Settings
+from fine_tuner.launch.assistant import Assistant
+from fine_tuner.ui.api.data_routes import DataRoutes
+from fine_tuner.ui.form.folders import Allowed
+from fine_tuner.ui.form.form import check_argv
+from fine_tuner.ui.jobs.data_checks import CheckRoutes, DataChecks
+from fine_tuner.ui.jobs.plans import Questions
+from tests.ui.canned import printed
+
+LONGEST_SECONDS = 30
+
+
+def write_pictures(folder: Path, count: int, *, first: int = 0) -> None:
+    folder.mkdir(parents=True)
+    for i in range(first, first + count):
+        pixels = np.random.default_rng(i).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((24, 16)).save(folder / f"{i}.png")
+
+
+def zipped(*names: str, content: bytes = b"x") -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name in names:
+            archive.writestr(name, content)
+    return data.getvalue()
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def checks(tmp_path_factory):
+    """One process for all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FINE_TUNER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        checks = DataChecks(Assistant())
+        yield checks
+        checks.close()
+
+
+@pytest.fixture
+def client(root, checks):
+    """The routes of checks and data; ``asked`` holds what was asked of the command line."""
+    asked: list[list[str]] = []
+
+    def ask(argv):
+        asked.append(list(argv))
+        return printed({"task": "segmentation", "tasks": ["segmentation"], "layout": "masks", "words": "masks"})
+
+    allowed = Allowed(roots=(root.resolve(),))
+    app = FastAPI()
+    app.include_router(CheckRoutes(checks, allowed).router())
+    app.include_router(DataRoutes(Questions(ask), allowed, root / "uploads", max_bytes=20_000).router())
+    with TestClient(app) as client:
+        client.asked = asked
+        yield client
+
+
+def finished(client: TestClient) -> dict:
+    end = time.monotonic() + LONGEST_SECONDS
+    while (state := client.get("/api/check").json())["status"] == "running" and time.monotonic() < end:
+        time.sleep(0.05)
+    return state
+
+
+# ------------------------------------------------------------------ check
+def test_check_finds_what_is_wrong_shows_it_and_its_remedy_mends_it(client, root):
+    write_pictures(root / "train" / "a", 12)
+    write_pictures(root / "train" / "b", 12, first=20)
+    write_pictures(root / "val" / "a", 2)  # the same as two of train
+    write_pictures(root / "val" / "b", 2, first=50)
+    (root / "train" / "a" / "cut.png").write_bytes((root / "train" / "a" / "1.png").read_bytes()[:60])
+    argv = ["default", f"data.path={root}"]
+    assert client.post("/api/check", json={"argv": argv}).json()["status"] == "running"
+    state = finished(client)
+    assert state["status"] == "done"
+    findings = {finding["code"]: finding for finding in state["report"]["findings"]}
+    assert findings["unreadable"]["examples"][0]["thumbnails"] == [None]
+    names = findings["duplicates_across"]["examples"][0]["thumbnails"]
+    picture = client.get(f"/api/check/{state['number']}/{names[0]}")
+    assert picture.headers["content-type"] == "image/png"
+    assert client.get(f"/api/check/{state['number'] + 1}/{names[0]}").status_code == 404
+    assert client.get(f"/api/check/{state['number']}/..%2F..%2Fetc%2Fpasswd").status_code == 404
+
+    remedies = (
+        findings["unreadable"]["remedies"][0]["settings"] | findings["duplicates_across"]["remedies"][0]["settings"]
+    )
+    argv += [f"{path}={value}" for path, value in remedies.items()]
+    client.post("/api/check", json={"argv": argv})
+    report = finished(client)["report"]
+    assert report["can_train"]
+    assert {finding["level"] for finding in report["findings"]} == {"note"}
+
+
+def test_a_newer_check_takes_the_place_of_the_one_before_and_cancel_ends_it(client, root):
+    write_pictures(root / "a", 3)
+    write_pictures(root / "b", 3, first=20)
+    first = client.post("/api/check", json={"argv": ["default", f"data.path={root}"]}).json()
+    second = client.post("/api/check", json={"argv": ["default", f"data.path={root}", "seed=5"]}).json()
+    assert second["number"] == first["number"] + 1
+    assert client.post("/api/check/cancel", json={}).json()["status"] == "cancelled"
+    assert finished(client)["status"] == "cancelled"
+    client.post("/api/check", json={"argv": ["default", f"data.path={root}"]})
+    assert finished(client)["report"]["splits"] == {"train": 4, "val": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("empty", "has no class folders. It is empty"),
+        ("one", "has one class only ('cats')"),
+        ("loose", "has no class folders. It holds 2 images directly"),
+        ("notes.zip", "is damaged or not a zip"),
+    ],
+)
+def test_unusable_data_is_a_finding_with_the_words_of_the_reader(client, root, name, message):
+    (root / "empty").mkdir()
+    write_pictures(root / "one" / "cats", 2)
+    write_pictures(root / "loose", 2)
+    (root / "notes.zip").write_text("no zip")
+    client.post("/api/check", json={"argv": ["default", f"data.path={root / name}"]})
+    (finding,) = finished(client)["report"]["findings"]
+    assert finding["level"] == "error"
+    assert message in finding["text"]
+
+
+def test_a_place_outside_of_the_allowed_folders_is_not_looked_at(client, tmp_path):
+    before = client.get("/api/check").json()
+    state = client.post("/api/check", json={"argv": ["default", f"data.path={tmp_path}"]}).json()
+    assert state["status"] == "failed"
+    assert "no file or folder" in state["errors"]["data.path"]
+    assert client.get("/api/check").json() == before
+    answer = client.post("/api/data/recognise", json={"path": str(tmp_path)}).json()
+    assert "no file or folder" in answer["errors"]["data.path"]
+    assert client.asked == []
+
+
+def test_page_and_command_ask_for_the_same_check():
+    settings = replace(
+        Settings(), "data.path=x", "task=segmentation", "loss.name=dice", "data.mask_values=[0,255]", "optim.lr=0.1",
+        "train.batch_size=7", "seed=3",
+    )  # fmt: skip
+    assert check_argv(settings) == [
+        "check-data", "x", "--task", "segmentation", "data.mask_values=[0, 255]", "train.batch_size=7", "seed=3",
+    ]  # fmt: skip
+
+
+def test_recognition_is_asked_of_the_command_line(client, root):
+    answer = client.post("/api/data/recognise", json={"path": str(root)}).json()
+    assert answer["value"]["task"] == "segmentation"
+    assert client.asked == [["recognise", str(root), "--json"]]
+
+
+# ------------------------------------------------------------------ upload
+def upload(client: TestClient, content: bytes, name: str = "photos.zip", **headers: str):
+    return client.post("/api/data/upload", params={"name": name}, content=content, headers=headers)
+
+
+def test_a_zip_is_kept_once_whatever_it_is_called(client, root):
+    content = zipped("a/1.png", "b/2.png")
+    place = Path(upload(client, content, "../../my photos.zip").json()["path"])
+    assert place.read_bytes() == content
+    assert place.is_relative_to(root / "uploads")
+    assert place.suffix == ".zip"
+    assert ".." not in place.name
+    assert upload(client, content, "again.zip").json()["path"] == str(place)
+    assert len(list((root / "uploads").rglob("*.zip"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "status", "message"),
+    [
+        (zipped("../../evil.txt"), "x.zip", 422, "x.zip holds '../../evil.txt', which reaches out of its folder"),
+        (zipped("/etc/evil"), "x.zip", 422, "reaches out of its folder"),
+        (b"no zip", "x.zip", 422, "x.zip is damaged or not a zip"),
+        (b"", "x.zip", 422, "x.zip is damaged or not a zip"),
+        (zipped(), "x.zip", 422, "x.zip holds no files"),
+        (zipped("a"), "x.tar", 422, "x.tar is no zip"),
+        (zipped("a", content=bytes(30_000)), "x.zip", 413, "The zip is larger than 0.0191 MiB"),
+    ],
+    ids=["traversal", "absolute", "text", "empty", "no files", "tar", "large"],
+)
+def test_a_bad_zip_is_refused_in_words_and_leaves_nothing_behind(client, root, content, name, status, message):
+    answer = upload(client, content, name)
+    assert answer.status_code == status
+    assert message in answer.json()["detail"]
+    assert str(root) not in answer.json()["detail"]
+    assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
+def test_a_body_that_is_longer_than_its_header_says_is_cut_off(client, root):
+    answer = client.post("/api/data/upload", params={"name": "x.zip"}, content=iter([bytes(9000)] * 5))
+    assert answer.status_code == 413
+    assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
+def test_another_web_site_can_upload_and_check_nothing(client, root):
+    assert upload(client, zipped("a"), Origin="https://evil.example").status_code == 403
+    headers = {"Origin": "https://evil.example"}
+    body = {"argv": ["default", f"data.path={root}"]}
+    assert client.post("/api/check", json=body, headers=headers).status_code == 403
