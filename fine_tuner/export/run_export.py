@@ -81,7 +81,8 @@ def _command(run: RunFolder, path: Path) -> None:
 
 def _script(run: RunFolder, path: Path) -> None:
     from fine_tuner.data.records import DataSplits  # these bring torch, which settings and commands do without
-    from fine_tuner.export.script.script import Run, make_script
+    from fine_tuner.export.script.run import Run
+    from fine_tuner.export.script.script import make_script
     from fine_tuner.models.pretrained.state import read_saved
 
     if not run.splits.is_file():

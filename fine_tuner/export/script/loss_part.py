@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -13,14 +12,12 @@ from fine_tuner.config.sections.losses import CustomLoss, LossBase
 from fine_tuner.config.sections.second_loss import without_weight
 from fine_tuner.data.loading.mixing import MixedTargets
 from fine_tuner.export.script.bundle import Bundle, Import
+from fine_tuner.export.script.run import Run
 from fine_tuner.losses.build import build_loss
 from fine_tuner.losses.code import LossCode, read_code
 from fine_tuner.losses.inputs import at_least_float32, without_autocast
 from fine_tuner.losses.modules import FormulaLoss, LossSum
 from fine_tuner.tasks.standardise import is_standardised
-
-if TYPE_CHECKING:
-    from fine_tuner.export.script.script import Run
 
 _OF_A_FILE = ("__name__", "__file__", "__doc__", "globals")
 

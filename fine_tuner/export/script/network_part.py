@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from torch import nn
 from torchvision.models import get_model_weights, list_models
@@ -11,6 +10,7 @@ from torchvision.models import get_model_weights, list_models
 from fine_tuner.export.script import replay
 from fine_tuner.export.script.bundle import Bundle
 from fine_tuner.export.script.pictures_part import preprocessing_of
+from fine_tuner.export.script.run import Run
 from fine_tuner.models.freezing import _group_name, stage_rates, trained_stages
 from fine_tuner.models.pretrained.choice import WeightsChoice, choose_weights
 from fine_tuner.models.probe import constructor_options
@@ -18,9 +18,6 @@ from fine_tuner.models.rescaling import rescale_outputs
 from fine_tuner.models.stages import HEAD, Stage, is_auxiliary
 from fine_tuner.models.statistics import quicken_statistics
 from fine_tuner.models.structure import Structure, find_structure, unclip_outputs
-
-if TYPE_CHECKING:
-    from fine_tuner.export.script.script import Run
 
 _BUILD = '''def build_network() -> nn.Module:
     """{about}"""

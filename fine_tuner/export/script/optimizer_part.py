@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING
 
 from fine_tuner.config.sections import schedules as settings_of
 from fine_tuner.config.sections.formula import SCHEDULE_NAMES, Formula
 from fine_tuner.export.script.bundle import Bundle
+from fine_tuner.export.script.run import Run
 from fine_tuner.optim import _FUSED_DEVICES, torch_arguments
 from fine_tuner.schedules.curves import StandIn, WarmRestarts, own_fields
-
-if TYPE_CHECKING:
-    from fine_tuner.export.script.script import Run
 
 _OPTIMIZER = '''WEIGHT_DECAY = {weight_decay}
 DECAY_ALL = {decay_all}  # norms and biases too

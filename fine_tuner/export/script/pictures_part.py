@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fine_tuner.data.loading import transforms
 from fine_tuner.data.loading.batches import _balanced
 from fine_tuner.data.loading.mixing import Mixer
@@ -11,11 +9,9 @@ from fine_tuner.data.loading.randomness import randomness_of
 from fine_tuner.data.masks.coding import MaskCoding
 from fine_tuner.export.script import replay_pictures as replay
 from fine_tuner.export.script.bundle import Bundle
+from fine_tuner.export.script.run import Run
 from fine_tuner.models.build import find_preprocessing
 from fine_tuner.models.preprocessing import Preprocessing
-
-if TYPE_CHECKING:
-    from fine_tuner.export.script.script import Run
 
 _TRANSFORM = '''def build_transform(*, train: bool) -> {kind}:
     """From a picture to what the network sees; with random changes if it is to ``train``."""
@@ -49,13 +45,13 @@ _BALANCED = '''def order_of(epoch: int) -> list[int]:
     generator = torch.Generator().manual_seed(seed_of(SEED, epoch))
     order = torch.randperm(len(classes), generator=generator)
     return _balanced(by_class, len(classes), generator)[order].tolist()'''
-_UNMIXED = '''def mixed(images: Tensor, targets: Tensor, keys: list[Key]) -> tuple[Tensor, Tensor]:
+_UNMIXED = '''def mixed(images: Tensor, targets: Tensor, keys: list[PictureKey]) -> tuple[Tensor, Tensor]:
     """Nothing is mixed in this run."""
     return images, targets'''
 _MIXED = '''MIXER = Mixer({kind!r}, {alpha!r})
 
 
-def mixed(images: Tensor, targets: Tensor, keys: list[Key]) -> tuple[Tensor, Any]:
+def mixed(images: Tensor, targets: Tensor, keys: list[PictureKey]) -> tuple[Tensor, Any]:
     """Each image mixed with another one of the batch; how is a function of seed, epoch and the images in it."""
     with randomness_of(SEED, keys[0][1], *(index for index, _ in keys)):
         return MIXER(images, targets)'''

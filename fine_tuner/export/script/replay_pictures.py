@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fine_tuner.data.loading.randomness import randomness_of, seed_of
 
-Key = tuple[int, int]  # which picture, and the epoch, which decides its augmentation
+PictureKey = tuple[int, int]  # which picture, and the epoch, which decides its augmentation
 
 
 def load_picture(path: Path, min_side_px: int | None) -> Image.Image:
@@ -81,7 +81,7 @@ class Pictures(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, Any]:
+    def __getitem__(self, key: PictureKey) -> tuple[Tensor, Any]:
         """Image ``(3, H, W)`` float32 and its target."""
         index, epoch = key
         row = self.rows[index]
@@ -91,13 +91,13 @@ class Pictures(Dataset):
             return self.transform(picture, target)
 
 
-def batches(pictures: Pictures, keys: Sequence[list[Key]], num_workers: int) -> Iterator[tuple[Tensor, Any]]:
+def batches(pictures: Pictures, keys: Sequence[list[PictureKey]], num_workers: int) -> Iterator[tuple[Tensor, Any]]:
     """The batches of these keys, in order; torch's global generator is left alone."""
     generator = torch.Generator().manual_seed(0)
     return iter(DataLoader(pictures, batch_sampler=keys, num_workers=num_workers, generator=generator))
 
 
-def epoch_keys(order: Sequence[int], batch_size: int, epoch: int) -> list[list[Key]]:
+def epoch_keys(order: Sequence[int], batch_size: int, epoch: int) -> list[list[PictureKey]]:
     """Keys of each batch of an epoch; a last batch of one picture is left out, since BatchNorm cannot train on it."""
     keys = [[(index, epoch) for index in order[at : at + batch_size]] for at in range(0, len(order), batch_size)]
     if len(keys) > 1 and batch_size > 1 and len(keys[-1]) == 1:

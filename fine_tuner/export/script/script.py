@@ -9,18 +9,13 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 import torchvision
 
 import fine_tuner
 from fine_tuner import metrics
-from fine_tuner.config.changes import Change
 from fine_tuner.config.io import dump_yaml
-from fine_tuner.config.settings import Settings
 from fine_tuner.data.masks.coding import IGNORE_INDEX
 from fine_tuner.data.records import DataSplits
 from fine_tuner.export.script import replay, replay_pictures
@@ -29,6 +24,7 @@ from fine_tuner.export.script.loss_part import loss_part
 from fine_tuner.export.script.network_part import network_part
 from fine_tuner.export.script.optimizer_part import optimizer_part
 from fine_tuner.export.script.pictures_part import pictures_part
+from fine_tuner.export.script.run import Run
 from fine_tuner.export.script.script_text import ALWAYS_DIFFERENT, HEADER, MAIN
 from fine_tuner.export.script.unsupported import not_repeated
 
@@ -52,30 +48,6 @@ _RESERVED = (
     "loss_of_one", "mixed", "order_of", "target_of", "build_transform", "build_network", "build_optimizer",
     "build_scheduler", "build_metrics", "epoch_keys_of_val", "own_loss", "own_second_loss",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """What a script is made from.
-
-    Attributes:
-        settings: With the run's own copies of the user's losses.
-        user_files: Section of a loss to the name that the user's file had.
-        about: Metadata of the run's weights; empty if it has none yet.
-        facts: Of the newest attempt: device and precision are taken from them.
-        changes: Made while it trained.
-        steps_per_epoch: Optimizer steps.
-    """
-
-    id: str
-    settings: Settings
-    data: DataSplits
-    user_files: Mapping[str, str]
-    about: Mapping[str, Any]
-    facts: Mapping[str, Any]
-    changes: Sequence[Change]
-    steps_per_epoch: int
-    caveats: list[str] = field(default_factory=list)
 
 
 def make_script(run: Run, *, file: str) -> str:

@@ -115,7 +115,7 @@ def main() -> None:
     print(f"best {BEST_METRIC}: {best}; weights: {asked.weights}")
 
 
-def epoch_keys_of_val(count: int) -> list[list[Key]]:
+def epoch_keys_of_val(count: int) -> list[list[PictureKey]]:
     """Batches of the validation split, in the order of the files."""
     return [[(i, 0) for i in range(at, min(at + BATCH_SIZE, count))] for at in range(0, count, BATCH_SIZE)]
 '''
