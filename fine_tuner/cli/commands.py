@@ -273,17 +273,3 @@ def export(arguments: argparse.Namespace) -> int:
     else:
         print(path)
     return 0
-
-
-def serve(arguments: argparse.Namespace) -> int:
-    """``serve``: the assistant of the page."""
-    from fine_tuner.launch.serve import serve as run_serve
-
-    return run_serve()
-
-
-def standby(arguments: argparse.Namespace) -> int:
-    """``standby``: a process with torch loaded, ready to become a worker."""
-    from fine_tuner.launch.standby import wait_and_run
-
-    return wait_and_run()

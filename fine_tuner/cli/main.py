@@ -163,9 +163,9 @@ def build_parser() -> argparse.ArgumentParser:
     command.set_defaults(run=commands.export)
 
     command = subparsers.add_parser("serve", help="answer commands, one JSON line each, on standard input")
-    command.set_defaults(run=commands.serve)
+    command.set_defaults(run=_serve)
     command = subparsers.add_parser("standby", help="load torch, then wait for a command to become")
-    command.set_defaults(run=commands.standby)
+    command.set_defaults(run=_standby)
     return parser
 
 
@@ -191,3 +191,18 @@ def _shared_options() -> list[argparse.ArgumentParser]:
     options.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of runs (default runs)")
     options.add_argument("--json", action="store_true", help="the last line is one JSON object")
     return [options]
+
+
+# ------------------------------------------- processes that answer or become any command, so they are given ``main``
+def _serve(arguments: argparse.Namespace) -> int:
+    """``serve``: the assistant of the page."""
+    from fine_tuner.launch.serve import serve
+
+    return serve(main)
+
+
+def _standby(arguments: argparse.Namespace) -> int:
+    """``standby``: a process with torch loaded, ready to become a worker."""
+    from fine_tuner.launch.standby import wait_and_run
+
+    return wait_and_run(main, preload=("torch", "torchvision", "fine_tuner.training.run.worker"))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fine_tuner.runs.layout import RunFolder
+
+Main = Callable[[Sequence[str]], int | None]
+"""A command line that a process answers or becomes: takes an argv without the program, returns an exit code."""
 
 _MODULE = ("-m", "fine_tuner")
 
@@ -17,7 +20,7 @@ def train_command(run: RunFolder) -> list[str]:
 
 
 def train_arguments(run: RunFolder) -> list[str]:
-    """The same without the program: what ``fine_tuner.cli.main.main`` takes."""
+    """The same without the program: what ``Main`` takes."""
     return ["train", str(run.path)]
 
 

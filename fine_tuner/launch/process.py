@@ -26,7 +26,7 @@ from fine_tuner.runs.view.status import look, tail
 _LOG_LIMIT_BYTES = 64 << 20  # of earlier attempts; a worker's own log is as long as it is
 
 
-class Starter(Protocol):
+class ProcessStarter(Protocol):
     """Makes a process from a command: ``start_process``, or a standby that has torch loaded already."""
 
     def __call__(
@@ -75,7 +75,7 @@ def launch(
     argv: Sequence[str],
     devices: Sequence[HandedLock],
     *,
-    start: Starter,
+    start: ProcessStarter,
     claim: Callable[[], bool] = lambda: True,
 ) -> Worker | None:
     """Start the next attempt of a run; None if a process is at work on it already, or ``claim`` says no.

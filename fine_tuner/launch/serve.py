@@ -23,16 +23,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, BinaryIO
 
-Main = Callable[[Sequence[str]], int | None]
+from fine_tuner.launch.command import Main
+
 _KEPT_CHARACTERS = 4_000_000  # of what one command prints
 
 
-def serve(main: Main | None = None) -> int:
-    """Answer requests from standard input until it ends.
-
-    Args:
-        main: Takes an argv, returns an exit code; the command line of this package by default.
-    """
+def serve(main: Main) -> int:
+    """Answer requests from standard input with ``main`` until it ends."""
     requests, answers = _own_standard_streams()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C at the app is the app's to handle
     for line in requests:
@@ -49,13 +46,13 @@ def serve(main: Main | None = None) -> int:
     return 0
 
 
-def answer(argv: Sequence[str], main: Main | None, on_line: Callable[[str], None]) -> dict[str, Any]:
+def answer(argv: Sequence[str], main: Main, on_line: Callable[[str], None]) -> dict[str, Any]:
     """Exit code and output of one command, run in this process. Never raises, whatever the command does."""
     out, err = _Captured(), _Captured(on_line)
     folder = os.getcwd()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            code = (main or _command_line())(list(argv))
+            code = main(list(argv))
         except SystemExit as ending:  # argparse ends so
             code = ending.code
             if isinstance(code, str):
@@ -67,12 +64,6 @@ def answer(argv: Sequence[str], main: Main | None, on_line: Callable[[str], None
     with contextlib.suppress(OSError):
         os.chdir(folder)
     return {"code": int(code or 0), "out": out.getvalue(), "err": err.getvalue()}
-
-
-def _command_line() -> Main:
-    from fine_tuner.cli.main import main  # on top of this package, so not at import time
-
-    return main
 
 
 class _Captured(io.StringIO):

@@ -21,16 +21,15 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fine_tuner.launch.command import standby_command
+from fine_tuner.launch.command import Main, standby_command
 from fine_tuner.launch.environment import child_environment
 from fine_tuner.launch.process import start_process
 
-PRELOADED = ("torch", "torchvision", "fine_tuner.cli.main", "fine_tuner.training.run.worker")
 _MOST_FILES = 64
 _MOST_BYTES = 1 << 20
 
@@ -125,11 +124,11 @@ class Standby:
 
 
 # ------------------------------------------------------------- in the child
-def wait_and_run(main: Callable[[Sequence[str]], int | None] | None = None, preload: Sequence[str] = PRELOADED) -> int:
+def wait_and_run(main: Main, *, preload: Sequence[str]) -> int:
     """Load ``preload``, wait for a request on standard input, become what it asks for.
 
     Args:
-        main: Takes an argv, returns an exit code; the command line of this package by default.
+        main: What the process becomes, given the argv of the request.
         preload: Modules to import; those that are not there are left out.
 
     Returns:
@@ -143,8 +142,6 @@ def wait_and_run(main: Callable[[Sequence[str]], int | None] | None = None, prel
         return 0
     os.environ.update(request.get("environment", {}))
     _redirect(Path(request["log"]))
-    if main is None:
-        from fine_tuner.cli.main import main
     return int(main([str(word) for word in request["argv"]]) or 0)
 
 
