@@ -1,11 +1,9 @@
-"""The metrics of each task: which numbers, how they are read, and torchmetrics objects that compute them.
+"""The torchmetrics objects that compute the metrics of each task; ``config/metric_specs.py`` says how they are read.
 
 Each is computed over a whole split, never averaged over batches, and is correct across ranks.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,36 +17,18 @@ from torchmetrics.classification import (
 )
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MetricSpec:
-    """How one metric is read: drives the choice of the best checkpoint, axes and number formats.
-
-    Attributes:
-        key: Without the split: ``accuracy`` is logged as ``val/accuracy``.
-        bounds: Lowest and highest possible value; None where there is none.
-    """
-
-    key: str
-    label: str
-    higher_is_better: bool
-    bounds: tuple[float | None, float | None] = (0.0, 1.0)
-    is_fraction: bool = True
-
-
-LOSS = MetricSpec(key="loss", label="Loss", higher_is_better=False, bounds=(None, None), is_fraction=False)
-ACCURACY = MetricSpec(key="accuracy", label="Accuracy", higher_is_better=True)
-TOP5 = MetricSpec(key="top5", label="Top-5 accuracy", higher_is_better=True)
-MACRO_F1 = MetricSpec(key="f1", label="Macro F1", higher_is_better=True)
-MAP = MetricSpec(key="map", label="Mean average precision", higher_is_better=True)
-MAE = MetricSpec(key="mae", label="Mean absolute error", higher_is_better=False, bounds=(0.0, None), is_fraction=False)
-RMSE = MetricSpec(
-    key="rmse", label="Root mean square error", higher_is_better=False, bounds=(0.0, None), is_fraction=False
+from fine_tuner.config.metric_specs import (
+    ACCURACY,
+    DICE,
+    MACRO_F1,
+    MAE,
+    MAP,
+    MEAN_IOU,
+    PIXEL_ACCURACY,
+    R2,
+    RMSE,
+    TOP5,
 )
-R2 = MetricSpec(key="r2", label="R²", higher_is_better=True, bounds=(None, 1.0), is_fraction=False)
-MEAN_IOU = MetricSpec(key="mean_iou", label="Mean IoU", higher_is_better=True)
-DICE = MetricSpec(key="dice", label="Mean Dice", higher_is_better=True)
-PIXEL_ACCURACY = MetricSpec(key="pixel_accuracy", label="Pixel accuracy", higher_is_better=True)
 
 
 def classification_metrics(num_classes: int) -> MetricCollection:
@@ -57,7 +37,7 @@ def classification_metrics(num_classes: int) -> MetricCollection:
         ACCURACY.key: MulticlassAccuracy(num_classes, average="micro", validate_args=False),
         MACRO_F1.key: MulticlassF1Score(num_classes, average="macro", validate_args=False),
     }
-    if num_classes > 5:
+    if num_classes >= TOP5.min_outputs:
         metrics[TOP5.key] = MulticlassAccuracy(num_classes, top_k=5, average="micro", validate_args=False)
     return MetricCollection(metrics, compute_groups=False)
 

@@ -12,8 +12,8 @@ export const HEIGHT = 216;
 /**
  * @typedef {object} Spec What a chart shows; see specs.js.
  * @property {string} id
- * @property {string} kind Kind of its values, as format.js has them.
- * @property {(board: object) => {title: string, bounds: number[], entries: object[], lines: object[], note?: string}} content
+ * @property {string} kind Kind of its values, as format.js has them, unless its content says another.
+ * @property {(board: object) => {title: string, kind?: string, bounds: number[], entries: object[], lines: object[], note?: string}} content
  * @property {boolean=} canLog
  */
 export class Chart {
@@ -165,7 +165,7 @@ export class Chart {
     const { board, spec } = this;
     const { values } = board.settings;
     return {
-      range: board.range, epochs: board.epochGrid(), axis: values.axis, kind: spec.kind, bounds: this.content.bounds,
+      range: board.range, epochs: board.epochGrid(), axis: values.axis, kind: this.content.kind ?? spec.kind, bounds: this.content.bounds,
       log: Boolean(spec.canLog) && values.log.includes(spec.id), clip: values.clip, zoomY: values.zoomY[spec.id] ?? null,
       palette: board.palette, hidden: new Set(values.hide),
     };
@@ -176,6 +176,7 @@ export class Chart {
     const { board, frame, content, spec } = this;
     const { values } = board.settings;
     frame.setTitle(content.title);
+    frame.kind = content.kind ?? spec.kind;
     frame.setLegend(content.entries.map((entry) => ({ ...entry, isHidden: values.hide.includes(entry.id) })));
     frame.setNote(content.note?.() ?? "");
     frame.showZoomed(Boolean(values.zoom || values.zoomY[spec.id]));

@@ -11,7 +11,6 @@ const SECOND = [
   { dash: "2px,3px", sample: "2 2.5", symbol: "diamond" },
   { dash: "9px,3px,2px,3px", sample: "8 2 2 2", symbol: "square" },
 ];
-const PROPORTIONS = new Set(["val/accuracy", "val/top5"]); // of images: they have a binomial interval
 const MOST_GROUPS = 4;
 
 const slug = (text) => text.replace(/[^\w.-]+/g, "_");
@@ -48,7 +47,7 @@ export function metricKeys(board) {
   const keys = board.curves.keys("val/").filter((key) => key !== "val/loss");
   const wanted = board.state.best?.[0] ?? board.facts.best_metric;
   const main = keys.includes(wanted) ? wanted : keys[0];
-  if (!main) return [wanted && wanted !== "val/loss" ? wanted : "val/accuracy"];
+  if (!main) return wanted && wanted !== "val/loss" ? [wanted] : [];
   const alike = (key) => metricOf(key).kind === metricOf(main).kind && String(metricOf(key).bounds) === String(metricOf(main).bounds);
   return [main, ...keys.filter((key) => key !== main && alike(key))].slice(0, SECOND.length);
 }
@@ -57,12 +56,12 @@ function metricContent(board) {
   const { palette, facts, state } = board;
   const keys = metricKeys(board);
   const [main] = keys;
-  const { kind, bounds } = metricOf(main);
+  const { kind, bounds } = main ? metricOf(main) : { kind: "number", bounds: [0, 1] };
   const rows = keys.map((key, i) => {
     const id = `metric.${slug(key.slice(4))}`;
     const color = i ? mix(palette.validation, palette.subdued, 0.3 + 0.25 * i) : palette.validation;
     const look = SECOND[i];
-    const interval = PROPORTIONS.has(key) && i === 0 ? facts.val_images : undefined;
+    const interval = metricOf(key).is_per_image && i === 0 ? facts.val_images : undefined;
     return {
       entry: { id, label: metricOf(key).label, color, dash: look.sample, marker: true },
       line: {
@@ -72,9 +71,9 @@ function metricContent(board) {
     };
   });
   return {
-    title: metricTitle(main), kind, bounds, waiting: TEXT.afterEpoch,
+    title: main ? metricTitle(main) : CHART_TITLES.metric, kind, bounds, waiting: TEXT.afterEpoch,
     lines: rows.map((row) => row.line).reverse(), entries: rows.map((row) => row.entry),
-    note: () => (PROPORTIONS.has(main) && facts.val_images ? say.interval(facts.val_images) : ""),
+    note: () => (main && metricOf(main).is_per_image && facts.val_images ? say.interval(facts.val_images) : ""),
     best: () => bestPoint(board, main, palette.validation),
     summary: () => (state.best ? say.bestNote(show(kind, state.best[1]), state.best[2]) : ""),
   };
@@ -168,7 +167,7 @@ function summaryOf(board, named) {
 
 export const MAIN = [
   { id: "loss", title: CHART_TITLES.loss, kind: "number", canLog: true, content: lossContent },
-  { id: "metric", title: CHART_TITLES.metric, kind: "fraction", canLog: true, content: metricContent },
+  { id: "metric", title: CHART_TITLES.metric, kind: "number", canLog: true, content: metricContent },
   { id: "lr", title: CHART_TITLES.lr, kind: "rate", canLog: true, content: rateContent },
   { id: "memory", title: CHART_TITLES.memory, kind: "memory", canLog: true, content: memoryContent },
 ];

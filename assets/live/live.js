@@ -14,6 +14,7 @@
 import { h } from "../base/dom.js";
 import { Panel } from "./panel.js";
 import { preview } from "../charts/preview.js";
+import { learnMetrics } from "../words/live.js";
 
 let panel = null;
 const listeners = new Set();
@@ -29,6 +30,7 @@ function tell(news) {
 export function mount(element, props) {
   addStyle();
   panel?.end();
+  learnMetrics(JSON.parse(JSON.stringify(props.metrics ?? {})));
   panel = new Panel(element.querySelector(".ft-live") ?? element, JSON.parse(JSON.stringify(props)), tell);
   return panel;
 }

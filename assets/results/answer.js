@@ -2,7 +2,7 @@
 
 import { h } from "../base/dom.js";
 import { ago, number, percent } from "../base/format.js";
-import { STATUS } from "../words/live.js";
+import { STATUS, metricOf } from "../words/live.js";
 import { WORDS } from "../words/setup.js";
 
 const SHOWN = 8;
@@ -81,7 +81,7 @@ export function verdict({ label, labels, probabilities, shares, numbers, overlay
 function verdictInNumbers(numbers, about) {
   const rows = Object.entries(numbers);
   const { key, value: typical } = about?.best ?? {};
-  const isKnown = rows.length === 1 && key === "val/mae";
+  const isKnown = rows.length === 1 && metricOf(key ?? "").is_in_target_units;
   return [
     h("dl", { class: "ft-numbers-found" }, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, number(value, 4))])),
     ...(isKnown ? [h("p", { class: "ft-quiet" }, `${WORDS.typicalError}: ${number(typical, 3)}`)] : []),

@@ -79,28 +79,11 @@ export const CHART_TITLES = {
   grad_norm: "Gradient norm",
 };
 
-const FRACTION = { kind: "fraction", bounds: [0, 1] };
-const METRICS = {
-  loss: { label: "loss", kind: "number", bounds: [0, null] },
-  accuracy: { label: "accuracy", ...FRACTION },
-  top5: { label: "top-5 accuracy", ...FRACTION },
-  f1: { label: "macro F1", ...FRACTION },
-  map: { label: "mean average precision", ...FRACTION },
-  mean_iou: { label: "mean IoU", ...FRACTION },
-  dice: { label: "Dice", ...FRACTION },
-  pixel_accuracy: { label: "pixel accuracy", ...FRACTION },
-  mae: { label: "mean absolute error", kind: "number", bounds: [0, null] },
-  rmse: { label: "RMSE", kind: "number", bounds: [0, null] },
-  r2: { label: "R\u00b2", kind: "number", bounds: [null, 1] },
-  images_per_second: { label: "images/s", kind: "speed", bounds: [0, null] },
-  grad_norm: { label: "gradient norm", kind: "number", bounds: [0, null] },
-  loss_scale: { label: "loss scale", kind: "number", bounds: [0, null] },
-  skipped_steps: { label: "skipped steps", kind: "count", bounds: [0, null] },
-  allocated_mib: { label: "allocated", kind: "memory", bounds: [0, null] },
-  reserved_mib: { label: "reserved", kind: "memory", bounds: [0, null] },
-  process_mib: { label: "process", kind: "memory", bounds: [0, null] },
-  device_mib: { label: "whole device", kind: "memory", bounds: [0, null] },
-};
+/**
+ * Key without its split -> {label, kind, bounds, is_per_image, ...}: told by the app when the panel is mounted
+ * (fine_tuner/config/metric_specs.py), then by each run that is shown.
+ */
+const METRICS = new Map();
 
 /** How a metric key (`val/accuracy`) is read: label, kind of number, bounds; unknown keys are shown as they are. */
 export function metricOf(key) {
@@ -108,16 +91,16 @@ export function metricOf(key) {
     return { label: key.slice("train/lr/".length) || TEXT.learning.toLowerCase(), kind: "rate", bounds: [0, null] };
   }
   const name = key.slice(key.indexOf("/") + 1);
-  return METRICS[name] ?? { label: name.replaceAll("_", " "), kind: "number", bounds: [null, null] };
+  return METRICS.get(name) ?? { label: name.replaceAll("_", " "), kind: "number", bounds: [null, null] };
 }
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** Learn of metrics from what a run says of itself: key -> {label, is_fraction}. */
+/** Learn of metrics: key -> how it is read; what is known stays. */
 export function learnMetrics(told = {}) {
-  for (const [key, { label, is_fraction: isFraction }] of Object.entries(told)) {
+  for (const [key, spec] of Object.entries(told)) {
     const name = key.slice(key.indexOf("/") + 1);
-    METRICS[name] ??= { label, kind: isFraction ? "fraction" : "number", bounds: isFraction ? [0, 1] : [null, null] };
+    if (!METRICS.has(name)) METRICS.set(name, spec);
   }
 }
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from fine_tuner.base.errors import ConfigError
-from fine_tuner.metrics import LOSS, TOP5, MetricSpec
+from fine_tuner.config.metric_specs import LOSS, MetricSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class TaskSpec:
         """
         if wanted == "auto":
             return self.best
-        known = {f"val/{m.key}": m for m in (*self.metrics, LOSS) if m is not TOP5 or num_outputs > 5}
+        known = {f"val/{m.key}": m for m in (*self.metrics, LOSS) if num_outputs >= m.min_outputs}
         if wanted not in known:
             message = f"{wanted!r} is not measured here. Choose auto, {', '.join(known)}."
             raise ConfigError({"train.best_metric": message})

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torchmetrics import MetricCollection
 
+from fine_tuner.config.metric_specs import MetricSpec
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.loading.batches import EvalBatches, ImageDataset, TrainBatches
 from fine_tuner.data.loading.mixing import MixedLoss, Mixer
@@ -23,7 +24,6 @@ from fine_tuner.data.records import DataSplits
 from fine_tuner.data.sources import read_data
 from fine_tuner.distributed import choose_device, device_name
 from fine_tuner.losses.build import build_loss
-from fine_tuner.metrics import MetricSpec
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.freezing import Freezing, parameter_groups
 from fine_tuner.models.preprocessing import Preprocessing

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from fine_tuner.metrics import ACCURACY, MACRO_F1, TOP5, classification_metrics
+from fine_tuner.config.metric_specs import ACCURACY, MACRO_F1, TOP5
+from fine_tuner.metrics import classification_metrics
 from fine_tuner.tasks.base import TaskSpec
 
 

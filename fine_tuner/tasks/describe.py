@@ -36,10 +36,7 @@ def facts_of(assembly: Assembly) -> dict[str, Any]:
         "schedule": planned_rates(assembly),
         "best_metric": f"val/{assembly.best.key}",
         "best_direction": "max" if assembly.best.higher_is_better else "min",
-        "metrics": {
-            f"val/{m.key}": {"label": m.label, "is_fraction": m.is_fraction, "higher_is_better": m.higher_is_better}
-            for m in assembly.spec.metrics
-        },
+        "metrics": {f"val/{m.key}": m.facts() for m in assembly.spec.metrics},
         "notices": [*data.notices, *built.notices],
     }
 

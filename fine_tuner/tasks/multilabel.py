@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from fine_tuner.metrics import MACRO_F1, MAP, multilabel_metrics
+from fine_tuner.config.metric_specs import MACRO_F1, MAP
+from fine_tuner.metrics import multilabel_metrics
 from fine_tuner.tasks.base import TaskSpec
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from fine_tuner.metrics import MAE, R2, RMSE, regression_metrics
+from fine_tuner.config.metric_specs import MAE, R2, RMSE
+from fine_tuner.metrics import regression_metrics
 from fine_tuner.tasks.base import TaskSpec
 
 

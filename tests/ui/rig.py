@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import socket
@@ -24,6 +25,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
+from fine_tuner.config.metric_specs import metric_table
 from fine_tuner.runs import control
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
@@ -73,7 +75,8 @@ def plain_page() -> HTMLResponse:
         body.dark{{background:#111316;--body-text-color:#e8eaed;--border-color-primary:#2d3238}}</style>
         <body><div id="live"><div class="ft-live"></div></div><div id="preview"></div>
         <script type="module">import * as live from "/{live}";
-        live.mount(document.querySelector("#live"), {{base: "", actions: ["stop", "pause", "resume"]}});
+        live.mount(document.querySelector("#live"), {{base: "", actions: ["stop", "pause", "resume"],
+        metrics: {json.dumps(metric_table())}}});
         </script></body></html>"""
     )
 

@@ -9,15 +9,14 @@ import numpy as np
 
 from fine_tuner.base.errors import ConfigError, InputError
 from fine_tuner.config.io import FIELDS, read_tree
+from fine_tuner.config.metric_specs import metric_name, metric_of
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.series import Series
 from fine_tuner.runs.store import RunStore
-from fine_tuner.runs.view.progress import metric_name
 from fine_tuner.runs.view.run_view import RunView
 from fine_tuner.runs.view.summary import summarise
 
 MOST_RUNS = 8  # lines that an eye can tell apart by colour and dash
-_LESS_IS_BETTER = frozenset({"loss", "mae", "rmse"})
 
 
 def compare_runs(store: RunStore, runs: Sequence[RunFolder]) -> dict[str, Any]:
@@ -97,7 +96,7 @@ def _best_values(views: Sequence[RunView]) -> list[dict[str, Any]]:
 
 def _is_higher_better(key: str, views: Sequence[RunView]) -> bool:
     told = [view.facts.get("best_direction") for view in views if view.facts.get("best_metric") == key]
-    return told[0] != "min" if told else key.rpartition("/")[2] not in _LESS_IS_BETTER
+    return told[0] != "min" if told else metric_of(key).higher_is_better is not False
 
 
 def _best(series: Series | None, *, higher: bool) -> tuple[float, int] | None:

@@ -36,11 +36,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fine_tuner.config.metric_specs import metric_text
 from fine_tuner.runs.log.downsampling import PACE, Grain
 from fine_tuner.runs.log.series import Buckets, Series, level_for, thin
 from fine_tuner.runs.queue import place_of
 from fine_tuner.runs.store import RunStore
-from fine_tuner.runs.view.progress import metric_text
 from fine_tuner.runs.view.run_view import RunView
 from fine_tuner.runs.view.status import LIVE
 

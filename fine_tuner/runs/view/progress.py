@@ -9,18 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from fine_tuner.config.metric_specs import QUALITY
 from fine_tuner.runs.log.facts import Facts
 from fine_tuner.runs.log.series import Series
 
-_FRACTIONS = frozenset({"accuracy", "top5", "f1", "map", "mean_iou", "dice", "pixel_accuracy"})
-_NAMES = {
-    "loss": "loss", "accuracy": "accuracy", "top5": "top-5 accuracy", "f1": "macro F1", "map": "mAP",
-    "mean_iou": "mean IoU", "dice": "Dice", "pixel_accuracy": "pixel accuracy",
-    "mae": "mean absolute error", "rmse": "RMSE", "r2": "R²",
-}  # fmt: skip
-_FALLBACK_BEST = (
-    ("val/accuracy", "max"), ("val/mean_iou", "max"), ("val/map", "max"), ("val/mae", "min"), ("val/loss", "min")
-)  # fmt: skip
 _LEAST_STEPS = 3  # before a rate is worth telling
 
 
@@ -118,9 +110,10 @@ def find_best(facts: Facts, series: Mapping[str, Series]) -> Best | None:
     """Best finite value of the run's own best metric; the first of several equal ones."""
     key, direction = facts.started.get("best_metric"), facts.started.get("best_direction")
     if key not in series:
-        key, direction = next(((k, d) for k, d in _FALLBACK_BEST if k in series), (None, None))
-    if key is None:
-        return None
+        spec = next((spec for spec in QUALITY if f"val/{spec.key}" in series), None)
+        if spec is None:
+            return None
+        key, direction = f"val/{spec.key}", "max" if spec.higher_is_better else "min"
     curve, higher = series[key], direction != "min"
     values = np.where(np.isfinite(curve.value), curve.value, -np.inf if higher else np.inf)
     point = int(values.argmax() if higher else values.argmin())
@@ -152,20 +145,6 @@ def _activity(activity: Mapping[str, Any]) -> str:
 def _count(value: Any) -> str:
     number = float(value or 0)
     return f"{number:.0f}" if number >= 10 or number == int(number) else f"{number:.1f}"
-
-
-def metric_name(key: str) -> str:
-    """``"validation accuracy"`` for ``val/accuracy``."""
-    split, _, leaf = key.partition("/")
-    where = {"val": "validation ", "train": "training ", "test": "test "}.get(split, "")
-    return where + _NAMES.get(leaf, leaf.replace("_", " "))
-
-
-def metric_text(key: str, value: float) -> str:
-    """``"94.8 %"`` for fractions, else four digits."""
-    if key.rpartition("/")[2] in _FRACTIONS:
-        return f"{100 * value:.1f} %"
-    return f"{value:.4g}"
 
 
 def duration_text(seconds: float) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fine_tuner.config.metric_specs import metric_name, metric_text
 from fine_tuner.runs.log.series import Series
-from fine_tuner.runs.view.progress import Best, Progress, duration_text, metric_name, metric_text
+from fine_tuner.runs.view.progress import Best, Progress, duration_text
 
 _TOLD_STEPS = 100
 _TOLD_SHARE = 0.05
@@ -40,7 +41,8 @@ def _running(progress: Progress, best: Best | None, series: Mapping[str, Series]
     if best is not None:
         curve = series[best.key]
         now = float(curve.value[-1])
-        text = f"{metric_name(best.key).capitalize()} {metric_text(best.key, now)}"
+        name = metric_name(best.key)
+        text = f"{name[:1].upper()}{name[1:]} {metric_text(best.key, now)}"
         if len(curve) > 1 and now != best.value:
             text += f", best {metric_text(best.key, best.value)} in epoch {best.epoch}"
         elif len(curve) > 1:

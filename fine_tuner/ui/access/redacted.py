@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fine_tuner.config.metric_specs import KINDS
+
 METRIC = re.compile(r"(train|val|test|memory)/[A-Za-z0-9_.@ /+-]{1,80}")
 _NAME = re.compile(r"[^/\\<>{}]{1,120}")  # no path, no markup, no template
 _LABEL = re.compile(r"[A-Za-z0-9_ .,%=+:\u00d7\u2192-]{1,80}")
@@ -100,10 +102,15 @@ def about(given: Mapping[str, Any], *, can_try: bool) -> dict[str, Any]:
 
 
 def _metrics(given: Any) -> dict[str, Any]:
-    """What the page calls metrics that it does not know."""
+    """How metrics are read that the page does not know."""
     found = given.items() if isinstance(given, Mapping) else ()
     return {
-        key: {"label": _name(about.get("label", "")), "is_fraction": about.get("is_fraction") is True}
+        key: {
+            "label": _name(about.get("label", "")),
+            "kind": kind if (kind := about.get("kind")) in KINDS else "number",
+            "bounds": [*_numbers(about.get("bounds")), None, None][:2],
+            **{name: about.get(name) is True for name in ("higher_is_better", "is_per_image", "is_in_target_units")},
+        }
         for key, about in found if METRIC.fullmatch(key) and isinstance(about, Mapping)
     }  # fmt: skip
 

@@ -29,6 +29,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import FileResponse, Response
 
 from fine_tuner.base.errors import RunError
+from fine_tuner.config.metric_specs import metric_table
 from fine_tuner.runs import queue
 from fine_tuner.runs.layout import RunFolder, read_json
 from fine_tuner.runs.log.events import Mark
@@ -71,6 +72,7 @@ def live_panel(
         routes=routes,
         address=static.address_of("live/live.js"),
         actions=list(actions),
+        metrics=metric_table(),
     )
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from fine_tuner.runs.lock import WorkerLock
 from fine_tuner.runs.log.events import Progress, TrainMetrics
-from fine_tuner.runs.view.progress import metric_name, metric_text
 from fine_tuner.runs.view.run_view import RunView
 from tests.runs.logs import finished, lines, started, steps
 
@@ -110,10 +109,3 @@ def test_long_work_is_told_with_numbers(live):
         live(Progress(what="downloading weights", done=0.4, total=13.6, unit="MiB")).phase
         == "downloading weights 0.4/14 MiB"
     )
-
-
-def test_fractions_are_percent_and_other_metrics_are_not():
-    assert metric_text("val/accuracy", 0.9478) == "94.8 %"
-    assert metric_text("val/loss", 0.03124) == "0.03124"
-    assert metric_name("val/mean_iou") == "validation mean IoU"
-    assert metric_name("train/grad_norm") == "training grad norm"

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fine_tuner.cli.main import main
+from fine_tuner.config.metric_specs import ACCURACY
 from fine_tuner.launch.assistant import Assistant, Reply
 from fine_tuner.runs.layout import RunFolder, write_json
 from fine_tuner.runs.publishing import Published, publish, published
@@ -47,7 +48,7 @@ def secretive_run(root, name: str, *, outcome: str = "failed") -> HandRun:
     run = HandRun(
         root, name, title="ants resnet18", device=CANARY, weights=CANARY, notices=[CANARY], loss_code={"loss": CANARY},
         parameters=CANARY, anything=CANARY, best_metric="val/accuracy",
-        metrics={"val/accuracy": {"label": "accuracy", "is_fraction": True, "x": CANARY}, CANARY: {"label": CANARY}},
+        metrics={"val/accuracy": ACCURACY.facts() | {"x": CANARY}, CANARY: {"label": CANARY}},
     )  # fmt: skip
     run.begin(), run.train(40)
     run.say(f"3 files of {CANARY} were skipped", "warning")
@@ -157,7 +158,7 @@ def test_what_is_told_suffices_for_the_charts(viewer):
     about = viewer.get(f"/view/api/runs/{shown}").json()
     assert about["title"] == "ants resnet18"
     assert set(about["facts"]["schedule"]["groups"]) == {"head", "backbone"}
-    assert about["facts"]["metrics"] == {"val/accuracy": {"label": "accuracy", "is_fraction": True}}
+    assert about["facts"]["metrics"] == {"val/accuracy": json.loads(json.dumps(ACCURACY.facts()))}
     assert [mark["label"] for mark in about["marks"]] == ["lr", "change"]
     (line,) = viewer.get("/view/api/runs").json()["runs"]
     assert (line["id"], line["best_key"], line["can_try"], line["tags"]) == (shown, "val/accuracy", True, [])

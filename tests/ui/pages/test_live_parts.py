@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from fine_tuner.runs.log.events import Mark
+from fine_tuner.config.metric_specs import MAE
+from fine_tuner.runs.log.events import EvalMetrics, Mark
 from fine_tuner.ui import static
 
 pytestmark = pytest.mark.ui
@@ -62,6 +63,26 @@ def test_the_band_says_what_one_image_is_worth(visit, run):
     seen = visit(f"?run={run.folder.id}")
     note = seen.page.inner_text("[data-chart=metric] .ftc-note")
     assert note.replace("\u00a0", " ") == "1 image = 0.65 points · 95 % band for 153 images"
+
+
+def test_errors_of_numbers_are_drawn_and_read_in_their_own_unit_not_in_percent(visit, make_run):
+    run = make_run("numbers", best_metric="val/mae", best_direction="min", metrics={"val/mae": MAE.facts()})
+    run.begin()
+    run.train(15)
+    for epoch, error in ((1, 4.5), (2, 2.03)):
+        metrics = {"val/loss": error, "val/mae": error, "val/rmse": error + 1, "val/r2": 0.5}
+        run.writer.write(EvalMetrics(step=16 * epoch, epoch=epoch, split="val", metrics=metrics, seconds=0.4))
+    seen = visit(f"?run={run.folder.id}")
+    chart = seen.page.locator("[data-chart=metric]")
+    assert chart.locator(".ftc-title").inner_text() == "Mean absolute error"
+    ticks = chart.locator(".ytick text").all_text_contents()
+    assert len(ticks) >= 2
+    assert not any("%" in tick for tick in ticks), ticks
+    assert max(float(tick) for tick in ticks) >= 4
+    legend = chart.inner_text()
+    assert "2.03" in legend
+    assert "3.03" in legend
+    assert "%" not in legend, "neither the values nor a band of a proportion"
 
 
 def test_a_page_that_only_reads_has_no_button_that_changes_anything(visit, run):
