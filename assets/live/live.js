@@ -1,6 +1,6 @@
 // What a page calls: mounting the live panel and charts, and window.FTLive to steer it.
 //
-//   mount(element, props)   once, by the gr.HTML of fine_tuner/ui/api/live.py; mountPreview for charts that Python draws
+//   mount(element, props)   once, by the gr.HTML of fine_tuner/ui/pages/live_panel.py; mountPreview for charts that Python draws
 //   FTLive.show(run)        another run; the address follows
 //   FTLive.go(query)        what an address like "?run=ID&axis=epoch" says, without loading the page again
 //   FTLive.isActive()       whether any run is queued or running

@@ -12,28 +12,22 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 
-from fine_tuner.ui import static, texts
-from fine_tuner.ui.access.guard import Access, Guard
+from fine_tuner.ui import static
+from fine_tuner.ui.access.entry import Access
+from fine_tuner.ui.access.guard import Guard
 from fine_tuner.ui.access.limits import Limits
 from fine_tuner.ui.access.permissions import VIEW
 from fine_tuner.ui.access.roles import gradio_owner, gradio_viewer, owner_route
 from fine_tuner.ui.access.sharing import ShareRoutes, Sharing
 from fine_tuner.ui.access.tunnel import Tunnel
-from fine_tuner.ui.api.data_routes import DataRoutes
-from fine_tuner.ui.api.exports import ExportRoutes
-from fine_tuner.ui.api.history import HistoryRoutes
-from fine_tuner.ui.api.live import LiveRoutes, head_links
-from fine_tuner.ui.api.losses import LossRoutes
-from fine_tuner.ui.api.rates import RateRoutes
-from fine_tuner.ui.api.routes import Routes
+from fine_tuner.ui.api.routers import run_routers, viewer_router
 from fine_tuner.ui.form.folders import Allowed
-from fine_tuner.ui.jobs.data_checks import CheckRoutes
-from fine_tuner.ui.jobs.finder import FinderRoutes
-from fine_tuner.ui.jobs.measuring import MeasuringRoutes
-from fine_tuner.ui.jobs.plans import Ask
+from fine_tuner.ui.jobs.questions import Ask
+from fine_tuner.ui.jobs.routers import setup_routers
+from fine_tuner.ui.jobs.services import Services
+from fine_tuner.ui.pages.live_panel import head_links
 from fine_tuner.ui.pages.owner import build_owner_page
-from fine_tuner.ui.pages.viewer import ViewerRoutes, build_viewer_page
-from fine_tuner.ui.services import Services
+from fine_tuner.ui.pages.viewer import build_viewer_page
 from fine_tuner.ui.theme import build_theme
 
 STYLES = (
@@ -94,25 +88,18 @@ def build_app(
             sharing.close()
             services.close()
 
-    app = FastAPI(title=texts.APP, docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.state.services = services
     app.state.sharing = sharing
     app.include_router(static.router)
-    for routes in (
-        Routes(services),
-        LossRoutes(services),
-        FinderRoutes(services.finder, services.allowed),
-        CheckRoutes(services.checks, services.allowed),
-        DataRoutes(services.rates, services.allowed, services.uploads_folder),
-        MeasuringRoutes(services.measuring, services.allowed),
-        RateRoutes(services.rates, services.store, services.allowed),
-        HistoryRoutes(services.store, services.launcher, services.losses_folder),
-        ExportRoutes(services.store, services.questions),
-        LiveRoutes(services.store, services.actions),
-        ShareRoutes(sharing, services.store, services.watching),
-    ):
-        app.include_router(routes.router(), dependencies=[Depends(owner_route)])
-    app.include_router(ViewerRoutes(services.store, services.trials, services.watching, services.limits).router())
+    owners = (
+        *setup_routers(services),
+        *run_routers(services),
+        ShareRoutes(sharing, services.store, services.watching).router(),
+    )
+    for router in owners:
+        app.include_router(router, dependencies=[Depends(owner_route)])
+    app.include_router(viewer_router(services))
     app.add_exception_handler(RequestValidationError, wrong_shape)
     app.add_middleware(CORSMiddleware, allow_origins=[])  # with one of our own, Gradio adds none that allows everyone
     app.add_middleware(Guard, access=access, limits=services.limits)

@@ -15,23 +15,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from fine_tuner.base.errors import FineTunerError, InputError
-from fine_tuner.ui import texts
-from fine_tuner.ui.access.guard import LOOPBACK_NAMES, Access
-from fine_tuner.ui.access.links import LINK_SECONDS, ROLES, Links
-from fine_tuner.ui.access.peer import whose
+from fine_tuner.ui.access.entry import LINK_HOURS, LOOPBACK_NAMES, Access, bracketed, check_entry, open_access
 from fine_tuner.ui.environment import private_environment
 from fine_tuner.ui.form.folders import Allowed, resolve_roots
 
 if TYPE_CHECKING:
     from fine_tuner.ui.access.sharing import Sharing
-    from fine_tuner.ui.access.tunnel import TunnelState
     from fine_tuner.ui.connection import Server
 
 DEFAULT_PORT = 7860
-WHOM = {"owner": "you alone", "viewer": "those who watch"}
 PORTS_TRIED = 40
 Say = Callable[[str], object]
 
@@ -48,7 +42,7 @@ class Options:
     allow_code: bool = False
     no_browser: bool = False
     root_path: str = ""
-    link_hours: float = LINK_SECONDS / 3600
+    link_hours: float = LINK_HOURS
     new_links: bool = False
 
     @property
@@ -71,18 +65,17 @@ def serve(options: Options, *, say: Say = print) -> int:
 
 
 def _serve(options: Options, say: Say) -> int:
-    origin, prefix = split_root_path(options.root_path)
-    if not 0 < options.link_hours <= 24 * 366:
-        raise InputError(f"--link-hours {options.link_hours:g} is not between 0 and a year. Give 168 for a week.")
+    check_entry(options.root_path, options.link_hours)
     listener = listen(options.host, options.port)
     port = listener.getsockname()[1]
     if options.port is None and port != DEFAULT_PORT:
         say(f"Port {DEFAULT_PORT} is taken, so this one is on {port}.")
     runs = runs_folder(options.runs)
     roots, allows_code = data_roots(options), options.is_private or options.allow_code
-    access = Access(
-        links=open_links(runs, options), is_private=options.is_private, whose=whose, origin=origin, prefix=prefix
-    )
+    access = open_access(
+        runs, is_private=options.is_private, root_path=options.root_path, link_hours=options.link_hours,
+        new_links=options.new_links,
+    )  # fmt: skip
     # uvicorn ends in order, then raises the signal that ended it again: it must not kill what is left to tidy up
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with private_environment(), suppress(KeyboardInterrupt):
@@ -90,39 +83,11 @@ def _serve(options: Options, say: Say) -> int:
     return 0
 
 
-def open_links(runs: Path, options: Options) -> Links:
-    """The links of the last time, and new ones for what is missing; the owner of a private app needs none."""
-    links = Links(runs)
-    for role in ROLES:
-        if options.new_links or (options.is_private and role == "owner"):
-            links.revoke(role)
-    if not options.is_private:
-        for role in ROLES:
-            if links.get(role) is None:
-                links.make(role, options.link_hours * 3600)
-    return links
-
-
-def split_root_path(text: str) -> tuple[str, str]:
-    """Origin and path of ``--root-path``: ``https://example.org/tuner/`` -> ``("https://example.org", "/tuner")``.
-
-    Raises:
-        InputError: If it is neither a path nor an address.
-    """
-    parts = urlsplit(text)
-    is_address = parts.scheme in ("http", "https") and bool(parts.netloc)
-    is_path = not parts.scheme and not parts.netloc and (not text or text.startswith("/"))
-    if not (is_address or is_path) or parts.query or parts.fragment:
-        raise InputError(
-            f"--root-path {text!r} is neither a path nor an address. Give /tuner, or https://example.org/tuner."
-        )
-    return (f"{parts.scheme}://{parts.netloc}" if is_address else ""), parts.path.rstrip("/")
-
-
 async def _run(
     listener: socket.socket, options: Options, access: Access, allowed: Allowed, runs: Path, say: Say
 ) -> None:
     """Build the application, inside the event loop that Gradio's locks want, and serve it."""
+    from fine_tuner.ui.access.announcing import tell_of_stranger
     from fine_tuner.ui.access.sharing import network_host
     from fine_tuner.ui.app import build_app
     from fine_tuner.ui.connection import SecondDoor, make_server
@@ -131,22 +96,10 @@ async def _run(
     server, sharing, port = make_server(app), app.state.sharing, listener.getsockname()[1]
     sharing.port, sharing.host = port, network_host(options.host)
     sharing.door = SecondDoor(app, asyncio.get_running_loop())
-    access.on_stranger = _stranger(sharing, f"http://{_bracketed(options.host)}:{port}", say)
+    access.on_stranger = tell_of_stranger(sharing, f"http://{bracketed(options.host)}:{port}", say)
     threading.Thread(target=_announce, args=(server, options, sharing, say), daemon=True).start()
     await server.serve(sockets=[listener])
     sharing.door.close()
-
-
-def _stranger(sharing: Sharing, address: str, say: Say) -> Callable[[], object]:
-    """What to do when another user of this machine asks for the page: say so, once, with a way in."""
-    said = threading.Lock()  # taken for good the first time
-
-    def tell() -> None:
-        if said.acquire(blocking=False):
-            link = sharing.access.links.make("owner", LINK_SECONDS)
-            say(texts.STRANGER.format(link=sharing.link_text(link, address)))
-
-    return tell
 
 
 def listen(host: str, port: int | None) -> socket.socket:
@@ -218,47 +171,24 @@ def data_roots(options: Options) -> tuple[Path, ...]:
 
 def _announce(server: Server, options: Options, sharing: Sharing, say: Say) -> None:
     """Once the page is served: print its links, open the tunnel and a browser if wished."""
+    from fine_tuner.ui.access.announcing import say_links, tell_tunnel
+
     while not server.started:
         if server.should_exit:
             return
         threading.Event().wait(0.02)
     host = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
-    here = f"http://{_bracketed(host)}:{sharing.port}"
+    here = f"http://{bracketed(host)}:{sharing.port}"
     owner = sharing.access.links.get("owner")
     address = f"{here}/" if sharing.access.is_private or owner is None else sharing.link_text(owner, here)
     say(f"Fine Tuner: {address}")
     say(f"Runs: {runs_folder(options.runs)}    Stop with Ctrl+C; runs that are under way go on.")
     if not sharing.access.is_private:
-        _say_links(sharing, [a for a in sharing.addresses() if a != here], say)
+        say_links(sharing, [a for a in sharing.addresses() if a != here], say)
     if options.share:
-        sharing.tunnel.open(sharing.port, then=lambda state: _tell_tunnel(state, sharing, say))
+        sharing.tunnel.open(sharing.port, then=lambda state: tell_tunnel(state, sharing, say))
     if not options.no_browser and _has_display():
         webbrowser.open(address)
-
-
-def _say_links(sharing: Sharing, addresses: list[str], say: Say) -> None:
-    """Both links, for every address given; the viewer's for this machine if there is none."""
-    for role in ROLES:
-        link = sharing.access.links.get(role)
-        for address in addresses if link else []:
-            say(f"For {WHOM[role]}: {sharing.link_text(link, address)}")
-    viewer = sharing.access.links.get("viewer")
-    if not addresses and viewer is not None:
-        say(f"For {WHOM['viewer']}: {sharing.link_text(viewer, f'http://127.0.0.1:{sharing.port}')}")
-
-
-def _tell_tunnel(state: TunnelState, sharing: Sharing, say: Say) -> None:
-    """What became of the tunnel."""
-    if state.address:
-        _say_links(sharing, [state.address], say)
-    else:
-        say(texts.NO_TUNNEL.format(error=state.error))
-        say(f"    ssh -N -R 8080:127.0.0.1:{sharing.port} you@your.server    or a proxy, with --root-path")
-
-
-def _bracketed(host: str) -> str:
-    """A host as addresses write it."""
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _has_display() -> bool:

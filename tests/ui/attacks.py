@@ -9,7 +9,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from fine_tuner.ui.access.guard import Access
+from fine_tuner.ui.access.entry import Access
 from fine_tuner.ui.access.limits import Allowance, Limits
 from fine_tuner.ui.access.tunnel import Tunnel
 from fine_tuner.ui.connection import PatientProtocol, SecondDoor, make_server

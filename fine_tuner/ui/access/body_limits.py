@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
-from fine_tuner.ui import texts
+from fine_tuner.ui.access import texts
 
 PART_SECONDS = 20.0  # between two parts of a body
 LEAST_BYTES_PER_SECOND = 20_000  # a slower sender is holding the door open

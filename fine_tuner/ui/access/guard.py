@@ -4,7 +4,7 @@ On the loopback address every request of this user's processes is the owner's, w
 what another web site in the same browser can send, a foreign ``Host`` (DNS rebinding) or a foreign ``Origin``, and
 what another user of the machine sends. Everywhere else, and on the second port that a tunnel or ``ssh -R`` leads to,
 nothing but the login is open without its cookie. The client's address is never trusted, since traffic of a tunnel
-comes from the loopback address too. Which role a route needs is in ``rules.py``.
+comes from the loopback address too. Which role a route needs is in ``permissions.py``.
 """
 
 from __future__ import annotations
@@ -12,23 +12,20 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fine_tuner.ui import texts
+from fine_tuner.ui.access import texts
 from fine_tuner.ui.access.body_limits import bounded, is_too_long
+from fine_tuner.ui.access.entry import LOOPBACK_NAMES, Access
 from fine_tuner.ui.access.limits import Limits, Meter
-from fine_tuner.ui.access.links import Link, Links, Role, Session
-from fine_tuner.ui.access.peer import Address, Whose
+from fine_tuner.ui.access.links import Link, Role
 from fine_tuner.ui.access.permissions import VIEW, Needed, Rule, Table
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOGIN_TRIES_PER_MINUTE = 20
 RUN_ID = re.compile(r"[\w.-]{1,120}")
@@ -50,39 +47,6 @@ HEADERS: dict[str, str] = {
 }
 # what someone uploaded, opened by itself, is a picture at most: no script of an SVG or HTML file runs
 FILE_HEADERS: dict[str, str] = HEADERS | {"Content-Security-Policy": "sandbox; default-src 'none'"}
-
-
-@dataclass(kw_only=True)
-class Access:
-    """How requests become roles.
-
-    Attributes:
-        links: Tokens and sessions.
-        is_private: Whoever reaches the app is the owner, except through ``shared_ports``; right on the loopback
-            address only.
-        whose: Tells whose process a connection comes from, from its two ends; None: not asked, it is ours.
-        shared_ports: Local ports where a login is needed all the same: what a tunnel leads to.
-        origin: ``scheme://host`` under which a proxy shows the app, from ``--root-path``; "" if none was given.
-        prefix: Path under which a proxy shows the app, without the last slash.
-        on_stranger: Called when a process of another user asked for the page of a private app.
-    """
-
-    links: Links = field(default_factory=Links)
-    is_private: bool = True
-    whose: Callable[[Address | None, Address | None], Whose] | None = None
-    shared_ports: set[int] = field(default_factory=set)
-    origin: str = ""
-    prefix: str = ""
-    on_stranger: Callable[[], object] | None = None
-
-    def is_open(self, scope: Scope) -> bool:
-        """Whether a request came in where there is no login."""
-        return self.is_private and (scope.get("server") or ("", 0))[1] not in self.shared_ports
-
-    def session(self, headers: Headers) -> Session | None:
-        """The session of a request's cookie."""
-        cookie = cookie_parser(headers.get("cookie", "")).get(self.links.cookie_name, "")
-        return self.links.read_session(cookie)
 
 
 def may(role: Role | None, needed: Needed) -> bool:

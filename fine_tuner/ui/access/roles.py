@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 from fastapi import HTTPException, Request
 
-from fine_tuner.ui import texts
+from fine_tuner.ui.access import texts
 
 
 def require_owner(request: gr.Request) -> None:

@@ -26,8 +26,8 @@ from fine_tuner.base.errors import RunError
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.publishing import Published, publish, published
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui import texts
-from fine_tuner.ui.access.guard import Access
+from fine_tuner.ui.access import texts
+from fine_tuner.ui.access.entry import Access
 from fine_tuner.ui.access.limits import Watching
 from fine_tuner.ui.access.links import LINK_SECONDS, ROLES, Link, Role
 from fine_tuner.ui.access.tunnel import Tunnel, TunnelState

@@ -13,8 +13,8 @@ from fastapi.responses import Response
 
 from fine_tuner.base.errors import RunError
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui import texts
-from fine_tuner.ui.jobs.plans import Questions
+from fine_tuner.ui.api import texts
+from fine_tuner.ui.jobs.questions import Questions
 
 KINDS = {"yaml": "application/yaml", "command": "text/x-shellscript", "script": "text/x-python"}
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 
 from fine_tuner.base.errors import ConfigError, InputError, RunError
@@ -27,8 +27,7 @@ from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs.layout import RunFolder, write_atomically
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.compare import MOST_RUNS, compare_runs
-from fine_tuner.ui.form.form import argv_of
-from fine_tuner.ui.jobs.finder import refuse_cross_site
+from fine_tuner.ui.form.argv import argv_of
 
 Text = Annotated[str, Field(max_length=120)]
 
@@ -74,32 +73,27 @@ class HistoryRoutes:
         router.get("/compare")(self.compare)
         return router
 
-    def annotate(self, run_id: str, notes: Notes, request: Request) -> dict[str, Any]:
+    def annotate(self, run_id: str, notes: Notes) -> dict[str, Any]:
         """Another title, tags, a note."""
-        refuse_cross_site(request)
         return self._do(run_id, lambda run: self._store.annotate(run.id, **notes.model_dump(exclude_none=True)))
 
-    def delete(self, run_id: str, request: Request) -> dict[str, Any]:
+    def delete(self, run_id: str) -> dict[str, Any]:
         """Move a run that is not at work to the trash."""
-        refuse_cross_site(request)
         return self._do(run_id, lambda run: self._store.delete(run.id))
 
-    def restore(self, run_id: str, request: Request) -> dict[str, Any]:
+    def restore(self, run_id: str) -> dict[str, Any]:
         """Take a deleted run back."""
-        refuse_cross_site(request)
         try:
             return {"run": self._store.restore(run_id).id}
         except RunError as error:
             raise HTTPException(404, str(error)) from None
 
-    def move(self, run_id: str, move: Move, request: Request) -> dict[str, Any]:
+    def move(self, run_id: str, move: Move) -> dict[str, Any]:
         """Give a waiting run another place."""
-        refuse_cross_site(request)
         return self._do(run_id, lambda run: self._launcher.move(run, move.place))
 
-    def extend(self, run_id: str, extend: Extend, request: Request) -> dict[str, Any]:
+    def extend(self, run_id: str, extend: Extend) -> dict[str, Any]:
         """More epochs."""
-        refuse_cross_site(request)
         return self._do(run_id, lambda run: self._launcher.extend(run, extend.epochs))
 
     def settings(self, run_id: str) -> dict[str, Any]:

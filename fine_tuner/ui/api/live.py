@@ -1,6 +1,4 @@
-"""The live panel: its place on the page, and the routes that ``assets/live/live.js`` asks once a second.
-
-Nothing of a run passes through Gradio: the panel's template is a fixed text, and what is drawn comes as JSON.
+"""The routes that the live panel (``assets/live/live.js``) asks once a second, on any run.
 
 ===============================  =======================================================================
 ``GET api/live?run=&since=``     new points and the state; see ``runs/view/live.py``; without ``run`` the newest
@@ -17,115 +15,27 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
-import posixpath
-import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-import gradio as gr
 import orjson
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import FileResponse, Response
 
 from fine_tuner.base.errors import RunError
-from fine_tuner.config.metric_specs import metric_table
 from fine_tuner.runs import queue
 from fine_tuner.runs.layout import RunFolder, read_json
 from fine_tuner.runs.log.events import Mark
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.live import LiveFeed, detail
 from fine_tuner.runs.view.run_view import RunView
-from fine_tuner.ui import static
-from fine_tuner.ui.access.guard import is_cross_site
 
 Act = Callable[[RunFolder], object]
-ACTIONS = ("stop", "pause", "resume", "set", "checkpoint", "evaluate", "extend", "clone", "export")
 _MOST_KEYS = 64
 _WORTH_COMPRESSING = 600  # bytes
 _LARGE = 20_000  # bytes: from here on speed matters more than size
-_IMPORT = re.compile(r'(?:from|^import) "(\.{1,2}/[\w./]+)"', re.MULTILINE)
 _NO_STORE = {"Cache-Control": "no-store"}
 _NO_RUNS = b'{"run":null,"cursor":"","reset":true,"state":null,"curves":[]}'
-
-
-def live_panel(
-    *, base: str = "", routes: str = "", actions: Sequence[str] = ACTIONS, elem_id: str = "ft-live"
-) -> gr.HTML:
-    """The panel that follows one run: status, progress, charts, events, table.
-
-    A page has one. It shows the run named by ``?run=`` in the address, else the newest; scripts of the page reach it
-    as ``window.FTLive`` (see ``assets/live/live.js``).
-
-    Args:
-        base: From the page's address to the app's root: ``"../"`` for a page mounted at ``/view``.
-        routes: What comes before ``api/`` in the addresses of the routes that it asks, from the app's root.
-        actions: Which buttons it has; none for a page that only reads.
-        elem_id: Id of the element on the page.
-    """
-    return gr.HTML(
-        html_template='<div class="ft-live"></div>',
-        js_on_load=_script("live.mount(element, props)"),
-        apply_default_css=False,
-        elem_id=elem_id,
-        base=base,
-        routes=routes,
-        address=static.address_of("live/live.js"),
-        actions=list(actions),
-        metrics=metric_table(),
-    )
-
-
-def preview_chart(value: Mapping[str, Any] | None = None, *, base: str = "", elem_id: str | None = None) -> gr.HTML:
-    """A chart that Python draws now and then, with the look of the live charts: give it ``json.dumps(spec)`` as value.
-
-    Args:
-        value: The chart at first; keys as ``assets/charts/preview.js`` describes them: title, kind, axis, lines, ...
-        base: As for ``live_panel``.
-        elem_id: Id of the element on the page.
-    """
-    return gr.HTML(
-        value=json.dumps(value or {}),
-        html_template='<div class="ft-preview-chart"></div>',
-        js_on_load=_script("live.mountPreview(element, props, watch)"),
-        apply_default_css=False,
-        elem_id=elem_id,
-        base=base,
-        address=static.address_of("live/live.js"),
-    )
-
-
-def head_links(base: str = "") -> str:
-    """For the page's head: loads the chart library and the panel's modules while Gradio is still starting.
-
-    Not needed for the panel to work; it brings the first curve sooner.
-
-    Args:
-        base: As for ``live_panel``.
-    """
-    library = f'<script async src="{base}{static.address_of(static.PLOTLY)}"></script>'
-    links = (
-        f'<link rel="modulepreload" href="{base}{static.address_of(name)}">' for name in modules_of("live/live.js")
-    )
-    return library + "".join(links)
-
-
-@cache
-def modules_of(name: str) -> tuple[str, ...]:
-    """A script and all that it imports, each once."""
-    found = [name]
-    for script in found:
-        text = (static.ASSETS / script).read_text(encoding="utf-8")
-        imported = (
-            posixpath.normpath(posixpath.join(posixpath.dirname(script), path)) for path in _IMPORT.findall(text)
-        )
-        found += [other for other in dict.fromkeys(imported) if other not in found]
-    return tuple(found)
-
-
-def _script(call: str) -> str:
-    """JavaScript that loads the panel's module, once for all parts of the page, and calls it."""
-    return f"import(new URL(props.base + props.address, window.gradio_config.root + '/')).then((live) => {call});"
 
 
 class LiveRoutes:
@@ -188,8 +98,6 @@ class LiveRoutes:
 
     def act(self, run_id: str, action: str, request: Request) -> Response:
         """Stop, pause or resume; asking twice is asking once."""
-        if is_cross_site(request.scope, request.headers):
-            raise HTTPException(403, "Refused: the request comes from another web site.")
         folder = self._folder(run_id)
         if action not in self._actions:
             known = ", ".join(self._actions) or "none"

@@ -13,7 +13,7 @@ from typing import Any
 
 from fine_tuner.config.io import CHOICES, FIELDS
 from fine_tuner.config.knobs import lookup
-from fine_tuner.ui import texts
+from fine_tuner.ui.form import texts
 from fine_tuner.ui.form.inputs import is_weights_file
 
 CUSTOM = "custom"  # the variant of a choice that runs code of the user's
@@ -30,6 +30,15 @@ class Allowed:
 
     roots: tuple[Path, ...]
     code: bool = True
+
+    @property
+    def why_no_code(self) -> str:
+        """Why the user's own code is not taken; empty where it is."""
+        return "" if self.code else texts.CODE_NOT_ALLOWED
+
+    def nowhere(self, path: str) -> str:
+        """The words for a path that is missing or outside of the roots."""
+        return texts.NOT_BELOW_ROOTS.format(path=path, roots=", ".join(map(str, self.roots)) or "any allowed folder")
 
 
 def resolve_roots(folders: Iterable[str | Path]) -> tuple[Path, ...]:
@@ -84,7 +93,7 @@ def path_errors(tree: Mapping[str, Any], allowed: Allowed) -> dict[str, str]:
         errors |= _missing("model.weights", weights, allowed) if weights else {"model.weights": texts.NO_WEIGHTS_FILE}
     for path in CHOICES:
         if lookup(tree, f"{path}.name") == CUSTOM and not allowed.code:
-            errors[f"{path}.name"] = texts.CODE_NOT_ALLOWED
+            errors[f"{path}.name"] = allowed.why_no_code
     return errors
 
 
@@ -106,5 +115,4 @@ def _place_named(path: str, text: str) -> str:
 def _missing(path: str, text: str, allowed: Allowed) -> dict[str, str]:
     if find_below(text, allowed.roots) is not None:
         return {}
-    roots = ", ".join(map(str, allowed.roots)) or "any allowed folder"
-    return {path: texts.NOT_BELOW_ROOTS.format(path=text, roots=roots)}
+    return {path: allowed.nowhere(text)}

@@ -7,18 +7,17 @@ kept anywhere, so every function here is a function of its arguments.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fine_tuner.base.errors import ConfigError
-from fine_tuner.config.io import CHOICES, overrides_between, parse, to_tree
+from fine_tuner.config.io import CHOICES, parse, to_tree
 from fine_tuner.config.knobs import lookup
-from fine_tuner.config.presets import nearest_preset
 from fine_tuner.config.sections.losses import DEFAULT_LOSS
 from fine_tuner.config.settings import Settings
 from fine_tuner.ui.form import sections
+from fine_tuner.ui.form.argv import argv_of, check_argv, command_of
 from fine_tuner.ui.form.folders import CUSTOM, Allowed, path_errors
 from fine_tuner.ui.form.inputs import BY_KEY, FILE, INPUTS, SECTIONS, Input, parsed_value, shown_value
 
@@ -185,28 +184,7 @@ def for_task(values: Values, allowed: Allowed, *, before: str) -> dict[str, Any]
     return changes
 
 
-# ------------------------------------------------------------------ the command, the state of the page
-def argv_of(settings: Settings) -> list[str]:
-    """``[preset, section.key=value, ...]``: what follows ``train`` or ``plan`` on the command line."""
-    preset, overrides = nearest_preset(settings)
-    return [preset, *overrides]
-
-
-def command_of(settings: Settings) -> str:
-    """The command line that starts the run that the form describes."""
-    return shlex.join(["python", "-m", "fine_tuner", "train", *argv_of(settings)])
-
-
-_OF_CHECK = ("data.", "seed=", "train.batch_size=")  # what a check of the data depends on, besides path and task
-
-
-def check_argv(settings: Settings) -> list[str]:
-    """The command that checks the data of ``settings``: ``[check-data, PATH, --task, TASK, key=value, ...]``."""
-    changed = overrides_between(Settings(), settings)
-    chosen = [item for item in changed if item.startswith(_OF_CHECK) and not item.startswith("data.path=")]
-    return ["check-data", settings.data.path, "--task", settings.task, *chosen]
-
-
+# ------------------------------------------------------------------ the state of the page
 def state_of(reading: Reading, *, shown_errors: Mapping[str, str]) -> dict[str, Any]:
     """What the page's script shows: errors by element id, the sections' values, the command.
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fine_tuner.config.knobs import Field
-from fine_tuner.ui import texts
+from fine_tuner.ui.form import texts
 from fine_tuner.ui.form.form import describe
 from fine_tuner.ui.form.inputs import FILE, Input
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from fine_tuner.ui import texts
+from fine_tuner.ui.form import texts
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.form.widgets import script_part
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from fine_tuner.config.knobs import lookup
 from fine_tuner.config.sections.data import SAMPLE_DATA
-from fine_tuner.ui import texts
+from fine_tuner.ui.form import texts
 
 Tree = Mapping[str, Any]
 

@@ -14,18 +14,16 @@ from typing import Any
 import gradio as gr
 
 from fine_tuner.config.presets import describe_preset, list_presets, load_preset
-from fine_tuner.ui import texts
 from fine_tuner.ui.access.roles import require_owner
-from fine_tuner.ui.form import sections
+from fine_tuner.ui.form import sections, texts
 from fine_tuner.ui.form.data_part import build_check_part, build_data_part
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.form.form import values_of
 from fine_tuner.ui.form.inputs import INPUTS, SECTIONS, Input
 from fine_tuner.ui.form.labels import weights_choices
 from fine_tuner.ui.form.loss_part import build_loss_part
-from fine_tuner.ui.form.updates import Answer, Entries, answer, first_answer
+from fine_tuner.ui.form.updates import Entries, FormChange, Outcome, answer, first_answer
 from fine_tuner.ui.form.widgets import build_widget, script_part
-from fine_tuner.ui.jobs.start import Outcome
 
 FIRST_PRESET = "sample"
 TEXT_KINDS = ("number", "numbers", "text", "path", "weights_file")  # their events come from assets/setup/form.js
@@ -77,7 +75,7 @@ class SetupPage:
                     self._build_section(section, values, first)
             self.launch = script_part("mountLaunch", '<div class="ft-launch"></div>', value="{}", elem_id="ft-launch")
 
-    def _build_section(self, section: str, values: Mapping[str, Any], first: Answer) -> None:
+    def _build_section(self, section: str, values: Mapping[str, Any], first: FormChange) -> None:
         inputs = [i for i in INPUTS if i.section == section]
         rare = [i for i in inputs if i.is_advanced]
         with gr.Accordion(
@@ -105,7 +103,7 @@ class SetupPage:
                     self._build_input(spec, values, first)
             self.widgets[key] = more
 
-    def _build_input(self, spec: Input, values: Mapping[str, Any], first: Answer) -> None:
+    def _build_input(self, spec: Input, values: Mapping[str, Any], first: FormChange) -> None:
         self.widgets[spec.key] = build_widget(
             spec, values[spec.key], task=values["task"], allowed=self.allowed,
             visible=spec.key not in first.state["hidden"],
@@ -129,7 +127,7 @@ class SetupPage:
         self.launch.submit(self.on_train, inputs, [self.launch, self.state], trigger_mode="once", **direct)
 
     def on_change(self, stamp: str, *shown: Any) -> dict[gr.blocks.Block, Any]:
-        """Answer to any change of the form.
+        """FormChange to any change of the form.
 
         Inputs: state, every input of the form. Outputs: state, and of the inputs what changed.
         """
@@ -144,17 +142,17 @@ class SetupPage:
         require_owner(request)
         result = self._answer(_stamp(stamp), shown)
         if result.reading.settings is None:
-            outcome = Outcome(message=texts.CORRECT_FIRST)
+            outcome = Outcome.refused()
         else:
             parent = _stamp(stamp).get("parent")
             outcome = self.start(result.reading.settings, parent if isinstance(parent, str) else None)
         return {self.launch: json.dumps(outcome.to_json()), self.state: json.dumps(result.state)}
 
-    def _answer(self, stamp: Mapping[str, Any], shown: tuple[Any, ...], typing: str = "") -> Answer:
+    def _answer(self, stamp: Mapping[str, Any], shown: tuple[Any, ...], typing: str = "") -> FormChange:
         values = {spec.key: value for spec, value in zip(INPUTS, shown, strict=True)}
         return answer(values, stamp, allowed=self.allowed, weights_of=self.weights_of, typing=typing)
 
-    def _changes(self, result: Answer) -> dict[gr.blocks.Block, Any]:
+    def _changes(self, result: FormChange) -> dict[gr.blocks.Block, Any]:
         updates = {self.widgets[key]: gr.update(**properties) for key, properties in result.updates.items()}
         return {self.state: json.dumps(result.state)} | updates
 

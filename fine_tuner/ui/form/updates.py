@@ -7,25 +7,24 @@ nothing about a visitor is kept on the server.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fine_tuner.base.errors import ConfigError
-from fine_tuner.config.io import apply_overrides, parse, to_tree
-from fine_tuner.config.presets import load_preset
 from fine_tuner.config.settings import Settings
-from fine_tuner.ui import texts
+from fine_tuner.ui.form import texts
+from fine_tuner.ui.form.argv import settings_of_argv
+from fine_tuner.ui.form.code_state import code_state
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.form.form import Reading, due_errors, for_task, offered, read, state_of, values_of, with_settings
 from fine_tuner.ui.form.inputs import BY_KEY, INPUTS
 from fine_tuner.ui.form.labels import info_of, weights_choices
-from fine_tuner.ui.form.without_code import code_state
 
 Entries = Callable[[str], Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class FormChange:
     """The form after an event.
 
     Attributes:
@@ -39,20 +38,33 @@ class Answer:
     updates: dict[str, dict[str, Any]]
 
 
-def settings_of_argv(argv: Sequence[str]) -> Settings:
-    """Settings from ``[preset, section.key=value, ...]``; inverse of ``form.argv_of``.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a press of Train led to.
 
-    Raises:
-        ConfigError: If there is no such preset, or an override is wrong.
+    Attributes:
+        run: Id of the run created, or None.
+        message: For the user, when there is no run.
+        errors: Dotted path of a setting to what the check of data and network found wrong with it.
     """
-    if not argv:
-        raise ConfigError({"preset": "no preset is named. Give one first, such as 'sample'."})
-    return parse(apply_overrides(to_tree(load_preset(argv[0])), argv[1:]))
+
+    run: str | None = None
+    message: str = ""
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def refused(cls, errors: Mapping[str, str] | None = None) -> Outcome:
+        """Nothing was started, since fields are wrong."""
+        return cls(message=texts.CORRECT_FIRST, errors=errors or {})
+
+    def to_json(self) -> dict[str, Any]:
+        """For the page's script."""
+        return {"run": self.run, "message": self.message, "errors": dict(self.errors)}
 
 
 def answer(
     values: Mapping[str, Any], stamp: Mapping[str, Any], *, allowed: Allowed, weights_of: Entries, typing: str = ""
-) -> Answer:
+) -> FormChange:
     """Read the form and say what must change on the page.
 
     Args:
@@ -90,7 +102,7 @@ def answer(
             _update(updates, key, info=info_of(BY_KEY[key], tag))
     for key in set(state["hidden"]) ^ set(stamp.get("hidden", ())):
         _update(updates, key, visible=key not in state["hidden"])
-    return Answer(reading=reading, state=state, updates=updates)
+    return FormChange(reading=reading, state=state, updates=updates)
 
 
 def _changed(values: Mapping[str, Any], stamp: Mapping[str, Any], allowed: Allowed) -> tuple[dict[str, Any], str]:
@@ -107,7 +119,7 @@ def _changed(values: Mapping[str, Any], stamp: Mapping[str, Any], allowed: Allow
     return changed, ""
 
 
-def first_answer(settings: Settings, *, allowed: Allowed) -> Answer:
+def first_answer(settings: Settings, *, allowed: Allowed) -> FormChange:
     """The form as the page first shows it."""
     return answer(values_of(settings), {}, allowed=allowed, weights_of=lambda _: ())
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from fine_tuner.ui import texts
+from fine_tuner.ui.form import texts
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.form.form import offered
 from fine_tuner.ui.form.inputs import Input

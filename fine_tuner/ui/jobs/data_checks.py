@@ -18,19 +18,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException
 from fastapi.responses import FileResponse
 
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.io import to_tree
 from fine_tuner.launch.assistant import CANCELLED, Assistant, Reply
-from fine_tuner.ui import texts
-from fine_tuner.ui.api.routes import Question
+from fine_tuner.ui.form.argv import check_argv, settings_of_argv
 from fine_tuner.ui.form.folders import Allowed, path_errors
-from fine_tuner.ui.form.form import check_argv
-from fine_tuner.ui.form.updates import settings_of_argv
-from fine_tuner.ui.jobs.finder import refuse_cross_site
-from fine_tuner.ui.jobs.plans import read_reply
+from fine_tuner.ui.jobs import texts
+from fine_tuner.ui.jobs.checked import Question
+from fine_tuner.ui.jobs.questions import read_reply
 
 _PROGRESS = re.compile(r"^(.+) (\d+)(?:/(\d+))?$")
 LONGEST_SECONDS = 24 * 3600.0  # a data set may have to be downloaded first
@@ -142,9 +140,8 @@ class CheckRoutes:
         """Where the check stands."""
         return self._checks.state()
 
-    def start(self, question: Question, request: Request) -> dict[str, Any]:
+    def start(self, question: Question) -> dict[str, Any]:
         """Begin; a path that the page may not name is refused at its setting."""
-        refuse_cross_site(request)
         try:
             settings = settings_of_argv(question.argv)
         except ConfigError as error:
@@ -155,9 +152,8 @@ class CheckRoutes:
         self._checks.start(check_argv(settings))
         return self._checks.state()
 
-    def cancel(self, request: Request) -> dict[str, Any]:
+    def cancel(self) -> dict[str, Any]:
         """End it; asking twice is asking once."""
-        refuse_cross_site(request)
         self._checks.cancel()
         return self._checks.state()
 

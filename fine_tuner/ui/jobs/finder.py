@@ -14,15 +14,14 @@ import threading
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException
 from pydantic import Field
 
 from fine_tuner.launch.assistant import CANCELLED, Assistant, Reply
-from fine_tuner.ui import texts
-from fine_tuner.ui.access.guard import is_cross_site
-from fine_tuner.ui.api.routes import Question, checked_argv
 from fine_tuner.ui.form.folders import CUSTOM, Allowed
-from fine_tuner.ui.jobs.plans import read_reply
+from fine_tuner.ui.jobs import texts
+from fine_tuner.ui.jobs.checked import Question, checked_argv
+from fine_tuner.ui.jobs.questions import read_reply
 
 STEPS = 100
 _POINT = re.compile(r"^step (\d+)/(\d+)  lr (\S+)  loss (\S+)$")
@@ -141,9 +140,8 @@ class FinderRoutes:
         """Where the sweep stands."""
         return self._finder.state()
 
-    def start(self, sweep: Sweep, request: Request) -> dict[str, Any]:
+    def start(self, sweep: Sweep) -> dict[str, Any]:
         """Begin; with wrong settings nothing is started and the answer says which."""
-        refuse_cross_site(request)
         argv = checked_argv(sweep, self._allowed, keep_code=True)
         if not isinstance(argv, list):
             return {"status": "failed", "errors": dict(argv.errors)}
@@ -151,14 +149,7 @@ class FinderRoutes:
             raise HTTPException(409, texts.FINDER_BUSY)
         return self._finder.state()
 
-    def cancel(self, request: Request) -> dict[str, Any]:
+    def cancel(self) -> dict[str, Any]:
         """End it; asking twice is asking once."""
-        refuse_cross_site(request)
         self._finder.cancel()
         return self._finder.state()
-
-
-def refuse_cross_site(request: Request) -> None:
-    """Raise 403 for what a page of another site sent."""
-    if is_cross_site(request.scope, request.headers):
-        raise HTTPException(403, texts.CROSS_SITE)

@@ -12,7 +12,7 @@ from typing import Any
 
 from fine_tuner.config.settings import Settings
 from fine_tuner.planning.loss_checks import check_code, custom_losses
-from fine_tuner.ui import texts
+from fine_tuner.ui.jobs import texts
 
 KEPT = 8
 Checker = Callable[..., dict[str, Any]]

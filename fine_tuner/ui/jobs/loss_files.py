@@ -9,8 +9,8 @@ from typing import Any
 from fine_tuner.base.errors import InputError
 from fine_tuner.losses.code import read_code
 from fine_tuner.runs.layout import write_atomically
-from fine_tuner.ui import texts
 from fine_tuner.ui.form.folders import Allowed, find_below
+from fine_tuner.ui.jobs import texts
 
 
 class ConflictError(InputError):
@@ -37,7 +37,7 @@ class LossFiles:
         """
         found = find_below(path, self._allowed.roots)
         if found is None or not found.is_file():
-            raise InputError(self._nowhere(path))
+            raise InputError(self._allowed.nowhere(path))
         code = read_code(found)
         return {"path": str(found), "text": code.text, "sha256": code.sha256}
 
@@ -72,11 +72,8 @@ class LossFiles:
         try:
             target = Path(text).expanduser().resolve()
         except (OSError, RuntimeError, ValueError):
-            raise InputError(self._nowhere(path)) from None
+            raise InputError(self._allowed.nowhere(path)) from None
         is_inside = any(target.is_relative_to(root) for root in (*self._allowed.roots, self.folder.resolve()))
         if not is_inside or not target.parent.is_dir() or target.is_dir():
-            raise InputError(self._nowhere(path))
+            raise InputError(self._allowed.nowhere(path))
         return target
-
-    def _nowhere(self, path: str) -> str:
-        return texts.NOT_BELOW_ROOTS.format(path=path, roots=", ".join(map(str, self._allowed.roots)))

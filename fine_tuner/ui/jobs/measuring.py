@@ -17,15 +17,14 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException
 from pydantic import Field
 
 from fine_tuner.launch.assistant import CANCELLED, Assistant, Reply
-from fine_tuner.ui import texts
-from fine_tuner.ui.api.routes import Question, checked_argv
 from fine_tuner.ui.form.folders import Allowed
-from fine_tuner.ui.jobs.finder import refuse_cross_site
-from fine_tuner.ui.jobs.plans import Ask, read_reply
+from fine_tuner.ui.jobs import texts
+from fine_tuner.ui.jobs.checked import Question, checked_argv
+from fine_tuner.ui.jobs.questions import Ask, read_reply
 
 COMMANDS: Mapping[str, str] = {"precisions": "compare-precisions", "batch": "find-batch"}
 _STEP = re.compile(r"^step (\d+)/(\d+)  (.+)$")
@@ -168,9 +167,8 @@ class MeasuringRoutes:
         """Where the measurement stands."""
         return self._measuring.state(_known(kind))
 
-    def start(self, kind: str, wish: Wish, request: Request) -> dict[str, Any]:
+    def start(self, kind: str, wish: Wish) -> dict[str, Any]:
         """Begin; with wrong settings nothing is started and the answer says which."""
-        refuse_cross_site(request)
         argv = checked_argv(wish, self._allowed)
         if not isinstance(argv, list):
             return {"status": "failed", "errors": dict(argv.errors)}
@@ -180,9 +178,8 @@ class MeasuringRoutes:
             raise HTTPException(409, texts.MEASURING_BUSY)
         return self._measuring.state(kind)
 
-    def cancel(self, kind: str, request: Request) -> dict[str, Any]:
+    def cancel(self, kind: str) -> dict[str, Any]:
         """End it; asking twice is asking once."""
-        refuse_cross_site(request)
         self._measuring.cancel(_known(kind))
         return self._measuring.state(kind)
 

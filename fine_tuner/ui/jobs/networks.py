@@ -17,8 +17,8 @@ from typing import Any
 from fine_tuner import __version__
 from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.runs.layout import read_json, write_json
-from fine_tuner.ui import texts
-from fine_tuner.ui.jobs.plans import Questions
+from fine_tuner.ui.jobs import texts
+from fine_tuner.ui.jobs.questions import Questions
 
 LISTS = ("classification", "segmentation")  # tasks whose networks differ; the others take those of the first
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fine_tuner.ui.jobs.plans import Answer, Questions
+from fine_tuner.ui.jobs.questions import Answer, Questions
 
 KEPT = 12
 PICTURES = 12

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from fine_tuner.base.errors import FineTunerError
@@ -12,29 +11,9 @@ from fine_tuner.config.settings import Settings
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.planning.loss_checks import refusals
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui import texts
-from fine_tuner.ui.form.form import argv_of
-from fine_tuner.ui.form.without_code import without_code
-from fine_tuner.ui.jobs.plans import Questions
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """What a press of Train led to.
-
-    Attributes:
-        run: Id of the run created, or None.
-        message: For the user, when there is no run.
-        errors: Dotted path of a setting to what the check of data and network found wrong with it.
-    """
-
-    run: str | None = None
-    message: str = ""
-    errors: Mapping[str, str] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """For the page's script."""
-        return {"run": self.run, "message": self.message, "errors": dict(self.errors)}
+from fine_tuner.ui.form.argv import argv_of, without_code
+from fine_tuner.ui.form.updates import Outcome
+from fine_tuner.ui.jobs.questions import Questions
 
 
 class Starter:
@@ -55,13 +34,13 @@ class Starter:
         """
         argv, parent = argv_of(settings), parent if parent in self._store.ids() else None  # it may be deleted by now
         if refused := refusals(settings):
-            return Outcome(message=texts.CORRECT_FIRST, errors=refused)
+            return Outcome.refused(refused)
         asked = argv_of(without_code(settings))
         plan = self._questions.answer(["plan", *asked, "--json"])  # as a rule known: the page shows it already
         if plan.is_wrong_input:
-            return Outcome(message=texts.CORRECT_FIRST, errors=plan.errors)
+            return Outcome.refused(plan.errors)
         if misfit := misfit_of(plan.value):
-            return Outcome(message=texts.CORRECT_FIRST, errors=misfit)
+            return Outcome.refused(misfit)
         with self._lock:
             try:
                 run = self._store.create(settings, argv=["train", *argv], parent=parent)

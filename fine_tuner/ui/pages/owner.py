@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gradio as gr
 
-from fine_tuner.ui import texts
-from fine_tuner.ui.api.live import live_panel
 from fine_tuner.ui.form.setup_page import SetupPage
 from fine_tuner.ui.form.widgets import script_part
+from fine_tuner.ui.jobs.services import Services
+from fine_tuner.ui.pages import texts
+from fine_tuner.ui.pages.live_panel import live_panel
 from fine_tuner.ui.pages.try_page import TryPage
-from fine_tuner.ui.services import Services
 
 
 def build_owner_page(services: Services) -> gr.Blocks:

@@ -13,11 +13,11 @@ import gradio as gr
 
 from fine_tuner.base.errors import RunError
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui import texts
 from fine_tuner.ui.access.roles import require_owner
 from fine_tuner.ui.form.widgets import script_part
-from fine_tuner.ui.jobs.plans import Questions
 from fine_tuner.ui.jobs.previews import Previews
+from fine_tuner.ui.jobs.questions import Questions
+from fine_tuner.ui.pages import texts
 
 WAITING = "(run, picture) => JSON.stringify({ isWaiting: Boolean(run && picture) })"
 

@@ -15,7 +15,8 @@ from fastapi import FastAPI, WebSocket
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from fine_tuner.ui.access.guard import LOGIN_TRIES_PER_MINUTE, Access, Guard, may
+from fine_tuner.ui.access.entry import Access
+from fine_tuner.ui.access.guard import LOGIN_TRIES_PER_MINUTE, Guard, may
 from fine_tuner.ui.access.limits import Allowance, Limits
 from fine_tuner.ui.access.links import LINK_SECONDS, SESSION_SECONDS, Links, new_token
 from fine_tuner.ui.access.peer import _by_netlink, _by_table, whose

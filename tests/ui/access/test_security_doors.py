@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 
 from fine_tuner.base.errors import InputError
 from fine_tuner.ui import static
-from fine_tuner.ui.access.guard import Access
+from fine_tuner.ui.access.entry import Access, open_links, split_root_path
 from fine_tuner.ui.access.links import Links
 from fine_tuner.ui.access.peer import whose
 from fine_tuner.ui.access.sharing import qr_rows
@@ -26,7 +26,7 @@ from fine_tuner.ui.access.tunnel import Tunnel
 from fine_tuner.ui.connection import SecondDoor
 from fine_tuner.ui.environment import private_environment
 from fine_tuner.ui.form.folders import Allowed
-from fine_tuner.ui.server import Options, open_links, split_root_path
+from fine_tuner.ui.server import Options
 from tests.ui.attacks import Target, served
 from tests.ui.canned import Canned, in_a_loop
 
@@ -113,12 +113,11 @@ def test_a_tunnel_that_comes_after_it_was_closed_is_not_taken():
 
 
 def test_links_of_the_last_time_hold_until_new_ones_are_asked_for(tmp_path):
-    shared = Options(host="0.0.0.0")
-    first = {role: open_links(tmp_path, shared).get(role) for role in ("owner", "viewer")}
-    assert {role: open_links(tmp_path, shared).get(role) for role in first} == first
-    private = open_links(tmp_path, Options())
+    first = {role: open_links(tmp_path, is_private=False).get(role) for role in ("owner", "viewer")}
+    assert {role: open_links(tmp_path, is_private=False).get(role) for role in first} == first
+    private = open_links(tmp_path, is_private=True)
     assert (private.get("owner"), private.get("viewer")) == (None, first["viewer"])
-    renewed = open_links(tmp_path, Options(share=True, new_links=True, link_hours=1))
+    renewed = open_links(tmp_path, is_private=False, new_links=True, link_hours=1)
     assert renewed.get("viewer").token != first["viewer"].token
     assert renewed.get("owner").expires == pytest.approx(time.time() + 3600, abs=5)
 

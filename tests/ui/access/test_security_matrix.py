@@ -8,7 +8,8 @@ import time
 import pytest
 from fastapi.testclient import TestClient
 
-from fine_tuner.ui.access.guard import Access, Guard, may
+from fine_tuner.ui.access.entry import Access
+from fine_tuner.ui.access.guard import Guard, may
 from fine_tuner.ui.access.limits import Allowance, Limits
 from fine_tuner.ui.access.links import SESSION_SECONDS, Links
 from fine_tuner.ui.access.permissions import RULES, Table
@@ -143,6 +144,28 @@ def test_the_owner_gets_everything_but_what_nobody_needs(app, access):
             answer = client.request(method, concrete(path), headers=headers)
             expected = 404 if TABLE.needed(method, concrete(path)) == "nobody" else 200
             assert answer.status_code == expected, (method, path)
+
+
+CROSS_SITE = [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}]
+
+
+def test_no_route_that_changes_something_is_reached_by_a_page_of_another_site(app, access):
+    reached = []
+
+    async def echo(scope, receive, send):
+        reached.append((scope["method"], scope["path"]))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    client = TestClient(Guard(echo, access, limits=LIMITS), base_url=HOME, follow_redirects=False)
+    owner = cookie_of(access, "owner")
+    changing = sorted((m, p) for m, p in routes_of(app.routes) if m not in {"GET", "HEAD", "OPTIONS", "WEBSOCKET"})
+    assert len(changing) > 50
+    for method, path in changing:
+        for headers in CROSS_SITE:
+            answer = client.request(method, concrete(path), headers=owner | headers)
+            assert (answer.status_code, "another web site" in answer.text) == (403, True), (method, path, headers)
+    assert reached == []
 
 
 def test_the_viewers_page_contains_no_function(access, client):

@@ -25,14 +25,13 @@ from fine_tuner.launch.assistant import Assistant, Reply
 from fine_tuner.runs.layout import RunFolder, write_json
 from fine_tuner.runs.publishing import Published, publish, published
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui import texts
-from fine_tuner.ui.access import redacted
-from fine_tuner.ui.access.guard import Access
+from fine_tuner.ui.access import redacted, texts
+from fine_tuner.ui.access.entry import Access
 from fine_tuner.ui.access.limits import POLLS_PER_SECOND, SEEN_SECONDS, Allowance, Limits, Meter, Watching
 from fine_tuner.ui.access.tunnel import Tunnel
+from fine_tuner.ui.api.viewer_predictions import RefusedError, Trials, check_picture
 from fine_tuner.ui.environment import private_environment
 from fine_tuner.ui.form.folders import Allowed
-from fine_tuner.ui.jobs.viewer_predictions import RefusedError, Trials, check_picture
 from tests.ui.access.test_security_matrix import routes_of
 from tests.ui.canned import in_a_loop, printed, refused
 from tests.ui.hand_run import HandRun

@@ -16,7 +16,7 @@ from fine_tuner.launch.assistant import Reply
 from fine_tuner.runs.log.events import EventWriter, Mark
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.api.exports import KINDS, ExportRoutes
-from fine_tuner.ui.jobs.plans import Questions
+from fine_tuner.ui.jobs.questions import Questions
 
 SETTINGS = replace(load_preset("sample"), "schedule.name=StepLR", "seed=5")
 

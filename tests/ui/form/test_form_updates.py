@@ -8,16 +8,19 @@ from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.io import replace
 from fine_tuner.config.presets import load_preset
 from fine_tuner.config.settings import Settings
+from fine_tuner.ui.form.argv import settings_of_argv
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.form.form import values_of
 from fine_tuner.ui.form.inputs import INPUTS
-from fine_tuner.ui.form.updates import Answer, answer, first_answer, settings_of_argv
+from fine_tuner.ui.form.updates import FormChange, answer, first_answer
 
 ALLOWED = Allowed(roots=())
 FIRST = first_answer(Settings(), allowed=ALLOWED)
 
 
-def after(previous: Answer = FIRST, *, typing: str = "", weights_of=lambda _: (), stamp=(), **changes) -> Answer:
+def after(
+    previous: FormChange = FIRST, *, typing: str = "", weights_of=lambda _: (), stamp=(), **changes
+) -> FormChange:
     """The answer to a change of some inputs of the default form; ``optim_lr`` is ``optim.lr``."""
     values = values_of(Settings()) | {key.replace("_", ".", 1): value for key, value in changes.items()}
     stamped = previous.state | dict(stamp)

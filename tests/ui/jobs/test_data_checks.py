@@ -16,11 +16,11 @@ from starlette.testclient import TestClient
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.launch.assistant import Assistant
-from fine_tuner.ui.api.data_routes import DataRoutes
+from fine_tuner.ui.form.argv import check_argv
 from fine_tuner.ui.form.folders import Allowed
-from fine_tuner.ui.form.form import check_argv
 from fine_tuner.ui.jobs.data_checks import CheckRoutes, DataChecks
-from fine_tuner.ui.jobs.plans import Questions
+from fine_tuner.ui.jobs.data_routes import DataRoutes
+from fine_tuner.ui.jobs.questions import Questions
 from tests.ui.canned import printed
 
 LONGEST_SECONDS = 30
@@ -211,10 +211,3 @@ def test_a_body_that_is_longer_than_its_header_says_is_cut_off(client, root):
     answer = client.post("/api/data/upload", params={"name": "x.zip"}, content=iter([bytes(9000)] * 5))
     assert answer.status_code == 413
     assert [path for path in root.rglob("*") if path.is_file()] == []
-
-
-def test_another_web_site_can_upload_and_check_nothing(client, root):
-    assert upload(client, zipped("a"), Origin="https://evil.example").status_code == 403
-    headers = {"Origin": "https://evil.example"}
-    body = {"argv": ["default", f"data.path={root}"]}
-    assert client.post("/api/check", json=body, headers=headers).status_code == 403

@@ -25,15 +25,16 @@ from fine_tuner.launch.assistant import Reply
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui import static
-from fine_tuner.ui.access.guard import Access
+from fine_tuner.ui.access.entry import Access
 from fine_tuner.ui.environment import private_environment
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.form.form import values_of
 from fine_tuner.ui.form.inputs import INPUTS
 from fine_tuner.ui.form.setup_page import SetupPage
-from fine_tuner.ui.jobs.plans import Questions
+from fine_tuner.ui.form.updates import Outcome
 from fine_tuner.ui.jobs.previews import Previews
-from fine_tuner.ui.jobs.start import Outcome, Starter
+from fine_tuner.ui.jobs.questions import Questions
+from fine_tuner.ui.jobs.start import Starter
 from fine_tuner.ui.pages.try_page import TryPage
 from fine_tuner.ui.server import Options, data_roots, listen, runs_folder
 from tests.ui.canned import Canned, in_a_loop, printed, refused

@@ -1,49 +1,41 @@
-"""The set-up's routes: plans, previews, networks, folders. All of them are the owner's; those of runs are in live.py.
+"""The set-up's routes: plans, previews, planned rates, networks, folders. All of them are the owner's.
 
 Sync functions: FastAPI runs them in threads, so a question that waits for the assistant holds up nobody else.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import json
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from fine_tuner.base.errors import ConfigError
-from fine_tuner.config.io import to_tree
 from fine_tuner.config.settings import TASKS
-from fine_tuner.planning.loss_checks import refusals
-from fine_tuner.ui import texts
-from fine_tuner.ui.form.folders import Allowed, list_folders, path_errors
-from fine_tuner.ui.form.form import argv_of
-from fine_tuner.ui.form.updates import settings_of_argv
-from fine_tuner.ui.jobs.plans import Answer
+from fine_tuner.ui.form.argv import settings_of_argv
+from fine_tuner.ui.form.folders import list_folders
+from fine_tuner.ui.jobs import texts
+from fine_tuner.ui.jobs.checked import Question, checked_argv
+from fine_tuner.ui.jobs.questions import Answer
+from fine_tuner.ui.jobs.services import Services
 
-if TYPE_CHECKING:
-    from fine_tuner.ui.services import Services
-from fine_tuner.ui.form.without_code import without_code
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class Question(BaseModel):
-    """What the page asks about the settings in the form.
+class RatesQuestion(Question):
+    """What the page asks while a field of the schedule changes.
 
     Attributes:
-        argv: Preset and overrides, as on the command line.
-        visitor: One browser tab; with ``number`` it tells which questions are overtaken.
-        draw: Which pictures; counts reshuffles.
-        only: Pictures of this class; empty: of any.
+        steps_per_epoch: Of the last plan.
+        group_lrs: Of the last plan; their proportions count, the head's is that of the settings.
     """
 
-    argv: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=200)]
-    visitor: Annotated[str, Field(max_length=64)] = ""
-    number: int = 0
-    draw: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    only: Annotated[str, Field(max_length=400)] = ""
+    steps_per_epoch: Annotated[int, Field(ge=1, le=10**9)]
+    group_lrs: Annotated[dict[str, Positive], Field(min_length=1, max_length=64)]
 
 
-class Routes:
+class SetupRoutes:
     """The routes on the app's services."""
 
     def __init__(self, services: Services) -> None:
@@ -55,6 +47,7 @@ class Routes:
         router.post("/plan")(self.plan)
         router.post("/preview")(self.preview)
         router.get("/preview/{key}/{name}")(self.picture)
+        router.post("/rates")(self.rates)
         router.get("/networks")(self.networks)
         router.get("/folders")(self.folders)
         return router
@@ -98,21 +91,15 @@ class Routes:
             raise HTTPException(404, texts.NO_SUCH_FOLDER)
         return {"path": found[0], "folders": found[1]}
 
-
-def checked_argv(question: Question, allowed: Allowed, *, keep_code: bool = False) -> list[str] | Answer:
-    """The command's arguments, made anew from settings that are valid and within what is allowed here.
-
-    Args:
-        question: As asked.
-        allowed: What this page permits.
-        keep_code: The command runs the user's own loss, so it must have passed its check. Else the task's own loss
-            stands in for it, which makes no difference to a plan, to pictures and to planned rates.
-    """
-    try:
-        settings = settings_of_argv(question.argv)
-    except ConfigError as error:
-        return Answer(errors=error.fields)
-    errors = path_errors(to_tree(settings), allowed)
-    if keep_code and not errors:
-        errors = refusals(settings)
-    return Answer(errors=errors) if errors else argv_of(settings if keep_code else without_code(settings))
+    def rates(self, question: RatesQuestion) -> dict[str, Any]:
+        """The planned rates, before the plan that reads the data has come."""
+        argv = checked_argv(question, self._services.allowed)
+        if not isinstance(argv, list):
+            return argv.to_json()
+        settings = settings_of_argv(argv)
+        head = max(question.group_lrs.values())
+        lrs = {name: settings.optim.lr * (lr / head) for name, lr in question.group_lrs.items()}
+        steps = ["--steps-per-epoch", str(question.steps_per_epoch)]
+        steps += ["--total-steps", str(question.steps_per_epoch * settings.train.epochs)]
+        command = ["preview-schedule", *argv, *steps, "--groups", json.dumps(lrs), "--json"]
+        return self._services.rates.answer(command, visitor=question.visitor, number=question.number).to_json()

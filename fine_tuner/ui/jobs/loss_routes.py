@@ -17,13 +17,12 @@ from fine_tuner.config.settings import TASKS, Settings
 from fine_tuner.losses.code import MAX_BYTES
 from fine_tuner.losses.templates import templates_for
 from fine_tuner.planning.loss_checks import custom_losses, last_report
-from fine_tuner.ui import texts
+from fine_tuner.ui.form.argv import argv_of, settings_of_argv
 from fine_tuner.ui.form.folders import CUSTOM, path_errors
-from fine_tuner.ui.form.form import argv_of
-from fine_tuner.ui.form.updates import settings_of_argv
+from fine_tuner.ui.jobs import texts
 from fine_tuner.ui.jobs.loss_files import ConflictError, LossFiles
-from fine_tuner.ui.jobs.plans import Answer
-from fine_tuner.ui.services import Services
+from fine_tuner.ui.jobs.questions import Answer
+from fine_tuner.ui.jobs.services import Services
 
 Argv = Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=200)]
 
@@ -100,7 +99,7 @@ class LossRoutes:
         offered = templates_for(task) if is_allowed else ()
         return {
             "allowed": is_allowed,
-            "reason": "" if is_allowed else texts.CODE_NOT_ALLOWED,
+            "reason": self._services.allowed.why_no_code,
             "folder": str(self._files.folder),
             "templates": [{"label": t.label, "text": t.text} for t in offered],
         }
@@ -153,4 +152,4 @@ class LossRoutes:
 
     def _require_code(self) -> None:
         if not self._services.allowed.code:
-            raise HTTPException(403, texts.CODE_NOT_ALLOWED)
+            raise HTTPException(403, self._services.allowed.why_no_code)

@@ -20,10 +20,9 @@ from fine_tuner.ui.jobs.finder import Finder
 from fine_tuner.ui.jobs.loss_checks import LossChecks
 from fine_tuner.ui.jobs.measuring import Asked, Measuring
 from fine_tuner.ui.jobs.networks import Networks
-from fine_tuner.ui.jobs.plans import Ask, Questions, Reply
 from fine_tuner.ui.jobs.previews import Previews
+from fine_tuner.ui.jobs.questions import Ask, Questions, Reply
 from fine_tuner.ui.jobs.start import Starter
-from fine_tuner.ui.jobs.viewer_predictions import Trials
 
 _SERVE_FIRST_SECONDS = 0.3  # before the assistant loads torch: the page comes first
 _TRIAL_SECONDS = 60.0  # for a viewer's picture, loading torch and the network included
@@ -51,7 +50,7 @@ class Services:
         starter: From settings to a run at work.
         actions: What the owner may do with a run, by name.
         limits: How much viewers may ask for.
-        trials: Predictions for viewers.
+        ask_yielding: Answers command lines with what other processes leave of the machine: for viewers.
         watching: Who has the viewer's page open.
     """
 
@@ -84,7 +83,7 @@ class Services:
         self.limits = limits or Limits()
         self.watching = Watching()
         self._yielding = Assistant(timeout=_TRIAL_SECONDS, yields=True)  # started by the first viewer who tries a model
-        self.trials = Trials(ask or self._yielding.call, self.store.root, self.limits)
+        self.ask_yielding: Ask = ask or self._yielding.call
         self._closing = threading.Event()
 
     def start(self) -> None:

@@ -18,10 +18,9 @@ from pydantic import BaseModel, Field
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.data.files.archives import look_over
-from fine_tuner.ui import texts
 from fine_tuner.ui.form.folders import Allowed, path_errors
-from fine_tuner.ui.jobs.finder import refuse_cross_site
-from fine_tuner.ui.jobs.plans import Questions
+from fine_tuner.ui.jobs import texts
+from fine_tuner.ui.jobs.questions import Questions
 
 MAX_UPLOAD_BYTES = 4 * 2**30
 SPARE_BYTES = 2**30  # left free on the disk, for runs
@@ -71,7 +70,6 @@ class DataRoutes:
 
     async def upload(self, request: Request, name: Annotated[str, Query(max_length=255)]) -> dict[str, Any]:
         """Keep the zip that is the body of the request; answers with the path to give as ``data.path``."""
-        refuse_cross_site(request)
         if not name.lower().endswith(".zip"):
             raise HTTPException(422, texts.NO_ZIP.format(name=name))
         await run_in_threadpool(self._uploads.mkdir, parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from fine_tuner.ui import texts
+from fine_tuner.ui.jobs import texts
 
 KEPT = 64
 KEPT_SECONDS = 120.0  # files may change

@@ -15,11 +15,12 @@ from fine_tuner.losses.check.verdicts import remember
 from fine_tuner.planning.loss_checks import checks_folder, refusals
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.environment import private_environment
+from fine_tuner.ui.form.argv import argv_of, without_code
+from fine_tuner.ui.form.code_state import code_state
 from fine_tuner.ui.form.folders import Allowed
-from fine_tuner.ui.form.form import argv_of, read, values_of
-from fine_tuner.ui.form.without_code import code_state, without_code
+from fine_tuner.ui.form.form import read, values_of
 from fine_tuner.ui.jobs.loss_checks import LossChecks
-from fine_tuner.ui.jobs.plans import Questions
+from fine_tuner.ui.jobs.questions import Questions
 from fine_tuner.ui.jobs.start import Starter
 from tests.ui.canned import Canned, in_a_loop, printed
 

@@ -8,10 +8,9 @@ import threading
 import pytest
 
 from fine_tuner.launch.assistant import Reply
-from fine_tuner.ui.jobs import plans
 from fine_tuner.ui.jobs.networks import Networks, checkpoints_folder
-from fine_tuner.ui.jobs.plans import KEPT, Questions, read_reply
 from fine_tuner.ui.jobs.previews import Previews
+from fine_tuner.ui.jobs.questions import KEPT, Questions, read_reply
 
 
 def good(value: object) -> Reply:
@@ -69,7 +68,7 @@ def test_the_same_question_is_asked_once():
 def test_an_answer_does_not_hold_for_ever(monkeypatch):
     asked = []
     questions = Questions(lambda argv: asked.append(argv) or good({}))
-    monkeypatch.setattr(plans, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(asking, "KEPT_SECONDS", 0.0)
     for _ in range(2):
         questions.answer(["plan", "sample"])
     assert len(asked) == 2

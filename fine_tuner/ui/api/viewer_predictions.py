@@ -12,10 +12,10 @@ from typing import Any
 
 from PIL import Image
 
-from fine_tuner.ui import texts
 from fine_tuner.ui.access import redacted
 from fine_tuner.ui.access.limits import Limits, Meter
-from fine_tuner.ui.jobs.plans import Ask, read_reply
+from fine_tuner.ui.api import texts
+from fine_tuner.ui.jobs.questions import Ask, read_reply
 
 MEGAPIXELS = 40
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")

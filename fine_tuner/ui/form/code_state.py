@@ -1,4 +1,4 @@
-"""Settings with the user's own code left out, for what the app asks of the assistant: it never runs such code."""
+"""What the editor of the user's own loss needs to know of the form."""
 
 from __future__ import annotations
 
@@ -6,26 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from fine_tuner.base.errors import ConfigError
-from fine_tuner.config.io import parse, to_tree
+from fine_tuner.config.io import parse
 from fine_tuner.config.knobs import lookup
-from fine_tuner.config.sections.losses import DEFAULT_LOSS
-from fine_tuner.config.settings import Settings
+from fine_tuner.ui.form.argv import LOSS_SECTIONS, argv_of, stand_in_tree
 from fine_tuner.ui.form.folders import CUSTOM
-from fine_tuner.ui.form.form import Reading, argv_of
-
-SECTIONS = ("loss", "second_loss")
-
-
-def without_code(settings: Settings) -> Settings:
-    """``settings`` with the task's own loss in place of the user's code; plans and pictures are the same for both."""
-    return parse(_replaced(to_tree(settings)))
-
-
-def _replaced(tree: Mapping[str, Any]) -> dict[str, Any]:
-    stand_ins = {"loss": DEFAULT_LOSS.get(str(tree["task"]), "cross_entropy"), "second_loss": "none"}
-    return dict(tree) | {
-        section: {"name": stand_ins[section]} for section in SECTIONS if lookup(tree, f"{section}.name") == CUSTOM
-    }
+from fine_tuner.ui.form.form import Reading
 
 
 def code_state(reading: Reading) -> dict[str, Any] | None:
@@ -37,7 +22,7 @@ def code_state(reading: Reading) -> dict[str, Any] | None:
         ``keep``, the overrides for what else is set there, such as a weight.
     """
     tree = reading.tree
-    parts = [_part(tree, section) for section in SECTIONS if lookup(tree, f"{section}.name") == CUSTOM]
+    parts = [_part(tree, section) for section in LOSS_SECTIONS if lookup(tree, f"{section}.name") == CUSTOM]
     if not parts:
         return None
     return {"task": tree["task"], "argv": _argv_without_code(reading), "parts": parts}
@@ -52,9 +37,9 @@ def _part(tree: Mapping[str, Any], section: str) -> dict[str, Any]:
 
 
 def _argv_without_code(reading: Reading) -> list[str] | None:
-    if any(key.partition("@")[0] not in {f"{s}.file" for s in SECTIONS} for key in reading.errors):
+    if any(key.partition("@")[0] not in {f"{s}.file" for s in LOSS_SECTIONS} for key in reading.errors):
         return None
     try:
-        return argv_of(parse(_replaced(reading.tree)))
+        return argv_of(parse(stand_in_tree(reading.tree)))
     except ConfigError:
         return None

@@ -1,0 +1,31 @@
+"""All routes on runs: the owner's, and the viewers'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+
+from fine_tuner.ui.api.exports import ExportRoutes
+from fine_tuner.ui.api.history import HistoryRoutes
+from fine_tuner.ui.api.live import LiveRoutes
+from fine_tuner.ui.api.run_changes import RunChangeRoutes
+from fine_tuner.ui.api.viewer import ViewerRoutes
+from fine_tuner.ui.api.viewer_predictions import Trials
+from fine_tuner.ui.jobs.services import Services
+
+
+def run_routers(services: Services) -> Sequence[APIRouter]:
+    """Routers on the app's services for the owner; the one that takes any action comes last."""
+    return [
+        RunChangeRoutes(services.store).router(),
+        HistoryRoutes(services.store, services.launcher, services.losses_folder).router(),
+        ExportRoutes(services.store, services.questions).router(),
+        LiveRoutes(services.store, services.actions).router(),
+    ]
+
+
+def viewer_router(services: Services) -> APIRouter:
+    """The router for those who watch; it checks the role itself."""
+    trials = Trials(services.ask_yielding, services.store.root, services.limits)
+    return ViewerRoutes(services.store, trials, services.watching, services.limits).router()

@@ -1,0 +1,100 @@
+"""The live panel's place on the page, and a chart's that Python draws; the routes that they ask are in ``api/live.py``.
+
+Nothing of a run passes through Gradio: the panel's template is a fixed text, and what is drawn comes as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import gradio as gr
+
+from fine_tuner.config.metric_specs import metric_table
+from fine_tuner.ui import static
+
+ACTIONS = ("stop", "pause", "resume", "set", "checkpoint", "evaluate", "extend", "clone", "export")
+_IMPORT = re.compile(r'(?:from|^import) "(\.{1,2}/[\w./]+)"', re.MULTILINE)
+
+
+def live_panel(
+    *, base: str = "", routes: str = "", actions: Sequence[str] = ACTIONS, elem_id: str = "ft-live"
+) -> gr.HTML:
+    """The panel that follows one run: status, progress, charts, events, table.
+
+    A page has one. It shows the run named by ``?run=`` in the address, else the newest; scripts of the page reach it
+    as ``window.FTLive`` (see ``assets/live/live.js``).
+
+    Args:
+        base: From the page's address to the app's root: ``"../"`` for a page mounted at ``/view``.
+        routes: What comes before ``api/`` in the addresses of the routes that it asks, from the app's root.
+        actions: Which buttons it has; none for a page that only reads.
+        elem_id: Id of the element on the page.
+    """
+    return gr.HTML(
+        html_template='<div class="ft-live"></div>',
+        js_on_load=_script("live.mount(element, props)"),
+        apply_default_css=False,
+        elem_id=elem_id,
+        base=base,
+        routes=routes,
+        address=static.address_of("live/live.js"),
+        actions=list(actions),
+        metrics=metric_table(),
+    )
+
+
+def preview_chart(value: Mapping[str, Any] | None = None, *, base: str = "", elem_id: str | None = None) -> gr.HTML:
+    """A chart that Python draws now and then, with the look of the live charts: give it ``json.dumps(spec)`` as value.
+
+    Args:
+        value: The chart at first; keys as ``assets/charts/preview.js`` describes them: title, kind, axis, lines, ...
+        base: As for ``live_panel``.
+        elem_id: Id of the element on the page.
+    """
+    return gr.HTML(
+        value=json.dumps(value or {}),
+        html_template='<div class="ft-preview-chart"></div>',
+        js_on_load=_script("live.mountPreview(element, props, watch)"),
+        apply_default_css=False,
+        elem_id=elem_id,
+        base=base,
+        address=static.address_of("live/live.js"),
+    )
+
+
+def head_links(base: str = "") -> str:
+    """For the page's head: loads the chart library and the panel's modules while Gradio is still starting.
+
+    Not needed for the panel to work; it brings the first curve sooner.
+
+    Args:
+        base: As for ``live_panel``.
+    """
+    library = f'<script async src="{base}{static.address_of(static.PLOTLY)}"></script>'
+    links = (
+        f'<link rel="modulepreload" href="{base}{static.address_of(name)}">' for name in modules_of("live/live.js")
+    )
+    return library + "".join(links)
+
+
+@cache
+def modules_of(name: str) -> tuple[str, ...]:
+    """A script and all that it imports, each once."""
+    found = [name]
+    for script in found:
+        text = (static.ASSETS / script).read_text(encoding="utf-8")
+        imported = (
+            posixpath.normpath(posixpath.join(posixpath.dirname(script), path)) for path in _IMPORT.findall(text)
+        )
+        found += [other for other in dict.fromkeys(imported) if other not in found]
+    return tuple(found)
+
+
+def _script(call: str) -> str:
+    """JavaScript that loads the panel's module, once for all parts of the page, and calls it."""
+    return f"import(new URL(props.base + props.address, window.gradio_config.root + '/')).then((live) => {call});"

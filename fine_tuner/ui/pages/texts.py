@@ -1,0 +1,17 @@
+"""Words of the pages and their tabs.
+
+A text with braces is a ``str.format`` template.
+"""
+
+from __future__ import annotations
+
+APP = "Fine Tuner"
+TAB_TRAIN = "Train"
+TAB_RUNS = "Runs"
+TAB_TRY = "Try"
+TRY_PICTURE = "Picture"
+TRY_NO_RUN = "No run has weights yet: they are saved after the first validation of a run. Train one, then come back."
+TRY_NO_WEIGHTS = "This run has no weights yet: they are saved after its first validation. Choose another, or wait."
+TRY_DROP = "Drop a picture, or paste one."
+THE_PICTURE = "the picture"
+TAB_SHARE = "Share"
