@@ -68,7 +68,7 @@ def test_the_same_question_is_asked_once():
 def test_an_answer_does_not_hold_for_ever(monkeypatch):
     asked = []
     questions = Questions(lambda argv: asked.append(argv) or good({}))
-    monkeypatch.setattr(asking, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr("fine_tuner.ui.jobs.questions.KEPT_SECONDS", 0.0)
     for _ in range(2):
         questions.answer(["plan", "sample"])
     assert len(asked) == 2
