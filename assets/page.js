@@ -2,18 +2,18 @@
 
 import "./live/live.js";
 
-export { mountAnswer, mountRunChoice } from "./results/answer.js";
 export { mountBrand } from "./base/brand.js";
+export { mountAnswer, mountRunChoice } from "./results/answer.js";
+export { mountRuns } from "./runs/runs.js";
 export { mountCheck } from "./setup/data_check.js";
 export { mountData } from "./setup/data_part.js";
 export { mountFinder } from "./setup/finder.js";
 export { mountLaunch, mountState } from "./setup/form.js";
+export { mountLossCurve } from "./setup/loss.js";
+export { mountLossCheck, mountLossTop } from "./setup/loss_code.js";
 export { mountBatch, mountPrecisions } from "./setup/measure.js";
 export { mountPicker } from "./setup/picker.js";
 export { mountPlan } from "./setup/plan.js";
-export { mountRuns } from "./runs/runs.js";
-export { mountViews } from "./views.js";
-export { mountLossCurve } from "./setup/loss.js";
-export { mountLossCheck, mountLossTop } from "./setup/loss_code.js";
 export { mountShare } from "./share/share.js";
 export { mountViewer, mountViewerRuns, mountViewerTry } from "./share/viewer.js";
+export { mountViews } from "./views.js";

@@ -2,8 +2,8 @@
 // the plan, a start brings the run, and a run at work is not hidden by itself.
 
 import { h } from "./base/dom.js";
-import { current, events } from "./setup/form.js";
 import { hearOfRuns } from "./runs/runs.js";
+import { current, events } from "./setup/form.js";
 import { WORDS } from "./words/setup.js";
 
 const VIEWS = ["run", "plan"];
@@ -12,7 +12,12 @@ export function mountViews(element) {
   hearOfRuns();
   const column = element.closest("#ft-right");
   const buttons = VIEWS.map((name) =>
-    h("button", { type: "button", class: "ft-view", "data-view": name, on: { click: () => show(name) } }, WORDS.views[name]));
+    h(
+      "button",
+      { type: "button", class: "ft-view", "data-view": name, on: { click: () => show(name) } },
+      WORDS.views[name],
+    ),
+  );
   element.querySelector(".ft-views").append(h("div", { role: "group", "aria-label": WORDS.viewsLabel }, ...buttons));
 
   const show = (name) => {

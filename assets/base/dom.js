@@ -39,7 +39,8 @@ export function toggle(element, isShown) {
 
 /** Hand the user a file made here. */
 export function download(name, data, type) {
-  const url = typeof data === "string" && data.startsWith("data:") ? data : URL.createObjectURL(new Blob([data], { type }));
+  const url =
+    typeof data === "string" && data.startsWith("data:") ? data : URL.createObjectURL(new Blob([data], { type }));
   const link = h("a", { href: url, download: name });
   document.body.append(link);
   link.click();
@@ -49,14 +50,20 @@ export function download(name, data, type) {
 
 /** Shapes that tell a status without colour: 16 x 16, drawn with the current colour. */
 const SHAPES = {
-  queued: [["circle", { cx: 8, cy: 8, r: 5.25, class: "line" }], ["path", { d: "M8 5.2V8l2 1.3", class: "line" }]],
+  queued: [
+    ["circle", { cx: 8, cy: 8, r: 5.25, class: "line" }],
+    ["path", { d: "M8 5.2V8l2 1.3", class: "line" }],
+  ],
   running: [["path", { d: "M4.6 2.9 13 8l-8.4 5.1z", class: "fill" }]],
   paused: [["path", { d: "M4 3h3v10H4zM9 3h3v10H9z", class: "fill" }]],
   stopping: [["rect", { x: 3.5, y: 3.5, width: 9, height: 9, rx: 1, class: "line" }]],
   completed: [["path", { d: "M3 8.6 6.4 12 13 4.6", class: "bold" }]],
   stopped: [["rect", { x: 3.5, y: 3.5, width: 9, height: 9, rx: 1, class: "fill" }]],
   failed: [["path", { d: "M3.8 3.8l8.4 8.4M12.2 3.8l-8.4 8.4", class: "bold" }]],
-  lost: [["circle", { cx: 8, cy: 8, r: 5.25, class: "line", "stroke-dasharray": "2.4 2" }], ["path", { d: "M8 5v3.6M8 10.6v.6", class: "line" }]],
+  lost: [
+    ["circle", { cx: 8, cy: 8, r: 5.25, class: "line", "stroke-dasharray": "2.4 2" }],
+    ["path", { d: "M8 5v3.6M8 10.6v.6", class: "line" }],
+  ],
 };
 
 export function statusShape(status) {
@@ -66,7 +73,15 @@ export function statusShape(status) {
 
 /** A short sample of a line as charts draw it. */
 export function swatch({ color, dash, width = 2, marker = false }) {
-  const line = svg("line", { x1: 1, y1: 5, x2: 21, y2: 5, stroke: color, "stroke-width": width, "stroke-linecap": "butt" });
+  const line = svg("line", {
+    x1: 1,
+    y1: 5,
+    x2: 21,
+    y2: 5,
+    stroke: color,
+    "stroke-width": width,
+    "stroke-linecap": "butt",
+  });
   if (dash) line.setAttribute("stroke-dasharray", dash);
   const parts = [line];
   if (marker) parts.push(svg("circle", { cx: 11, cy: 5, r: 2.6, fill: color }));

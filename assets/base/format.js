@@ -62,7 +62,8 @@ export function percent(fraction) {
 /** Memory given in MiB: 81 MiB, 1.9 GiB, 24 GiB. */
 export function mebibytes(value) {
   if (!isNumber(value)) return odd(value);
-  if (Math.abs(value) < 0.975 * 1024) return `${Math.abs(value) < 10 ? trim(value.toFixed(1)) : Math.round(value)}${NBSP}MiB`;
+  if (Math.abs(value) < 0.975 * 1024)
+    return `${Math.abs(value) < 10 ? trim(value.toFixed(1)) : Math.round(value)}${NBSP}MiB`;
   const gibibytes = value / 1024;
   return `${gibibytes >= 99.95 ? Math.round(gibibytes) : trim(gibibytes.toFixed(1))}${NBSP}GiB`;
 }
@@ -82,7 +83,8 @@ export function duration(seconds) {
 }
 
 function pair(large, largeUnit, small, smallUnit) {
-  return `${large}${NBSP}${largeUnit}` + (small ? ` ${small}${NBSP}${smallUnit}` : "");
+  const rest = small ? ` ${small}${NBSP}${smallUnit}` : "";
+  return `${large}${NBSP}${largeUnit}${rest}`;
 }
 
 /** A count with thousands: 12,345. */
@@ -107,7 +109,13 @@ export function ago(seconds) {
 }
 
 const KINDS = {
-  number, rate, count, speed, fraction: percent, memory: mebibytes, seconds: duration,
+  number,
+  rate,
+  count,
+  speed,
+  fraction: percent,
+  memory: mebibytes,
+  seconds: duration,
 };
 
 /** A value of one of the kinds of `KINDS`, for a person. */

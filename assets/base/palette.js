@@ -1,10 +1,22 @@
 // Colours by meaning (Okabe-Ito, lighter in the dark), read from the style sheet so that they follow the theme.
 
 const VARIABLES = {
-  train: "--ftl-train", validation: "--ftl-validation", head: "--ftl-head", backbone: "--ftl-backbone",
-  process: "--ftl-process", allocated: "--ftl-allocated", reserved: "--ftl-reserved", device: "--ftl-device",
-  speed: "--ftl-speed", norm: "--ftl-norm", plan: "--ftl-plan", text: "--ftl-text", subdued: "--ftl-subdued",
-  grid: "--ftl-grid", axis: "--ftl-axis", surface: "--ftl-surface",
+  train: "--ftl-train",
+  validation: "--ftl-validation",
+  head: "--ftl-head",
+  backbone: "--ftl-backbone",
+  process: "--ftl-process",
+  allocated: "--ftl-allocated",
+  reserved: "--ftl-reserved",
+  device: "--ftl-device",
+  speed: "--ftl-speed",
+  norm: "--ftl-norm",
+  plan: "--ftl-plan",
+  text: "--ftl-text",
+  subdued: "--ftl-subdued",
+  grid: "--ftl-grid",
+  axis: "--ftl-axis",
+  surface: "--ftl-surface",
 };
 
 /** Concrete colours, as Plotly needs them, from the style of `element`. */
@@ -29,7 +41,13 @@ export function fade(hex, opacity) {
 /** A colour between two. */
 export function mix(from, to, share) {
   const [a, b] = [channels(from), channels(to)];
-  return `#${a.map((c, i) => Math.round(c + (b[i] - c) * share).toString(16).padStart(2, "0")).join("")}`;
+  return `#${a
+    .map((c, i) =>
+      Math.round(c + (b[i] - c) * share)
+        .toString(16)
+        .padStart(2, "0"),
+    )
+    .join("")}`;
 }
 
 function toHsl(hex) {
@@ -47,7 +65,13 @@ function fromHsl([hue, saturation, light]) {
     const k = (n + hue / 30) % 12;
     return light - chroma * Math.max(-1, Math.min(k - 3, 9 - k, 1));
   };
-  return `#${[0, 8, 4].map((n) => Math.round(channel(n) * 255).toString(16).padStart(2, "0")).join("")}`;
+  return `#${[0, 8, 4]
+    .map((n) =>
+      Math.round(channel(n) * 255)
+        .toString(16)
+        .padStart(2, "0"),
+    )
+    .join("")}`;
 }
 
 /** A colour for each parameter group: the head's, the backbone's for the one farthest from it, hues between for others. */

@@ -56,7 +56,12 @@ export function toQuery(settings, query) {
   put("hide", settings.hide.join(","));
   put("table", settings.table.join(","));
   put("zoom", settings.zoom ? range(settings.zoom) : "");
-  put("zoomy", Object.entries(settings.zoomY).map(([id, r]) => `${id}:${range(r)}`).join(","));
+  put(
+    "zoomy",
+    Object.entries(settings.zoomY)
+      .map(([id, r]) => `${id}:${range(r)}`)
+      .join(","),
+  );
   put("open", settings.open.join(","));
   const text = q.toString().replaceAll("%2C", ",").replaceAll("%2F", "/").replaceAll("%3A", ":").replaceAll("%7E", "~");
   return text ? `?${text}` : "";

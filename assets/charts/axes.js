@@ -1,6 +1,6 @@
 // Ranges and ticks of a chart's axes, as Plotly layout. Ranges are set by us, never guessed anew: nothing jumps.
 
-import { axis as label, duration, rate, tick } from "../base/format.js";
+import { duration, axis as label, rate, tick } from "../base/format.js";
 import { airyRange, linearTicks, logTicks } from "../base/numbers.js";
 
 /** Space around the plotting area; the same for all charts, so that their horizontal axes line up. */
@@ -8,13 +8,29 @@ export const MARGIN = { l: 58, r: 12, t: 8, b: 24 };
 
 /** Horizontal axis: `range` in its own unit, one of step, epoch, time, or a number. */
 export function horizontal(range, axis, width, palette, epochs) {
-  const kind = { step: "count", epoch: range[1] - range[0] > 4 ? "count" : "number", time: "seconds" }[axis] ?? "number";
+  const kind =
+    { step: "count", epoch: range[1] - range[0] > 4 ? "count" : "number", time: "seconds" }[axis] ?? "number";
   const isLog = axis === "log10"; // places are powers of ten
-  const ticks = isLog ? decades(range, width) : linearTicks(Math.max(range[0], 0), range[1], Math.max(2, width / 76), kind);
-  const text = isLog ? ticks.map((t) => rate(10 ** t)) : axis === "time" ? ticks.map((t) => (t === 0 ? "0" : duration(t))) : ticks.map(tick);
+  const ticks = isLog
+    ? decades(range, width)
+    : linearTicks(Math.max(range[0], 0), range[1], Math.max(2, width / 76), kind);
+  const text = isLog
+    ? ticks.map((t) => rate(10 ** t))
+    : axis === "time"
+      ? ticks.map((t) => (t === 0 ? "0" : duration(t)))
+      : ticks.map(tick);
   return {
-    ...quiet(palette), range, autorange: false, tickvals: ticks, ticktext: text, showgrid: false,
-    linecolor: palette.axis, showline: true, ticks: "outside", ticklen: 4, tickcolor: palette.axis,
+    ...quiet(palette),
+    range,
+    autorange: false,
+    tickvals: ticks,
+    ticktext: text,
+    showgrid: false,
+    linecolor: palette.axis,
+    showline: true,
+    ticks: "outside",
+    ticklen: 4,
+    tickcolor: palette.axis,
     minor: epochs.length
       ? { tickmode: "array", tickvals: epochs, showgrid: true, gridcolor: palette.grid, gridwidth: 1, ticklen: 0 }
       : { showgrid: false, ticklen: 0 },
@@ -26,8 +42,15 @@ export function vertical(range, { kind, log }, height, palette) {
   const wanted = Math.max(2, height / 46);
   const ticks = log ? logTicks(...range) : linearTicks(...range, wanted, kind);
   return {
-    ...quiet(palette), type: log ? "log" : "linear", range: log ? range.map(Math.log10) : range, autorange: false,
-    tickvals: ticks, ticktext: ticks.map((t) => label(kind, t)), showgrid: true, gridcolor: palette.grid, showline: false,
+    ...quiet(palette),
+    type: log ? "log" : "linear",
+    range: log ? range.map(Math.log10) : range,
+    autorange: false,
+    tickvals: ticks,
+    ticktext: ticks.map((t) => label(kind, t)),
+    showgrid: true,
+    gridcolor: palette.grid,
+    showline: false,
     minor: { showgrid: false, ticklen: 0 },
   };
 }
@@ -41,7 +64,11 @@ function decades(range, width) {
 
 function quiet(palette) {
   return {
-    tickmode: "array", ticks: "", zeroline: false, automargin: false, gridwidth: 1,
+    tickmode: "array",
+    ticks: "",
+    zeroline: false,
+    automargin: false,
+    gridwidth: 1,
     tickfont: { size: 11, color: palette.subdued, family: palette.font },
   };
 }

@@ -1,11 +1,11 @@
 // A live chart: what of the run's curves it shows, drawn once, then extended point by point.
 
-import { ChartTable } from "./chart_table.js";
 import { h } from "../base/dom.js";
-import { csvOf, pictureOf } from "./export.js";
-import { Frame } from "./frame.js";
 import { Smoother, smoothingSteps, wilson } from "../base/numbers.js";
 import { TEXT } from "../words/live.js";
+import { ChartTable } from "./chart_table.js";
+import { csvOf, pictureOf } from "./export.js";
+import { Frame } from "./frame.js";
 
 export const HEIGHT = 216;
 
@@ -24,7 +24,11 @@ export class Chart {
     this.isDirty = true;
     this.drawing = Promise.resolve();
     this.frame = new Frame({
-      id: spec.id, title: spec.title, kind: spec.kind, height: HEIGHT, tools: this.tools(),
+      id: spec.id,
+      title: spec.title,
+      kind: spec.kind,
+      height: HEIGHT,
+      tools: this.tools(),
       listen: {
         hover: (place, how) => board.hover(place, this, how),
         zoom: ({ x, y }) => board.zoom(x, y, spec.id),
@@ -39,7 +43,8 @@ export class Chart {
   }
 
   tools() {
-    const tool = (label, title, click) => h("button", { type: "button", class: "ftc-tool", title, on: { click } }, label);
+    const tool = (label, title, click) =>
+      h("button", { type: "button", class: "ftc-tool", title, on: { click } }, label);
     this.logButton = tool(TEXT.log, TEXT.logHint, () =>
       this.board.settings.mark("log", this.spec.id, !this.board.settings.has("log", this.spec.id)),
     );
@@ -101,7 +106,7 @@ export class Chart {
       return;
     }
     this.decorate();
-    this.frame.plot.overlay.setWaiting(this.frame.plot.isEmpty ? this.content.waiting ?? TEXT.noPoints : "");
+    this.frame.plot.overlay.setWaiting(this.frame.plot.isEmpty ? (this.content.waiting ?? TEXT.noPoints) : "");
   }
 
   /** Points of a line so far; with what is needed to append to them. */
@@ -110,7 +115,8 @@ export class Chart {
     const { curves } = this.board;
     const prepared = { ...line, done: 0, x: [], y: [] };
     const curve = curves.get(line.key);
-    if (line.smooth) prepared.smoother = new Smoother(smoothingSteps(this.board.settings.values.smooth, this.board.scaleOfSteps));
+    if (line.smooth)
+      prepared.smoother = new Smoother(smoothingSteps(this.board.settings.values.smooth, this.board.scaleOfSteps));
     if (line.interval || (curve?.lo && line.hasBand)) Object.assign(prepared, { lo: [], hi: [] });
     const points = this.points(prepared, this.board.curveFor(line.key));
     Object.assign(prepared, points);
@@ -165,9 +171,16 @@ export class Chart {
     const { board, spec } = this;
     const { values } = board.settings;
     return {
-      range: board.range, epochs: board.epochGrid(), axis: values.axis, kind: this.content.kind ?? spec.kind, bounds: this.content.bounds,
-      log: Boolean(spec.canLog) && values.log.includes(spec.id), clip: values.clip, zoomY: values.zoomY[spec.id] ?? null,
-      palette: board.palette, hidden: new Set(values.hide),
+      range: board.range,
+      epochs: board.epochGrid(),
+      axis: values.axis,
+      kind: this.content.kind ?? spec.kind,
+      bounds: this.content.bounds,
+      log: Boolean(spec.canLog) && values.log.includes(spec.id),
+      clip: values.clip,
+      zoomY: values.zoomY[spec.id] ?? null,
+      palette: board.palette,
+      hidden: new Set(values.hide),
     };
   }
 
@@ -184,7 +197,10 @@ export class Chart {
     this.table.show(values.table.includes(spec.id));
     this.logButton.setAttribute("aria-pressed", String(values.log.includes(spec.id)));
     const { plot } = frame;
-    plot.overlay.setMarks(board.marks().map((mark) => ({ ...mark, share: plot.shareOfX(mark.place) })), spec.id === "loss");
+    plot.overlay.setMarks(
+      board.marks().map((mark) => ({ ...mark, share: plot.shareOfX(mark.place) })),
+      spec.id === "loss",
+    );
     plot.overlay.setUnit(plot.isEmpty ? "" : board.axisLabel);
     const best = content.best?.();
     plot.overlay.setPoints(

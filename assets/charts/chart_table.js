@@ -1,9 +1,9 @@
 // The points of a chart as a table below it: newest first, for whoever reads rather than looks.
 
 import { h, setText } from "../base/dom.js";
+import { count, duration, NONE, value as show } from "../base/format.js";
+import { metricOf, say, TEXT } from "../words/live.js";
 import { tableOf } from "./export.js";
-import { NONE, count, duration, value as show } from "../base/format.js";
-import { TEXT, metricOf, say } from "../words/live.js";
 
 const ROWS = 100;
 
@@ -14,8 +14,10 @@ export class ChartTable {
     this.body = h("tbody");
     this.head = h("tr");
     this.element = h(
-      "div", { class: "ftc-table ftl-scroll", tabIndex: 0, role: "region", hidden: true },
-      this.note, h("table", {}, h("thead", {}, this.head), this.body),
+      "div",
+      { class: "ftc-table ftl-scroll", tabIndex: 0, role: "region", hidden: true },
+      this.note,
+      h("table", {}, h("thead", {}, this.head), this.body),
     );
     this.signature = "";
   }
@@ -33,7 +35,12 @@ export class ChartTable {
     const kinds = header.map((name) => (name.includes("/") ? metricOf(name.split(" ")[0]).kind : name));
     this.head.replaceChildren(...header.map((name) => h("th", { scope: "col" }, columnTitle(name))));
     this.body.replaceChildren(
-      ...rows.slice(-ROWS).reverse().map((row) => h("tr", {}, ...row.map((cell, i) => h(i ? "td" : "th", i ? {} : { scope: "row" }, cellText(kinds[i], cell))))),
+      ...rows
+        .slice(-ROWS)
+        .reverse()
+        .map((row) =>
+          h("tr", {}, ...row.map((cell, i) => h(i ? "td" : "th", i ? {} : { scope: "row" }, cellText(kinds[i], cell)))),
+        ),
     );
   }
 }

@@ -4,7 +4,7 @@ import { download } from "../base/dom.js";
 import { csv } from "../base/format.js";
 import { MARGIN } from "./axes.js";
 
-const escape = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 const fileName = (board, chart, ending) => `${board.run}-${chart.spec.id}.${ending}`;
 
 /** One row per step of any curve of the chart: step, epoch, seconds, then each curve; least and greatest if thinned. */
@@ -20,10 +20,18 @@ export function tableOf(chart) {
   };
   for (const key of keys) {
     const curve = curves.get(key);
-    const parts = curve?.lo ? [["", "y"], [" min", "lo"], [" max", "hi"]] : [["", "y"]];
+    const parts = curve?.lo
+      ? [
+          ["", "y"],
+          [" min", "lo"],
+          [" max", "hi"],
+        ]
+      : [["", "y"]];
     for (const [suffix, part] of parts) {
       const column = header.push(key + suffix) - 1;
-      curve?.[part].forEach((value, i) => put(curve, i, column, value));
+      curve?.[part].forEach((value, i) => {
+        put(curve, i, column, value);
+      });
     }
   }
   const body = [...rows.values()].sort((a, b) => a[0] - b[0]);
@@ -31,7 +39,9 @@ export function tableOf(chart) {
 }
 
 export function csvOf(chart) {
-  const text = tableOf(chart).map((row) => row.map(csv).join(",")).join("\r\n");
+  const text = tableOf(chart)
+    .map((row) => row.map(csv).join(","))
+    .join("\r\n");
   download(fileName(chart.board, chart, "csv"), `${text}\r\n`, "text/csv");
 }
 
@@ -48,15 +58,31 @@ export async function pictureOf(chart) {
     const line = plot.lines.find((l) => l.id === trace.name && (l.isReading || !readings.has(l.legend)));
     const label = line && !named.has(line.legend) && trace.visible !== false ? names.get(line.legend) : null;
     if (label) named.add(line.legend);
-    return { ...trace, name: escape(label ?? ""), showlegend: Boolean(label) };
+    return { ...trace, name: escaped(label ?? ""), showlegend: Boolean(label) };
   });
   const shapes = board.marks().map((mark) => ({
-    type: "line", x0: mark.place, x1: mark.place, yref: "paper", y0: 0, y1: 1, line: { color: palette.subdued, width: 1, dash: mark.is_ghost ? "2px,6px" : "dot" },
+    type: "line",
+    x0: mark.place,
+    x1: mark.place,
+    yref: "paper",
+    y0: 0,
+    y1: 1,
+    line: { color: palette.subdued, width: 1, dash: mark.is_ghost ? "2px,6px" : "dot" },
   }));
   const layout = {
-    ...plot.layout(), width: 900, height: 460, shapes, showlegend: true, paper_bgcolor: palette.surface,
+    ...plot.layout(),
+    width: 900,
+    height: 460,
+    shapes,
+    showlegend: true,
+    paper_bgcolor: palette.surface,
     margin: { ...MARGIN, l: 70, r: 24, t: 84, b: 54 },
-    title: { text: `${escape(frame.title)} \u00b7 ${escape(board.title)}`, x: 0.02, xanchor: "left", font: { size: 15, color: palette.text } },
+    title: {
+      text: `${escaped(frame.title)} \u00b7 ${escaped(board.title)}`,
+      x: 0.02,
+      xanchor: "left",
+      font: { size: 15, color: palette.text },
+    },
     legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: { color: palette.text } },
   };
   layout.xaxis = { ...layout.xaxis, title: { text: board.axisLabel, font: { size: 12, color: palette.subdued } } };

@@ -3,9 +3,9 @@
 
 import { h, setText, toggle } from "../base/dom.js";
 import { value as show } from "../base/format.js";
+import { say, TEXT } from "../words/live.js";
 import { Legend } from "./legend.js";
 import { Plot } from "./plot.js";
-import { TEXT, say } from "../words/live.js";
 
 export class Frame {
   /**
@@ -18,7 +18,14 @@ export class Frame {
     this.listen = listen;
     this.note = h("span", { class: "ftc-note" });
     this.resetButton = h(
-      "button", { type: "button", class: "ftc-tool ftc-reset", title: TEXT.reset, hidden: true, on: { click: () => listen.reset?.() } },
+      "button",
+      {
+        type: "button",
+        class: "ftc-tool ftc-reset",
+        title: TEXT.reset,
+        hidden: true,
+        on: { click: () => listen.reset?.() },
+      },
       TEXT.resetShort,
     );
     this.heading = h("h3", { class: "ftc-title" }, title);
@@ -28,9 +35,17 @@ export class Frame {
       listen: { ...listen, key: (event) => this.key(event), hidden: (above, below) => this.showHidden(above, below) },
     });
     this.element = h(
-      "figure", { class: "ftc", "data-chart": id },
-      h("div", { class: "ftc-head" }, this.heading, this.note, h("div", { class: "ftc-tools" }, this.resetButton, ...tools)),
-      this.legend.element, this.plot.element,
+      "figure",
+      { class: "ftc", "data-chart": id },
+      h(
+        "div",
+        { class: "ftc-head" },
+        this.heading,
+        this.note,
+        h("div", { class: "ftc-tools" }, this.resetButton, ...tools),
+      ),
+      this.legend.element,
+      this.plot.element,
     );
     this.entries = [];
     this.cursor = null;

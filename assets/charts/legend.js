@@ -32,7 +32,9 @@ export class Legend {
     const button = h(
       "button",
       { type: "button", class: "ftc-item", "data-line": entry.id },
-      swatch(entry), h("span", { class: "ftc-name" }, entry.label), value,
+      swatch(entry),
+      h("span", { class: "ftc-name" }, entry.label),
+      value,
     );
     button.addEventListener("click", () => this.onToggle(entry.id, button.getAttribute("aria-pressed") !== "true"));
     return { button, value };
@@ -40,6 +42,6 @@ export class Legend {
 
   /** Put values: id -> text. */
   read(texts) {
-    for (const [id, { value, hasValue }] of this.items) setText(value, hasValue ? texts.get(id) ?? NONE : "");
+    for (const [id, { value, hasValue }] of this.items) setText(value, hasValue ? (texts.get(id) ?? NONE) : "");
   }
 }

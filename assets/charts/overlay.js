@@ -1,9 +1,9 @@
 // What lies over a chart: the line under the pointer with a dot on each curve, marks, the best point. Plain elements
 // placed in percent of the plotting area, so that Plotly has nothing to redraw while the pointer moves.
 
-import { MARGIN } from "./axes.js";
 import { h, setText, toggle } from "../base/dom.js";
 import { say } from "../words/live.js";
+import { MARGIN } from "./axes.js";
 
 export class Overlay {
   constructor() {
@@ -18,8 +18,17 @@ export class Overlay {
     this.above = h("span", { class: "ftc-hidden ftc-hidden-above", hidden: true });
     this.below = h("span", { class: "ftc-hidden ftc-hidden-below", hidden: true });
     this.element = h(
-      "div", { class: "ftc-over", "aria-hidden": "true" },
-      this.marks, this.points, this.line, this.dotHost, this.pill, this.above, this.below, this.unit, this.wait,
+      "div",
+      { class: "ftc-over", "aria-hidden": "true" },
+      this.marks,
+      this.points,
+      this.line,
+      this.dotHost,
+      this.pill,
+      this.above,
+      this.below,
+      this.unit,
+      this.wait,
     );
     const { l, r, t, b } = MARGIN;
     Object.assign(this.element.style, { left: `${l}px`, right: `${r}px`, top: `${t}px`, bottom: `${b}px` });
@@ -59,9 +68,21 @@ export class Overlay {
     this.marks.replaceChildren(
       ...visible.map((mark) => {
         const words = mark.text ? `${mark.label}: ${mark.text}` : mark.label;
-        const element = h("div", { class: `ftc-mark${mark.is_ghost ? " ftc-ghost" : ""}${mark.isBest ? " ftc-best" : ""}`, title: mark.is_ghost ? say.ghost(words) : words });
+        const element = h("div", {
+          class: `ftc-mark${mark.is_ghost ? " ftc-ghost" : ""}${mark.isBest ? " ftc-best" : ""}`,
+          title: mark.is_ghost ? say.ghost(words) : words,
+        });
         element.style.left = percent(mark.share);
-        element.append(h("span", { class: `ftc-flag${mark.share > 0.75 ? " ftc-flag-left" : ""}`, hidden: !hasLabels || Boolean(mark.isBest) }, mark.label));
+        element.append(
+          h(
+            "span",
+            {
+              class: `ftc-flag${mark.share > 0.75 ? " ftc-flag-left" : ""}`,
+              hidden: !hasLabels || Boolean(mark.isBest),
+            },
+            mark.label,
+          ),
+        );
         return element;
       }),
     );

@@ -2,11 +2,11 @@
 //
 // Knows curves only as lines of points; what they mean is said by chart.js and preview.js.
 
-import { horizontal, MARGIN, steadyRange, vertical } from "./axes.js";
 import { h } from "../base/dom.js";
 import { extent, outlierBounds, upperBound } from "../base/numbers.js";
-import { Overlay } from "./overlay.js";
 import { fade } from "../base/palette.js";
+import { horizontal, MARGIN, steadyRange, vertical } from "./axes.js";
+import { Overlay } from "./overlay.js";
 
 const CONFIG = { displayModeBar: false, displaylogo: false, doubleClick: false, showTips: false, responsive: false };
 const BLANK = { xaxis: { visible: false }, yaxis: { visible: false } }; // numbers on the axes of nothing mean nothing
@@ -63,7 +63,9 @@ export class Plot {
 
   /** Whether more points ask for another look: a line instead of a dot, smaller markers or none. */
   get isOutgrown() {
-    return this.lines.some((line) => line.isSparse || (line.markerSize && this.markerSize(this.values(line).x) !== line.markerSize));
+    return this.lines.some(
+      (line) => line.isSparse || (line.markerSize && this.markerSize(this.values(line).x) !== line.markerSize),
+    );
   }
 
   /** Markers are for points that the eye can tell apart. */
@@ -83,7 +85,8 @@ export class Plot {
    */
   async draw(plotly, lines, view) {
     if (!this.size.width || !this.size.height) return false;
-    if (this.isForgotten || (this.view && (this.view.log !== view.log || this.view.kind !== view.kind))) this.yRange = null;
+    if (this.isForgotten || (this.view && (this.view.log !== view.log || this.view.kind !== view.kind)))
+      this.yRange = null;
     this.isForgotten = false;
     Object.assign(this, { plotly, lines, view });
     const isFirst = !this.isDrawn;
@@ -134,10 +137,18 @@ export class Plot {
       if (line.lo) {
         const edge = { x: line.x, mode: "lines", line: { width: 0 }, hoverinfo: "skip", connectgaps: true, visible };
         line.bandAt = bands.length;
-        bands.push({ ...edge, y: line.lo }, { ...edge, x: [...line.x], y: line.hi, fill: "tonexty", fillcolor: fade(line.color, line.fill ?? 0.16) });
+        bands.push(
+          { ...edge, y: line.lo },
+          { ...edge, x: [...line.x], y: line.hi, fill: "tonexty", fillcolor: fade(line.color, line.fill ?? 0.16) },
+        );
       }
       mains.push({
-        x: [...line.x], y: line.y, name: line.id, visible, hoverinfo: "skip", opacity: line.opacity ?? 1,
+        x: [...line.x],
+        y: line.y,
+        name: line.id,
+        visible,
+        hoverinfo: "skip",
+        opacity: line.opacity ?? 1,
         mode: line.markerSize ? "lines+markers" : "lines",
         line: { color: line.color, width: line.width ?? 2, dash: line.dash ?? "solid", shape: line.shape ?? "linear" },
         marker: { color: line.color, size: line.markerSize, symbol: line.symbol ?? "circle" },
@@ -153,9 +164,16 @@ export class Plot {
     const { view, size } = this;
     const { palette } = view;
     return {
-      ...size, margin: { ...MARGIN, pad: 0 }, autosize: false, showlegend: false, hovermode: false,
-      dragmode: COARSE.matches ? false : "zoom", paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: palette.font, size: 11, color: palette.text }, selectionrevision: 1,
+      ...size,
+      margin: { ...MARGIN, pad: 0 },
+      autosize: false,
+      showlegend: false,
+      hovermode: false,
+      dragmode: COARSE.matches ? false : "zoom",
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: palette.font, size: 11, color: palette.text },
+      selectionrevision: 1,
       xaxis: horizontal(view.range, view.axis, size.width, palette, view.epochs),
       yaxis: vertical(this.chooseRange(), view, size.height, palette),
       ...(this.isEmpty ? BLANK : {}),
@@ -169,8 +187,10 @@ export class Plot {
     const has = data?.[line.at]?.name === line.id;
     const part = (index, ys, name) => (has && index !== undefined ? data[index][name] : ys);
     return {
-      x: part(line.at, line.x, "x"), y: part(line.at, line.y, "y"),
-      lo: part(line.bandAt, line.lo, "y"), hi: part(line.bandAt === undefined ? undefined : line.bandAt + 1, line.hi, "y"),
+      x: part(line.at, line.x, "x"),
+      y: part(line.at, line.y, "y"),
+      lo: part(line.bandAt, line.lo, "y"),
+      hi: part(line.bandAt === undefined ? undefined : line.bandAt + 1, line.hi, "y"),
     };
   }
 

@@ -16,13 +16,15 @@
 // `color` is a meaning (train, validation, head, backbone, process, allocated, reserved, plan, ...) or "#rrggbb"; left
 // out, lines are coloured as parameter groups. `dash` is "planned", "validation", "forecast" or an SVG dash array.
 
-import { value as show, tick, duration, rate } from "../base/format.js";
-import { Frame } from "./frame.js";
+import { duration, rate, value as show, tick } from "../base/format.js";
 import { groupColors, onThemeChange, readPalette } from "../base/palette.js";
 import { loadPlotly } from "../base/plotly.js";
+import { Frame } from "./frame.js";
 
 const DASHES = {
-  planned: ["2px,3px", "2 2.5"], validation: ["6px,4px", "5 3"], forecast: ["8px,3px,2px,3px", "7 2 2 2"],
+  planned: ["2px,3px", "2 2.5"],
+  validation: ["6px,4px", "5 3"],
+  forecast: ["8px,3px,2px,3px", "7 2 2 2"],
 };
 
 class Preview {
@@ -31,7 +33,10 @@ class Preview {
     this.zoom = null;
     this.isRead = false;
     this.frame = new Frame({
-      id: spec.id ?? "preview", title: spec.title ?? "", kind: spec.kind ?? "number", height: spec.height ?? 160,
+      id: spec.id ?? "preview",
+      title: spec.title ?? "",
+      kind: spec.kind ?? "number",
+      height: spec.height ?? 160,
       listen: {
         hover: (place) => this.hover(place),
         zoom: ({ x }) => x && (this.spec.zoomed ? this.spec.zoomed(x) : this.setZoom(x)),
@@ -97,22 +102,44 @@ class Preview {
     const { frame, spec } = this;
     if (!library || !frame.element.isConnected || !frame.plot.size.width) return;
     const palette = readPalette(frame.element);
-    const groups = groupColors(spec.lines.map((line) => line.label), palette);
+    const groups = groupColors(
+      spec.lines.map((line) => line.label),
+      palette,
+    );
     const colors = spec.lines.map((line) => palette[line.color] ?? line.color ?? groups[line.label]);
     const lines = spec.lines.map((line, i) => ({
-      id: `line${i}.${this.version}`, legend: line.label, x: [...line.x], y: [...line.y], color: colors[i], isReading: true,
-      dash: DASHES[line.dash]?.[0] ?? line.dash, width: line.width ?? 2, marker: line.marker, opacity: line.opacity,
+      id: `line${i}.${this.version}`,
+      legend: line.label,
+      x: [...line.x],
+      y: [...line.y],
+      color: colors[i],
+      isReading: true,
+      dash: DASHES[line.dash]?.[0] ?? line.dash,
+      width: line.width ?? 2,
+      marker: line.marker,
+      opacity: line.opacity,
       ...(line.lo ? { lo: [...line.lo], hi: [...line.hi], fill: line.fill } : {}),
     }));
     frame.plot.element.classList.toggle("ftc-pick", Boolean(spec.pick));
     const isDrawn = await frame.plot.draw(library, lines, {
-      range: this.range, epochs: spec.epochs ?? [], axis: spec.axis, kind: spec.kind, bounds: spec.bounds, log: Boolean(spec.log), clip: false,
-      zoomY: spec.range ?? null, palette, hidden: this.hidden,
+      range: this.range,
+      epochs: spec.epochs ?? [],
+      axis: spec.axis,
+      kind: spec.kind,
+      bounds: spec.bounds,
+      log: Boolean(spec.log),
+      clip: false,
+      zoomY: spec.range ?? null,
+      palette,
+      hidden: this.hidden,
     });
     if (!isDrawn) return;
     this.colors = colors;
     this.showLegend();
-    frame.plot.overlay.setMarks((spec.marks ?? []).map((mark) => ({ ...mark, share: frame.plot.shareOfX(mark.place) })), true);
+    frame.plot.overlay.setMarks(
+      (spec.marks ?? []).map((mark) => ({ ...mark, share: frame.plot.shareOfX(mark.place) })),
+      true,
+    );
     frame.plot.overlay.setUnit(spec.unit ?? "");
     frame.showZoomed(this.zoom !== null);
     frame.describe(spec.note ?? "");
@@ -122,8 +149,13 @@ class Preview {
   showLegend() {
     this.frame.setLegend(
       this.spec.lines.map((line, i) => ({
-        id: line.label, label: line.label, color: this.colors?.[i], dash: DASHES[line.dash]?.[1] ?? line.dash,
-        isHidden: this.hidden.has(line.label), hasValue: this.isRead, width: line.width,
+        id: line.label,
+        label: line.label,
+        color: this.colors?.[i],
+        dash: DASHES[line.dash]?.[1] ?? line.dash,
+        isHidden: this.hidden.has(line.label),
+        hasValue: this.isRead,
+        width: line.width,
       })),
     );
   }
@@ -140,7 +172,14 @@ class Preview {
       this.showLegend();
     }
     const { unit = "" } = this.spec;
-    const text = place === null ? "" : this.spec.axis === "log10" ? rate(10 ** place) : this.spec.axis === "time" ? duration(place) : `${unit} ${this.spec.axis === "step" ? show("count", place) : tick(Number(place.toPrecision(3)))}`.trim();
+    const text =
+      place === null
+        ? ""
+        : this.spec.axis === "log10"
+          ? rate(10 ** place)
+          : this.spec.axis === "time"
+            ? duration(place)
+            : `${unit} ${this.spec.axis === "step" ? show("count", place) : tick(Number(place.toPrecision(3)))}`.trim();
     this.frame.hover(place, text);
   }
 

@@ -2,7 +2,7 @@
 
 import { value as show } from "../base/format.js";
 import { groupColors, mix } from "../base/palette.js";
-import { CHART_TITLES, TEXT, metricOf, metricTitle, say } from "../words/live.js";
+import { CHART_TITLES, metricOf, metricTitle, say, TEXT } from "../words/live.js";
 
 const DASH = { validation: "6px,4px", planned: "2px,3px", forecast: "8px,3px,2px,3px" };
 const SAMPLE = { validation: "5 3", planned: "2 2.5", forecast: "7 2 2 2" }; // the same in the legend's short line
@@ -19,8 +19,17 @@ const slug = (text) => text.replace(/[^\w.-]+/g, "_");
 function perStep(board, { id, key, color, label, kind }) {
   const isSmooth = board.settings.values.smooth > 0;
   const raw = {
-    id: `${id}.raw`, legend: id, key, color, width: isSmooth ? 1 : 1.5, opacity: isSmooth ? 0.38 : 1, hasBand: true,
-    fill: 0.22, isReading: !isSmooth, isClipped: true, kind,
+    id: `${id}.raw`,
+    legend: id,
+    key,
+    color,
+    width: isSmooth ? 1 : 1.5,
+    opacity: isSmooth ? 0.38 : 1,
+    hasBand: true,
+    fill: 0.22,
+    isReading: !isSmooth,
+    isClipped: true,
+    kind,
   };
   const smooth = { id, legend: id, key, color, smooth: true, width: 2, isReading: true, kind };
   return { entry: { id, label, color }, lines: isSmooth ? [raw, smooth] : [raw] };
@@ -30,15 +39,33 @@ function lossContent(board) {
   const { palette, curves } = board;
   const train = perStep(board, { id: "loss.train", key: "train/loss", color: palette.train, label: "train" });
   const validation = {
-    id: "loss.val", legend: "loss.val", key: "val/loss", color: palette.validation, dash: DASH.validation, marker: true,
-    width: 1.75, isReading: true,
+    id: "loss.val",
+    legend: "loss.val",
+    key: "val/loss",
+    color: palette.validation,
+    dash: DASH.validation,
+    marker: true,
+    width: 1.75,
+    isReading: true,
   };
-  const entry = { id: "loss.val", label: TEXT.validation, color: palette.validation, dash: SAMPLE.validation, marker: true };
+  const entry = {
+    id: "loss.val",
+    label: TEXT.validation,
+    color: palette.validation,
+    dash: SAMPLE.validation,
+    marker: true,
+  };
   return {
-    title: CHART_TITLES.loss, bounds: [0, null], waiting: TEXT.waitingForPoints,
+    title: CHART_TITLES.loss,
+    bounds: [0, null],
+    waiting: TEXT.waitingForPoints,
     lines: [...train.lines, validation],
     entries: curves.get("val/loss") || board.validates ? [train.entry, entry] : [train.entry],
-    summary: () => summaryOf(board, [["train/loss", "train"], ["val/loss", TEXT.validation]]),
+    summary: () =>
+      summaryOf(board, [
+        ["train/loss", "train"],
+        ["val/loss", TEXT.validation],
+      ]),
   };
 }
 
@@ -48,7 +75,8 @@ export function metricKeys(board) {
   const wanted = board.state.best?.[0] ?? board.facts.best_metric;
   const main = keys.includes(wanted) ? wanted : keys[0];
   if (!main) return wanted && wanted !== "val/loss" ? [wanted] : [];
-  const alike = (key) => metricOf(key).kind === metricOf(main).kind && String(metricOf(key).bounds) === String(metricOf(main).bounds);
+  const alike = (key) =>
+    metricOf(key).kind === metricOf(main).kind && String(metricOf(key).bounds) === String(metricOf(main).bounds);
   return [main, ...keys.filter((key) => key !== main && alike(key))].slice(0, SECOND.length);
 }
 
@@ -65,14 +93,28 @@ function metricContent(board) {
     return {
       entry: { id, label: metricOf(key).label, color, dash: look.sample, marker: true },
       line: {
-        id, legend: id, key, color, dash: look.dash, symbol: look.symbol, marker: true, width: i ? 1.25 : 1.75, interval, fill: 0.12,
-        isReading: true, kind,
+        id,
+        legend: id,
+        key,
+        color,
+        dash: look.dash,
+        symbol: look.symbol,
+        marker: true,
+        width: i ? 1.25 : 1.75,
+        interval,
+        fill: 0.12,
+        isReading: true,
+        kind,
       },
     };
   });
   return {
-    title: main ? metricTitle(main) : CHART_TITLES.metric, kind, bounds, waiting: TEXT.afterEpoch,
-    lines: rows.map((row) => row.line).reverse(), entries: rows.map((row) => row.entry),
+    title: main ? metricTitle(main) : CHART_TITLES.metric,
+    kind,
+    bounds,
+    waiting: TEXT.afterEpoch,
+    lines: rows.map((row) => row.line).reverse(),
+    entries: rows.map((row) => row.entry),
     note: () => (main && metricOf(main).is_per_image && facts.val_images ? say.interval(facts.val_images) : ""),
     best: () => bestPoint(board, main, palette.validation),
     summary: () => (state.best ? say.bestNote(show(kind, state.best[1]), state.best[2]) : ""),
@@ -84,7 +126,9 @@ function bestPoint(board, key, color) {
   const curve = curves.get(key);
   if (!curve || state.best?.[0] !== key || settings.values.hide.includes(`metric.${slug(key.slice(4))}`)) return null;
   const i = curve.x.findIndex((step) => Math.ceil(step / Math.max(1, curves.perEpoch)) === state.best[2]);
-  return i < 0 || curve.y[i] === null ? null : { x: curves.place(settings.values.axis, curve.x[i], curve.t[i]), y: curve.y[i], color };
+  return i < 0 || curve.y[i] === null
+    ? null
+    : { x: curves.place(settings.values.axis, curve.x[i], curve.t[i]), y: curve.y[i], color };
 }
 
 function rateContent(board) {
@@ -99,14 +143,33 @@ function rateContent(board) {
   const legendOf = (name) => (many && !ends.has(name) ? "lr.between" : `lr.${slug(name)}`);
   recorded.sort(([a], [b]) => names.indexOf(b) - names.indexOf(a)); // the head is drawn last, so that it lies on top
   const applied = recorded.map(([name, key]) => ({
-    id: `lr.${slug(name)}.applied`, legend: legendOf(name), key, color: colors[name], width: many ? 1.25 : 2,
+    id: `lr.${slug(name)}.applied`,
+    legend: legendOf(name),
+    key,
+    color: colors[name],
+    width: many ? 1.25 : 2,
     isReading: !many || ends.has(name),
   }));
-  const entries = names.filter((name) => !many || ends.has(name)).map((name) => ({ id: legendOf(name), label: name, color: colors[name] }));
-  if (many) entries.splice(1, 0, { id: "lr.between", label: `${names.length - 2} between`, hasValue: false, color: colors[names[names.length >> 1]] });
+  const entries = names
+    .filter((name) => !many || ends.has(name))
+    .map((name) => ({ id: legendOf(name), label: name, color: colors[name] }));
+  if (many)
+    entries.splice(1, 0, {
+      id: "lr.between",
+      label: `${names.length - 2} between`,
+      hasValue: false,
+      color: colors[names[names.length >> 1]],
+    });
   const plans = planned.map(([name, rates]) => plan(board, name, rates, facts.schedule.lowest?.[name], colors[name]));
-  if (plans.length) entries.push({ id: "lr.plan", label: TEXT.planned, color: palette.subdued, dash: SAMPLE.planned, hasValue: false });
-  return { title: CHART_TITLES.lr, bounds: [0, null], lines: [...plans, ...applied], entries, waiting: TEXT.waitingForPoints };
+  if (plans.length)
+    entries.push({ id: "lr.plan", label: TEXT.planned, color: palette.subdued, dash: SAMPLE.planned, hasValue: false });
+  return {
+    title: CHART_TITLES.lr,
+    bounds: [0, null],
+    lines: [...plans, ...applied],
+    entries,
+    waiting: TEXT.waitingForPoints,
+  };
 }
 
 /**
@@ -117,27 +180,52 @@ function plan(board, name, rates, lowest, color) {
   const { axis } = board.settings.values;
   const steps = board.facts.schedule.steps;
   return {
-    id: `lr.${slug(name)}.plan`, legend: "lr.plan", color, dash: DASH.planned, width: 1.25, opacity: 0.85,
-    x: steps.map((step) => board.curves.placeOfStep(axis, step)), y: rates, isRebuilt: axis === "time",
+    id: `lr.${slug(name)}.plan`,
+    legend: "lr.plan",
+    color,
+    dash: DASH.planned,
+    width: 1.25,
+    opacity: 0.85,
+    x: steps.map((step) => board.curves.placeOfStep(axis, step)),
+    y: rates,
+    isRebuilt: axis === "time",
     ...(lowest ? { lo: lowest, hi: rates, fill: 0.1 } : {}),
   };
 }
 
-const MEMORY_COLORS = { "memory/process_mib": "process", "memory/allocated_mib": "allocated", "memory/reserved_mib": "reserved", "memory/device_mib": "device" };
+const MEMORY_COLORS = {
+  "memory/process_mib": "process",
+  "memory/allocated_mib": "allocated",
+  "memory/reserved_mib": "reserved",
+  "memory/device_mib": "device",
+};
 
 function memoryContent(board) {
   const { palette, curves, facts } = board;
   const keys = curves.keys("memory/");
   const lines = keys.map((key) => ({
-    id: `memory.${slug(key)}`, legend: `memory.${slug(key)}`, key, color: palette[MEMORY_COLORS[key] ?? "norm"], hasBand: true, fill: 0.2,
-    width: 1.75, isReading: true,
+    id: `memory.${slug(key)}`,
+    legend: `memory.${slug(key)}`,
+    key,
+    color: palette[MEMORY_COLORS[key] ?? "norm"],
+    hasBand: true,
+    fill: 0.2,
+    width: 1.75,
+    isReading: true,
   }));
   const entries = lines.map((line) => ({ id: line.legend, label: metricOf(line.key).label, color: line.color }));
   const forecast = facts.memory_forecast_mib;
   if (typeof forecast === "number") {
     lines.unshift({
-      id: "memory.forecast", legend: "memory.forecast", color: palette.subdued, dash: DASH.forecast, width: 1.5, isReading: true, hasDot: false,
-      x: [-1, 1e9], y: [forecast, forecast],
+      id: "memory.forecast",
+      legend: "memory.forecast",
+      color: palette.subdued,
+      dash: DASH.forecast,
+      width: 1.5,
+      isReading: true,
+      hasDot: false,
+      x: [-1, 1e9],
+      y: [forecast, forecast],
     });
     entries.push({ id: "memory.forecast", label: TEXT.forecast, color: palette.subdued, dash: SAMPLE.forecast });
   }
@@ -149,7 +237,11 @@ function single(key, id, colorName) {
   const { kind, bounds, label } = metricOf(key);
   const title = CHART_TITLES[id] ?? metricTitle(key);
   return {
-    id, title, kind, canLog: true, key,
+    id,
+    title,
+    kind,
+    canLog: true,
+    key,
     content: (board) => {
       const made = perStep(board, { id: `${id}.line`, key, color: board.palette[colorName], label });
       return { title, bounds, lines: made.lines, entries: [made.entry], waiting: TEXT.waitingForPoints };

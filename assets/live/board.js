@@ -1,13 +1,13 @@
 // The charts of one run, together: one horizontal axis, one zoom, one pointer, one set of settings.
 
 import { h, setText } from "../base/dom.js";
-import { duration, count, tick } from "../base/format.js";
+import { count, duration, tick } from "../base/format.js";
 import { growingEnd, upperBound } from "../base/numbers.js";
 import { onThemeChange, readPalette } from "../base/palette.js";
 import { Chart } from "../charts/chart.js";
 import { MAIN, moreSpecs } from "../charts/specs.js";
-import { TEXT, learnMetrics, say } from "../words/live.js";
 import { Toolbar } from "../charts/toolbar.js";
+import { learnMetrics, say, TEXT } from "../words/live.js";
 
 const short = (x) => Number(x.toPrecision(6)); // as the address has it, so that a reload shows the same
 
@@ -31,7 +31,13 @@ export class Board {
     this.more = h("details", { class: "ftl-part", "data-part": "more" }, h("summary", {}, TEXT.more), this.moreGrid);
     this.toolbar = new Toolbar(this);
     this.reading = h("p", { class: "ftl-sr", "aria-live": "polite" });
-    this.element = h("section", { class: "ftl-charts", "aria-label": TEXT.charts }, this.toolbar.element, this.grid, this.reading);
+    this.element = h(
+      "section",
+      { class: "ftl-charts", "aria-label": TEXT.charts },
+      this.toolbar.element,
+      this.grid,
+      this.reading,
+    );
     this.more.addEventListener("toggle", () => this.syncMore());
     settings.listeners.add((changes) => this.applySettings(changes));
     this.endTheme = onThemeChange(() => this.theme());
@@ -139,8 +145,12 @@ export class Board {
     const [before, after] = [upperBound(curve.x, detail.x[0] - 1), upperBound(curve.x, detail.x.at(-1))];
     const splice = (all, part) => [...all.slice(0, before), ...part, ...all.slice(after)];
     return {
-      ...curve, x: splice(curve.x, detail.x), t: splice(curve.t, detail.t), y: splice(curve.y, detail.y[0]),
-      lo: splice(curve.lo, detail.lo?.[0] ?? detail.y[0]), hi: splice(curve.hi, detail.hi?.[0] ?? detail.y[0]),
+      ...curve,
+      x: splice(curve.x, detail.x),
+      t: splice(curve.t, detail.t),
+      y: splice(curve.y, detail.y[0]),
+      lo: splice(curve.lo, detail.lo?.[0] ?? detail.y[0]),
+      hi: splice(curve.hi, detail.hi?.[0] ?? detail.y[0]),
     };
   }
 
@@ -192,7 +202,13 @@ export class Board {
     const { axis } = this.settings.values;
     const { best } = this.state;
     const marks = [...(this.about.marks ?? [])];
-    if (best && this.curves.perEpoch) marks.push({ label: TEXT.best.toLowerCase(), text: `${best[3]}, ${say.inEpoch(best[2])}`, step: best[2] * this.curves.perEpoch, isBest: true });
+    if (best && this.curves.perEpoch)
+      marks.push({
+        label: TEXT.best.toLowerCase(),
+        text: `${best[3]}, ${say.inEpoch(best[2])}`,
+        step: best[2] * this.curves.perEpoch,
+        isBest: true,
+      });
     return marks.map((mark) => ({ ...mark, place: this.curves.placeOfStep(axis, mark.step) }));
   }
 
@@ -262,8 +278,11 @@ export class Board {
     const { axis } = this.settings.values;
     const step = Math.max(0, Math.round(this.curves.stepAt(axis, place)));
     const epoch = this.curves.perEpoch ? Math.max(1, Math.ceil(step / this.curves.perEpoch)) : null;
-    const where = axis === "time" ? duration(place) : axis === "epoch" ? `epoch ${tick(Number(place.toPrecision(3)))}` : null;
-    return [where, `step ${count(step)}`, axis !== "epoch" && epoch ? say.inEpoch(epoch) : null].filter(Boolean).join(" \u00b7 ");
+    const where =
+      axis === "time" ? duration(place) : axis === "epoch" ? `epoch ${tick(Number(place.toPrecision(3)))}` : null;
+    return [where, `step ${count(step)}`, axis !== "epoch" && epoch ? say.inEpoch(epoch) : null]
+      .filter(Boolean)
+      .join(" \u00b7 ");
   }
 
   destroy() {

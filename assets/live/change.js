@@ -13,29 +13,66 @@ export class ChangeBar {
     this.actions = actions;
     this.isSending = false;
     this.marks = 0;
-    const button = (label, click, title = "") => h("button", { type: "button", class: "ftl-button", title, on: { click } }, label);
-    this.rate = h("input", { class: "ftl-entry", type: "text", inputMode: "decimal", autocomplete: "off", placeholder: "3e-4", "aria-label": WORDS.newRate });
-    this.epochs = h("input", { class: "ftl-entry", type: "text", inputMode: "numeric", autocomplete: "off", "aria-label": WORDS.epochs });
+    const button = (label, click, title = "") =>
+      h("button", { type: "button", class: "ftl-button", title, on: { click } }, label);
+    this.rate = h("input", {
+      class: "ftl-entry",
+      type: "text",
+      inputMode: "decimal",
+      autocomplete: "off",
+      placeholder: "3e-4",
+      "aria-label": WORDS.newRate,
+    });
+    this.epochs = h("input", {
+      class: "ftl-entry",
+      type: "text",
+      inputMode: "numeric",
+      autocomplete: "off",
+      "aria-label": WORDS.epochs,
+    });
     const field = (name, label, input, act) => {
       const set = h("button", { type: "submit", class: "ftl-button" }, WORDS.set);
-      const form = h("form", { class: "ftl-field", "data-field": name, on: { submit: (event) => { event.preventDefault(); act(); } } },
-        h("label", {}, h("span", {}, label), input), set);
+      const form = h(
+        "form",
+        {
+          class: "ftl-field",
+          "data-field": name,
+          on: {
+            submit: (event) => {
+              event.preventDefault();
+              act();
+            },
+          },
+        },
+        h("label", {}, h("span", {}, label), input),
+        set,
+      );
       return [form, set];
     };
     this.message = h("p", { class: "ftl-changed", role: "status" });
     const [rateForm] = field("lr", WORDS.newRate, this.rate, () => this.change(this.newRate()));
     const [epochsForm, setEpochs] = field("epochs", WORDS.epochs, this.epochs, () => this.setEpochs());
     this.epochsButton = setEpochs;
-    const at = (action, label, hint) => (actions.includes(action) ? button(label, () => this.change({}, action), hint) : null);
+    const at = (action, label, hint) =>
+      actions.includes(action) ? button(label, () => this.change({}, action), hint) : null;
     this.whileRunning = [
-      button(WORDS.half, () => this.change({ lr_factor: 0.5 })), button(WORDS.double, () => this.change({ lr_factor: 2 })), rateForm,
+      button(WORDS.half, () => this.change({ lr_factor: 0.5 })),
+      button(WORDS.double, () => this.change({ lr_factor: 2 })),
+      rateForm,
     ];
-    this.now = [at("evaluate", WORDS.validate, WORDS.validateHint), at("checkpoint", WORDS.save, WORDS.saveHint)].filter(Boolean);
+    this.now = [
+      at("evaluate", WORDS.validate, WORDS.validateHint),
+      at("checkpoint", WORDS.save, WORDS.saveHint),
+    ].filter(Boolean);
     this.epochsForm = epochsForm;
     this.clone = actions.includes("clone") ? button(WORDS.clone, clone, WORDS.cloneHint) : null;
     this.heading = h("h3", { class: "ftl-change-title" }, WORDS.change);
-    this.element = h("section", { class: "ftl-change", "aria-label": WORDS.change, hidden: true },
-      this.heading, h("div", { class: "ftl-change-line" }, ...this.whileRunning, epochsForm, ...this.now, this.clone, this.message));
+    this.element = h(
+      "section",
+      { class: "ftl-change", "aria-label": WORDS.change, hidden: true },
+      this.heading,
+      h("div", { class: "ftl-change-line" }, ...this.whileRunning, epochsForm, ...this.now, this.clone, this.message),
+    );
   }
 
   newRate() {
@@ -45,7 +82,9 @@ export class ChangeBar {
 
   newEpochs() {
     const value = Number(this.epochs.value);
-    return this.epochs.value.trim() && Number.isInteger(value) && value > 0 ? { "train.epochs": value } : WORDS.notEpochs;
+    return this.epochs.value.trim() && Number.isInteger(value) && value > 0
+      ? { "train.epochs": value }
+      : WORDS.notEpochs;
   }
 
   /** More or fewer epochs of a run at work; more of one that has ended. */

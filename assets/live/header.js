@@ -1,9 +1,9 @@
 // The top of the live panel: which run, its status, how far, how fast, how long still, and what can be done with it.
 
 import { h, setText, statusShape, toggle } from "../base/dom.js";
-import { NONE, ago, count, duration, speed, value as show } from "../base/format.js";
+import { ago, count, duration, NONE, value as show, speed } from "../base/format.js";
+import { ACTIVE, metricOf, STATUS, say, TEXT } from "../words/live.js";
 import { ExportMenu } from "./take.js";
-import { ACTIVE, STATUS, TEXT, metricOf, say } from "../words/live.js";
 
 const TELLS_OPEN = CSS.supports("selector(:open)");
 
@@ -12,7 +12,11 @@ export class Header {
   constructor({ act, choose, weightsAddress, exportAddress, actions }) {
     Object.assign(this, { act, actions, weightsAddress });
     this.pending = null;
-    this.select = h("select", { class: "ftl-select", "aria-label": TEXT.runs, on: { change: () => choose(this.select.value) } });
+    this.select = h("select", {
+      class: "ftl-select",
+      "aria-label": TEXT.runs,
+      on: { change: () => choose(this.select.value) },
+    });
     this.status = h("span", { class: "ftl-status" });
     this.where = h("p", { class: "ftl-where" });
     this.buttons = {
@@ -23,7 +27,11 @@ export class Header {
     this.weights = h("a", { class: "ftl-button", title: TEXT.weightsHint, hidden: true, download: "" }, TEXT.weights);
     this.menu = actions.includes("export") ? new ExportMenu({ address: exportAddress, weights: this.weights }) : null;
     this.fill = h("div", { class: "ftl-fill" });
-    this.bar = h("div", { class: "ftl-bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "Progress" }, this.fill);
+    this.bar = h(
+      "div",
+      { class: "ftl-bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "Progress" },
+      this.fill,
+    );
     this.stats = {};
     const stat = (id, label) => {
       const name = h("dt", {}, label);
@@ -33,15 +41,36 @@ export class Header {
       return h("div", { class: "ftl-stat", "data-stat": id }, name, text, rest);
     };
     this.numbers = h(
-      "dl", { class: "ftl-stats" },
-      stat("epoch", TEXT.epoch), stat("step", TEXT.step), stat("speed", TEXT.speed), stat("left", TEXT.left), stat("best", TEXT.best),
+      "dl",
+      { class: "ftl-stats" },
+      stat("epoch", TEXT.epoch),
+      stat("step", TEXT.step),
+      stat("speed", TEXT.speed),
+      stat("left", TEXT.left),
+      stat("best", TEXT.best),
     );
     this.problem = h("p", { class: "ftl-problem", role: "alert", hidden: true });
     this.element = h(
-      "header", { class: "ftl-top" },
-      h("div", { class: "ftl-line" }, this.select, this.status, this.where,
-        h("div", { class: "ftl-actions" }, this.menu?.element ?? this.weights, this.buttons.resume, this.buttons.pause, this.buttons.stop)),
-      this.problem, this.bar, this.numbers,
+      "header",
+      { class: "ftl-top" },
+      h(
+        "div",
+        { class: "ftl-line" },
+        this.select,
+        this.status,
+        this.where,
+        h(
+          "div",
+          { class: "ftl-actions" },
+          this.menu?.element ?? this.weights,
+          this.buttons.resume,
+          this.buttons.pause,
+          this.buttons.stop,
+        ),
+      ),
+      this.problem,
+      this.bar,
+      this.numbers,
     );
   }
 
@@ -57,7 +86,11 @@ export class Header {
         this.showButtons(this.state, this.about);
       }
     };
-    return h("button", { type: "button", class: "ftl-button", title: hint, "data-action": action, hidden: true, on: { click } }, label);
+    return h(
+      "button",
+      { type: "button", class: "ftl-button", title: hint, "data-action": action, hidden: true, on: { click } },
+      label,
+    );
   }
 
   // ------------------------------------------------------------------ runs
@@ -68,7 +101,9 @@ export class Header {
       (ACTIVE.has(run.status)
         ? [run.status === "running" ? say.running(run) : STATUS[run.status].toLowerCase()]
         : [STATUS[run.status].toLowerCase(), bestOf(run), ago(Date.now() / 1000 - run.created)]
-      ).filter(Boolean).join(" \u00b7 ");
+      )
+        .filter(Boolean)
+        .join(" \u00b7 ");
     const known = runs.some((run) => run.id === current);
     const options = runs.map((run) => [run.id, say.option(run, words(run))]);
     if (current && !known) options.unshift([current, current]);
@@ -163,7 +198,10 @@ export class Header {
     const { stop, pause, resume } = this.buttons;
     toggle(stop, has("stop") && ACTIVE.has(status));
     toggle(pause, has("pause") && status === "running" && !isStopping);
-    toggle(resume, has("resume") && Boolean(about.can_resume) && ["paused", "stopped", "failed", "lost"].includes(status));
+    toggle(
+      resume,
+      has("resume") && Boolean(about.can_resume) && ["paused", "stopped", "failed", "lost"].includes(status),
+    );
     setText(stop, isStopping && !requests.includes("pause") ? TEXT.stopping : TEXT.stop);
     stop.disabled = isStopping;
     resume.disabled = this.pending === "resume";

@@ -12,9 +12,9 @@
 //   FTChart.preview(...)    see preview.js
 
 import { h } from "../base/dom.js";
-import { Panel } from "./panel.js";
 import { preview } from "../charts/preview.js";
 import { learnMetrics } from "../words/live.js";
+import { Panel } from "./panel.js";
 
 let panel = null;
 const listeners = new Set();
@@ -47,7 +47,10 @@ export function mountPreview(element, props, watch) {
 /** The style sheet, unless the page has it already. */
 function addStyle() {
   const has = [...document.styleSheets].some((sheet) => sheet.href?.includes("/style.css"));
-  if (!has) document.head.append(h("link", { rel: "stylesheet", href: String(new URL("../styles/style.css", import.meta.url)) }));
+  if (!has)
+    document.head.append(
+      h("link", { rel: "stylesheet", href: String(new URL("../styles/style.css", import.meta.url)) }),
+    );
 }
 
 window.FTLive = {

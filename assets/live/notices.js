@@ -1,7 +1,7 @@
 // What is said above the charts: why a run failed, that it was lost, that the connection is gone, that there is no run.
 
 import { h, setText, toggle } from "../base/dom.js";
-import { TEXT, say } from "../words/live.js";
+import { say, TEXT } from "../words/live.js";
 
 const EMPTY_CURVE = "M4 58C16 22 26 60 38 40S58 44 70 28 96 30 108 20 140 18 156 14";
 
@@ -15,20 +15,32 @@ export class Notices {
     this.log = h("pre", { tabIndex: 0 });
     this.details = h("details", {}, h("summary", {}, TEXT.details), this.log);
     this.failure = h(
-      "section", { class: "ftl-card ftl-failure", hidden: true, "aria-label": TEXT.failed },
-      this.failureTitle, this.failureText, this.advice, this.details,
+      "section",
+      { class: "ftl-card ftl-failure", hidden: true, "aria-label": TEXT.failed },
+      this.failureTitle,
+      this.failureText,
+      this.advice,
+      this.details,
     );
     this.offlineText = h("span");
     this.offline = h(
-      "div", { class: "ftl-banner ftl-offline", hidden: true, role: "status" },
-      h("strong", {}, TEXT.disconnected), this.offlineText, h("button", { type: "button", class: "ftl-link", on: { click: retry } }, TEXT.retry),
+      "div",
+      { class: "ftl-banner ftl-offline", hidden: true, role: "status" },
+      h("strong", {}, TEXT.disconnected),
+      this.offlineText,
+      h("button", { type: "button", class: "ftl-link", on: { click: retry } }, TEXT.retry),
     );
     this.newerButton = h("button", { type: "button", class: "ftl-link" }, TEXT.showNewer);
     this.newer = h("div", { class: "ftl-banner", hidden: true }, TEXT.newer, this.newerButton);
     this.element = h("div", { class: "ftl-notices" }, this.offline, this.newer, this.failure);
     this.newerButton.addEventListener("click", () => this.showRun(this.newerRun));
     this.empty = this.buildEmpty();
-    this.missing = h("section", { class: "ftl-card", hidden: true }, h("h3", {}, TEXT.noSuchRun), h("p", {}, TEXT.noSuchRunText));
+    this.missing = h(
+      "section",
+      { class: "ftl-card", hidden: true },
+      h("h3", {}, TEXT.noSuchRun),
+      h("p", {}, TEXT.noSuchRunText),
+    );
     this.element.append(this.missing);
   }
 
@@ -37,14 +49,23 @@ export class Notices {
     const drawing = document.createElementNS(ns, "svg");
     drawing.setAttribute("viewBox", "0 0 160 72");
     drawing.setAttribute("aria-hidden", "true");
-    for (const [d, name] of [["M4 4v60h152", "ftl-empty-axis"], [EMPTY_CURVE, "ftl-empty-curve"]]) {
+    for (const [d, name] of [
+      ["M4 4v60h152", "ftl-empty-axis"],
+      [EMPTY_CURVE, "ftl-empty-curve"],
+    ]) {
       const path = document.createElementNS(ns, "path");
       path.setAttribute("d", d);
       path.setAttribute("class", name);
       drawing.append(path);
     }
     drawing.lastChild.setAttribute("transform", "translate(0 72) scale(1 -1)");
-    return h("section", { class: "ftl-empty", hidden: true }, drawing, h("h3", {}, TEXT.emptyTitle), h("p", {}, TEXT.emptyText));
+    return h(
+      "section",
+      { class: "ftl-empty", hidden: true },
+      drawing,
+      h("h3", {}, TEXT.emptyTitle),
+      h("p", {}, TEXT.emptyText),
+    );
   }
 
   /** The card of a run that failed or was lost. */
@@ -69,7 +90,10 @@ export class Notices {
   showOffline(info) {
     toggle(this.offline, Boolean(info));
     if (!info) return;
-    setText(this.offlineText, [TEXT.disconnectedText, info.age ? say.dataAge(info.age) : "", say.retrying(info.wait)].filter(Boolean).join(" "));
+    setText(
+      this.offlineText,
+      [TEXT.disconnectedText, info.age ? say.dataAge(info.age) : "", say.retrying(info.wait)].filter(Boolean).join(" "),
+    );
   }
 
   showNewer(run) {

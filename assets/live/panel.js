@@ -1,16 +1,16 @@
 // The live panel: its parts, what it asks of the app, and what it shows of the answers.
 
+import { h, setText, toggle } from "../base/dom.js";
+import { loadPlotly } from "../base/plotly.js";
+import { ask, Poller } from "../base/poller.js";
+import { Settings } from "../base/settings.js";
+import { ACTIVE, say, TEXT } from "../words/live.js";
 import { Board } from "./board.js";
 import { ChangeBar } from "./change.js";
 import { Curves } from "./curves.js";
-import { h, setText, toggle } from "../base/dom.js";
 import { Header } from "./header.js";
 import { Notices } from "./notices.js";
 import { Events, Table } from "./parts.js";
-import { loadPlotly } from "../base/plotly.js";
-import { Poller, ask } from "../base/poller.js";
-import { Settings } from "../base/settings.js";
-import { ACTIVE, TEXT, say } from "../words/live.js";
 
 const LIST_MS = 8000;
 const CALM_MS = 3000; // between questions about a run that has ended
@@ -31,22 +31,38 @@ export class Panel {
     this.about = {};
     this.cursor = "";
     this.listAt = 0;
-    this.board = new Board({ curves: this.curves, settings: this.settings, fetchDetail: (...what) => this.fetchDetail(...what) });
+    this.board = new Board({
+      curves: this.curves,
+      settings: this.settings,
+      fetchDetail: (...what) => this.fetchDetail(...what),
+    });
     this.header = new Header({
-      actions, act: (action) => this.act(action), choose: (run) => this.show(run), weightsAddress: (run) => this.address(`api/runs/${encodeURIComponent(run)}/weights`),
+      actions,
+      act: (action) => this.act(action),
+      choose: (run) => this.show(run),
+      weightsAddress: (run) => this.address(`api/runs/${encodeURIComponent(run)}/weights`),
       exportAddress: (run, format) => this.address(`api/runs/${encodeURIComponent(run)}/export/${format}`),
     });
     this.notices = new Notices({ retry: () => this.poller.now(), showRun: (run) => this.show(run) });
     const clone = () => document.dispatchEvent(new CustomEvent("ft-clone", { detail: this.run }));
-    this.change = actions.includes("set") ? new ChangeBar({ actions, clone, send: (wish, action = "set") => this.ask(action, wish) }) : null;
+    this.change = actions.includes("set")
+      ? new ChangeBar({ actions, clone, send: (wish, action = "set") => this.ask(action, wish) })
+      : null;
     this.events = new Events();
     this.table = new Table(this.curves);
     this.build();
-    loadPlotly().then((library) => this.board.usePlotly(library), () => this.withoutPlotly());
+    loadPlotly().then(
+      (library) => this.board.usePlotly(library),
+      () => this.withoutPlotly(),
+    );
     this.poller = new Poller({
       question: () => this.tick(),
       offline: (info) => this.notices.showOffline(info),
-      beat: () => Math.max(this.askedBeat ?? 0, this.isMissing || (this.state && !ACTIVE.has(this.state.status)) ? CALM_MS : 1000),
+      beat: () =>
+        Math.max(
+          this.askedBeat ?? 0,
+          this.isMissing || (this.state && !ACTIVE.has(this.state.status)) ? CALM_MS : 1000,
+        ),
     });
     this.poller.now();
   }
@@ -56,10 +72,19 @@ export class Panel {
     this.stale = h("span", { class: "ftl-stale", hidden: true });
     this.words = h("div", { class: "ftl-words" }, this.summary, this.stale);
     this.readingText = h("p", { class: "ftl-sr", role: "status" }, TEXT.loading);
-    this.loading = h("div", { class: "ftl-loading" }, this.readingText, ...[1, 2, 3, 4].map(() => h("div", { class: "ftl-bone" })));
+    this.loading = h(
+      "div",
+      { class: "ftl-loading" },
+      this.readingText,
+      ...[1, 2, 3, 4].map(() => h("div", { class: "ftl-bone" })),
+    );
     this.body = h(
-      "div", { class: "ftl-body", hidden: true },
-      this.board.element, this.words, this.change?.element, h("div", { class: "ftl-parts" }, this.board.more, this.events.element, this.table.element),
+      "div",
+      { class: "ftl-body", hidden: true },
+      this.board.element,
+      this.words,
+      this.change?.element,
+      h("div", { class: "ftl-parts" }, this.board.more, this.events.element, this.table.element),
     );
     this.root.classList.add("ftl");
     this.root.replaceChildren(this.header.element, this.notices.element, this.notices.empty, this.loading, this.body);
@@ -112,7 +137,9 @@ export class Panel {
     const { run, turn } = this;
     let answer;
     try {
-      answer = await ask(this.address(`api/live?run=${encodeURIComponent(run)}&since=${encodeURIComponent(this.cursor)}`));
+      answer = await ask(
+        this.address(`api/live?run=${encodeURIComponent(run)}&since=${encodeURIComponent(this.cursor)}`),
+      );
     } catch (error) {
       if (error.code !== 404) throw error;
       if (turn === this.turn) this.showMissing();
@@ -136,7 +163,12 @@ export class Panel {
     this.askedBeat = answer.beat; // where many watch, the app asks for patience
     this.state = answer.state;
     const differs = (name) => before?.[name] !== answer.state[name];
-    if (!before || answer.reset || ["status", "messages", "marks"].some(differs) || (differs("step") && !before?.step)) {
+    if (
+      !before ||
+      answer.reset ||
+      ["status", "messages", "marks"].some(differs) ||
+      (differs("step") && !before?.step)
+    ) {
       await this.fetchAbout();
     } else if (String(before.best) !== String(answer.state.best)) this.fetchAbout();
     if (turn !== this.turn) return;
@@ -251,7 +283,8 @@ export class Panel {
     this.header.setRuns(this.runs, this.run);
     const shown = this.runs.find((run) => run.id === this.run);
     const newest = this.runs.find((run) => ACTIVE.has(run.status));
-    const isNewer = newest && newest.id !== this.run && !ACTIVE.has(shown?.status) && newest.created > (shown?.created ?? 0);
+    const isNewer =
+      newest && newest.id !== this.run && !ACTIVE.has(shown?.status) && newest.created > (shown?.created ?? 0);
     this.notices.showNewer(isNewer ? newest.id : null);
   }
 

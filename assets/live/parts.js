@@ -1,9 +1,9 @@
 // Below the charts: what was said during the run, and its numbers as a table.
 
 import { h, setText } from "../base/dom.js";
-import { NONE, count, duration, value as show } from "../base/format.js";
+import { count, duration, NONE, value as show } from "../base/format.js";
 import { upperBound } from "../base/numbers.js";
-import { TEXT, metricOf, metricTitle, say } from "../words/live.js";
+import { metricOf, metricTitle, say, TEXT } from "../words/live.js";
 
 const LEVELS = { info: "Info", warning: "Warning", error: "Error", mark: "Mark" };
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -13,7 +13,13 @@ export class Events {
     this.list = h("ol", { class: "ftl-events", reversed: true });
     this.none = h("p", { class: "ftl-quiet" }, TEXT.noEvents);
     this.count = h("span", { class: "ftl-count" });
-    this.element = h("details", { class: "ftl-part", "data-part": "events" }, h("summary", {}, TEXT.events, this.count), this.none, this.list);
+    this.element = h(
+      "details",
+      { class: "ftl-part", "data-part": "events" },
+      h("summary", {}, TEXT.events, this.count),
+      this.none,
+      this.list,
+    );
   }
 
   /** Messages and marks, newest first; last what was noticed before the first step. */
@@ -31,10 +37,17 @@ export class Events {
     this.list.replaceChildren(
       ...rows.map(({ time, level, text, step }) =>
         h(
-          "li", { "data-level": level },
+          "li",
+          { "data-level": level },
           h("span", { class: "ftl-level" }, LEVELS[level] ?? level),
           h("span", { class: "ftl-text" }, text),
-          h("span", { class: "ftl-when" }, [step !== null && step !== undefined ? `step ${count(step)}` : "", time ? clock.format(time * 1000) : ""].filter(Boolean).join(" \u00b7 ")),
+          h(
+            "span",
+            { class: "ftl-when" },
+            [step !== null && step !== undefined ? `step ${count(step)}` : "", time ? clock.format(time * 1000) : ""]
+              .filter(Boolean)
+              .join(" \u00b7 "),
+          ),
         ),
       ),
     );
@@ -46,7 +59,12 @@ export class Table {
   constructor(curves) {
     this.curves = curves;
     this.body = h("div", { class: "ftl-scroll", tabIndex: 0, role: "region", "aria-label": TEXT.table });
-    this.element = h("details", { class: "ftl-part", "data-part": "table", on: { toggle: () => this.show() } }, h("summary", {}, TEXT.table), this.body);
+    this.element = h(
+      "details",
+      { class: "ftl-part", "data-part": "table", on: { toggle: () => this.show() } },
+      h("summary", {}, TEXT.table),
+      this.body,
+    );
     this.signature = "";
   }
 
@@ -63,9 +81,16 @@ export class Table {
     const [header, ...lines] = rows;
     this.body.replaceChildren(
       h(
-        "table", {},
+        "table",
+        {},
         h("thead", {}, h("tr", {}, ...header.map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", {}, ...lines.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first), ...rest.map((cell) => h("td", {}, cell))))),
+        h(
+          "tbody",
+          {},
+          ...lines.map(([first, ...rest]) =>
+            h("tr", {}, h("th", { scope: "row" }, first), ...rest.map((cell) => h("td", {}, cell))),
+          ),
+        ),
       ),
     );
   }
@@ -94,7 +119,14 @@ function tableKeys(curves) {
   const rates = curves.keys("train/lr");
   const ends = rates.length > 3 ? [rates[0], rates.at(-1)] : rates;
   const first = ["train/loss", "val/loss"].filter((key) => curves.get(key));
-  const chosen = [...first, ...curves.keys("val/"), ...ends, "train/images_per_second", ...curves.keys("memory/"), ...curves.keys("train/")];
+  const chosen = [
+    ...first,
+    ...curves.keys("val/"),
+    ...ends,
+    "train/images_per_second",
+    ...curves.keys("memory/"),
+    ...curves.keys("train/"),
+  ];
   const isLeft = (key) => key.startsWith("train/lr") && !ends.includes(key);
   return [...new Set(chosen)].filter((key) => curves.get(key) && !isLeft(key));
 }

@@ -12,10 +12,26 @@ export class ExportMenu {
     this.run = null;
     this.problem = h("p", { class: "ftl-export-problem", role: "alert", hidden: true });
     this.items = TAKE.formats.map(([format, label, hint]) =>
-      h("button", { type: "button", class: "ftl-export-item", title: hint, "data-format": format, on: { click: () => this.take(format) } }, label));
+      h(
+        "button",
+        {
+          type: "button",
+          class: "ftl-export-item",
+          title: hint,
+          "data-format": format,
+          on: { click: () => this.take(format) },
+        },
+        label,
+      ),
+    );
     weights.className = "ftl-export-item";
     this.list = h("div", { class: "ftl-export-list" }, weights, ...this.items, this.problem);
-    this.element = h("details", { class: "ftl-export", hidden: true }, h("summary", { class: "ftl-button" }, TAKE.title), this.list);
+    this.element = h(
+      "details",
+      { class: "ftl-export", hidden: true },
+      h("summary", { class: "ftl-button" }, TAKE.title),
+      this.list,
+    );
     document.addEventListener("pointerdown", ({ target }) => this.element.contains(target) || this.close());
     this.element.addEventListener("keydown", (event) => event.key === "Escape" && this.close());
   }
@@ -39,9 +55,13 @@ export class ExportMenu {
     item.disabled = true;
     setText(item, TAKE.making);
     try {
-      const response = await fetch(this.address(run, format), { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+      const response = await fetch(this.address(run, format), {
+        cache: "no-store",
+        signal: AbortSignal.timeout(PATIENCE_MS),
+      });
       if (!response.ok) throw new Error((await response.json().catch(() => ({}))).detail ?? response.statusText);
-      const name = /filename="([^"]+)"/.exec(response.headers.get("content-disposition") ?? "")?.[1] ?? `${run}.${format}`;
+      const name =
+        /filename="([^"]+)"/.exec(response.headers.get("content-disposition") ?? "")?.[1] ?? `${run}.${format}`;
       download(name, await response.blob(), "text/plain");
       this.close();
     } catch (error) {

@@ -2,18 +2,20 @@
 
 import { h } from "../base/dom.js";
 import { ago, number, percent } from "../base/format.js";
-import { STATUS, metricOf } from "../words/live.js";
+import { metricOf, STATUS } from "../words/live.js";
 import { WORDS } from "../words/setup.js";
 
 const SHOWN = 8;
 
-export function mountAnswer(element, props, trigger, watch) {
+export function mountAnswer(element, props, _trigger, watch) {
   const root = element.querySelector(".ft-answer");
   const show = () => {
     let answer = {};
     try {
       answer = JSON.parse(props.value) ?? {};
-    } catch { /* nothing yet */ }
+    } catch {
+      /* nothing yet */
+    }
     draw(root, answer);
   };
   watch("value", show);
@@ -23,8 +25,13 @@ export function mountAnswer(element, props, trigger, watch) {
 /** Which run answers: those that have weights, the one on view on the first tab chosen until the user chooses. */
 export function mountRunChoice(element, props, trigger) {
   const select = h("select", { id: "ft-try-select" });
-  element.querySelector(".ft-run-choice").append(
-    h("label", { class: "ft-label", for: "ft-try-select" }, WORDS.tryRun), h("p", { class: "ft-help" }, WORDS.tryRunHelp), select);
+  element
+    .querySelector(".ft-run-choice")
+    .append(
+      h("label", { class: "ft-label", for: "ft-try-select" }, WORDS.tryRun),
+      h("p", { class: "ft-help" }, WORDS.tryRunHelp),
+      select,
+    );
   let isChosen = false;
   const set = (id) => {
     props.value = id;
@@ -40,14 +47,16 @@ export function mountRunChoice(element, props, trigger) {
     select.replaceChildren(...runs.map((run) => h("option", { value: run.id }, name(run))));
     element.hidden = runs.length === 0;
     const ids = runs.map((run) => run.id);
-    const wanted = [isChosen ? props.value : null, window.FTLive.current(), ids[0]].find((id) => ids.includes(id)) ?? "";
+    const wanted =
+      [isChosen ? props.value : null, window.FTLive.current(), ids[0]].find((id) => ids.includes(id)) ?? "";
     select.value = wanted;
     set(wanted);
   };
   new IntersectionObserver(([entry]) => entry.isIntersecting && refresh()).observe(document.querySelector("#ft-try"));
 }
 
-const name = (run) => [run.title, STATUS[run.status] ?? run.status, ago(Date.now() / 1000 - run.created)].filter(Boolean).join(" \u00b7 ");
+const name = (run) =>
+  [run.title, STATUS[run.status] ?? run.status, ago(Date.now() / 1000 - run.created)].filter(Boolean).join(" \u00b7 ");
 
 function draw(root, { isWaiting, message, error, prediction, weights, about }) {
   const parts = [];
@@ -60,7 +69,15 @@ function draw(root, { isWaiting, message, error, prediction, weights, about }) {
   if (error) parts.push(h("p", { class: "ft-error", role: "alert" }, error));
   if (message) parts.push(h("p", { class: "ft-quiet" }, message));
   if (about?.epoch) parts.push(h("p", { class: "ft-quiet" }, `${about.network}, ${WORDS.epoch} ${about.epoch}`));
-  if (weights) parts.push(h("p", {}, h("a", { class: "ft-download", href: weights, download: "" }, WORDS.download), h("span", { class: "ft-quiet" }, ` ${WORDS.downloadHint}`)));
+  if (weights)
+    parts.push(
+      h(
+        "p",
+        {},
+        h("a", { class: "ft-download", href: weights, download: "" }, WORDS.download),
+        h("span", { class: "ft-quiet" }, ` ${WORDS.downloadHint}`),
+      ),
+    );
   root.replaceChildren(...parts);
 }
 
@@ -68,13 +85,17 @@ export function verdict({ label, labels, probabilities, shares, numbers, overlay
   const heading = (text) => h("h2", {}, text);
   if (numbers) return verdictInNumbers(numbers, about);
   const bars = Object.entries(probabilities ?? shares ?? {}).slice(0, SHOWN);
-  const title = label ?? (labels ? labels.join(", ") || WORDS.noLabel : bars[0]?.[0] ?? "");
+  const title = label ?? (labels ? labels.join(", ") || WORDS.noLabel : (bars[0]?.[0] ?? ""));
   const help = labels ? WORDS.labelsHelp : shares ? WORDS.sharesHelp : null;
   const colours = Object.fromEntries((legend ?? []).map(({ name, colour }) => [name, colour ?? "transparent"]));
   return [
     overlay ? h("img", { class: "ft-overlay", src: overlay, alt: WORDS.overlay }) : heading(title),
     help ? h("p", { class: "ft-quiet" }, help) : null,
-    h("ol", { class: "ft-bars" }, ...bars.map(([name, p]) => bar(name, p, { colour: colours[name], isIn: labels?.includes(name) }))),
+    h(
+      "ol",
+      { class: "ft-bars" },
+      ...bars.map(([name, p]) => bar(name, p, { colour: colours[name], isIn: labels?.includes(name) })),
+    ),
   ].filter(Boolean);
 }
 
@@ -83,14 +104,30 @@ function verdictInNumbers(numbers, about) {
   const { key, value: typical } = about?.best ?? {};
   const isKnown = rows.length === 1 && metricOf(key ?? "").is_in_target_units;
   return [
-    h("dl", { class: "ft-numbers-found" }, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, number(value, 4))])),
+    h(
+      "dl",
+      { class: "ft-numbers-found" },
+      ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, number(value, 4))]),
+    ),
     ...(isKnown ? [h("p", { class: "ft-quiet" }, `${WORDS.typicalError}: ${number(typical, 3)}`)] : []),
   ];
 }
 
 function bar(name, fraction, { colour, isIn } = {}) {
-  return h("li", { class: isIn ? "ft-in" : "" },
-    h("span", { class: "ft-bar-name", title: name }, colour ? h("i", { class: "ft-swatch", style: `background:${colour}`, "aria-hidden": "true" }) : null, name),
-    h("span", { class: "ft-bar-track", "aria-hidden": "true" }, h("i", { style: `width:${(fraction * 100).toFixed(2)}%` })),
-    h("span", { class: "ft-bar-value" }, percent(fraction)));
+  return h(
+    "li",
+    { class: isIn ? "ft-in" : "" },
+    h(
+      "span",
+      { class: "ft-bar-name", title: name },
+      colour ? h("i", { class: "ft-swatch", style: `background:${colour}`, "aria-hidden": "true" }) : null,
+      name,
+    ),
+    h(
+      "span",
+      { class: "ft-bar-track", "aria-hidden": "true" },
+      h("i", { style: `width:${(fraction * 100).toFixed(2)}%` }),
+    ),
+    h("span", { class: "ft-bar-value" }, percent(fraction)),
+  );
 }

@@ -1,20 +1,26 @@
 // Runs side by side: their curves over each other, the settings in which they differ, the best that each reached.
 
-import { Curves } from "../live/curves.js";
 import { h, setText, swatch } from "../base/dom.js";
-import { NONE, duration, value as show } from "../base/format.js";
+import { duration, NONE, value as show } from "../base/format.js";
 import { Smoother, smoothingSteps } from "../base/numbers.js";
 import { ask } from "../base/poller.js";
-import { preview } from "../charts/preview.js";
-import { WORDS, say } from "../words/runs.js";
 import { fromQuery } from "../base/settings.js";
-import { ACTIVE, CHART_TITLES, STATUS, TEXT, metricOf, metricTitle } from "../words/live.js";
+import { preview } from "../charts/preview.js";
+import { Curves } from "../live/curves.js";
+import { ACTIVE, CHART_TITLES, metricOf, metricTitle, STATUS, TEXT } from "../words/live.js";
+import { say, WORDS } from "../words/runs.js";
 
 // Okabe-Ito by their names in palette.js, so that they follow the theme, in an order in which neighbours differ in
 // lightness too; each with a dash of its own
 const LOOKS = [
-  ["train", ""], ["validation", "6px,4px"], ["head", "2px,3px"], ["backbone", "9px,3px,2px,3px"],
-  ["process", ""], ["reserved", "6px,4px"], ["device", "2px,3px"], ["text", "9px,3px,2px,3px"],
+  ["train", ""],
+  ["validation", "6px,4px"],
+  ["head", "2px,3px"],
+  ["backbone", "9px,3px,2px,3px"],
+  ["process", ""],
+  ["reserved", "6px,4px"],
+  ["device", "2px,3px"],
+  ["text", "9px,3px,2px,3px"],
 ];
 const sample = (i) => swatch({ color: `var(--ftl-${LOOKS[i][0]})`, dash: LOOKS[i][1] });
 const FIRST = ["train/loss", "val/loss"];
@@ -33,18 +39,43 @@ export class Comparison {
     this.zoom = null;
     this.title = h("h2", {});
     this.axes = Object.entries(TEXT.axes).map(([axis, label]) =>
-      h("button", { type: "button", class: "ftl-choice", "data-axis": axis, on: { click: () => this.setAxis(axis) } }, label));
-    const close = h("button", { type: "button", class: "ft-runs-button", on: { click: () => this.close() } }, WORDS.close);
+      h(
+        "button",
+        { type: "button", class: "ftl-choice", "data-axis": axis, on: { click: () => this.setAxis(axis) } },
+        label,
+      ),
+    );
+    const close = h(
+      "button",
+      { type: "button", class: "ft-runs-button", on: { click: () => this.close() } },
+      WORDS.close,
+    );
     this.legend = h("ul", { class: "ft-compare-runs" });
     this.message = h("p", { class: "ft-quiet", role: "status" });
     this.grid = h("div", { class: "ft-compare-grid" });
     this.moreGrid = h("div", { class: "ft-compare-grid" });
-    this.more = h("details", { class: "ft-compare-more", on: { toggle: () => this.more.open && this.draw() } }, h("summary", {}, WORDS.more), this.moreGrid);
+    this.more = h(
+      "details",
+      { class: "ft-compare-more", on: { toggle: () => this.more.open && this.draw() } },
+      h("summary", {}, WORDS.more),
+      this.moreGrid,
+    );
     this.tables = h("div", { class: "ft-compare-tables" });
     this.element = h(
-      "section", { class: "ft-compare ftl", hidden: true, "aria-label": WORDS.compare },
-      h("div", { class: "ft-compare-bar" }, this.title, h("div", { class: "ftl-choices", role: "group", "aria-label": WORDS.axis }, ...this.axes), close),
-      this.legend, this.message, this.grid, this.tables, this.more,
+      "section",
+      { class: "ft-compare ftl", hidden: true, "aria-label": WORDS.compare },
+      h(
+        "div",
+        { class: "ft-compare-bar" },
+        this.title,
+        h("div", { class: "ftl-choices", role: "group", "aria-label": WORDS.axis }, ...this.axes),
+        close,
+      ),
+      this.legend,
+      this.message,
+      this.grid,
+      this.tables,
+      this.more,
     );
     this.hosts = new Map();
   }
@@ -124,19 +155,39 @@ export class Comparison {
   /** Names that tell the runs apart. */
   names() {
     const titles = this.about.runs.map((run) => run.title);
-    return this.about.runs.map((run, i) => (titles.indexOf(run.title) === titles.lastIndexOf(run.title) ? run.title : `${run.title} (${run.id.slice(-4)})`) || `run ${i + 1}`);
+    return this.about.runs.map(
+      (run, i) =>
+        (titles.indexOf(run.title) === titles.lastIndexOf(run.title)
+          ? run.title
+          : `${run.title} (${run.id.slice(-4)})`) || `run ${i + 1}`,
+    );
   }
 
   showLegend() {
     const names = this.names();
-    this.legend.replaceChildren(...this.about.runs.map((run, i) =>
-      h("li", {}, sample(i), h("strong", {}, names[i]), h("span", { class: "ft-quiet" }, [STATUS[run.status], run.model, duration(run.seconds)].filter(Boolean).join(" \u00b7 ")))));
+    this.legend.replaceChildren(
+      ...this.about.runs.map((run, i) =>
+        h(
+          "li",
+          {},
+          sample(i),
+          h("strong", {}, names[i]),
+          h(
+            "span",
+            { class: "ft-quiet" },
+            [STATUS[run.status], run.model, duration(run.seconds)].filter(Boolean).join(" \u00b7 "),
+          ),
+        ),
+      ),
+    );
   }
 
   keys() {
     const all = [...new Set(this.held.flatMap(({ curves }) => curves.keys("")))];
     const metrics = this.about.metrics.map((row) => row.key).filter((key) => !FIRST.includes(key));
-    const rest = all.filter((key) => !FIRST.includes(key) && !metrics.includes(key)).sort((a, b) => LAST.test(a) - LAST.test(b));
+    const rest = all
+      .filter((key) => !FIRST.includes(key) && !metrics.includes(key))
+      .sort((a, b) => LAST.test(a) - LAST.test(b));
     return [...FIRST, ...metrics, ...rest].filter((key) => all.includes(key));
   }
 
@@ -172,14 +223,26 @@ export class Comparison {
       if (!curve) return null;
       const smoother = new Smoother(isStep ? smoothingSteps(smooth, curves.total || curves.lastStep) : 0);
       return {
-        label: names[i], color: LOOKS[i][0], dash: LOOKS[i][1] || undefined, marker: !isStep && curve.x.length < 40, width: 1.75,
-        x: curves.places(this.axis, curve), y: curve.y.map((y, at) => smoother.push(curve.x[at], y)),
+        label: names[i],
+        color: LOOKS[i][0],
+        dash: LOOKS[i][1] || undefined,
+        marker: !isStep && curve.x.length < 40,
+        width: 1.75,
+        x: curves.places(this.axis, curve),
+        y: curve.y.map((y, at) => smoother.push(curve.x[at], y)),
       };
     });
     const title = titleOf(key);
     return {
-      id: key, title: title.charAt(0).toUpperCase() + title.slice(1), kind: metric.kind, bounds: metric.bounds, axis: this.axis, unit: TEXT.axisUnits[this.axis],
-      height: 190, lines: lines.filter(Boolean), note: isStep && smooth > 0 ? WORDS.smoothed : "",
+      id: key,
+      title: title.charAt(0).toUpperCase() + title.slice(1),
+      kind: metric.kind,
+      bounds: metric.bounds,
+      axis: this.axis,
+      unit: TEXT.axisUnits[this.axis],
+      height: 190,
+      lines: lines.filter(Boolean),
+      note: isStep && smooth > 0 ? WORDS.smoothed : "",
       zoom: this.zoom,
       zoomed: (range) => {
         this.zoom = range;
@@ -196,16 +259,45 @@ export class Comparison {
     const names = this.names();
     const heads = names.map((name, i) => h("th", { scope: "col" }, sample(i), name));
     const table = (title, rows) =>
-      h("section", {}, h("h3", {}, title), h("div", { class: "ftl-scroll", tabIndex: 0, role: "region", "aria-label": title },
-        h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), ...heads.map((head) => head.cloneNode(true)))), h("tbody", {}, ...rows))));
+      h(
+        "section",
+        {},
+        h("h3", {}, title),
+        h(
+          "div",
+          { class: "ftl-scroll", tabIndex: 0, role: "region", "aria-label": title },
+          h(
+            "table",
+            {},
+            h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), ...heads.map((head) => head.cloneNode(true)))),
+            h("tbody", {}, ...rows),
+          ),
+        ),
+      );
     const row = (label, hint, cells) => h("tr", {}, h("th", { scope: "row", title: hint }, label), ...cells);
-    const differing = settings.map(({ path, label, values }) => row(label, path, values.map((value) => h("td", {}, plain(value)))));
+    const differing = settings.map(({ path, label, values }) =>
+      row(
+        label,
+        path,
+        values.map((value) => h("td", {}, plain(value))),
+      ),
+    );
     const reached = metrics.map(({ key, label, best, epochs, higher_is_better: higher }) => {
       const finite = best.filter((value) => value !== null);
       const top = higher ? Math.max(...finite) : Math.min(...finite);
-      return row(label, key, best.map((value, i) => h("td", {}, ...(value === null ? [NONE] : bestCell(key, value, epochs[i], value === top && runs.length > 1)))));
+      return row(
+        label,
+        key,
+        best.map((value, i) =>
+          h("td", {}, ...(value === null ? [NONE] : bestCell(key, value, epochs[i], value === top && runs.length > 1))),
+        ),
+      );
     });
-    const took = row(TEXT.took, "", runs.map((run) => h("td", {}, duration(run.seconds))));
+    const took = row(
+      TEXT.took,
+      "",
+      runs.map((run) => h("td", {}, duration(run.seconds))),
+    );
     this.tables.replaceChildren(
       table(WORDS.best, [...reached, took]),
       differing.length ? table(WORDS.differ, differing) : h("p", { class: "ft-quiet" }, WORDS.same),

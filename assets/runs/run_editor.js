@@ -1,14 +1,18 @@
 // What can be done with one run of the list: its title, tags and note, its place in the queue, cloning, deleting.
 
 import { h, setText } from "../base/dom.js";
-import { fillFrom } from "../setup/form.js";
 import { ask } from "../base/poller.js";
-import { showTab, openRun } from "./runs.js";
-import { COLUMNS, WORDS, say } from "../words/runs.js";
+import { fillFrom } from "../setup/form.js";
 import { ACTIVE } from "../words/live.js";
+import { COLUMNS, say, WORDS } from "../words/runs.js";
+import { openRun, showTab } from "./runs.js";
 
 const post = (id, action, body = {}) =>
-  ask(`api/runs/${encodeURIComponent(id)}/${action}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  ask(`api/runs/${encodeURIComponent(id)}/${action}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
 
 export class RunEditor {
   /** `changed(message, undo)` hears what was done; `close()` that the editor is to go. */
@@ -20,7 +24,11 @@ export class RunEditor {
 
   /** Whether someone is writing in it: then the list around it stays as it is. */
   get isBusy() {
-    return Boolean(this.shown?.isConnected && this.shown.contains(document.activeElement) && document.activeElement.matches("input, textarea"));
+    return Boolean(
+      this.shown?.isConnected &&
+        this.shown.contains(document.activeElement) &&
+        document.activeElement.matches("input, textarea"),
+    );
   }
 
   focus() {
@@ -34,24 +42,47 @@ export class RunEditor {
     this.tags = h("input", { type: "text", value: run.tags.join(", "), placeholder: WORDS.tagsHint });
     this.note = h("textarea", { rows: 2, maxLength: 4000, value: run.note });
     const field = (label, input) => h("label", {}, h("span", {}, label), input);
-    const button = (label, click, title = "") => h("button", { type: "button", class: "ft-runs-button", title, on: { click } }, label);
+    const button = (label, click, title = "") =>
+      h("button", { type: "button", class: "ft-runs-button", title, on: { click } }, label);
     const isActive = ACTIVE.has(run.status);
     const waits = run.queue !== null && run.queue !== undefined;
     const form = h(
-      "form", { class: "ft-run-form", on: { submit: (event) => { event.preventDefault(); this.save(run); }, keydown: (event) => event.key === "Escape" && this.close() } },
-      field(WORDS.title, this.title), field(WORDS.tags, this.tags), field(WORDS.note, this.note),
+      "form",
+      {
+        class: "ft-run-form",
+        on: {
+          submit: (event) => {
+            event.preventDefault();
+            this.save(run);
+          },
+          keydown: (event) => event.key === "Escape" && this.close(),
+        },
+      },
+      field(WORDS.title, this.title),
+      field(WORDS.tags, this.tags),
+      field(WORDS.note, this.note),
       h("button", { type: "submit", class: "ft-runs-button" }, WORDS.save),
     );
     const actions = h(
-      "div", { class: "ft-run-actions" },
-      button(WORDS.open, () => openRun(run.id)), button(WORDS.clone, () => this.clone(run.id, run.title), WORDS.cloneHint),
-      ...(waits ? [
-        button(WORDS.earlier, () => this.move(run, Math.max(0, run.queue - 1))), button(WORDS.later, () => this.move(run, run.queue + 1)),
-        button(WORDS.cancel, () => this.cancel(run)),
-      ] : []),
-      isActive ? null : button(WORDS.delete, () => this.delete(run)), button(WORDS.close, () => this.close()),
+      "div",
+      { class: "ft-run-actions" },
+      button(WORDS.open, () => openRun(run.id)),
+      button(WORDS.clone, () => this.clone(run.id, run.title), WORDS.cloneHint),
+      ...(waits
+        ? [
+            button(WORDS.earlier, () => this.move(run, Math.max(0, run.queue - 1))),
+            button(WORDS.later, () => this.move(run, run.queue + 1)),
+            button(WORDS.cancel, () => this.cancel(run)),
+          ]
+        : []),
+      isActive ? null : button(WORDS.delete, () => this.delete(run)),
+      button(WORDS.close, () => this.close()),
     );
-    this.shown = h("tr", { class: "ft-run-edit" }, h("td", { colSpan: COLUMNS.length + 2 }, form, actions, this.problem));
+    this.shown = h(
+      "tr",
+      { class: "ft-run-edit" },
+      h("td", { colSpan: COLUMNS.length + 2 }, form, actions, this.problem),
+    );
     return this.shown;
   }
 
@@ -73,7 +104,10 @@ export class RunEditor {
   }
 
   save(run) {
-    const tags = this.tags.value.split(",").map((tag) => tag.trim()).filter(Boolean);
+    const tags = this.tags.value
+      .split(",")
+      .map((tag) => tag.trim())
+      .filter(Boolean);
     return this.attempt(WORDS.save, async () => {
       await post(run.id, "notes", { title: this.title.value, tags, note: this.note.value });
       this.close();
@@ -97,10 +131,11 @@ export class RunEditor {
   }
 
   delete(run) {
-    const undo = () => this.attempt(WORDS.undo, async () => {
-      await post(run.id, "restore");
-      await this.changed(say.restored(run.title));
-    });
+    const undo = () =>
+      this.attempt(WORDS.undo, async () => {
+        await post(run.id, "restore");
+        await this.changed(say.restored(run.title));
+      });
     return this.attempt(WORDS.delete, async () => {
       await post(run.id, "delete");
       this.close();

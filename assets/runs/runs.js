@@ -1,13 +1,13 @@
 // All runs as a table: find one, open it, name it, compare it with others, take it as a start, delete it.
 
-import { Comparison, comparedIds } from "./compare.js";
 import { h, setText, statusShape } from "../base/dom.js";
 import { ago, duration, value as show } from "../base/format.js";
 import { ask } from "../base/poller.js";
-import { RunEditor } from "./run_editor.js";
-import { COLUMNS, WORDS, say } from "../words/runs.js";
 import { spark } from "../charts/spark.js";
-import { ACTIVE, STATUS, metricOf } from "../words/live.js";
+import { ACTIVE, metricOf, STATUS } from "../words/live.js";
+import { COLUMNS, say, WORDS } from "../words/runs.js";
+import { Comparison, comparedIds } from "./compare.js";
+import { RunEditor } from "./run_editor.js";
 
 const EVERY = 3000; // ms between looks while the table is on view
 const MOST_COMPARED = 8;
@@ -44,7 +44,10 @@ class RunsTable {
     this.runs = [];
     this.sort = { key: "created", up: false };
     this.chosen = new Set();
-    this.editor = new RunEditor({ changed: (message, undo) => this.changed(message, undo), close: () => this.draw(true) });
+    this.editor = new RunEditor({
+      changed: (message, undo) => this.changed(message, undo),
+      close: () => this.draw(true),
+    });
     this.comparison = new Comparison({ closed: () => this.choose([]) });
     this.build();
     new IntersectionObserver(([entry]) => this.watch(entry.isIntersecting)).observe(root);
@@ -58,24 +61,60 @@ class RunsTable {
 
   build() {
     const draw = () => this.draw();
-    this.search = h("input", { type: "search", class: "ft-runs-search", placeholder: WORDS.search, "aria-label": WORDS.search, on: { input: draw } });
-    this.status = h("select", { class: "ft-runs-filter", "aria-label": WORDS.status, on: { change: draw } },
-      h("option", { value: "" }, WORDS.all), h("option", { value: "active" }, WORDS.active),
-      ...Object.entries(STATUS).map(([value, label]) => h("option", { value }, label)));
+    this.search = h("input", {
+      type: "search",
+      class: "ft-runs-search",
+      placeholder: WORDS.search,
+      "aria-label": WORDS.search,
+      on: { input: draw },
+    });
+    this.status = h(
+      "select",
+      { class: "ft-runs-filter", "aria-label": WORDS.status, on: { change: draw } },
+      h("option", { value: "" }, WORDS.all),
+      h("option", { value: "active" }, WORDS.active),
+      ...Object.entries(STATUS).map(([value, label]) => h("option", { value }, label)),
+    );
     this.tag = h("select", { class: "ft-runs-filter", "aria-label": WORDS.tag, hidden: true, on: { change: draw } });
-    this.compare = h("button", { type: "button", class: "ft-runs-button", title: WORDS.compareHint, disabled: true, on: { click: () => this.comparison.show([...this.chosen]) } }, WORDS.compare);
+    this.compare = h(
+      "button",
+      {
+        type: "button",
+        class: "ft-runs-button",
+        title: WORDS.compareHint,
+        disabled: true,
+        on: { click: () => this.comparison.show([...this.chosen]) },
+      },
+      WORDS.compare,
+    );
     this.note = h("span", { class: "ft-quiet", role: "status" }, WORDS.loading);
     this.undo = h("button", { type: "button", class: "ft-link", hidden: true }, WORDS.undo);
     this.said = h("span", {});
     this.message = h("div", { class: "ft-runs-said", role: "status", hidden: true }, this.said, this.undo);
     this.heads = COLUMNS.map((column) =>
-      h("th", { scope: "col", class: `ft-run-${column.key}` }, h("button", { type: "button", on: { click: () => this.sortBy(column.key) } }, column.label)));
+      h(
+        "th",
+        { scope: "col", class: `ft-run-${column.key}` },
+        h("button", { type: "button", on: { click: () => this.sortBy(column.key) } }, column.label),
+      ),
+    );
     this.body = h("tbody");
     const blank = (name) => h("th", { scope: "col", class: name });
-    this.table = h("table", {}, h("thead", {}, h("tr", {}, blank("ft-run-choose"), ...this.heads, blank("ft-run-more"))), this.body);
+    this.table = h(
+      "table",
+      {},
+      h("thead", {}, h("tr", {}, blank("ft-run-choose"), ...this.heads, blank("ft-run-more"))),
+      this.body,
+    );
     this.empty = h("div", { class: "ft-empty", hidden: true }, h("h2", {}, WORDS.emptyTitle), h("p", {}, WORDS.empty));
     this.bar = h("div", { class: "ft-runs-bar" }, this.search, this.status, this.tag, this.compare, this.note);
-    this.root.append(this.comparison.element, this.message, this.bar, h("div", { class: "ft-runs-scroll" }, this.table), this.empty);
+    this.root.append(
+      this.comparison.element,
+      this.message,
+      this.bar,
+      h("div", { class: "ft-runs-scroll" }, this.table),
+      this.empty,
+    );
   }
 
   // ------------------------------------------------------------------ asking
@@ -122,10 +161,13 @@ class RunsTable {
 
   found() {
     const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const text = (run) => `${run.title} ${run.id} ${run.status} ${run.data} ${run.model} ${run.tags.join(" ")} ${run.note}`.toLowerCase();
+    const text = (run) =>
+      `${run.title} ${run.id} ${run.status} ${run.data} ${run.model} ${run.tags.join(" ")} ${run.note}`.toLowerCase();
     const [status, tag] = [this.status.value, this.tag.value];
     const fits = (run) => !status || run.status === status || (status === "active" && ACTIVE.has(run.status));
-    const found = this.runs.filter((run) => fits(run) && (!tag || run.tags.includes(tag)) && words.every((word) => text(run).includes(word)));
+    const found = this.runs.filter(
+      (run) => fits(run) && (!tag || run.tags.includes(tag)) && words.every((word) => text(run).includes(word)),
+    );
     const { key, up } = this.sort;
     return found.sort((a, b) => (up ? 1 : -1) * compare(a[key], b[key]));
   }
@@ -136,7 +178,13 @@ class RunsTable {
     const found = this.found();
     this.showTags();
     this.showBar(found);
-    const signature = JSON.stringify([found, [...this.chosen], this.editor.id, Math.floor(Date.now() / 60_000), this.sort]);
+    const signature = JSON.stringify([
+      found,
+      [...this.chosen],
+      this.editor.id,
+      Math.floor(Date.now() / 60_000),
+      this.sort,
+    ]);
     if (signature === this.signature || this.editor.isBusy) return;
     this.signature = signature;
     const focused = this.body.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
@@ -170,16 +218,44 @@ class RunsTable {
     if (tags.join("\n") === this.tagList) return;
     this.tagList = tags.join("\n");
     const before = this.tag.value;
-    this.tag.replaceChildren(h("option", { value: "" }, WORDS.anyTag), ...tags.map((tag) => h("option", { value: tag }, tag)));
+    this.tag.replaceChildren(
+      h("option", { value: "" }, WORDS.anyTag),
+      ...tags.map((tag) => h("option", { value: tag }, tag)),
+    );
     this.tag.value = tags.includes(before) ? before : "";
   }
 
   row(run) {
-    const box = h("input", { type: "checkbox", checked: this.chosen.has(run.id), "data-focus": `box ${run.id}`, "aria-label": `${WORDS.choose}: ${run.title}`, on: { change: () => this.mark(run.id, box.checked) } });
+    const box = h("input", {
+      type: "checkbox",
+      checked: this.chosen.has(run.id),
+      "data-focus": `box ${run.id}`,
+      "aria-label": `${WORDS.choose}: ${run.title}`,
+      on: { change: () => this.mark(run.id, box.checked) },
+    });
     const isOpen = this.editor.id === run.id;
-    const more = h("button", { type: "button", class: "ft-run-menu", title: WORDS.actions, "aria-label": `${WORDS.actions}: ${run.title}`, "aria-expanded": String(isOpen), "data-focus": `more ${run.id}`, on: { click: () => this.edit(isOpen ? null : run.id) } }, "\u22ef");
+    const more = h(
+      "button",
+      {
+        type: "button",
+        class: "ft-run-menu",
+        title: WORDS.actions,
+        "aria-label": `${WORDS.actions}: ${run.title}`,
+        "aria-expanded": String(isOpen),
+        "data-focus": `more ${run.id}`,
+        on: { click: () => this.edit(isOpen ? null : run.id) },
+      },
+      "\u22ef",
+    );
     const cells = cellsOf(run);
-    const line = h("tr", { "data-run": run.id, on: { click: (event) => !event.target.closest("button, input, .ft-run-choose") && openRun(run.id) } }, h("td", { class: "ft-run-choose" }, box));
+    const line = h(
+      "tr",
+      {
+        "data-run": run.id,
+        on: { click: (event) => !event.target.closest("button, input, .ft-run-choose") && openRun(run.id) },
+      },
+      h("td", { class: "ft-run-choose" }, box),
+    );
     for (const { key } of COLUMNS) line.append(h("td", { class: `ft-run-${key}` }, cells[key]));
     line.append(h("td", { class: "ft-run-more" }, more));
     return line;
@@ -204,20 +280,48 @@ function compare(a, b) {
 }
 
 function cellsOf(run) {
-  const open = h("button", { type: "button", class: "ft-link", "data-focus": run.id, title: run.id, on: { click: () => openRun(run.id) } }, run.title);
+  const open = h(
+    "button",
+    { type: "button", class: "ft-link", "data-focus": run.id, title: run.id, on: { click: () => openRun(run.id) } },
+    run.title,
+  );
   const metric = run.best_key ? metricOf(run.best_key) : null;
-  const best = metric ? h("span", { title: `${metric.label}, epoch ${run.best_epoch}` }, show(metric.kind, run.best_value), h("span", { class: "ft-quiet" }, ` ${metric.label}`)) : "";
+  const best = metric
+    ? h(
+        "span",
+        { title: `${metric.label}, epoch ${run.best_epoch}` },
+        show(metric.kind, run.best_value),
+        h("span", { class: "ft-quiet" }, ` ${metric.label}`),
+      )
+    : "";
   const waits = run.queue === null || run.queue === undefined ? "" : say.place(run.queue);
   const started = new Date(run.created * 1000);
   return {
-    title: h("div", { class: "ft-run-name" }, open, ...run.tags.map((tag) => h("span", { class: "ft-tag" }, tag)), run.note ? h("span", { class: "ft-run-note", title: run.note }, run.note) : null),
-    status: h("span", { class: `ft-status ft-status-${run.status}`, title: run.problem || run.text }, statusShape(run.status), (STATUS[run.status] ?? run.status) + waits),
+    title: h(
+      "div",
+      { class: "ft-run-name" },
+      open,
+      ...run.tags.map((tag) => h("span", { class: "ft-tag" }, tag)),
+      run.note ? h("span", { class: "ft-run-note", title: run.note }, run.note) : null,
+    ),
+    status: h(
+      "span",
+      { class: `ft-status ft-status-${run.status}`, title: run.problem || run.text },
+      statusShape(run.status),
+      (STATUS[run.status] ?? run.status) + waits,
+    ),
     data: run.data,
     model: run.model,
     best_value: best,
     spark: spark(run),
     seconds: run.seconds ? duration(run.seconds) : "",
-    created: run.created ? h("time", { datetime: started.toISOString(), title: started.toLocaleString() }, ago(Date.now() / 1000 - run.created)) : "",
+    created: run.created
+      ? h(
+          "time",
+          { datetime: started.toISOString(), title: started.toLocaleString() },
+          ago(Date.now() / 1000 - run.created),
+        )
+      : "",
   };
 }
 

@@ -1,10 +1,10 @@
 // The check of the data: a button, progress, what was found with pictures, and settings that mend it.
 
-import { WORDS, images, say } from "../words/data.js";
 import { h, setText, statusShape, toggle } from "../base/dom.js";
 import { count, number } from "../base/format.js";
-import { current, events, set } from "./form.js";
 import { ask } from "../base/poller.js";
+import { images, say, WORDS } from "../words/data.js";
+import { current, events, set } from "./form.js";
 
 const BEAT = 300; // ms between questions while a check is under way
 const FEW_IMAGES = 1000; // so many are checked unasked
@@ -23,12 +23,21 @@ class CheckPart {
     this.root = root;
     this.state = { status: "idle" };
     this.start = h("button", { type: "button", class: "ft-find", on: { click: () => this.begin() } }, WORDS.check);
-    this.cancel = h("button", { type: "button", class: "ft-find", on: { click: () => this.post("api/check/cancel", {}) } }, WORDS.cancel);
+    this.cancel = h(
+      "button",
+      { type: "button", class: "ft-find", on: { click: () => this.post("api/check/cancel", {}) } },
+      WORDS.cancel,
+    );
     this.words = h("p", { class: "ft-find-words", role: "status" });
     this.bar = h("progress", { class: "ft-find-bar", max: 1, "aria-label": WORDS.check });
     this.problem = h("p", { class: "ft-find-problem", role: "alert" });
     this.result = h("div", { class: "ft-check-result" });
-    root.append(h("div", { class: "ft-find-line" }, this.start, this.cancel, this.words), this.bar, this.problem, this.result);
+    root.append(
+      h("div", { class: "ft-find-line" }, this.start, this.cancel, this.words),
+      this.bar,
+      this.problem,
+      this.result,
+    );
     events.addEventListener("state", () => this.changed());
     events.addEventListener("plan", ({ detail }) => this.planned(detail));
     this.show();
@@ -62,7 +71,8 @@ class CheckPart {
       const state = await ask("api/check");
       if (JSON.stringify(state) !== JSON.stringify(this.state)) this.take(state);
     } catch (error) {
-      if (this.state.status === "running") this.take({ status: "failed", errors: { "": error.code ? error.message : WORDS.noAnswer } });
+      if (this.state.status === "running")
+        this.take({ status: "failed", errors: { "": error.code ? error.message : WORDS.noAnswer } });
       return;
     }
     if (this.state.status === "running") this.timer = setTimeout(() => this.look(), BEAT);
@@ -83,7 +93,8 @@ class CheckPart {
     const isSmall = value && value.train_images + value.val_images <= FEW_IMAGES;
     const isRefused = !value && "data.path" in errors;
     const key = keyOf(current().check);
-    if (!OWN.test(place) && (isSmall || isRefused) && key !== this.tried && key !== keyOf(this.state.argv)) this.begin();
+    if (!OWN.test(place) && (isSmall || isRefused) && key !== this.tried && key !== keyOf(this.state.argv))
+      this.begin();
     else this.show();
   }
 
@@ -102,7 +113,10 @@ class CheckPart {
     this.root.dataset.status = status;
     toggle(this.start, !isRunning);
     this.start.disabled = !current()?.argv;
-    setText(this.start, this.needsDownload ? WORDS.download : status === "done" && !isOld ? WORDS.checkAgain : WORDS.check);
+    setText(
+      this.start,
+      this.needsDownload ? WORDS.download : status === "done" && !isOld ? WORDS.checkAgain : WORDS.check,
+    );
     toggle(this.cancel, isRunning);
     toggle(this.bar, isRunning);
     if (total) this.bar.value = done / total;
@@ -134,18 +148,26 @@ class CheckPart {
   }
 
   finding({ level, text, examples, remedies }, number_) {
-    const pictures = examples.flatMap(({ text: what, thumbnails = [] }) => thumbnails.map((name) => thumbnail(what, name, number_)));
+    const pictures = examples.flatMap(({ text: what, thumbnails = [] }) =>
+      thumbnails.map((name) => thumbnail(what, name, number_)),
+    );
     const isShown = examples.some(({ thumbnails = [] }) => thumbnails.length);
-    return h("li", { class: "ft-finding", "data-level": level },
+    return h(
+      "li",
+      { class: "ft-finding", "data-level": level },
       h("p", {}, statusShape(SHAPES[level]), h("strong", {}, `${WORDS.levels[level]}: `), text),
       isShown ? h("div", { class: "ft-thumbnails" }, ...pictures) : null,
-      examples.length ? h("ul", { class: "ft-examples" }, ...examples.map(({ text: what }) => h("li", {}, what))) : null,
+      examples.length
+        ? h("ul", { class: "ft-examples" }, ...examples.map(({ text: what }) => h("li", {}, what)))
+        : null,
       remedies.length ? h("div", { class: "ft-remedies" }, ...remedies.map((remedy) => this.remedy(remedy))) : null,
     );
   }
 
   remedy({ label, settings }) {
-    const written = Object.entries(settings).map(([path, value]) => `${path}=${JSON.stringify(value).replaceAll('"', "")}`).join(" ");
+    const written = Object.entries(settings)
+      .map(([path, value]) => `${path}=${JSON.stringify(value).replaceAll('"', "")}`)
+      .join(" ");
     const mend = () => {
       this.isMending = true;
       set(settings);
@@ -167,29 +189,68 @@ function balance({ task, classes }) {
   const splits = Object.keys(classes[0]).filter((key) => key !== "name");
   const isPixels = task === "segmentation";
   const totals = classes.map((row) => splits.reduce((sum, split) => sum + (row[split] ?? 0), 0));
-  const [most, all] = [Math.max(...totals, 1), Math.max(totals.reduce((a, b) => a + b, 0), 1)];
+  const [most, all] = [
+    Math.max(...totals, 1),
+    Math.max(
+      totals.reduce((a, b) => a + b, 0),
+      1,
+    ),
+  ];
   const rows = classes.slice(0, CLASSES_SHOWN).map((row, i) =>
-    h("li", {},
+    h(
+      "li",
+      {},
       h("span", { class: "ft-bar-name", title: row.name }, row.name),
-      h("span", { class: "ft-bar-track", "aria-hidden": "true" }, ...splits.map((split) => h("i", { class: `ft-split-${isPixels ? "train" : split}`, style: `width:${(100 * (row[split] ?? 0)) / most}%` }))),
-      h("span", { class: "ft-bar-value", title: splits.map((split) => `${split} ${count(row[split] ?? 0)}`).join(", ") }, isPixels ? say.share(totals[i] / all) : splits.map((split) => count(row[split] ?? 0)).join("\u200a/\u200a"))));
+      h(
+        "span",
+        { class: "ft-bar-track", "aria-hidden": "true" },
+        ...splits.map((split) =>
+          h("i", {
+            class: `ft-split-${isPixels ? "train" : split}`,
+            style: `width:${(100 * (row[split] ?? 0)) / most}%`,
+          }),
+        ),
+      ),
+      h(
+        "span",
+        { class: "ft-bar-value", title: splits.map((split) => `${split} ${count(row[split] ?? 0)}`).join(", ") },
+        isPixels ? say.share(totals[i] / all) : splits.map((split) => count(row[split] ?? 0)).join("\u200a/\u200a"),
+      ),
+    ),
+  );
   const rest = classes.length - rows.length;
   return [
     h("h4", {}, WORDS.balance[task] ?? "", isPixels ? null : legend(splits)),
-    h("ol", { class: "ft-bars ft-balance" }, ...rows, rest > 0 ? h("li", { class: "ft-quiet" }, `+ ${count(rest)}`) : null),
+    h(
+      "ol",
+      { class: "ft-bars ft-balance" },
+      ...rows,
+      rest > 0 ? h("li", { class: "ft-quiet" }, `+ ${count(rest)}`) : null,
+    ),
   ];
 }
 
-const legend = (splits) => h("span", { class: "ft-legend" }, ...splits.flatMap((split) => [h("i", { class: `ft-split-${split}` }), WORDS.splits[split] ?? split]));
+const legend = (splits) =>
+  h(
+    "span",
+    { class: "ft-legend" },
+    ...splits.flatMap((split) => [h("i", { class: `ft-split-${split}` }), WORDS.splits[split] ?? split]),
+  );
 
 function numbers({ numbers: rows }) {
   if (!rows.length) return [];
-  const cells = (row) => [h("th", { scope: "row" }, row.name), ...["min", "mean", "max", "sd"].map((key) => h("td", {}, number(row[key], 4)))];
+  const cells = (row) => [
+    h("th", { scope: "row" }, row.name),
+    ...["min", "mean", "max", "sd"].map((key) => h("td", {}, number(row[key], 4))),
+  ];
   return [
     h("h4", {}, WORDS.numbers),
-    h("table", { class: "ft-numbers" },
+    h(
+      "table",
+      { class: "ft-numbers" },
       h("thead", {}, h("tr", {}, ...WORDS.columns.map((word) => h("th", {}, word)))),
-      h("tbody", {}, ...rows.map((row) => h("tr", {}, ...cells(row))))),
+      h("tbody", {}, ...rows.map((row) => h("tr", {}, ...cells(row)))),
+    ),
   ];
 }
 
@@ -197,5 +258,12 @@ function sizes(report) {
   if (!images(report) || !report.sizes.width) return [];
   const { sizes: found, formats } = report;
   const isOne = found.common.length === 1;
-  return [h("h4", {}, WORDS.sizes), h("p", { class: "ft-quiet" }, [say.size(found), isOne ? "" : say.common(found.common), say.formats(formats)].filter(Boolean).join(" "))];
+  return [
+    h("h4", {}, WORDS.sizes),
+    h(
+      "p",
+      { class: "ft-quiet" },
+      [say.size(found), isOne ? "" : say.common(found.common), say.formats(formats)].filter(Boolean).join(" "),
+    ),
+  ];
 }

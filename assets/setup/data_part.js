@@ -1,7 +1,7 @@
 // Ways to data below its path: a zip from the browser, torchvision's sets; and what the path was recognised as.
 
-import { WORDS, say } from "../words/data.js";
 import { h, setText, toggle } from "../base/dom.js";
+import { say, WORDS } from "../words/data.js";
 import { current, events, set, wasLoaded } from "./form.js";
 import { Asker } from "./plan.js";
 
@@ -16,17 +16,39 @@ class DataPart {
   constructor(root, sets) {
     this.sets = sets;
     this.asker = new Asker("api/data/recognise");
-    this.file = h("input", { type: "file", accept: ".zip,application/zip", class: "ft-offscreen", tabindex: -1, "aria-hidden": "true", on: { change: () => this.upload() } });
-    this.uploadButton = h("button", { type: "button", class: "ft-find", title: WORDS.uploadHint, on: { click: () => this.file.click() } }, WORDS.upload);
-    this.setsButton = h("button", { type: "button", class: "ft-find", "aria-expanded": "false", on: { click: () => this.showSets() } }, WORDS.sets);
-    this.cancel = h("button", { type: "button", class: "ft-find", on: { click: () => this.request?.abort() } }, WORDS.cancel);
+    this.file = h("input", {
+      type: "file",
+      accept: ".zip,application/zip",
+      class: "ft-offscreen",
+      tabindex: -1,
+      "aria-hidden": "true",
+      on: { change: () => this.upload() },
+    });
+    this.uploadButton = h(
+      "button",
+      { type: "button", class: "ft-find", title: WORDS.uploadHint, on: { click: () => this.file.click() } },
+      WORDS.upload,
+    );
+    this.setsButton = h(
+      "button",
+      { type: "button", class: "ft-find", "aria-expanded": "false", on: { click: () => this.showSets() } },
+      WORDS.sets,
+    );
+    this.cancel = h(
+      "button",
+      { type: "button", class: "ft-find", on: { click: () => this.request?.abort() } },
+      WORDS.cancel,
+    );
     this.bar = h("progress", { class: "ft-find-bar", max: 1, value: 0, "aria-label": WORDS.upload });
     this.words = h("p", { class: "ft-find-words", role: "status" });
     this.problem = h("p", { class: "ft-find-problem", role: "alert" });
     this.recognised = h("p", { class: "ft-recognised", role: "status" });
     root.append(
       h("div", { class: "ft-find-line" }, this.uploadButton, this.setsButton, this.cancel, this.words, this.file),
-      this.bar, this.problem, this.buildSets(), this.recognised,
+      this.bar,
+      this.problem,
+      this.buildSets(),
+      this.recognised,
     );
     this.busy(false);
     root.addEventListener("dragover", (event) => event.preventDefault());
@@ -49,7 +71,8 @@ class DataPart {
   send(file) {
     if (!file) return;
     setText(this.problem, "");
-    const request = this.request = new XMLHttpRequest();
+    const request = new XMLHttpRequest();
+    this.request = request;
     request.open("POST", `api/data/upload?name=${encodeURIComponent(file.name)}`);
     request.responseType = "json";
     request.upload.onprogress = ({ loaded, total }) => {
@@ -77,11 +100,31 @@ class DataPart {
 
   // ------------------------------------------------------------------ torchvision's sets
   buildSets() {
-    this.select = h("select", { id: "ft-set", on: { change: () => this.describeSet() } }, ...this.sets.map(({ name }) => h("option", { value: name }, name)));
+    this.select = h(
+      "select",
+      { id: "ft-set", on: { change: () => this.describeSet() } },
+      ...this.sets.map(({ name }) => h("option", { value: name }, name)),
+    );
     this.about = h("p", { class: "ft-find-words" });
-    this.place = h("input", { type: "text", id: "ft-set-root", class: "ft-root", placeholder: WORDS.root, "aria-label": WORDS.root, spellcheck: false, autocomplete: "off" });
+    this.place = h("input", {
+      type: "text",
+      id: "ft-set-root",
+      class: "ft-root",
+      placeholder: WORDS.root,
+      "aria-label": WORDS.root,
+      spellcheck: false,
+      autocomplete: "off",
+    });
     const use = h("button", { type: "button", class: "ft-find", on: { click: () => this.useSet() } }, WORDS.use);
-    this.panel = h("div", { class: "ft-sets" }, h("label", { class: "ft-label", for: "ft-set" }, WORDS.set), this.select, this.about, this.place, use);
+    this.panel = h(
+      "div",
+      { class: "ft-sets" },
+      h("label", { class: "ft-label", for: "ft-set" }, WORDS.set),
+      this.select,
+      this.about,
+      this.place,
+      use,
+    );
     toggle(this.panel, false);
     this.describeSet();
     return this.panel;
@@ -138,7 +181,7 @@ class DataPart {
   }
 
   show() {
-    const words = this.path === SAMPLE ? WORDS.sample : this.plan?.data ?? this.glance?.words;
+    const words = this.path === SAMPLE ? WORDS.sample : (this.plan?.data ?? this.glance?.words);
     toggle(this.recognised, Boolean(words));
     if (!words) return;
     const other = this.glance && this.glance.task !== this.task ? this.glance.task : null;
@@ -147,9 +190,19 @@ class DataPart {
     if (key === this.shown) return; // a button that is being pressed stays the same button
     this.shown = key;
     this.recognised.replaceChildren(
-      h("strong", {}, `${WORDS.recognised}: `), `${words}. `, isGiven ? `${say.was(this.task)} ` : "",
+      h("strong", {}, `${WORDS.recognised}: `),
+      `${words}. `,
+      isGiven ? `${say.was(this.task)} ` : "",
       other ? `${say.looksLike(other)} ` : this.path === SAMPLE ? "" : WORDS.notRight,
-      ...(other ? [h("button", { type: "button", class: "ft-link", on: { click: () => set({ task: other }) } }, say.choose(other))] : []),
+      ...(other
+        ? [
+            h(
+              "button",
+              { type: "button", class: "ft-link", on: { click: () => set({ task: other }) } },
+              say.choose(other),
+            ),
+          ]
+        : []),
     );
   }
 }

@@ -73,7 +73,10 @@ async function fill(list, text) {
   if (!lists.has(folder)) {
     const answer = await fetch(`api/folders?path=${encodeURIComponent(folder)}`).catch(() => null);
     const body = answer?.ok ? await answer.json() : { folders: [] };
-    lists.set(folder, body.folders.map((name) => folder + name));
+    lists.set(
+      folder,
+      body.folders.map((name) => folder + name),
+    );
   }
   if (list.dataset.folder === folder) list.replaceChildren(...lists.get(folder).map((value) => h("option", { value })));
 }

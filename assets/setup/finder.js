@@ -1,10 +1,10 @@
 // The learning-rate finder in the optimizer's section: a button, a sweep under way, its curve, a click that sets a rate.
 
 import { h, setText, toggle } from "../base/dom.js";
-import { current, events } from "./form.js";
 import { ask } from "../base/poller.js";
 import { preview } from "../charts/preview.js";
-import { WORDS, say } from "../words/rates.js";
+import { say, WORDS } from "../words/rates.js";
+import { current, events } from "./form.js";
 
 const BEAT = 300; // ms between questions while a sweep is under way
 const FIELD = "#ft-optim-lr input";
@@ -19,7 +19,11 @@ class FinderPart {
     this.root = root;
     this.argv = null; // what was swept
     this.state = { status: "idle", points: [] };
-    this.start = h("button", { type: "button", class: "ft-find", title: WORDS.findHint, on: { click: () => this.begin() } }, WORDS.find);
+    this.start = h(
+      "button",
+      { type: "button", class: "ft-find", title: WORDS.findHint, on: { click: () => this.begin() } },
+      WORDS.find,
+    );
     this.cancel = h("button", { type: "button", class: "ft-find", on: { click: () => this.end() } }, WORDS.cancel);
     this.words = h("p", { class: "ft-find-words", role: "status" });
     this.problem = h("p", { class: "ft-find-problem", role: "alert" });
@@ -27,7 +31,11 @@ class FinderPart {
     this.chart = h("div", { class: "ft-find-chart" });
     this.uses = h("div", { class: "ft-find-uses", role: "group", "aria-label": WORDS.find });
     root.append(
-      h("div", { class: "ft-find-line" }, this.start, this.cancel, this.words), this.bar, this.problem, this.chart, this.uses,
+      h("div", { class: "ft-find-line" }, this.start, this.cancel, this.words),
+      this.bar,
+      this.problem,
+      this.chart,
+      this.uses,
     );
     events.addEventListener("state", () => this.show());
     this.show();
@@ -65,7 +73,8 @@ class FinderPart {
     if (!this.root.isConnected) return;
     try {
       const state = await ask("api/finder");
-      if (state.status !== this.state.status || state.number !== this.state.number || state.status === "running") this.take(state);
+      if (state.status !== this.state.status || state.number !== this.state.number || state.status === "running")
+        this.take(state);
     } catch (error) {
       if (this.state.status === "running") this.fail(error.code ? error.message : WORDS.noAnswer);
       return;
@@ -95,7 +104,8 @@ class FinderPart {
     else this.bar.removeAttribute("value");
     const isOld = status === "done" && this.argv && sweepKey(JSON.parse(this.argv)) !== sweepKey(current()?.argv ?? []);
     const words = {
-      running: done ? say.progress(done, steps) : says || WORDS.preparing, cancelled: WORDS.cancelled,
+      running: done ? say.progress(done, steps) : says || WORDS.preparing,
+      cancelled: WORDS.cancelled,
       done: isOld ? WORDS.changed : "",
     };
     setText(this.words, words[status] ?? "");
@@ -110,15 +120,25 @@ class FinderPart {
 
   drawCurve({ lrs, losses, smoothed, steepest, valley, diverged_at: diverged }) {
     const x = lrs.map(Math.log10);
-    const marks = [[steepest, WORDS.steepest], [valley, WORDS.valley]].filter(([lr]) => lr);
+    const marks = [
+      [steepest, WORDS.steepest],
+      [valley, WORDS.valley],
+    ].filter(([lr]) => lr);
     if (this.chosen && !marks.some(([lr]) => near(lr, this.chosen))) marks.push([this.chosen, WORDS.chosen]);
     const raw = { label: WORDS.raw, color: "train", x, y: losses, width: 1, opacity: smoothed.length ? 0.4 : 0.8 };
     const bold = { label: WORDS.smoothed, color: "train", x, y: smoothed, width: 2.25 };
     preview(this.chart, {
-      id: "finder", title: WORDS.title, kind: "number", axis: "log10", height: 176, unit: "rate",
-      lines: smoothed.length ? [raw, bold] : [raw], range: heights(losses, smoothed.length ? smoothed : losses),
+      id: "finder",
+      title: WORDS.title,
+      kind: "number",
+      axis: "log10",
+      height: 176,
+      unit: "rate",
+      lines: smoothed.length ? [raw, bold] : [raw],
+      range: heights(losses, smoothed.length ? smoothed : losses),
       marks: marks.map(([lr, label]) => ({ place: Math.log10(lr), label })),
-      note: diverged ? say.diverged(diverged) : "", pick: smoothed.length ? (place) => this.use(10 ** place) : null,
+      note: diverged ? say.diverged(diverged) : "",
+      pick: smoothed.length ? (place) => this.use(10 ** place) : null,
     });
   }
 
@@ -128,10 +148,19 @@ class FinderPart {
     const key = JSON.stringify([result.steepest, result.valley, this.chosen]);
     if (key === this.shownUses) return;
     this.shownUses = key;
-    const found = [[WORDS.valley, result.valley], [WORDS.steepest, result.steepest]].filter(([, lr]) => lr);
+    const found = [
+      [WORDS.valley, result.valley],
+      [WORDS.steepest, result.steepest],
+    ].filter(([, lr]) => lr);
     const text = this.chosen ? say.wasSet(this.chosen) : found.length ? WORDS.pick : WORDS.none;
     this.uses.replaceChildren(
-      ...found.map(([name, lr]) => h("button", { type: "button", class: "ft-find", "data-use": name, on: { click: () => this.use(lr) } }, say.use(name, lr))),
+      ...found.map(([name, lr]) =>
+        h(
+          "button",
+          { type: "button", class: "ft-find", "data-use": name, on: { click: () => this.use(lr) } },
+          say.use(name, lr),
+        ),
+      ),
       h("p", { class: "ft-find-words", role: "status" }, text),
     );
   }

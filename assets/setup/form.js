@@ -4,8 +4,8 @@
 // and sends it back with the next change, so that nothing about a visitor is kept on the server.
 
 import { h, setText } from "../base/dom.js";
-import { clearErrors, focusFirstError, showErrors, suggestFolders } from "./fields.js";
 import { WORDS } from "../words/setup.js";
+import { clearErrors, focusFirstError, showErrors, suggestFolders } from "./fields.js";
 
 const STORED = "fine-tuner-form";
 let state = null; // as last given by the server
@@ -36,7 +36,10 @@ const parse = (text) => {
 let parent = null; // id of the run that the form was filled from
 
 /** Before an event goes to the server: in which field is someone in the middle of typing? Its error can wait. */
-window.FTStamp = (values) => [JSON.stringify({ ...parse(values[0]), ...wanted, typing: typedIn, parent }), ...values.slice(1)];
+window.FTStamp = (values) => [
+  JSON.stringify({ ...parse(values[0]), ...wanted, typing: typedIn, parent }),
+  ...values.slice(1),
+];
 
 /**
  * Events of the text fields. Gradio's own `input` is a key press: it misses what is pasted, deleted or picked from a list.
@@ -70,12 +73,24 @@ export function mountState(element, props, trigger, watch) {
   presets = JSON.parse(JSON.stringify(props.presets));
   fields = JSON.parse(JSON.stringify(props.fields)).map(([path, key, id, section]) => ({ path, key, id, section }));
   const buttons = presets.map((preset) =>
-    h("button", { type: "button", class: "ft-preset", title: preset.hint, "data-preset": preset.name, on: { click: () => choose(preset) } }, preset.title),
+    h(
+      "button",
+      {
+        type: "button",
+        class: "ft-preset",
+        title: preset.hint,
+        "data-preset": preset.name,
+        on: { click: () => choose(preset) },
+      },
+      preset.title,
+    ),
   );
-  element.querySelector(".ft-presets").append(
-    h("span", { class: "ft-presets-title", id: "ft-presets-title" }, props.title),
-    h("div", { class: "ft-preset-buttons", role: "group", "aria-labelledby": "ft-presets-title" }, ...buttons),
-  );
+  element
+    .querySelector(".ft-presets")
+    .append(
+      h("span", { class: "ft-presets-title", id: "ft-presets-title" }, props.title),
+      h("div", { class: "ft-preset-buttons", role: "group", "aria-labelledby": "ft-presets-title" }, ...buttons),
+    );
   const hint = h("p", { class: "ft-preset-hint" });
   element.querySelector(".ft-presets").append(hint);
   const stored = parse(localStorage.getItem(STORED)); // before the first state is shown, and stored
@@ -118,7 +133,8 @@ export function set(settings) {
 
 /** A wish goes with every event until an answer names it; in the state itself, an answer under way would wipe it out. */
 function want(wish) {
-  wanted = { ...wish, ask: (wishes += 1) };
+  wishes += 1;
+  wanted = { ...wish, ask: wishes };
   send();
 }
 
@@ -244,7 +260,10 @@ export function mountLaunch(element, props, trigger, watch) {
   const label = () => setText(train, timer ? WORDS.starting : window.FTLive.isActive() ? WORDS.queue : WORDS.train);
   train.addEventListener("click", () => {
     if (timer) return; // one press, one run
-    timer = setTimeout(() => { settle(); setText(message, WORDS.noAnswer); }, 120_000);
+    timer = setTimeout(() => {
+      settle();
+      setText(message, WORDS.noAnswer);
+    }, 120_000);
     train.setAttribute("aria-disabled", "true");
     setText(message, "");
     label();
@@ -257,7 +276,8 @@ export function mountLaunch(element, props, trigger, watch) {
   });
   watch("value", () => {
     const outcome = parse(props.value);
-    if (outcome.run) setTimeout(settle, 900); // a double click is one press
+    if (outcome.run)
+      setTimeout(settle, 900); // a double click is one press
     else settle();
     const rest = showFound(outcome.errors ?? {});
     setText(message, [outcome.message, ...rest].filter(Boolean).join(" "));
@@ -292,7 +312,8 @@ export const showLine = (text) => events.dispatchEvent(new CustomEvent("line", {
 async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
-  } catch { // no permission, or plain http on another host
+  } catch {
+    // no permission, or plain http on another host
     const area = h("textarea", { value: text, class: "ft-offscreen" });
     document.body.append(area);
     area.select();

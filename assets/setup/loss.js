@@ -2,10 +2,10 @@
 // faint, what was shown before: another loss, or the same one with other parameters. Drawn for the settings in the form; of the user's own code by its last check.
 
 import { h, setText, toggle } from "../base/dom.js";
-import { current, events } from "./form.js";
-import { LOSS_WORDS as WORDS } from "../words/loss.js";
-import { Asker } from "./plan.js";
 import { preview } from "../charts/preview.js";
+import { LOSS_WORDS as WORDS } from "../words/loss.js";
+import { current, events } from "./form.js";
+import { Asker } from "./plan.js";
 
 const DELAY = 250; // ms of quiet before a question is asked
 const HEIGHT = 130; // px
@@ -39,7 +39,14 @@ class CurvePart {
     this.formula = h("p", { class: "ft-loss-formula" });
     this.source = h("p", { class: "ft-quiet ft-loss-source" });
     this.charts = h("div", { class: "ft-loss-charts" });
-    root.replaceChildren(this.title, this.formula, this.source, this.status, this.charts, h("p", { class: "ft-quiet" }, reason));
+    root.replaceChildren(
+      this.title,
+      this.formula,
+      this.source,
+      this.status,
+      this.charts,
+      h("p", { class: "ft-quiet" }, reason),
+    );
     if (shown) this.draw();
   }
 
@@ -77,9 +84,13 @@ class CurvePart {
     this.source.replaceChildren(...withLinks(value.source));
     toggle(this.source, Boolean(value.source));
     toggle(this.formula, Boolean(value.formula));
-    const hosts = value.panels.map((panel, i) => this.charts.children[i] ?? h("div", { class: "ft-loss-chart", "data-panel": panel.key }));
+    const hosts = value.panels.map(
+      (panel, i) => this.charts.children[i] ?? h("div", { class: "ft-loss-chart", "data-panel": panel.key }),
+    );
     this.charts.replaceChildren(...hosts);
-    value.panels.forEach((panel, i) => preview(hosts[i], chartOf(panel, value.name, before)));
+    value.panels.forEach((panel, i) => {
+      preview(hosts[i], chartOf(panel, value.name, before));
+    });
   }
 }
 
@@ -104,6 +115,11 @@ const words = (name) => name.replaceAll("_", " ");
 
 /** Text with its addresses as links. */
 function withLinks(text) {
-  return text.split(/(https:\/\/[^\s,;]+)/).map((part) =>
-    part.startsWith("https://") ? h("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part.replace(/^https:\/\//, "")) : part);
+  return text
+    .split(/(https:\/\/[^\s,;]+)/)
+    .map((part) =>
+      part.startsWith("https://")
+        ? h("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part.replace(/^https:\/\//, ""))
+        : part,
+    );
 }

@@ -3,10 +3,10 @@
 // Gradio's editor holds the text and tells it through FTLoss.typed; mountLossTop's value puts a text into it.
 
 import { h, setText, toggle } from "../base/dom.js";
+import { sayLoss, LOSS_WORDS as WORDS } from "../words/loss.js";
 import { current, events, load } from "./form.js";
-import { drawReport } from "./loss_report.js";
 import { redrawCurve } from "./loss.js";
-import { LOSS_WORDS as WORDS, sayLoss } from "../words/loss.js";
+import { drawReport } from "./loss_report.js";
 
 const POLL = 300; // ms
 let text = ""; // what the editor holds
@@ -16,7 +16,12 @@ let put = null; // puts a text into the editor
 let top = null; // { templates, path }
 const about = new Map(); // task -> { templates, folder }
 
-window.FTLoss = { typed: (value) => { text = value ?? ""; events.dispatchEvent(new Event("loss-typed")); } };
+window.FTLoss = {
+  typed: (value) => {
+    text = value ?? "";
+    events.dispatchEvent(new Event("loss-typed"));
+  },
+};
 
 const saved = new Map(); // section -> file saved here: the form may not have answered yet
 let section = "loss"; // which of two losses of one's own is in the editor
@@ -33,7 +38,9 @@ function part() {
 const isDirty = () => text.trim() !== "" && text !== file.text;
 
 async function ask(address, body) {
-  const options = body ? { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) } : { cache: "no-store" };
+  const options = body
+    ? { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }
+    : { cache: "no-store" };
   const answer = await fetch(`api/loss/${address}`, options).catch(() => null);
   if (answer === null) return { error: WORDS.noAnswer };
   const value = await answer.json().catch(() => ({}));
@@ -44,16 +51,32 @@ async function ask(address, body) {
 export function mountLossTop(element, props, trigger) {
   const block = element.closest("#ft-loss-code");
   const templates = h("select", { id: "ft-loss-template", class: "ft-loss-input" });
-  const path = h("input", { id: "ft-loss-path", class: "ft-loss-input", type: "text", spellcheck: false, autocomplete: "off" });
+  const path = h("input", {
+    id: "ft-loss-path",
+    class: "ft-loss-input",
+    type: "text",
+    spellcheck: false,
+    autocomplete: "off",
+  });
   const open = h("button", { type: "button", class: "ft-loss-button" }, WORDS.open);
-  const which = h("select", { id: "ft-loss-which", class: "ft-loss-input" }, ...Object.entries(WORDS.sections).map(([value, label]) => h("option", { value }, label)));
+  const which = h(
+    "select",
+    { id: "ft-loss-which", class: "ft-loss-input" },
+    ...Object.entries(WORDS.sections).map(([value, label]) => h("option", { value }, label)),
+  );
   const whichLabel = h("label", { for: "ft-loss-which" }, WORDS.which);
   const message = h("p", { class: "ft-quiet", role: "status" });
-  element.querySelector(".ft-loss-top").replaceChildren(
-    whichLabel, which,
-    h("label", { for: "ft-loss-template" }, WORDS.template), templates,
-    h("label", { for: "ft-loss-path", title: WORDS.fileHelp }, WORDS.file), h("span", { class: "ft-loss-file" }, path, open), message,
-  );
+  element
+    .querySelector(".ft-loss-top")
+    .replaceChildren(
+      whichLabel,
+      which,
+      h("label", { for: "ft-loss-template" }, WORDS.template),
+      templates,
+      h("label", { for: "ft-loss-path", title: WORDS.fileHelp }, WORDS.file),
+      h("span", { class: "ft-loss-file" }, path, open),
+      message,
+    );
   put = (value) => {
     text = value;
     props.value = JSON.stringify({ text: value, at: Date.now() });
@@ -100,7 +123,10 @@ export function mountLossTop(element, props, trigger) {
     const offered = about.get(code.task).templates ?? [];
     if (templates.dataset.task !== code.task) {
       templates.dataset.task = code.task;
-      templates.replaceChildren(h("option", { value: "" }, WORDS.choose), ...offered.map((t, i) => h("option", { value: String(i) }, t.label)));
+      templates.replaceChildren(
+        h("option", { value: "" }, WORDS.choose),
+        ...offered.map((t, i) => h("option", { value: String(i) }, t.label)),
+      );
     }
     if (!path.value) path.value = code.file || WORDS.names[code.section];
     if (code.file && code.file !== file.path && !isDirty()) await read(code.file, false);
@@ -114,7 +140,8 @@ export function mountLossTop(element, props, trigger) {
 
 /** What stands below the editor: Save and Check, progress, the report. */
 export function mountLossCheck(element) {
-  const button = (words, action, name) => h("button", { type: "button", class: `ft-loss-button ${name}`, on: { click: action } }, words);
+  const button = (words, action, name) =>
+    h("button", { type: "button", class: `ft-loss-button ${name}`, on: { click: action } }, words);
   let running = null; // id of the check under way
   const status = h("p", { role: "status", class: "ft-loss-status" });
   const result = h("div", { class: "ft-loss-report" });
@@ -125,7 +152,11 @@ export function mountLossCheck(element) {
   const show = () => result.replaceChildren(...(report ? drawReport(report) : []));
 
   const save = async () => {
-    const answer = await ask("file", { path: top.path.value, text, base: top.path.value === file.path ? file.sha256 : "" });
+    const answer = await ask("file", {
+      path: top.path.value,
+      text,
+      base: top.path.value === file.path ? file.sha256 : "",
+    });
     if (answer.error) return say(answer.error, true);
     file = { ...answer, text };
     top.path.value = answer.path;
@@ -137,17 +168,24 @@ export function mountLossCheck(element) {
     const { argv, parts } = part();
     if (argv === null) return null;
     const rest = argv.filter((word) => !parts.some((one) => word.startsWith(`${one.section}.`)));
-    return rest.concat(...parts.map(({ section: name, file: named, entry, keep }) => [
-      `${name}.name=custom`, `${name}.file=${JSON.stringify(name === section ? path : named || saved.get(name) || "")}`, ...keep,
-      ...(entry ? [`${name}.entry=${JSON.stringify(entry)}`] : []),
-    ]));
+    return rest.concat(
+      ...parts.map(({ section: name, file: named, entry, keep }) => [
+        `${name}.name=custom`,
+        `${name}.file=${JSON.stringify(name === section ? path : named || saved.get(name) || "")}`,
+        ...keep,
+        ...(entry ? [`${name}.entry=${JSON.stringify(entry)}`] : []),
+      ]),
+    );
   };
   const saveAndUse = async () => {
     const answer = await save();
     if (!answer) return null;
     saved.set(section, answer.path);
     const argv = argvWith(answer.path);
-    if (argv === null) return say(WORDS.otherFields, true), null;
+    if (argv === null) {
+      say(WORDS.otherFields, true);
+      return null;
+    }
     if (part().file !== answer.path) load(argv);
     return argv;
   };
@@ -192,7 +230,9 @@ export function mountLossCheck(element) {
     checking.disabled = saving.disabled = running !== null;
     toggle(cancelling, running !== null);
   };
-  element.querySelector(".ft-loss-check").replaceChildren(h("div", { class: "ft-loss-actions" }, checking, saving, cancelling), status, result);
+  element
+    .querySelector(".ft-loss-check")
+    .replaceChildren(h("div", { class: "ft-loss-actions" }, checking, saving, cancelling), status, result);
   buttons();
   show();
   const typed = () => {

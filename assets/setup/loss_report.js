@@ -2,40 +2,78 @@
 
 import { h, statusShape } from "../base/dom.js";
 import { number } from "../base/format.js";
-import { LOSS_WORDS as WORDS, sayLoss } from "../words/loss.js";
+import { sayLoss, LOSS_WORDS as WORDS } from "../words/loss.js";
 
 /** Elements that show a report. */
 export function drawReport(report) {
-  const verdict = h("p", { class: "ft-loss-verdict", "data-ok": String(report.ok) },
-    statusShape(report.ok ? "completed" : "failed"), h("strong", {}, report.ok ? WORDS.passed : WORDS.failedCheck), ` ${sayLoss.verdict(report)}`);
+  const verdict = h(
+    "p",
+    { class: "ft-loss-verdict", "data-ok": String(report.ok) },
+    statusShape(report.ok ? "completed" : "failed"),
+    h("strong", {}, report.ok ? WORDS.passed : WORDS.failedCheck),
+    ` ${sayLoss.verdict(report)}`,
+  );
   const facts = [
     report.batch ? sayLoss.batch(report.batch) : null,
     report.parameters ? sayLoss.reach(report.parameters) : null,
     report.cost ? sayLoss.cost(report.cost) : null,
-  ].filter(Boolean).map((words) => h("p", { class: "ft-quiet" }, words));
+  ]
+    .filter(Boolean)
+    .map((words) => h("p", { class: "ft-quiet" }, words));
   return [verdict, findings(report.findings), values(report.values), ...facts, printed(report.printed)].filter(Boolean);
 }
 
 function findings(list) {
   if (!list.length) return null;
-  return h("ul", { class: "ft-loss-findings", "aria-label": WORDS.findings }, ...list.map((finding) =>
-    h("li", { "data-level": finding.level },
-      h("strong", {}, WORDS.levels[finding.level] ?? finding.level),
-      finding.line ? h("button", { type: "button", class: "ft-link", on: { click: () => showLine(finding.line) } }, sayLoss.line(finding.line)) : null,
-      h("span", {}, `${finding.what}. ${finding.remedy}`),
-      finding.source ? h("code", {}, finding.source) : null,
-    )));
+  return h(
+    "ul",
+    { class: "ft-loss-findings", "aria-label": WORDS.findings },
+    ...list.map((finding) =>
+      h(
+        "li",
+        { "data-level": finding.level },
+        h("strong", {}, WORDS.levels[finding.level] ?? finding.level),
+        finding.line
+          ? h(
+              "button",
+              { type: "button", class: "ft-link", on: { click: () => showLine(finding.line) } },
+              sayLoss.line(finding.line),
+            )
+          : null,
+        h("span", {}, `${finding.what}. ${finding.remedy}`),
+        finding.source ? h("code", {}, finding.source) : null,
+      ),
+    ),
+  );
 }
 
 /** Value and gradient for each precision. */
 function values(found) {
   const names = Object.keys(found ?? {});
   if (!names.length) return null;
-  const cell = (value) => (typeof value === "number" ? number(value) : value ?? WORDS.none);
-  return h("table", { class: "ft-loss-values" },
-    h("thead", {}, h("tr", {}, ...[WORDS.precision, WORDS.value, WORDS.gradient].map((words) => h("th", { scope: "col" }, words)))),
-    h("tbody", {}, ...names.map((name) =>
-      h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, found[name].error ?? cell(found[name].value)), h("td", {}, cell(found[name].gradient_norm))))));
+  const cell = (value) => (typeof value === "number" ? number(value) : (value ?? WORDS.none));
+  return h(
+    "table",
+    { class: "ft-loss-values" },
+    h(
+      "thead",
+      {},
+      h("tr", {}, ...[WORDS.precision, WORDS.value, WORDS.gradient].map((words) => h("th", { scope: "col" }, words))),
+    ),
+    h(
+      "tbody",
+      {},
+      ...names.map((name) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, name),
+          h("td", {}, found[name].error ?? cell(found[name].value)),
+          h("td", {}, cell(found[name].gradient_norm)),
+        ),
+      ),
+    ),
+  );
 }
 
 function printed(text) {

@@ -3,6 +3,9 @@
 import { h } from "../base/dom.js";
 
 export function maskLegend(legend) {
-  return legend.filter(({ colour }) => colour).map(({ name, colour }) =>
-    h("span", { class: "ft-mask-name" }, h("i", { style: `background:${colour}`, "aria-hidden": "true" }), name));
+  return legend
+    .filter(({ colour }) => colour)
+    .map(({ name, colour }) =>
+      h("span", { class: "ft-mask-name" }, h("i", { style: `background:${colour}`, "aria-hidden": "true" }), name),
+    );
 }

@@ -3,10 +3,10 @@
 
 import { h, setText, toggle } from "../base/dom.js";
 import { mebibytes, speed } from "../base/format.js";
+import { ask } from "../base/poller.js";
+import { say, WORDS } from "../words/memory.js";
 import { current, events, load } from "./form.js";
 import { shown } from "./memory.js";
-import { WORDS, say } from "../words/memory.js";
-import { ask } from "../base/poller.js";
 
 const BEAT = 400; // ms between questions while a measurement is under way
 
@@ -23,14 +23,28 @@ class Measure {
   constructor(root, { kind, start, hint, extra = [] }) {
     Object.assign(this, { root, kind, startWords: start, argv: null, state: { status: "idle" } });
     this.address = `api/measure/${kind}`;
-    this.start = h("button", { type: "button", class: "ft-find", title: hint, on: { click: () => this.begin() } }, start);
-    this.cancel = h("button", { type: "button", class: "ft-find", on: { click: () => this.post(`${this.address}/cancel`, {}) } }, WORDS.cancel);
+    this.start = h(
+      "button",
+      { type: "button", class: "ft-find", title: hint, on: { click: () => this.begin() } },
+      start,
+    );
+    this.cancel = h(
+      "button",
+      { type: "button", class: "ft-find", on: { click: () => this.post(`${this.address}/cancel`, {}) } },
+      WORDS.cancel,
+    );
     this.words = h("p", { class: "ft-find-words", role: "status" });
     this.problem = h("p", { class: "ft-find-problem", role: "alert" });
     this.bar = h("progress", { class: "ft-find-bar", max: 1, value: 0, "aria-label": start });
     this.result = h("div", { class: "ft-measure-result" });
     root.classList.add("ft-finder");
-    root.append(...extra, h("div", { class: "ft-find-line" }, this.start, this.cancel, this.words), this.bar, this.problem, this.result);
+    root.append(
+      ...extra,
+      h("div", { class: "ft-find-line" }, this.start, this.cancel, this.words),
+      this.bar,
+      this.problem,
+      this.result,
+    );
     events.addEventListener("state", () => this.show());
     this.show();
     this.look();
@@ -53,7 +67,13 @@ class Measure {
 
   async post(address, body) {
     try {
-      this.take(await ask(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
+      this.take(
+        await ask(address, {
+          method: "POST",
+          headers: { "Content-Type": "application/json" },
+          body: JSON.stringify(body),
+        }),
+      );
     } catch (error) {
       return this.fail(error.code ? error.message : WORDS.noAnswer);
     }
@@ -95,7 +115,8 @@ class Measure {
     else this.bar.removeAttribute("value");
     const isOld = status === "done" && this.argv && this.argv !== keyOf(current()?.argv ?? []);
     const words = {
-      running: steps ? say.progress(done, steps, says) : says || WORDS.preparing, cancelled: WORDS.cancelled,
+      running: steps ? say.progress(done, steps, says) : says || WORDS.preparing,
+      cancelled: WORDS.cancelled,
       done: this.used ? say.set : isOld ? WORDS.changed : "",
     };
     setText(this.words, words[status] ?? "");
@@ -132,28 +153,70 @@ class Precisions extends Measure {
   parts({ rows, suggestion, fastest, words }) {
     const most = Math.max(...rows.map((row) => row.images_per_second ?? 0));
     const peak = Math.max(...rows.map((row) => row.peak_mib ?? 0));
-    const bar = (value, limit, name) => h("span", { class: "ft-bar-track" }, h("i", { "data-bar": name, style: `width:${(100 * (value ?? 0)) / (limit || 1)}%` }));
+    const bar = (value, limit, name) =>
+      h(
+        "span",
+        { class: "ft-bar-track" },
+        h("i", { "data-bar": name, style: `width:${(100 * (value ?? 0)) / (limit || 1)}%` }),
+      );
     const cells = rows.flatMap((row) => [
       h("span", { class: row.variant === fastest ? "ft-mem-chosen" : "" }, row.variant),
       ...(row.problem
         ? [h("span", { class: "ft-measure-problem" }, row.problem)]
-        : [bar(row.images_per_second, most, "speed"), h("span", {}, speed(row.images_per_second)), bar(row.peak_mib, peak, "memory"), h("span", {}, mebibytes(row.peak_mib))]),
+        : [
+            bar(row.images_per_second, most, "speed"),
+            h("span", {}, speed(row.images_per_second)),
+            bar(row.peak_mib, peak, "memory"),
+            h("span", {}, mebibytes(row.peak_mib)),
+          ]),
     ]);
     return [
-      h("div", { class: "ft-measure-rows", role: "group", "aria-label": rows.map((row) => `${row.variant}: ${say.row(row)}`).join("; ") },
-        h("span", {}), h("span", { class: "ft-quiet ft-measure-head" }, WORDS.speed), h("span", { class: "ft-quiet ft-measure-head" }, WORDS.memory), ...cells),
+      h(
+        "div",
+        {
+          class: "ft-measure-rows",
+          role: "group",
+          "aria-label": rows.map((row) => `${row.variant}: ${say.row(row)}`).join("; "),
+        },
+        h("span", {}),
+        h("span", { class: "ft-quiet ft-measure-head" }, WORDS.speed),
+        h("span", { class: "ft-quiet ft-measure-head" }, WORDS.memory),
+        ...cells,
+      ),
       h("p", { class: "ft-measure-words" }, words),
-      suggestion ? h("button", { type: "button", class: "ft-find", "data-use": fastest, on: { click: () => this.use(suggestion) } }, say.use(fastest)) : null,
+      suggestion
+        ? h(
+            "button",
+            { type: "button", class: "ft-find", "data-use": fastest, on: { click: () => this.use(suggestion) } },
+            say.use(fastest),
+          )
+        : null,
     ].filter(Boolean);
   }
 }
 
 class Batch extends Measure {
   constructor(root) {
-    const wanted = h("input", { type: "text", inputMode: "numeric", class: "ft-measure-entry", id: "ft-batch-wanted", title: WORDS.wantedHint, "aria-label": WORDS.wanted });
+    const wanted = h("input", {
+      type: "text",
+      inputMode: "numeric",
+      class: "ft-measure-entry",
+      id: "ft-batch-wanted",
+      title: WORDS.wantedHint,
+      "aria-label": WORDS.wanted,
+    });
     super(root, {
-      kind: "batch", start: WORDS.find, hint: WORDS.findHint,
-      extra: [h("label", { class: "ft-measure-wanted", title: WORDS.wantedHint, htmlFor: "ft-batch-wanted" }, WORDS.wanted, wanted)],
+      kind: "batch",
+      start: WORDS.find,
+      hint: WORDS.findHint,
+      extra: [
+        h(
+          "label",
+          { class: "ft-measure-wanted", title: WORDS.wantedHint, htmlFor: "ft-batch-wanted" },
+          WORDS.wanted,
+          wanted,
+        ),
+      ],
     });
     this.wanted = wanted;
   }
@@ -168,12 +231,16 @@ class Batch extends Measure {
     return [
       h("p", { class: "ft-measure-words" }, words),
       suggestion
-        ? h("button", { type: "button", class: "ft-find", "data-use": "batch", on: { click: () => this.use(suggestion) } },
-          say.useBatch(suggestion["train.batch_size"], suggestion["train.accumulate"]))
+        ? h(
+            "button",
+            { type: "button", class: "ft-find", "data-use": "batch", on: { click: () => this.use(suggestion) } },
+            say.useBatch(suggestion["train.batch_size"], suggestion["train.accumulate"]),
+          )
         : null,
     ].filter(Boolean);
   }
 }
 
 /** What a measurement depends on: not what it is to find, nor the schedule. */
-const keyOf = (argv) => JSON.stringify(argv.filter((item) => !/^(schedule\.|optim\.lr=|train\.|precision\.)/.test(item)));
+const keyOf = (argv) =>
+  JSON.stringify(argv.filter((item) => !/^(schedule\.|optim\.lr=|train\.|precision\.)/.test(item)));

@@ -2,7 +2,7 @@
 
 import { h, setText, toggle } from "../base/dom.js";
 import { mebibytes } from "../base/format.js";
-import { MEMORY_PARTS, WORDS, say } from "../words/memory.js";
+import { MEMORY_PARTS, say, WORDS } from "../words/memory.js";
 
 export const shown = { plan: null }; // the plan that the page shows, for parts that are mounted after it
 
@@ -13,8 +13,16 @@ export class MemoryCard {
     this.bars = h("div", { class: "ft-mem-bars" });
     this.legend = h("ul", { class: "ft-mem-legend" });
     this.compared = h("p", { class: "ft-plan-line ft-quiet" });
-    this.element = h("section", { class: "ft-card ft-card-memory" },
-      h("h3", {}, WORDS.title), this.words, this.gauge, this.bars, this.legend, this.compared);
+    this.element = h(
+      "section",
+      { class: "ft-card ft-card-memory" },
+      h("h3", {}, WORDS.title),
+      this.words,
+      this.gauge,
+      this.bars,
+      this.legend,
+      this.compared,
+    );
     toggle(this.element, false);
   }
 
@@ -28,8 +36,11 @@ export class MemoryCard {
     const rows = [memory, memory.other].filter(Boolean);
     const scale = Math.max(...rows.map((row) => row.total_mib));
     this.bars.replaceChildren(...rows.flatMap((row, i) => this.bar(row, scale, i === 0)));
-    this.legend.replaceChildren(...partsOf(memory).map(([key, label, mib]) =>
-      h("li", {}, h("i", { "data-part": key }), h("span", {}, label), h("b", {}, mebibytes(mib)))));
+    this.legend.replaceChildren(
+      ...partsOf(memory).map(([key, label, mib]) =>
+        h("li", {}, h("i", { "data-part": key }), h("span", {}, label), h("b", {}, mebibytes(mib))),
+      ),
+    );
   }
 
   /** The whole beside the memory there is. */
@@ -44,8 +55,11 @@ export class MemoryCard {
 
   bar(row, scale, isChosen) {
     const pieces = partsOf(row).map(([key, label, mib]) =>
-      h("i", { "data-part": key, style: `width:${(100 * mib) / scale}%`, title: `${label} ${mebibytes(mib)}` }));
-    const label = partsOf(row).map(([, name, mib]) => `${name} ${mebibytes(mib)}`).join(", ");
+      h("i", { "data-part": key, style: `width:${(100 * mib) / scale}%`, title: `${label} ${mebibytes(mib)}` }),
+    );
+    const label = partsOf(row)
+      .map(([, name, mib]) => `${name} ${mebibytes(mib)}`)
+      .join(", ");
     return [
       h("span", { class: isChosen ? "ft-mem-chosen" : "ft-quiet" }, row.dtype),
       h("div", { class: "ft-mem-stack", role: "img", "aria-label": `${row.dtype}: ${label}` }, ...pieces),

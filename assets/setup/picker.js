@@ -1,13 +1,18 @@
 // Choosing a network: a field that opens a searchable, sortable table. Combobox with a list box, by the keyboard too.
 
 import { h, setText } from "../base/dom.js";
-import { NETWORK_COLUMNS, WORDS, magnitude, say } from "../words/setup.js";
+import { magnitude, NETWORK_COLUMNS, say, WORDS } from "../words/setup.js";
 import { current, events } from "./form.js";
 
 const CELLS = {
   name: (row) => row.name,
   parameters: (row) => magnitude(row.parameters),
-  size_mib: (row) => (row.size_mib === null ? "" : row.size_mib >= 99.5 ? String(Math.round(row.size_mib)) : Number(row.size_mib).toPrecision(3)),
+  size_mib: (row) =>
+    row.size_mib === null
+      ? ""
+      : row.size_mib >= 99.5
+        ? String(Math.round(row.size_mib))
+        : Number(row.size_mib).toPrecision(3),
   gflops: (row) => (row.gflops === null ? "" : row.gflops >= 9.95 ? row.gflops.toFixed(0) : row.gflops.toPrecision(2)),
   accuracy: (row) => (row.accuracy === null ? "" : row.accuracy.toFixed(1)),
   is_cached: (row) => (row.is_cached ? "\u2713" : ""),
@@ -33,15 +38,48 @@ class Picker {
   build() {
     const id = "ft-network";
     this.input = h("input", {
-      type: "text", class: "ft-network-input", id, role: "combobox", "aria-expanded": "false", autocomplete: "off",
-      spellcheck: false, "aria-controls": `${id}-table`, "aria-autocomplete": "list",
+      type: "text",
+      class: "ft-network-input",
+      id,
+      role: "combobox",
+      "aria-expanded": "false",
+      autocomplete: "off",
+      spellcheck: false,
+      "aria-controls": `${id}-table`,
+      "aria-autocomplete": "list",
     });
-    this.body = h("div", { class: "ft-network-rows", role: "listbox", id: `${id}-table`, "aria-label": WORDS.networkLabel });
+    this.body = h("div", {
+      class: "ft-network-rows",
+      role: "listbox",
+      id: `${id}-table`,
+      "aria-label": WORDS.networkLabel,
+    });
     this.note = h("p", { class: "ft-network-note", role: "status" });
     this.heads = NETWORK_COLUMNS.map((column) =>
-      h("button", { type: "button", tabindex: -1, class: `ft-network-${column.key}`, title: column.title, on: { mousedown: (e) => { e.preventDefault(); this.sortBy(column.key); } } }, column.label),
+      h(
+        "button",
+        {
+          type: "button",
+          tabindex: -1,
+          class: `ft-network-${column.key}`,
+          title: column.title,
+          on: {
+            mousedown: (e) => {
+              e.preventDefault();
+              this.sortBy(column.key);
+            },
+          },
+        },
+        column.label,
+      ),
     );
-    this.panel = h("div", { class: "ft-network-panel", popover: "manual" }, h("div", { class: "ft-network-head" }, ...this.heads), this.body, this.note);
+    this.panel = h(
+      "div",
+      { class: "ft-network-panel", popover: "manual" },
+      h("div", { class: "ft-network-head" }, ...this.heads),
+      this.body,
+      this.note,
+    );
     const root = this.element.querySelector(".ft-picker");
     root.append(
       h("label", { class: "ft-label", for: id }, this.props.picker_label),
@@ -51,7 +89,12 @@ class Picker {
     );
     this.input.addEventListener("focus", () => this.open());
     this.input.addEventListener("click", () => this.open());
-    this.input.addEventListener("input", () => { this.query = this.input.value; this.active = -1; this.open(); this.draw(); });
+    this.input.addEventListener("input", () => {
+      this.query = this.input.value;
+      this.active = -1;
+      this.open();
+      this.draw();
+    });
     this.input.addEventListener("keydown", (event) => this.key(event));
     this.input.addEventListener("blur", () => this.leave());
     this.panel.addEventListener("mousedown", (event) => event.preventDefault()); // keeps the focus in the field
@@ -91,7 +134,9 @@ class Picker {
     const below = innerHeight - box.bottom - 12;
     const height = Math.min(460, Math.max(below, box.top - 12));
     Object.assign(this.panel.style, {
-      width: `${width}px`, maxHeight: `${height}px`, left: `${Math.max(8, Math.min(box.left, innerWidth - width - 8))}px`,
+      width: `${width}px`,
+      maxHeight: `${height}px`,
+      left: `${Math.max(8, Math.min(box.left, innerWidth - width - 8))}px`,
       top: below >= Math.min(height, 300) ? `${box.bottom + 4}px` : `${box.top - height - 4}px`,
     });
   }
@@ -117,7 +162,10 @@ class Picker {
 
   /** Rows that match what was typed, in the order chosen. */
   matches() {
-    const words = (this.query ?? "").toLowerCase().split(/[\s_]+/).filter(Boolean);
+    const words = (this.query ?? "")
+      .toLowerCase()
+      .split(/[\s_]+/)
+      .filter(Boolean);
     const { key, up } = this.sort;
     const value = (row) => (key === "is_cached" ? Number(row.is_cached) : row[key]);
     return this.rows
@@ -143,15 +191,33 @@ class Picker {
       head.dataset.sorted = isSorted ? (this.sort.up ? "up" : "down") : "";
     });
     setText(this.note, this.rows.length && !this.found.length ? WORDS.noNetworks : say.networks(this.found.length));
-    if (this.active < 0) this.move(this.found.findIndex((row) => row.name === (this.query ? null : this.props.value)), "center");
+    if (this.active < 0)
+      this.move(
+        this.found.findIndex((row) => row.name === (this.query ? null : this.props.value)),
+        "center",
+      );
   }
 
   row(row, i) {
     const cells = NETWORK_COLUMNS.map(({ key }) =>
-      h("span", { class: `ft-network-${key}`, "aria-label": key === "is_cached" && row.is_cached ? WORDS.onMachine : null }, CELLS[key](row)),
+      h(
+        "span",
+        { class: `ft-network-${key}`, "aria-label": key === "is_cached" && row.is_cached ? WORDS.onMachine : null },
+        CELLS[key](row),
+      ),
     );
     const isChosen = row.name === this.props.value;
-    return h("div", { role: "option", class: "ft-network-row", id: `ft-network-${i}`, "aria-selected": String(isChosen), on: { click: () => this.choose(row.name) } }, ...cells);
+    return h(
+      "div",
+      {
+        role: "option",
+        class: "ft-network-row",
+        id: `ft-network-${i}`,
+        "aria-selected": String(isChosen),
+        on: { click: () => this.choose(row.name) },
+      },
+      ...cells,
+    );
   }
 
   move(index, block = "nearest") {

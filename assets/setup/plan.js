@@ -2,12 +2,12 @@
 
 import { h, setText, svg, toggle } from "../base/dom.js";
 import { duration, mebibytes, rate } from "../base/format.js";
-import { current, events, extend, showFound, showLine } from "./form.js";
-import { MemoryCard, shown } from "./memory.js";
 import { preview } from "../charts/preview.js";
-import { QuickRates, rateSpec } from "./rates.js";
-import { WORDS, magnitude, say } from "../words/setup.js";
+import { magnitude, say, WORDS } from "../words/setup.js";
+import { current, events, extend, showFound, showLine } from "./form.js";
 import { maskLegend } from "./mask_legend.js";
+import { MemoryCard, shown } from "./memory.js";
+import { QuickRates, rateSpec } from "./rates.js";
 
 const VISITOR = crypto.randomUUID?.() ?? String(Math.random());
 const DELAY = 200; // ms of quiet before a question is asked
@@ -28,14 +28,18 @@ export class Asker {
     this.running = new AbortController();
     try {
       const answer = await fetch(this.address, {
-        method: "POST", headers: { "Content-Type": "application/json" }, signal: this.running.signal,
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        signal: this.running.signal,
         body: JSON.stringify({ ...body, visitor: VISITOR, number }),
       });
       if (number !== this.number) return null;
       const result = answer.ok ? await answer.json() : { value: null, errors: { "": WORDS.noAnswer } };
       return number === this.number && !result.overtaken ? result : null;
     } catch (error) {
-      return error.name === "AbortError" || number !== this.number ? null : { value: null, errors: { "": WORDS.noAnswer } };
+      return error.name === "AbortError" || number !== this.number
+        ? null
+        : { value: null, errors: { "": WORDS.noAnswer } };
     }
   }
 }
@@ -50,7 +54,11 @@ class PlanPanel {
     this.plans = new Asker("api/plan");
     this.previews = new Asker("api/preview");
     this.draw = 0;
-    this.quick = new QuickRates({ asker: new Asker("api/rates"), show: (schedule) => this.showQuick(schedule), tell: (errors) => showFound({ ...this.misfit, ...errors }) });
+    this.quick = new QuickRates({
+      asker: new Asker("api/rates"),
+      show: (schedule) => this.showQuick(schedule),
+      tell: (errors) => showFound({ ...this.misfit, ...errors }),
+    });
     this.build();
     events.addEventListener("state", () => this.changed());
     events.addEventListener("typing", ({ detail }) => this.quick.typed(current()?.argv, detail));
@@ -63,9 +71,30 @@ class PlanPanel {
     this.dataLine = h("p", { class: "ft-plan-line" });
     this.classLine = h("p", { class: "ft-plan-line ft-quiet" });
     this.notices = h("ul", { class: "ft-plan-notices" });
-    this.pictures = h("div", { class: "ft-pictures" }, ...Array.from({ length: PICTURES }, () => h("figure", { class: "ft-bone" })));
-    this.shuffle = h("button", { type: "button", class: "ft-link", on: { click: () => { this.draw += 1; this.askPictures(); } } }, WORDS.reshuffle);
-    this.only = h("select", { class: "ft-only", "aria-label": WORDS.onlyClass, on: { change: () => this.askPictures() } });
+    this.pictures = h(
+      "div",
+      { class: "ft-pictures" },
+      ...Array.from({ length: PICTURES }, () => h("figure", { class: "ft-bone" })),
+    );
+    this.shuffle = h(
+      "button",
+      {
+        type: "button",
+        class: "ft-link",
+        on: {
+          click: () => {
+            this.draw += 1;
+            this.askPictures();
+          },
+        },
+      },
+      WORDS.reshuffle,
+    );
+    this.only = h("select", {
+      class: "ft-only",
+      "aria-label": WORDS.onlyClass,
+      on: { change: () => this.askPictures() },
+    });
     this.choice = h("div", { class: "ft-choice" }, this.shuffle, this.only);
     this.legend = h("p", { class: "ft-mask-legend" });
     toggle(this.choice, false);
@@ -77,8 +106,19 @@ class PlanPanel {
     this.memory = new MemoryCard();
     const card = (name, title, ...children) =>
       h("section", { class: `ft-card ft-card-${name}` }, title ? h("h3", {}, title) : null, ...children);
-    this.body = h("div", { class: "ft-plan-body" },
-      card("pictures", WORDS.pictures, this.dataLine, this.classLine, this.notices, this.choice, this.pictures, this.legend),
+    this.body = h(
+      "div",
+      { class: "ft-plan-body" },
+      card(
+        "pictures",
+        WORDS.pictures,
+        this.dataLine,
+        this.classLine,
+        this.notices,
+        this.choice,
+        this.pictures,
+        this.legend,
+      ),
       card("rate", null, this.chart, this.facts),
       this.memory.element,
       card("network", WORDS.network, this.networkLine, this.headLine, this.stages),
@@ -139,7 +179,10 @@ class PlanPanel {
     if (key !== this.offered) {
       this.offered = key;
       const chosen = this.only.value;
-      this.only.replaceChildren(h("option", { value: "" }, WORDS.anyClass), ...names.map((name) => h("option", { value: name }, name)));
+      this.only.replaceChildren(
+        h("option", { value: "" }, WORDS.anyClass),
+        ...names.map((name) => h("option", { value: name }, name)),
+      );
       this.only.value = names.includes(chosen) ? chosen : "";
     }
     toggle(this.only, names.length > 1);
@@ -153,11 +196,15 @@ class PlanPanel {
     if (answer === null) return;
     this.pictures.classList.remove("ft-stale");
     const images = answer.value?.images ?? [];
-    this.pictures.replaceChildren(...images.map(({ url, label }) =>
-      h("figure", { title: label }, h("img", { src: url, alt: label, loading: "lazy" }), h("figcaption", {}, label))));
+    this.pictures.replaceChildren(
+      ...images.map(({ url, label }) =>
+        h("figure", { title: label }, h("img", { src: url, alt: label, loading: "lazy" }), h("figcaption", {}, label)),
+      ),
+    );
     toggle(this.choice, images.length > 0 || this.only.value !== "");
     this.legend.replaceChildren(...maskLegend(answer.value?.legend ?? []));
-    if (!images.length) this.pictures.append(h("p", { class: "ft-quiet" }, Object.values(answer.errors).join(" ") || WORDS.noPictures));
+    if (!images.length)
+      this.pictures.append(h("p", { class: "ft-quiet" }, Object.values(answer.errors).join(" ") || WORDS.noPictures));
   }
 
   show(plan) {
@@ -166,7 +213,10 @@ class PlanPanel {
     extend("data", say.counts(plan));
     setText(this.dataLine, say.data(plan));
     const isSaid = plan.classes.every((name) => plan.data.includes(name));
-    setText(this.classLine, plan.classes.length && !isSaid ? say.classes(plan.classes, plan.classes.slice(0, CLASSES_SHOWN)) : "");
+    setText(
+      this.classLine,
+      plan.classes.length && !isSaid ? say.classes(plan.classes, plan.classes.slice(0, CLASSES_SHOWN)) : "",
+    );
     this.notices.replaceChildren(...plan.notices.map((text) => h("li", {}, text)));
     this.showRate(plan);
     this.showNetwork(plan);
@@ -178,22 +228,33 @@ class PlanPanel {
       ["Device", say.where(plan)],
       ["Image size", plan.image_size ? `${plan.image_size} px` : null],
     ];
-    this.facts.replaceChildren(...facts.filter(([, text]) => text).flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, text)]));
+    this.facts.replaceChildren(
+      ...facts.filter(([, text]) => text).flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, text)]),
+    );
   }
 
   showNetwork(plan) {
     setText(this.networkLine, say.network(plan));
     setText(this.headLine, plan.head ?? "");
-    this.stages.replaceChildren(...plan.stages.map((stage) => {
-      const isFrozen = stage.lr === null;
-      const waits = isFrozen ? 0 : stage.frozen_epochs ?? 0;
-      const words = isFrozen ? WORDS.frozen : waits ? say.after(rate(stage.lr), waits) : rate(stage.lr);
-      return h("li", { class: isFrozen ? "ft-frozen" : "" },
-        h("span", { class: "ft-stage-name" }, stage.name),
-        h("span", { class: "ft-quiet" }, magnitude(stage.parameters)),
-        h("span", { class: "ft-stage-rate", title: isFrozen ? WORDS.frozen : `${WORDS.trains} ${words}` },
-          isFrozen || waits ? snowflake() : null, words));
-    }));
+    this.stages.replaceChildren(
+      ...plan.stages.map((stage) => {
+        const isFrozen = stage.lr === null;
+        const waits = isFrozen ? 0 : (stage.frozen_epochs ?? 0);
+        const words = isFrozen ? WORDS.frozen : waits ? say.after(rate(stage.lr), waits) : rate(stage.lr);
+        return h(
+          "li",
+          { class: isFrozen ? "ft-frozen" : "" },
+          h("span", { class: "ft-stage-name" }, stage.name),
+          h("span", { class: "ft-quiet" }, magnitude(stage.parameters)),
+          h(
+            "span",
+            { class: "ft-stage-rate", title: isFrozen ? WORDS.frozen : `${WORDS.trains} ${words}` },
+            isFrozen || waits ? snowflake() : null,
+            words,
+          ),
+        );
+      }),
+    );
   }
 
   showRate(plan) {
@@ -221,6 +282,7 @@ function pictureSettings(argv) {
 
 function snowflake() {
   const arms = [0, 60, 120].map((angle) =>
-    svg("path", { d: "M8 1.5v13M6 3.2 8 5l2-1.8M6 12.8 8 11l2 1.8", transform: `rotate(${angle} 8 8)` }));
+    svg("path", { d: "M8 1.5v13M6 3.2 8 5l2-1.8M6 12.8 8 11l2 1.8", transform: `rotate(${angle} 8 8)` }),
+  );
   return svg("svg", { viewBox: "0 0 16 16", class: "ft-snowflake", "aria-hidden": "true" }, ...arms);
 }

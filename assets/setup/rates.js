@@ -16,9 +16,21 @@ export function rateSpec({ steps, groups, lowest, warmup_end: warmup, unfreeze, 
     unfreeze ? { place: unfreeze, label: WORDS.unfreeze } : null,
   ];
   return {
-    title, kind: "rate", axis: "step", unit: "step", height: 170, bounds: [0, null],
-    epochs: ends.length > EPOCHS_SHOWN ? [] : ends, marks: marks.filter(Boolean), note: lowest ? WORDS.plateau : "",
-    lines: Object.entries(groups).map(([label, y]) => ({ label, x: steps, y, ...(lowest ? { lo: lowest[label], hi: y, fill: 0.12 } : {}) })),
+    title,
+    kind: "rate",
+    axis: "step",
+    unit: "step",
+    height: 170,
+    bounds: [0, null],
+    epochs: ends.length > EPOCHS_SHOWN ? [] : ends,
+    marks: marks.filter(Boolean),
+    note: lowest ? WORDS.plateau : "",
+    lines: Object.entries(groups).map(([label, y]) => ({
+      label,
+      x: steps,
+      y,
+      ...(lowest ? { lo: lowest[label], hi: y, fill: 0.12 } : {}),
+    })),
   };
 }
 

@@ -4,7 +4,7 @@ import { h, setText, svg, toggle } from "../base/dom.js";
 import { ago, duration } from "../base/format.js";
 import { ask } from "../base/poller.js";
 import { STATUS } from "../words/live.js";
-import { SHARE as W, shareSay as say } from "../words/share.js";
+import { shareSay as say, SHARE as W } from "../words/share.js";
 
 const EVERY = 3000; // ms between looks while the tab is on view
 
@@ -23,11 +23,26 @@ class Share {
     this.ways = h("div", { class: "ft-share-ways", "aria-live": "polite" });
     this.watching = h("p", { class: "ft-share-watching", role: "status" });
     this.runs = h("tbody");
-    this.table = h("table", { class: "ft-share-runs" },
-      h("thead", {}, h("tr", {}, ...[W.run, W.show, W.model, ""].map((name) => h("th", { scope: "col" }, name)))), this.runs);
+    this.table = h(
+      "table",
+      { class: "ft-share-runs" },
+      h("thead", {}, h("tr", {}, ...[W.run, W.show, W.model, ""].map((name) => h("th", { scope: "col" }, name)))),
+      this.runs,
+    );
     this.noRuns = h("p", { class: "ft-quiet", hidden: true }, W.noRuns);
-    root.append(h("h2", {}, W.title), this.intro, this.problem, this.start, this.links, this.ways, this.watching,
-      h("h2", {}, W.published), h("p", { class: "ft-quiet" }, W.publishedHelp), h("div", { class: "ft-share-scroll" }, this.table), this.noRuns);
+    root.append(
+      h("h2", {}, W.title),
+      this.intro,
+      this.problem,
+      this.start,
+      this.links,
+      this.ways,
+      this.watching,
+      h("h2", {}, W.published),
+      h("p", { class: "ft-quiet" }, W.publishedHelp),
+      h("div", { class: "ft-share-scroll" }, this.table),
+      this.noRuns,
+    );
     new IntersectionObserver(([entry]) => this.watch(entry.isIntersecting)).observe(root);
     document.addEventListener("visibilitychange", () => this.isSeen && !document.hidden && this.fetch());
   }
@@ -53,7 +68,11 @@ class Share {
   async wish(path, body = {}) {
     this.say(null);
     try {
-      const answer = await ask(url(`api/share/${path}`), { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+      const answer = await ask(url(`api/share/${path}`), {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(body),
+      });
       if (answer.login) await fetch(url(answer.login), { redirect: "manual" }); // the old session has ended with the old link
       if (answer.links) this.take(answer);
       else await this.fetch();
@@ -85,35 +104,68 @@ class Share {
   drawLinks(state) {
     const isShared = Boolean(state.port) && Boolean(state.links.viewer);
     setText(this.intro, isShared ? W.introShared : state.private ? W.intro : W.introNoViewer);
-    this.start.replaceChildren(...(isShared
-      ? [button(W.stop, W.stopHint, () => this.wish("stop"))]
-      : [this.expiry(state), button(state.private ? W.start : W.makeViewer, W.startHint, () => (state.private ? this.wish("start", { seconds: this.seconds }) : this.renew("viewer")), true)]));
+    this.start.replaceChildren(
+      ...(isShared
+        ? [button(W.stop, W.stopHint, () => this.wish("stop"))]
+        : [
+            this.expiry(state),
+            button(
+              state.private ? W.start : W.makeViewer,
+              W.startHint,
+              () => (state.private ? this.wish("start", { seconds: this.seconds }) : this.renew("viewer")),
+              true,
+            ),
+          ]),
+    );
     const shown = [isShared ? "viewer" : null, state.private ? null : "owner"].filter(Boolean);
-    this.links.replaceChildren(...shown.filter((role) => state.links[role]).map((role) => this.card(role, state.links[role], state)));
+    this.links.replaceChildren(
+      ...shown.filter((role) => state.links[role]).map((role) => this.card(role, state.links[role], state)),
+    );
     this.ways.replaceChildren(...(isShared || !state.private ? this.drawWays(state) : []));
   }
 
   expiry(state) {
-    const select = h("select", { id: "ft-share-expiry", on: { change: () => { this.seconds = select.value === "null" ? null : Number(select.value); } } },
-      ...state.expiries.map((seconds) => h("option", { value: String(seconds) }, say.expiry(seconds))));
+    const select = h(
+      "select",
+      {
+        id: "ft-share-expiry",
+        on: {
+          change: () => {
+            this.seconds = select.value === "null" ? null : Number(select.value);
+          },
+        },
+      },
+      ...state.expiries.map((seconds) => h("option", { value: String(seconds) }, say.expiry(seconds))),
+    );
     select.value = String(this.seconds);
     return h("span", { class: "ft-share-expiry" }, h("label", { for: "ft-share-expiry" }, W.expiry), select);
   }
 
   card(role, link, state) {
     const [text] = link.texts;
-    const left = link.expires === null ? W.untilRevoked : say.expires(duration(Math.max(0, link.expires - Date.now() / 1000)));
-    return h("section", { class: "ft-share-card", "data-role": role },
+    const left =
+      link.expires === null ? W.untilRevoked : say.expires(duration(Math.max(0, link.expires - Date.now() / 1000)));
+    return h(
+      "section",
+      { class: "ft-share-card", "data-role": role },
       qr(link.qr, say.qr(W.roles[role])),
-      h("div", { class: "ft-share-body" },
-        h("h3", {}, W.roles[role]), h("p", { class: "ft-quiet" }, W.rolesHelp[role]),
+      h(
+        "div",
+        { class: "ft-share-body" },
+        h("h3", {}, W.roles[role]),
+        h("p", { class: "ft-quiet" }, W.rolesHelp[role]),
         copyField(text, W.roles[role]),
         ...link.texts.slice(1).map((other) => h("p", { class: "ft-share-other" }, other)),
         h("p", { class: "ft-quiet" }, left),
-        h("div", { class: "ft-share-actions" },
+        h(
+          "div",
+          { class: "ft-share-actions" },
           this.expiry(state),
           button(W.renew, W.renewHint, () => this.renew(role)),
-          role === "viewer" ? button(W.revoke, W.revokeHint, () => this.wish("links/viewer/revoke")) : null)));
+          role === "viewer" ? button(W.revoke, W.revokeHint, () => this.wish("links/viewer/revoke")) : null,
+        ),
+      ),
+    );
   }
 
   renew(role) {
@@ -126,8 +178,16 @@ class Share {
     const ssh = `ssh -N -R 8080:127.0.0.1:${port} you@your.server`;
     return [
       tunnel.error ? h("p", { class: "ft-share-trouble" }, tunnel.error) : null,
-      h("details", { open: Boolean(tunnel.error) }, h("summary", {}, W.otherWays),
-        h("p", {}, W.ssh), h("pre", {}, ssh), h("p", {}, say.proxy(port)), h("pre", {}, "python app.py --root-path /tuner"), isPrivate ? h("p", { class: "ft-quiet" }, W.proxyNote) : null),
+      h(
+        "details",
+        { open: Boolean(tunnel.error) },
+        h("summary", {}, W.otherWays),
+        h("p", {}, W.ssh),
+        h("pre", {}, ssh),
+        h("p", {}, say.proxy(port)),
+        h("pre", {}, "python app.py --root-path /tuner"),
+        isPrivate ? h("p", { class: "ft-quiet" }, W.proxyNote) : null,
+      ),
       button(tunnel.error ? W.again : W.public, W.publicHint, () => this.wish("tunnel")),
     ].filter(Boolean);
   }
@@ -147,29 +207,74 @@ class Share {
 
   row(run, text) {
     const box = (name, label, isOn, wish, isOff) =>
-      h("input", { type: "checkbox", id: `ft-share-${name}-${run.id}`, "aria-label": `${label}: ${run.title}`, checked: isOn, disabled: isOff, on: { change: (event) => this.wish(`runs/${encodeURIComponent(run.id)}`, wish(event.target.checked)) } });
-    return h("tr", {},
-      h("th", { scope: "row" }, run.title, h("span", { class: "ft-quiet" }, ` ${[STATUS[run.status] ?? run.status, run.created ? ago(Date.now() / 1000 - run.created) : ""].filter(Boolean).join(" \u00b7 ")}`)),
-      h("td", {}, box("run", W.show, run.published, (isOn) => ({ run: isOn, model: isOn && run.model }))),
-      h("td", {}, box("model", W.model, run.model, (isOn) => ({ run: true, model: isOn }), !run.has_weights)),
-      h("td", {}, run.published && text ? copyButton(`${text}&run=${encodeURIComponent(run.id)}`, W.copyRun) : ""));
+      h("input", {
+        type: "checkbox",
+        id: `ft-share-${name}-${run.id}`,
+        "aria-label": `${label}: ${run.title}`,
+        checked: isOn,
+        disabled: isOff,
+        on: { change: (event) => this.wish(`runs/${encodeURIComponent(run.id)}`, wish(event.target.checked)) },
+      });
+    return h(
+      "tr",
+      {},
+      h(
+        "th",
+        { scope: "row" },
+        run.title,
+        h(
+          "span",
+          { class: "ft-quiet" },
+          ` ${[STATUS[run.status] ?? run.status, run.created ? ago(Date.now() / 1000 - run.created) : ""].filter(Boolean).join(" \u00b7 ")}`,
+        ),
+      ),
+      h(
+        "td",
+        {},
+        box("run", W.show, run.published, (isOn) => ({ run: isOn, model: isOn && run.model })),
+      ),
+      h(
+        "td",
+        {},
+        box("model", W.model, run.model, (isOn) => ({ run: true, model: isOn }), !run.has_weights),
+      ),
+      h("td", {}, run.published && text ? copyButton(`${text}&run=${encodeURIComponent(run.id)}`, W.copyRun) : ""),
+    );
   }
 }
 
 const url = (path) => new URL(path, `${window.gradio_config.root}/`);
 
 function button(label, hint, click, isPrimary = false) {
-  return h("button", { type: "button", class: isPrimary ? "ft-share-button ft-share-primary" : "ft-share-button", title: hint, on: { click } }, label);
+  return h(
+    "button",
+    {
+      type: "button",
+      class: isPrimary ? "ft-share-button ft-share-primary" : "ft-share-button",
+      title: hint,
+      on: { click },
+    },
+    label,
+  );
 }
 
 function copyField(text, label) {
-  const field = h("input", { class: "ft-share-link", readOnly: true, value: text, "aria-label": label, on: { focus: () => field.select() } });
+  const field = h("input", {
+    class: "ft-share-link",
+    readOnly: true,
+    value: text,
+    "aria-label": label,
+    on: { focus: () => field.select() },
+  });
   return h("div", { class: "ft-share-copy" }, field, copyButton(text, W.copy));
 }
 
 function copyButton(text, label) {
   const copy = async () => {
-    await navigator.clipboard?.writeText(text).then(() => setText(made, W.copied), () => prompt(W.copyThis, text));
+    await navigator.clipboard?.writeText(text).then(
+      () => setText(made, W.copied),
+      () => prompt(W.copyThis, text),
+    );
     if (!navigator.clipboard) prompt(W.copyThis, text); // browsers offer it over https and on this machine only
     setTimeout(() => setText(made, label), 1500);
   };
@@ -180,6 +285,16 @@ function copyButton(text, label) {
 /** A QR code, black on white also in the dark: phones want it so. */
 function qr(rows, label) {
   const path = rows.flatMap((row, y) => [...row].map((dark, x) => (dark === "1" ? `M${x} ${y}h1v1h-1z` : ""))).join("");
-  return svg("svg", { class: "ft-share-qr", viewBox: `0 0 ${rows.length} ${rows.length}`, role: "img", "aria-label": label, "shape-rendering": "crispEdges" },
-    svg("rect", { width: rows.length, height: rows.length, fill: "#fff" }), svg("path", { d: path, fill: "#000" }));
+  return svg(
+    "svg",
+    {
+      class: "ft-share-qr",
+      viewBox: `0 0 ${rows.length} ${rows.length}`,
+      role: "img",
+      "aria-label": label,
+      "shape-rendering": "crispEdges",
+    },
+    svg("rect", { width: rows.length, height: rows.length, fill: "#fff" }),
+    svg("path", { d: path, fill: "#000" }),
+  );
 }

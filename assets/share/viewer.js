@@ -1,11 +1,11 @@
 // The viewer's page beside the live panel: that nothing is shown, the list of published runs, trying a model.
 
-import { verdict } from "../results/answer.js";
 import { h, statusShape, toggle } from "../base/dom.js";
 import { ago, value as show } from "../base/format.js";
 import { spark } from "../charts/spark.js";
+import { verdict } from "../results/answer.js";
+import { metricOf, STATUS } from "../words/live.js";
 import { VIEWER as W } from "../words/share.js";
-import { STATUS, metricOf } from "../words/live.js";
 
 const MOST_BYTES = 12 * 2 ** 20;
 const PATIENCE_MS = 90_000;
@@ -42,15 +42,27 @@ export function mountViewerRuns(element) {
 
 function entry(run, isShown) {
   const metric = run.best_key ? metricOf(run.best_key) : null;
-  const words = [STATUS[run.status] ?? run.status, metric ? `${metric.label} ${show(metric.kind, run.best_value)}` : "", run.created ? ago(Date.now() / 1000 - run.created) : ""];
+  const words = [
+    STATUS[run.status] ?? run.status,
+    metric ? `${metric.label} ${show(metric.kind, run.best_value)}` : "",
+    run.created ? ago(Date.now() / 1000 - run.created) : "",
+  ];
   const open = () => {
     window.FTLive.show(run.id);
     scrollTo({ top: 0, behavior: "smooth" });
   };
-  return h("button", { type: "button", class: "ft-viewer-run", "aria-current": isShown ? "true" : null, on: { click: open } },
+  return h(
+    "button",
+    { type: "button", class: "ft-viewer-run", "aria-current": isShown ? "true" : null, on: { click: open } },
     h("span", { class: "ft-viewer-title" }, run.title),
-    h("span", { class: `ft-quiet ft-status ft-status-${run.status}` }, statusShape(run.status), words.filter(Boolean).join(" \u00b7 ")),
-    spark(run));
+    h(
+      "span",
+      { class: `ft-quiet ft-status ft-status-${run.status}` },
+      statusShape(run.status),
+      words.filter(Boolean).join(" \u00b7 "),
+    ),
+    spark(run),
+  );
 }
 
 export function mountViewerTry(element) {
@@ -61,13 +73,26 @@ class Trial {
   constructor(root) {
     this.root = root;
     this.turn = 0;
-    this.input = h("input", { type: "file", id: "ft-viewer-file", accept: "image/*", class: "ftl-sr", on: { change: () => this.input.files[0] && this.send(this.input.files[0]) } });
+    this.input = h("input", {
+      type: "file",
+      id: "ft-viewer-file",
+      accept: "image/*",
+      class: "ftl-sr",
+      on: { change: () => this.input.files[0] && this.send(this.input.files[0]) },
+    });
     this.picture = h("img", { alt: W.yourPicture, hidden: true });
     this.answer = h("div", { class: "ft-answer", "aria-live": "polite" });
     this.drop = h("label", { class: "ft-viewer-drop", for: "ft-viewer-file" }, this.picture, h("span", {}, W.choose));
-    root.append(h("h2", {}, W.tryTitle), h("p", { class: "ft-quiet" }, W.tryHelp), h("div", { class: "ft-viewer-both" }, h("div", {}, this.input, this.drop), this.answer));
+    root.append(
+      h("h2", {}, W.tryTitle),
+      h("p", { class: "ft-quiet" }, W.tryHelp),
+      h("div", { class: "ft-viewer-both" }, h("div", {}, this.input, this.drop), this.answer),
+    );
     for (const name of ["dragover", "drop"]) this.drop.addEventListener(name, (event) => event.preventDefault());
-    this.drop.addEventListener("drop", (event) => event.dataTransfer.files[0] && this.send(event.dataTransfer.files[0]));
+    this.drop.addEventListener(
+      "drop",
+      (event) => event.dataTransfer.files[0] && this.send(event.dataTransfer.files[0]),
+    );
     onRuns(({ run, runs }) => {
       const shown = runs.find((one) => one.id === run);
       root.hidden = !shown?.can_try;
@@ -95,9 +120,16 @@ class Trial {
   async ask(body) {
     const address = new URL(`api/runs/${encodeURIComponent(this.run)}/try`, `${window.gradio_config.root}/`);
     try {
-      const answer = await fetch(address, { method: "POST", body, headers: { "Content-Type": "application/octet-stream" }, signal: AbortSignal.timeout(PATIENCE_MS) });
+      const answer = await fetch(address, {
+        method: "POST",
+        body,
+        headers: { "Content-Type": "application/octet-stream" },
+        signal: AbortSignal.timeout(PATIENCE_MS),
+      });
       const told = await answer.json().catch(() => ({}));
-      return answer.ok ? verdict(told.prediction) : [h("p", { class: "ft-error", role: "alert" }, told.detail ?? W.noAnswer)];
+      return answer.ok
+        ? verdict(told.prediction)
+        : [h("p", { class: "ft-error", role: "alert" }, told.detail ?? W.noAnswer)];
     } catch {
       return [h("p", { class: "ft-error", role: "alert" }, W.noAnswer)];
     }
@@ -110,7 +142,10 @@ async function shrunk(file) {
     const image = await createImageBitmap(file);
     const scale = WIDEST / Math.max(image.width, image.height);
     if (scale >= 1 && file.size <= MOST_BYTES) return file;
-    const canvas = new OffscreenCanvas(Math.max(1, Math.round(image.width * Math.min(1, scale))), Math.max(1, Math.round(image.height * Math.min(1, scale))));
+    const canvas = new OffscreenCanvas(
+      Math.max(1, Math.round(image.width * Math.min(1, scale))),
+      Math.max(1, Math.round(image.height * Math.min(1, scale))),
+    );
     canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
     return await canvas.convertToBlob({ type: "image/png" });
   } catch {

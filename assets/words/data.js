@@ -27,7 +27,11 @@ export const WORDS = {
   failed: "The check could not be made.",
   noAnswer: "The app did not answer. Is it still running?",
   sound: "Nothing wrong was found.",
-  balance: { classification: "Images of each class", multilabel: "Images with each label", segmentation: "Pixels of each class, training images" },
+  balance: {
+    classification: "Images of each class",
+    multilabel: "Images with each label",
+    segmentation: "Pixels of each class, training images",
+  },
   numbers: "Numbers of the training images",
   columns: ["", "least", "mean", "most", "sd"],
   sizes: "Image sizes",
@@ -38,23 +42,38 @@ export const WORDS = {
 
 export const say = {
   progress: (what, done, total) => (total ? `${what}: ${count(done)} of ${count(total)}` : `${what}: ${count(done)}`),
-  megabytes: (done, total) => `${WORDS.uploading}: ${(done / 2 ** 20).toFixed(1)} of ${(total / 2 ** 20).toFixed(1)} MiB`,
+  megabytes: (done, total) =>
+    `${WORDS.uploading}: ${(done / 2 ** 20).toFixed(1)} of ${(total / 2 ** 20).toFixed(1)} MiB`,
   set: ({ title, num_images: images, num_classes: classes, download_mib: size, tasks }) =>
     `${title}: ${plural(images, "image")}, ${plural(classes, "class", "classes")}, about ${count(size)} MiB to download. For ${tasks.join(" and ")}.`,
   looksLike: (task) => `It looks made for ${task}.`,
   choose: (task) => `Choose ${task}`,
   was: (task) => `Task set to ${task}.`,
   result: (report) => {
-    const levels = ["error", "warning", "note"].map((level) => [report.findings.filter((f) => f.level === level).length, level]);
-    const found = levels.filter(([n]) => n).map(([n, level]) => plural(n, level)).join(", ");
+    const levels = ["error", "warning", "note"].map((level) => [
+      report.findings.filter((f) => f.level === level).length,
+      level,
+    ]);
+    const found = levels
+      .filter(([n]) => n)
+      .map(([n, level]) => plural(n, level))
+      .join(", ");
     return `${found ? `${found}.` : WORDS.sound} ${plural(images(report), "image")} in ${report.seconds < 10 ? report.seconds.toFixed(1) : Math.round(report.seconds)} s.`;
   },
   size: ({ width, height }) =>
     width.min === width.max && height.min === height.max
       ? `All are ${width.min} \u00d7 ${height.min} px.`
       : `${width.min} to ${width.max} px wide (half below ${width.median}), ${height.min} to ${height.max} px high (half below ${height.median}).`,
-  common: (rows) => `Most often ${rows.slice(0, 3).map((r) => `${r.width} \u00d7 ${r.height} (${plural(r.images, "image")})`).join(", ")}.`,
-  formats: (formats) => `Files: ${Object.entries(formats).slice(0, 4).map(([name, n]) => `${count(n)} ${name}`).join(", ")}.`,
+  common: (rows) =>
+    `Most often ${rows
+      .slice(0, 3)
+      .map((r) => `${r.width} \u00d7 ${r.height} (${plural(r.images, "image")})`)
+      .join(", ")}.`,
+  formats: (formats) =>
+    `Files: ${Object.entries(formats)
+      .slice(0, 4)
+      .map(([name, n]) => `${count(n)} ${name}`)
+      .join(", ")}.`,
   share: (fraction) => (fraction < 0.001 && fraction > 0 ? "< 0.1 %" : `${(fraction * 100).toFixed(1)} %`),
 };
 

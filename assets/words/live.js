@@ -3,8 +3,14 @@
 import { count, duration, number } from "../base/format.js";
 
 export const STATUS = {
-  queued: "Queued", running: "Running", paused: "Paused", stopping: "Stopping", completed: "Completed",
-  stopped: "Stopped", failed: "Failed", lost: "Lost",
+  queued: "Queued",
+  running: "Running",
+  paused: "Paused",
+  stopping: "Stopping",
+  completed: "Completed",
+  stopped: "Stopped",
+  failed: "Failed",
+  lost: "Lost",
 };
 export const ACTIVE = new Set(["queued", "running", "stopping"]);
 
@@ -71,11 +77,16 @@ export const TEXT = {
   validation: "validation",
   trainLoss: "Training loss",
   chartHelp: "Arrow keys read values, plus and minus zoom, 0 resets",
-  plotlyMissing: "The chart library could not be loaded, so the curves are not drawn. Reload the page; the table below has the numbers.",
+  plotlyMissing:
+    "The chart library could not be loaded, so the curves are not drawn. Reload the page; the table below has the numbers.",
 };
 
 export const CHART_TITLES = {
-  loss: "Loss", metric: "Validation", lr: "Learning rate", memory: "Memory", speed: "Images per second",
+  loss: "Loss",
+  metric: "Validation",
+  lr: "Learning rate",
+  memory: "Memory",
+  speed: "Images per second",
   grad_norm: "Gradient norm",
 };
 
@@ -109,7 +120,8 @@ export const metricTitle = (key) => capital(metricOf(key).label);
 
 /** Sentences with numbers in them. */
 export const say = {
-  smoothing: (steps) => (steps > 0 ? `over ${count(Math.max(1, steps))} ${Math.round(steps) > 1 ? "steps" : "step"}` : TEXT.smoothingOff),
+  smoothing: (steps) =>
+    steps > 0 ? `over ${count(Math.max(1, steps))} ${Math.round(steps) > 1 ? "steps" : "step"}` : TEXT.smoothingOff,
   stale: (seconds) => `The data is ${duration(seconds)} old: no word from the run since.`,
   retrying: (seconds) => `Trying again in ${duration(Math.max(1, seconds))}.`,
   dataAge: (seconds) => `The data is ${duration(seconds)} old.`,

@@ -22,7 +22,8 @@ export const LOSS_WORDS = {
   cancel: "Cancel",
   saved: "Saved.",
   unsaved: "Not saved yet; Check saves first.",
-  empty: "Write a function my_loss(output, target) or an nn.Module class, or choose a template. Check runs it on your data in a process of its own.",
+  empty:
+    "Write a function my_loss(output, target) or an nn.Module class, or choose a template. Check runs it on your data in a process of its own.",
   replace: "Replace the text in the editor? It is not saved.",
   otherFields: "Correct the other marked fields first: the check needs your data and network.",
   noAnswer: "The app did not answer. Is it still running? Press Check again.",
@@ -47,8 +48,11 @@ export const sayLoss = {
     if (report.ok) return `${name}, for ${report.task}, in ${number(report.seconds)} s.`;
     return `${name}, for ${report.task}: ${count} ${count === 1 ? "error" : "errors"}.`;
   },
-  batch: (batch) => `On ${batch.origin}: images ${batch.images.join(" \u00d7 ")}, output ${batch.output.join(" \u00d7 ")}, targets ${batch.targets.join(" \u00d7 ")} ${batch.targets_dtype}.`,
-  reach: (parameters) => `Its gradient reaches ${parameters.reached} of ${parameters.trainable} trainable parameter tensors.`,
-  cost: (cost) => `${number(cost.seconds * 1000)} ms a call, ${number(cost.ratio)} times ${cost.reference.replaceAll("_", " ")}.`,
+  batch: (batch) =>
+    `On ${batch.origin}: images ${batch.images.join(" \u00d7 ")}, output ${batch.output.join(" \u00d7 ")}, targets ${batch.targets.join(" \u00d7 ")} ${batch.targets_dtype}.`,
+  reach: (parameters) =>
+    `Its gradient reaches ${parameters.reached} of ${parameters.trainable} trainable parameter tensors.`,
+  cost: (cost) =>
+    `${number(cost.seconds * 1000)} ms a call, ${number(cost.ratio)} times ${cost.reference.replaceAll("_", " ")}.`,
   line: (line) => `line ${line}`,
 };

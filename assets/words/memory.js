@@ -34,8 +34,10 @@ export const WORDS = {
 };
 
 export const say = {
-  beside: (memory) => `${mebibytes(memory.total_mib)} of ${mebibytes(memory.limit_mib)}, ${percent(memory.total_mib / memory.limit_mib)}; ${mebibytes(memory.used_mib)} are in use now`,
-  support: (plan) => `${plan.precision_support} Chosen: ${plan.precision}${plan.is_channels_last ? ", channels last" : ""} (${plan.precision_reason}).`,
+  beside: (memory) =>
+    `${mebibytes(memory.total_mib)} of ${mebibytes(memory.limit_mib)}, ${percent(memory.total_mib / memory.limit_mib)}; ${mebibytes(memory.used_mib)} are in use now`,
+  support: (plan) =>
+    `${plan.precision_support} Chosen: ${plan.precision}${plan.is_channels_last ? ", channels last" : ""} (${plan.precision_reason}).`,
   progress: (done, steps, what) => `${what}: step ${count(done)}/${count(steps)}`,
   row: (row) => (row.problem ? row.problem : `${speed(row.images_per_second)}, ${mebibytes(row.peak_mib)}`),
   use: (variant) => `Use ${variant}`,

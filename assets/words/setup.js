@@ -68,8 +68,11 @@ export const say = {
       plural(plan.total_steps, "step"),
       plan.seconds_estimate ? `about ${duration(plan.seconds_estimate)}` : null,
       plan.memory_mib_estimate ? mebibytes(plan.memory_mib_estimate) : null,
-    ].filter(Boolean).join(" \u00b7 "),
-  data: (plan) => `${capital(plan.data)}. ${plural(plan.train_images, "image")} to train on, ${count(plan.val_images)} to validate.`,
+    ]
+      .filter(Boolean)
+      .join(" \u00b7 "),
+  data: (plan) =>
+    `${capital(plan.data)}. ${plural(plan.train_images, "image")} to train on, ${count(plan.val_images)} to validate.`,
   classes: (names, shown) => {
     const rest = names.length - shown.length;
     return `${plural(names.length, "class", "classes")}: ${shown.join(", ")}${rest > 0 ? ` ${WORDS.more} (${count(rest)})` : ""}`;
@@ -87,7 +90,11 @@ export const say = {
 /** A large count in two or three digits: 3.5 M, 812 k. */
 export function magnitude(value) {
   if (!Number.isFinite(value)) return "\u2013";
-  for (const [size, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+  for (const [size, letter] of [
+    [1e9, "G"],
+    [1e6, "M"],
+    [1e3, "k"],
+  ]) {
     if (value >= size) return `${Number((value / size).toPrecision(3))}\u00a0${letter}`;
   }
   return count(value);

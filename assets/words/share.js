@@ -4,7 +4,8 @@ import { count, duration } from "../base/format.js";
 
 export const SHARE = {
   title: "Share",
-  intro: "A link lets others watch your runs and try your models. They see only what you publish below, and can change nothing.",
+  intro:
+    "A link lets others watch your runs and try your models. They see only what you publish below, and can change nothing.",
   introShared: "Whoever has the viewer link sees what you publish below, and can change nothing.",
   introNoViewer: "There is no viewer link. Make one to let others watch what you publish below.",
   start: "Start sharing",
@@ -15,7 +16,10 @@ export const SHARE = {
   expiry: "Valid for",
   untilRevoked: "Valid until you revoke it.",
   roles: { viewer: "Viewer link", owner: "Owner link" },
-  rolesHelp: { viewer: "Watch what you publish, try published models.", owner: "Everything you can do. Keep it to yourself." },
+  rolesHelp: {
+    viewer: "Watch what you publish, try published models.",
+    owner: "Everything you can do. Keep it to yourself.",
+  },
   copy: "Copy",
   copied: "Copied",
   copyThis: "Copy this link:",
@@ -33,7 +37,8 @@ export const SHARE = {
   public: "Ask for a public address",
   publicHint: "Through Gradio's tunnel; works for up to a week",
   published: "Published runs",
-  publishedHelp: "Viewers see title, curves and progress of a published run, never its files, settings, messages or paths.",
+  publishedHelp:
+    "Viewers see title, curves and progress of a published run, never its files, settings, messages or paths.",
   run: "Run",
   show: "Show",
   model: "Let viewers try its model",
@@ -54,13 +59,20 @@ export const VIEWER = {
 };
 
 export const shareSay = {
-  expiry: (seconds) => (seconds === null ? "as long as I want" : { 3600: "1 hour", 86400: "1 day", 604800: "1 week", 2592000: "30 days" }[seconds] ?? duration(seconds)),
+  expiry: (seconds) =>
+    seconds === null
+      ? "as long as I want"
+      : ({ 3600: "1 hour", 86400: "1 day", 604800: "1 week", 2592000: "30 days" }[seconds] ?? duration(seconds)),
   expires: (left) => `Ends in ${left}.`,
   qr: (name) => `${name} as a QR code`,
-  proxy: (port) => `Behind a reverse proxy that leads to port ${port} of this machine; start the app with the path it has there:`,
+  proxy: (port) =>
+    `Behind a reverse proxy that leads to port ${port} of this machine; start the app with the path it has there:`,
   watching: (people) => {
     if (!people.length) return "Nobody is watching.";
-    const each = people.slice(0, 8).map(({ minutes, title }) => `for ${minutes}${title ? ` (${title})` : ""}`).join(", ");
+    const each = people
+      .slice(0, 8)
+      .map(({ minutes, title }) => `for ${minutes}${title ? ` (${title})` : ""}`)
+      .join(", ");
     return `${count(people.length)} ${people.length === 1 ? "person is" : "people are"} watching: ${each}${people.length > 8 ? " and more" : ""}.`;
   },
 };
