@@ -166,7 +166,7 @@ def test_a_run_at_work_is_asked_to_validate_and_to_save_and_an_ended_one_goes_on
     page.click("[data-field=epochs] >> text=Extend")
     page.wait_for_function("FTLive.state()?.status === 'queued'")
     assert control.pending(ended.folder) == {"set": {"train.epochs": 20}}
-    assert "Queued" in page.inner_text(".ftl-status")
+    page.wait_for_selector(".ftl-status >> text=Queued")  # shown once the answer about the run is there too
     queue.cancel(ended.folder)
 
 
