@@ -2,7 +2,8 @@
 
 import "./live/live.js";
 
-export { mountBrand } from "./base/brand.js";
+export { mountBrand } from "./page/brand.js";
+export { mountViews } from "./page/views.js";
 export { mountAnswer, mountRunChoice } from "./results/answer.js";
 export { mountRuns } from "./runs/runs.js";
 export { mountCheck } from "./setup/data_check.js";
@@ -16,4 +17,3 @@ export { mountPicker } from "./setup/picker.js";
 export { mountPlan } from "./setup/plan.js";
 export { mountShare } from "./share/share.js";
 export { mountViewer, mountViewerRuns, mountViewerTry } from "./share/viewer.js";
-export { mountViews } from "./views.js";

@@ -5,8 +5,8 @@ import { duration, NONE, value as show } from "../base/format.js";
 import { Smoother, smoothingSteps } from "../base/numbers.js";
 import { ask } from "../base/poller.js";
 import { fromQuery } from "../base/settings.js";
+import { Curves } from "../charts/curves.js";
 import { preview } from "../charts/preview.js";
-import { Curves } from "../live/curves.js";
 import { ACTIVE, CHART_TITLES, metricOf, metricTitle, STATUS, TEXT } from "../words/live.js";
 import { say, WORDS } from "../words/runs.js";
 

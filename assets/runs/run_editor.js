@@ -2,10 +2,10 @@
 
 import { h, setText } from "../base/dom.js";
 import { ask } from "../base/poller.js";
+import { openRun, showTab } from "../base/tabs.js";
 import { fillFrom } from "../setup/form.js";
 import { ACTIVE } from "../words/live.js";
 import { COLUMNS, say, WORDS } from "../words/runs.js";
-import { openRun, showTab } from "./runs.js";
 
 const post = (id, action, body = {}) =>
   ask(`api/runs/${encodeURIComponent(id)}/${action}`, {

@@ -3,6 +3,7 @@
 import { h, setText, statusShape } from "../base/dom.js";
 import { ago, duration, value as show } from "../base/format.js";
 import { ask } from "../base/poller.js";
+import { openRun, showTab } from "../base/tabs.js";
 import { spark } from "../charts/spark.js";
 import { ACTIVE, metricOf, STATUS } from "../words/live.js";
 import { COLUMNS, say, WORDS } from "../words/runs.js";
@@ -323,16 +324,4 @@ function cellsOf(run) {
         )
       : "",
   };
-}
-
-/** Go to a tab of the page. */
-export function showTab(id) {
-  document.querySelector(`#${id}-button`)?.click();
-  scrollTo({ top: 0 });
-}
-
-/** Show a run on the first tab. */
-export function openRun(id) {
-  window.FTLive.show(id);
-  showTab("ft-tab-train");
 }

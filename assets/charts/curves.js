@@ -75,10 +75,11 @@ export class Curves {
     }
   }
 
-  /** Keep the clock: when which step was done. */
+  /** Keep the clock: when which step was done. Of curves that begin together the one with most points tells it. */
   tell({ x, t }) {
     const { clock } = this;
-    if (x.length > clock.x.length) this.clock = { x: [0, ...x], t: [0, ...t] };
+    const isFiner = x.length > clock.x.length && x[0] <= (clock.x[1] ?? Infinity);
+    if (isFiner) this.clock = { x: [0, ...x], t: [0, ...t] };
     else {
       x.forEach((step, i) => {
         if (step > clock.x.at(-1)) {

@@ -1,7 +1,7 @@
 // The name in the corner, and the switch between light and dark.
 
+import { h, svg } from "../base/dom.js";
 import { WORDS } from "../words/setup.js";
-import { h, svg } from "./dom.js";
 
 const STORED = "fine-tuner-theme";
 

@@ -1,10 +1,10 @@
 // The right side shows a run or the plan of the next one. It follows what the user does: a change of the set-up brings
 // the plan, a start brings the run, and a run at work is not hidden by itself.
 
-import { h } from "./base/dom.js";
-import { hearOfRuns } from "./runs/runs.js";
-import { current, events } from "./setup/form.js";
-import { WORDS } from "./words/setup.js";
+import { h } from "../base/dom.js";
+import { hearOfRuns } from "../runs/runs.js";
+import { current, events } from "../setup/form.js";
+import { WORDS } from "../words/setup.js";
 
 const VIEWS = ["run", "plan"];
 

@@ -1,0 +1,13 @@
+// Going from one tab of the page to another.
+
+/** Go to a tab of the page. */
+export function showTab(id) {
+  document.querySelector(`#${id}-button`)?.click();
+  scrollTo({ top: 0 });
+}
+
+/** Show a run on the first tab. */
+export function openRun(id) {
+  window.FTLive.show(id);
+  showTab("ft-tab-train");
+}
