@@ -1,4 +1,7 @@
-"""The commands about data: what it is, what is wrong with it, how it will look. See ``commands.py``."""
+"""The commands about data: what it is, what is wrong with it, how it will look.
+
+Each takes the parsed arguments and returns its exit code.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,32 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from fine_tuner.cli.commands import print_json, read_settings
+from fine_tuner.cli.arguments import Commands, add_overrides, print_json, read_settings
 from fine_tuner.config.io import apply_overrides, parse
+from fine_tuner.config.settings import TASKS
+
+
+def add_commands(commands: Commands) -> None:
+    """Their words and options."""
+    command = commands.add("check-data", check_data, "what the data is, and what is wrong with it")
+    command.add_argument("path", metavar="PATH", help="as data.path: a folder, a zip, a table, torchvision:NAME")
+    add_overrides(command, "settings of data, train.batch_size, seed")
+    command.add_argument("--task", choices=TASKS, help="what it is to be used for (default: what it seems made for)")
+    command.add_argument("--thumbnails", type=Path, metavar="DIR", help="where to write small pictures of the examples")
+    command = commands.add("recognise", recognise, "what the data seems to be, at a glance")
+    command.add_argument("path", metavar="PATH")
+    command = commands.add_of_settings("preview-data", preview_data, "pictures as the network will see them")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the pictures are written")
+    command.add_argument("--count", type=int, default=12, help="how many pictures (default 12)")
+    command.add_argument("--shuffle", type=int, default=0, help="which draw of pictures and augmentation (default 0)")
+    command.add_argument("--only", default="", metavar="CLASS", help="only pictures of this class, or with it")
 
 
 def preview_data(arguments: argparse.Namespace) -> int:
     """``preview-data``: write a few augmented training images as PNG."""
-    from fine_tuner.planning.preview import write_preview
+    from fine_tuner.planning.data_preview import write_preview
 
     settings = read_settings(arguments.config, arguments.overrides)
     result = write_preview(settings, arguments.out, count=arguments.count, draw=arguments.shuffle, only=arguments.only)

@@ -1,22 +1,20 @@
-"""What can be chosen, and the runs there are, as rows for a terminal or as JSON."""
+"""The command ``list``: what can be chosen, and the runs there are, as rows."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fine_tuner.cli.arguments import Commands, print_json
 from fine_tuner.config.io import CHOICES, FIELDS
 from fine_tuner.config.presets import describe_preset, list_presets
+from fine_tuner.config.settings import TASKS
 from fine_tuner.runs.store import RunStore
 
 Row = dict[str, Any]
-
-
-def list_things(what: str, *, task: str | None = None, runs: Path = Path("runs")) -> list[Row]:
-    """Rows of one kind of thing; ``task`` leaves out what makes no sense for it."""
-    return _LISTERS[what](task, runs)
 
 
 def _models(task: str | None, runs: Path) -> list[Row]:
@@ -84,4 +82,21 @@ _LISTERS: dict[str, Callable[[str | None, Path], list[Row]]] = {
     "settings": _settings,
     "runs": _runs,
 }
-LISTS = tuple(_LISTERS)
+
+
+def add_commands(commands: Commands) -> None:
+    """Its words and options."""
+    command = commands.add("list", list_command, f"list {', '.join(_LISTERS)}")
+    command.add_argument("what", choices=tuple(_LISTERS))
+    command.add_argument("--task", choices=TASKS, help="only what makes sense for this task")
+
+
+def list_command(arguments: argparse.Namespace) -> int:
+    """``list``: rows of one kind of thing; ``--task`` leaves out what makes no sense for it."""
+    rows = _LISTERS[arguments.what](arguments.task, arguments.runs)
+    if arguments.json:
+        print_json({arguments.what: rows})
+    else:
+        for row in rows:
+            print("  ".join(str(value) for value in row.values() if value not in (None, "", [])))
+    return 0

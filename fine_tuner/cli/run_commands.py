@@ -1,19 +1,109 @@
-"""What the commands about the runs that there are do: names, trash, queue, comparison, clones, more epochs.
+"""The commands about the runs that there are: names, trash, queue, comparison, what their networks say, exports.
 
-Each takes the parsed arguments of the command line and returns its exit code.
+Each takes the parsed arguments and returns its exit code. torch is imported by those that need it.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from fine_tuner.cli import commands
-from fine_tuner.cli.commands import ask_worker, find_run, print_json, train_folder
-from fine_tuner.runs import control, queue
+from fine_tuner.cli.arguments import Commands, find_run, print_answer, print_json
+from fine_tuner.export.run_export import FORMATS, export_run
+from fine_tuner.runs import queue
 from fine_tuner.runs.publishing import Published, publish
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.compare import compare_runs, compare_text
+
+
+def add_commands(commands: Commands) -> None:
+    """Their words and options."""
+    command = commands.add_of_run(
+        "evaluate", evaluate, "metrics of a run's best weights over its validation or test images"
+    )
+    command.add_argument("--split", choices=("val", "test"), default="val", help="which images (default val)")
+    command = commands.add_of_run("predict", predict, "what a run's best network says of pictures")
+    command.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    command.add_argument(
+        "--overlays", type=Path, metavar="DIR", help="for masks: where to write them over the pictures"
+    )
+    command = commands.add_of_run("export", export, "one file of a run: weights, settings or a script")
+    command.add_argument("--format", required=True, metavar="FORMAT", help=f"one of {', '.join(FORMATS)}")
+    command.add_argument("--output", type=Path, metavar="PATH", help="file or folder (default: exports/ of the run)")
+    command = commands.add("compare", compare, "settings in which runs differ, and the best of each")
+    command.add_argument("ids", nargs="+", metavar="RUN", help="a run's id, or its folder; two or more")
+    command = commands.add_of_run("rename", rename, "give a run another title")
+    command.add_argument("title", metavar="TITLE")
+    command = commands.add_of_run("tag", tag, "give a run these tags, and no others")
+    command.add_argument("tags", nargs="*", metavar="TAG")
+    command = commands.add_of_run("note", note, "write a note about a run")
+    command.add_argument("text", metavar="TEXT")
+    command = commands.add_of_run("publish", publish_command, "show a run to those with a viewer's link of the app")
+    command.add_argument("--model", action="store_true", help="let them try its best weights on pictures of theirs")
+    commands.add_of_run("unpublish", unpublish, "show a run to the owner alone")
+    commands.add_of_run("delete", delete, "move a run to the trash; 'restore' takes it back")
+    commands.add_of_run("restore", restore, "take a deleted run back")
+    command = commands.add("queue", queue_command, "the runs that wait for a device; or move one")
+    command.add_argument("id", nargs="?", metavar="RUN", help="the run to move")
+    command.add_argument("--place", type=int, default=0, help="where to: 0 is the next to start (default)")
+
+
+# ------------------------------------------------------- what their networks do
+def evaluate(arguments: argparse.Namespace) -> int:
+    """``evaluate``: metrics of the best weights over a split."""
+    from fine_tuner.evaluation.evaluate_run import evaluate_run, evaluation_text
+    from fine_tuner.runs.log.events import strict
+
+    found = evaluate_run(find_run(arguments), arguments.split)
+    if arguments.json:
+        found = strict(found)
+    print_answer(arguments, found, evaluation_text)
+    return 0
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """``predict``: the answer of the best checkpoint for each picture."""
+    from fine_tuner.predict import Predictor, answer_text
+
+    run = find_run(arguments)
+    predictor = Predictor.of_run(run)
+    folder = arguments.overlays
+    answers = [
+        {"image": str(image), **predictor.predict(image, overlay=folder and folder / f"{number:03d}.png")}
+        for number, image in enumerate(arguments.images)
+    ]
+    if arguments.json:
+        print_json(
+            {
+                "run": run.id,
+                "weights": {k: predictor.about.get(k) for k in ("network", "classes", "step", "epoch", "best")},
+                "predictions": answers,
+            }
+        )
+    else:
+        for answer in answers:
+            print(answer_text(answer))
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """``export``: one file made from a run's folder."""
+    path = export_run(find_run(arguments), arguments.format, arguments.output)
+    if arguments.json:
+        print_json({"file": str(path), "format": arguments.format, "bytes": path.stat().st_size})
+    else:
+        print(path)
+    return 0
+
+
+# --------------------------------------------------------- what is known of them
+def compare(arguments: argparse.Namespace) -> int:
+    """``compare``: settings that differ, and the best that each run reached."""
+    store = RunStore(arguments.runs)
+    found = compare_runs(store, [store.find(text) for text in dict.fromkeys(arguments.ids)])
+    print_answer(arguments, found, compare_text)
+    return 0
 
 
 def rename(arguments: argparse.Namespace) -> int:
@@ -43,6 +133,27 @@ def _annotate(arguments: argparse.Namespace, **notes: Any) -> int:
     return 0
 
 
+def publish_command(arguments: argparse.Namespace) -> int:
+    """``publish``: show a run, or its model too."""
+    return _show(arguments, Published(run=True, model=arguments.model))
+
+
+def unpublish(arguments: argparse.Namespace) -> int:
+    """``unpublish``: show it no longer."""
+    return _show(arguments, Published())
+
+
+def _show(arguments: argparse.Namespace, wanted: Published) -> int:
+    run = find_run(arguments)
+    shown = publish(run, wanted)
+    if arguments.json:
+        print_json({"run": run.id, "published": {"run": shown.run, "model": shown.model}})
+    else:
+        print(f"{run.id} is {'shown to' if shown.run else 'hidden from'} viewers{', to try too' * shown.model}.")
+    return 0
+
+
+# ---------------------------------------------------------- trash and queue
 def delete(arguments: argparse.Namespace) -> int:
     """``delete``: to the trash of the runs folder."""
     run = find_run(arguments)
@@ -55,64 +166,6 @@ def restore(arguments: argparse.Namespace) -> int:
     """``restore``: out of the trash."""
     run = RunStore(arguments.runs).restore(arguments.id)
     print(f"{run.id}: taken back")
-    return 0
-
-
-def compare(arguments: argparse.Namespace) -> int:
-    """``compare``: settings that differ, and the best that each run reached."""
-    store = RunStore(arguments.runs)
-    found = compare_runs(store, [store.find(text) for text in dict.fromkeys(arguments.ids)])
-    if arguments.json:
-        print_json(found)
-    else:
-        print(compare_text(found))
-    return 0
-
-
-def clone(arguments: argparse.Namespace) -> int:
-    """``clone``: a new run with the settings of another, and changes."""
-    parent = find_run(arguments)
-    arguments.config, arguments.parent = str(parent.config), parent.id
-    return commands.train(arguments)
-
-
-def extend(arguments: argparse.Namespace) -> int:
-    """``extend``: more epochs; a run that has ended trains on in this process."""
-    from fine_tuner.launch.extension import check_extension
-    from fine_tuner.runs.view.status import look
-
-    run = find_run(arguments)
-    check_extension(run, arguments.epochs)
-    queue.claim(run)
-    is_alive = look(run).is_alive
-    control.request(run, "set", **{"train.epochs": arguments.epochs})
-    if is_alive:
-        print(f"{run.id}: asked for {arguments.epochs} epochs")
-        return 0
-    control.clear(run, "stop", "pause", "checkpoint", "evaluate")
-    return train_folder(run, arguments)
-
-
-def validate(arguments: argparse.Namespace) -> int:
-    """``validate``: validate after the next step."""
-    return ask_worker(arguments, "evaluate", "validate")
-
-
-def save(arguments: argparse.Namespace) -> int:
-    """``save``: write a checkpoint after the next step."""
-    return ask_worker(arguments, "checkpoint", "save")
-
-
-def evaluate(arguments: argparse.Namespace) -> int:
-    """``evaluate``: metrics of the best weights over a split."""
-    from fine_tuner.evaluation.evaluate_run import evaluate_run, evaluation_text
-    from fine_tuner.runs.log.events import strict
-
-    found = evaluate_run(find_run(arguments), arguments.split)
-    if arguments.json:
-        print_json(strict(found))
-    else:
-        print(evaluation_text(found))
     return 0
 
 
@@ -132,59 +185,3 @@ def queue_command(arguments: argparse.Namespace) -> int:
             "\n".join(f"{row['place']}  {row['run']}  {', '.join(row['devices'])}" for row in rows) or "No run waits."
         )
     return 0
-
-
-def publish_command(arguments: argparse.Namespace) -> int:
-    """``publish``: show a run, or its model too."""
-    return _show(arguments, Published(run=True, model=arguments.model))
-
-
-def unpublish(arguments: argparse.Namespace) -> int:
-    """``unpublish``: show it no longer."""
-    return _show(arguments, Published())
-
-
-def _show(arguments: argparse.Namespace, wish: Published) -> int:
-    run = find_run(arguments)
-    shown = publish(run, wish)
-    if arguments.json:
-        print_json({"run": run.id, "published": {"run": shown.run, "model": shown.model}})
-    else:
-        print(f"{run.id} is {'shown to' if shown.run else 'hidden from'} viewers{', to try too' * shown.model}.")
-    return 0
-
-
-def add_commands(subparsers: Any, shared: list[argparse.ArgumentParser], override_help: str) -> None:
-    """Their words and options."""
-
-    def add(name: str, function: Any, what: str, *, has_run: bool = True) -> argparse.ArgumentParser:
-        command = subparsers.add_parser(name, parents=[*shared], help=what)
-        if has_run:
-            command.add_argument("id", metavar="RUN", help="a run's id, or its folder")
-        command.set_defaults(run=function)
-        return command
-
-    command = add("clone", clone, "train a new run with the settings of another, and changes")
-    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=override_help)
-    command = add("extend", extend, "more epochs, the schedule fitted to them; a run that has ended goes on")
-    command.add_argument("epochs", type=int, metavar="EPOCHS", help="how many the run is to have in all")
-    add("validate", validate, "validate a run at work after its next step")
-    add("save", save, "write a checkpoint of a run at work after its next step")
-    command = add("evaluate", evaluate, "metrics of a run's best weights over its validation or test images")
-    command.add_argument("--split", choices=("val", "test"), default="val", help="which images (default val)")
-    command = add("compare", compare, "settings in which runs differ, and the best of each", has_run=False)
-    command.add_argument("ids", nargs="+", metavar="RUN", help="a run's id, or its folder; two or more")
-    command = add("rename", rename, "give a run another title")
-    command.add_argument("title", metavar="TITLE")
-    command = add("tag", tag, "give a run these tags, and no others")
-    command.add_argument("tags", nargs="*", metavar="TAG")
-    command = add("note", note, "write a note about a run")
-    command.add_argument("text", metavar="TEXT")
-    command = add("publish", publish_command, "show a run to those with a viewer's link of the app")
-    command.add_argument("--model", action="store_true", help="let them try its best weights on pictures of theirs")
-    add("unpublish", unpublish, "show a run to the owner alone")
-    add("delete", delete, "move a run to the trash; 'restore' takes it back")
-    add("restore", restore, "take a deleted run back")
-    command = add("queue", queue_command, "the runs that wait for a device; or move one", has_run=False)
-    command.add_argument("id", nargs="?", metavar="RUN", help="the run to move")
-    command.add_argument("--place", type=int, default=0, help="where to: 0 is the next to start (default)")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fine_tuner.base.cache_folder import cache_folder
+from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.io import FIELDS, to_tree
 from fine_tuner.config.knobs import lookup
 from fine_tuner.config.sections.losses import CustomLoss
@@ -80,6 +81,16 @@ def refusals(settings: Settings) -> dict[str, str]:
                 f"{why} On the command line: check-loss {loss.file}, or {section}.unchecked=true."
             )
     return found
+
+
+def refuse_unchecked(settings: Settings) -> None:
+    """Do nothing if the user's code in ``settings`` may train, see ``refusals``.
+
+    Raises:
+        ConfigError: At each setting that names code that may not.
+    """
+    if refused := refusals(settings):
+        raise ConfigError(refused)
 
 
 def last_report(loss: CustomLoss, *, task: str) -> dict[str, Any] | None:

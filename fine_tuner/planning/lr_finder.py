@@ -14,15 +14,18 @@ import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fine_tuner.config.settings import Settings
+from fine_tuner.models.forward import loss_of_outputs
 from fine_tuner.precision import Precision
+from fine_tuner.tasks.build import assemble, build_data
 
 Stopped = Literal["completed", "diverged", "cancelled", "no more data"]
 OnPoint = Callable[[int, int, float, float], None]
@@ -269,3 +272,54 @@ def _everything_restored(
             precision.load_state_dict(precision_state)
             random.setstate(python_state)
             np.random.set_state(numpy_state)
+
+
+# ------------------------------------------------------------- of settings
+def find_lr_of_settings(settings: Settings, *, steps: int, progress: OnPoint) -> dict[str, Any]:
+    """Sweep the rate on the first batches of the training split, with the network of ``settings``.
+
+    Args:
+        settings: Of the run.
+        steps: Steps of the sweep.
+        progress: As for ``find_lr``.
+
+    Returns:
+        ``FinderResult`` as JSON.
+
+    Raises:
+        InputError: As training would.
+    """
+    data = build_data(settings)
+    with assemble(settings, data) as assembly:
+        device = assembly.device
+
+        def loss_of(images: Tensor, targets: Tensor) -> Tensor:
+            images, targets = images.to(device), targets.to(device)
+            with assembly.precision.autocast():
+                output = assembly.model(images)
+            return loss_of_outputs(output, targets, assembly.loss_fn)
+
+        result = find_lr(
+            assembly.model,
+            loss_of,
+            assembly.train_batches.starting_at(0),
+            assembly.optimizer,
+            assembly.precision,
+            steps=steps,
+            accumulate=settings.train.accumulate,
+            clip_norm=settings.optim.clip_norm,
+            set_train_mode=assembly.freezing.set_train_mode,
+            restore_also=[assembly.loss_fn],
+            progress=progress,
+        )
+    return asdict(result)
+
+
+def finder_text(result: dict[str, Any]) -> str:
+    """The suggestions for a terminal."""
+    if result["valley"] is None and result["steepest"] is None:
+        return "The loss never fell, so no rate can be suggested. Check the data and the loss."
+    lines = [f"{name:9} optim.lr={result[name]:.2g}" for name in ("valley", "steepest") if result[name] is not None]
+    if result["diverged_at"] is not None:
+        lines.append(f"diverged at {result['diverged_at']:.2g}")
+    return "\n".join(lines)

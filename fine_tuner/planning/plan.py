@@ -5,14 +5,17 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+import torch
+
 from fine_tuner.config.presets import nearest_preset
 from fine_tuner.config.settings import Settings
-from fine_tuner.memory.forecast import forecast_run
+from fine_tuner.distributed import device_name
+from fine_tuner.memory.forecast import RunForecast, expected_mib, forecast_run, misfit_words
+from fine_tuner.memory.readings import memory_used_mib
 from fine_tuner.models.describe import describe_head, describe_stages
-from fine_tuner.planning.memory import describe_memory, memory_text
-from fine_tuner.planning.time import time_estimate
 from fine_tuner.precision import device_support
-from fine_tuner.tasks.build import assemble, build_data
+from fine_tuner.speeds import RUN, read_speeds, variant_name
+from fine_tuner.tasks.build import Assembly, assemble, build_data, subject_of
 from fine_tuner.tasks.describe import facts_of
 
 
@@ -33,7 +36,7 @@ def make_plan(settings: Settings) -> dict[str, Any]:
             trainable=settings.model.trainable,
             head_epochs=settings.model.head_epochs,
         )
-        memory = describe_memory(forecast_run(assembly, is_outline=True), assembly.device)
+        memory = _describe_memory(forecast_run(assembly, is_outline=True), assembly.device)
     preset, overrides = nearest_preset(settings)
     return {
         **facts,
@@ -46,7 +49,7 @@ def make_plan(settings: Settings) -> dict[str, Any]:
         "memory_mib_estimate": memory["expected_mib"],
         "memory_limit_mib": memory["limit_mib"],
         "precision_support": device_support(assembly.device),
-        **time_estimate(assembly),
+        **_time_estimate(assembly),
         "command": shlex.join(["python", "-m", "fine_tuner", "train", preset, *overrides]),
     }
 
@@ -61,7 +64,7 @@ def plan_text(plan: dict[str, Any]) -> str:
         f"steps       {plan['epochs']} epochs of {plan['steps_per_epoch']} = {plan['total_steps']}, "
         f"{plan['global_batch_size']} images each",
     ]
-    lines += [f"memory      {line}" for line in memory_text(plan["memory"])]
+    lines += [f"memory      {line}" for line in _memory_text(plan["memory"])]
     lines.append(f"time        {plan['seconds_words']}")
     lines.append(f"head        {plan['head']}")
     for stage in plan["stages"]:
@@ -70,3 +73,82 @@ def plan_text(plan: dict[str, Any]) -> str:
     lines += [f"note        {notice}" for notice in plan["notices"]]
     lines.append(f"command     {plan['command']}")
     return "\n".join(lines)
+
+
+# ------------------------------------------------------------------- memory
+def _describe_memory(forecast: RunForecast, device: torch.device) -> dict[str, Any]:
+    """The forecast of a run beside the memory there is; JSON-able.
+
+    Returns:
+        What ``RunForecast.to_json`` has, and ``limit_mib`` (memory there is), ``used_mib`` (by all programs now),
+        ``expected_mib`` (the chart's dashed line), ``words``, and ``other``: the same in the other precision.
+    """
+    other = forecast.other
+    return forecast.to_json() | {
+        "limit_mib": round(forecast.limit_mib),
+        "used_mib": round(memory_used_mib(device)),
+        "expected_mib": round(expected_mib(forecast, device)),
+        "device": device_name(device),
+        "words": _fit_words(forecast, device),
+        "other": other.to_json() if other else None,
+        "compared": _compared_words(forecast, other) if other else "",
+    }
+
+
+def _fit_words(forecast: RunForecast, device: torch.device) -> str:
+    """Whether it fits, and the largest batch that does."""
+    if not forecast.fits:
+        return f"Does not fit. {misfit_words(forecast, device)}"
+    most = forecast.largest_batch_size
+    return f"Fits. At most {most:,} images at a time." if most > forecast.batch_size else "Fits."
+
+
+def _compared_words(forecast: RunForecast, other: RunForecast) -> str:
+    """What half precision saves, or would save, of the memory that depends on it."""
+    half, full = (other, forecast) if forecast.dtype == "fp32" else (forecast, other)
+    saved = full.total_mib - half.total_mib
+    if abs(saved) < 0.02 * full.total_mib:
+        return f"{half.dtype} and fp32 take about the same here: most of it does not depend on the precision."
+    takes = f"{half.dtype} takes {_size_words(abs(saved))} {'less' if saved > 0 else 'more'} than fp32"
+    if half.largest_batch_size > full.largest_batch_size:
+        return f"{takes}, and fits {half.largest_batch_size:,} images at a time instead of {full.largest_batch_size:,}."
+    return f"{takes}."
+
+
+def _size_words(mib: float) -> str:
+    """Memory in the unit that suits it.
+
+    >>> _size_words(300.2), _size_words(4096)
+    ('300 MiB', '4.0 GiB')
+    """
+    return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
+
+
+def _memory_text(memory: dict[str, Any]) -> list[str]:
+    """The forecast for a terminal."""
+    parts = {name: mib for name, mib in memory["parts"].items() if name != "total" and mib >= 0.1}
+    listed = ", ".join(f"{name} {mib:,.0f}" for name, mib in parts.items())
+    besides = f" and {memory['base_mib']:,.0f} besides tensors"
+    return [
+        f"about {memory['total_mib']:,.0f} of {memory['limit_mib']:,} MiB: {listed}{besides}",
+        memory["words"],
+        *([memory["compared"]] if memory["compared"] else []),
+    ]
+
+
+# --------------------------------------------------------------------- time
+def _time_estimate(assembly: Assembly) -> dict[str, Any]:
+    """``seconds_estimate``, None if nothing like this run was seen, and ``seconds_words`` that say what it rests on."""
+    settings, precision = assembly.settings, assembly.precision
+    known = read_speeds(subject_of(settings, assembly.built, assembly.device))
+    variant = variant_name(precision.dtype, is_channels_last=precision.is_channels_last)
+    images = settings.train.epochs * len(assembly.data.splits["train"])
+    for key, words in (
+        (f"{RUN}:{variant}", "at the pace of the last run of this network here"),
+        (variant, "training alone, at the measured speed"),
+    ):
+        if speed := known.get(key, {}).get("images_per_second"):
+            seconds = images / speed
+            return {"seconds_estimate": round(seconds, 1), "seconds_words": f"about {seconds:,.0f} s, {words}"}
+    words = "unknown: this network has not trained at this batch size and precision here yet"
+    return {"seconds_estimate": None, "seconds_words": words}

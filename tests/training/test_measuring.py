@@ -9,7 +9,7 @@ import pytest
 
 from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.cli.main import main
-from fine_tuner.planning.batches import split_batch
+from fine_tuner.planning.batch_finder import split_batch
 
 TINY = ["sample", "train.batch_size=4", "data.num_workers=0"]
 

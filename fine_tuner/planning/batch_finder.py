@@ -7,7 +7,6 @@ patience, the forecast is checked by a measured step and followed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,12 +14,18 @@ import torch
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
-from fine_tuner.memory.forecast import MIB, Counted, counted_of
-from fine_tuner.memory.readings import memory_limit_mib, memory_used_mib, process_mib
-from fine_tuner.planning.steps import Batch, Measurement, free_memory, measure_steps, take_batches
+from fine_tuner.memory.forecast import Counted, counted_of
+from fine_tuner.memory.readings import MIB, memory_limit_mib, memory_used_mib, process_mib
+from fine_tuner.planning.measured_steps import (
+    Measurement,
+    MicroBatch,
+    OnProgress,
+    free_memory,
+    measure_steps,
+    take_batches,
+)
 from fine_tuner.tasks.build import Assembly, assemble, build_data
 
-OnProgress = Callable[[int, int, str], None]
 MARGIN = 0.1  # of the memory there is stays free: fragmentation, and what other programs take meanwhile
 _MOST_TRIED = 64  # images of the measured step on a CPU: more takes minutes
 _TRIES = 8
@@ -70,7 +75,7 @@ def _by_forecast(
     return counted.largest_batch_size((limit_mib - base) / excess, most=images), [row]
 
 
-def _batch_of(assembly: Assembly, size: int) -> Batch:
+def _batch_of(assembly: Assembly, size: int) -> MicroBatch:
     """One micro-batch of ``size`` images: those of the run, over again where they are too few."""
     images, targets = take_batches(assembly, 1)[0]
     if not isinstance(targets, torch.Tensor):  # mixed: both halves count

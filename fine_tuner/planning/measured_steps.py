@@ -15,12 +15,14 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from fine_tuner.memory.readings import process_mib
+from fine_tuner.memory.readings import MIB, process_mib
 from fine_tuner.models.forward import loss_of_outputs
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.tasks.build import Assembly
 
-MIB = 2**20
+OnProgress = Callable[[int, int, str], None]
+"""Told what is done, of how much, and what of."""
+
 WARM_UP = 2
 _SAMPLE_SECONDS = 0.005
 
@@ -40,17 +42,17 @@ class Measurement:
     step_seconds: float
 
 
-Batch = tuple[Tensor, Tensor]
+MicroBatch = tuple[Tensor, Tensor]
 
 
-def take_batches(assembly: Assembly, count: int) -> list[Batch]:
+def take_batches(assembly: Assembly, count: int) -> list[MicroBatch]:
     """The first micro-batches of a run, read and augmented."""
     return list(islice(assembly.train_batches.starting_at(0), count))
 
 
 def measure_steps(
     assembly: Assembly,
-    batches: list[Batch],
+    batches: list[MicroBatch],
     *,
     steps: int = 6,
     with_evaluation: bool = False,

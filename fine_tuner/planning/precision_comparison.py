@@ -11,12 +11,18 @@ from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
 from fine_tuner.distributed import choose_device, device_name
-from fine_tuner.planning.steps import WARM_UP, Measurement, free_memory, measure_steps, take_batches
+from fine_tuner.planning.measured_steps import (
+    WARM_UP,
+    Measurement,
+    OnProgress,
+    free_memory,
+    measure_steps,
+    take_batches,
+)
 from fine_tuner.precision import device_support
 from fine_tuner.speeds import GAIN, fastest, remember, variant_name
 from fine_tuner.tasks.build import assemble, build_data, subject_of
 
-OnProgress = Callable[[int, int, str], None]
 _BATCHES = 2
 
 

@@ -37,6 +37,14 @@ def preview_schedule(settings: Settings, groups: str, *, total_steps: int, steps
     return plan_rates(settings.schedule, lrs, head_epochs=head_epochs, **length)
 
 
+def schedule_text(schedule: dict[str, Any]) -> str:
+    """The rates for a terminal, a line per step that is drawn."""
+    return "\n".join(
+        "  ".join([str(step), *(f"{name}={rates[i]:.6g}" for name, rates in schedule["groups"].items())])
+        for i, step in enumerate(schedule["steps"])
+    )
+
+
 def _group_lrs(text: str) -> dict[str, float]:
     try:
         lrs = {str(name): float(lr) for name, lr in json.loads(text).items()}

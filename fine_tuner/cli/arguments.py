@@ -1,0 +1,94 @@
+"""Arguments that many commands take, what they name (settings, a run), and how an answer is printed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fine_tuner.config.io import apply_overrides, parse, read_tree, to_tree
+from fine_tuner.config.presets import list_presets, load_preset
+from fine_tuner.config.settings import Settings
+from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.store import RunStore
+
+CONFIG_HELP = f"a YAML file, or a preset: {', '.join(list_presets())}"
+OVERRIDE_HELP = "settings as section.key=value, such as optim.lr=3e-4; 'list settings' shows them all"
+
+Run = Callable[[argparse.Namespace], int]
+"""What a command does: from its arguments to its exit code."""
+
+
+class Commands:
+    """The commands of a parser, each with the options that all share."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+        self._shared = argparse.ArgumentParser(add_help=False)
+        self._shared.add_argument(
+            "--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of runs (default runs)"
+        )
+        self._shared.add_argument("--json", action="store_true", help="the last line is one JSON object")
+
+    def add(self, name: str, run: Run, what: str, *, has_shared_options: bool = True) -> argparse.ArgumentParser:
+        """A command that does ``run``; ``what`` is its line in the help of all."""
+        command = self._subparsers.add_parser(name, parents=[self._shared] if has_shared_options else [], help=what)
+        command.set_defaults(run=run)
+        return command
+
+    def add_of_settings(self, name: str, run: Run, what: str, *, also: str = "") -> argparse.ArgumentParser:
+        """A command that takes settings, see ``read_settings``; ``also`` says what else CONFIG may be."""
+        command = self.add(name, run, what)
+        command.add_argument("config", metavar="CONFIG", help=CONFIG_HELP + also)
+        add_overrides(command)
+        return command
+
+    def add_of_run(self, name: str, run: Run, what: str) -> argparse.ArgumentParser:
+        """A command that takes a run, see ``find_run``."""
+        command = self.add(name, run, what)
+        command.add_argument("id", metavar="RUN", help="a run's id, or its folder")
+        return command
+
+
+def add_overrides(command: argparse.ArgumentParser, what: str = OVERRIDE_HELP) -> None:
+    """Let a command take ``KEY=VALUE`` any number of times, before, between and after its options."""
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=what)
+
+
+# ------------------------------------------------------------ what they name
+def read_settings(config: str, overrides: Sequence[str]) -> Settings:
+    """Settings from a YAML file or a preset, with overrides applied.
+
+    Raises:
+        ConfigError: Naming the dotted path of every bad setting.
+    """
+    is_file = config.endswith((".yaml", ".yml")) or Path(config).is_file()
+    tree = read_tree(Path(config)) if is_file else to_tree(load_preset(config))
+    return parse(apply_overrides(_with_kept_code(tree, Path(config).parent) if is_file else tree, overrides))
+
+
+def _with_kept_code(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Settings out of a run's folder, with the losses that the run kept: what is repeated is the code that trained."""
+    for section in ("loss", "second_loss"):
+        kept = RunFolder(folder.resolve()).code / f"{section}.py"
+        if kept.is_file() and tree.get(section, {}).get("name") == "custom":
+            tree = {**tree, section: {**tree[section], "file": str(kept)}}
+    return tree
+
+
+def find_run(arguments: argparse.Namespace) -> RunFolder:
+    """The run that was named by its folder or its id."""
+    return RunStore(arguments.runs).find(arguments.id)
+
+
+# ------------------------------------------------------------------- answers
+def print_json(value: Any) -> None:
+    """Strict JSON on one line."""
+    print(json.dumps(value, allow_nan=False))
+
+
+def print_answer(arguments: argparse.Namespace, value: Any, as_text: Callable[[Any], str]) -> None:
+    """``value`` as JSON where ``--json`` asks for it, else ``as_text(value)``."""
+    print(json.dumps(value, allow_nan=False) if arguments.json else as_text(value))

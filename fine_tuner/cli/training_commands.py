@@ -1,0 +1,151 @@
+"""The commands that train a run, or ask something of one that trains.
+
+Each takes the parsed arguments and returns its exit code. torch is imported by those that need it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from fine_tuner.base.errors import ConfigError, InputError
+from fine_tuner.cli.arguments import Commands, add_overrides, find_run, print_json, read_settings
+from fine_tuner.config.io import read_tree
+from fine_tuner.launch.devices import hold
+from fine_tuner.launch.extension import check_extension
+from fine_tuner.planning.loss_checks import refuse_unchecked
+from fine_tuner.runs import control, queue
+from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.store import RunStore
+from fine_tuner.runs.view.status import look
+
+
+def add_commands(commands: Commands) -> None:
+    """Their words and options."""
+    commands.add_of_settings("train", train, "train, and print one line per epoch", also="; or the folder of a run")
+    commands.add_of_run("resume", resume, "go on with a run from its newest checkpoint")
+    commands.add_of_run("stop", stop, "end a run within a step, keeping its best and last checkpoint")
+    commands.add_of_run("pause", pause, "free the device; 'resume' goes on")
+    command = commands.add_of_run("set", set_command, "change a run while it trains")
+    command.add_argument(
+        "changes", nargs="+", metavar="KEY=VALUE", help="lr_factor=0.5, optim.lr=1e-4 or train.epochs=20"
+    )
+    command = commands.add_of_run("clone", clone, "train a new run with the settings of another, and changes")
+    add_overrides(command)
+    command = commands.add_of_run(
+        "extend", extend, "more epochs, the schedule fitted to them; a run that has ended goes on"
+    )
+    command.add_argument("epochs", type=int, metavar="EPOCHS", help="how many the run is to have in all")
+    commands.add_of_run("validate", validate, "validate a run at work after its next step")
+    commands.add_of_run("save", save, "write a checkpoint of a run at work after its next step")
+
+
+# ------------------------------------------------------------------ training
+def train(arguments: argparse.Namespace) -> int:
+    """``train``: make a run folder (unless given one) and train in this process."""
+    if Path(arguments.config, "config.yaml").is_file():
+        return _train_folder(RunFolder(Path(arguments.config).resolve()), arguments)
+    settings = read_settings(arguments.config, arguments.overrides)
+    refuse_unchecked(settings)
+    from fine_tuner.training.run.console import Console
+    from fine_tuner.training.run.prepare import prepare
+
+    prepared = prepare(settings, on_progress=Console(_say).progress)  # wrong input leaves no run folder behind
+    argv, parent = ["train", arguments.config, *arguments.overrides], getattr(arguments, "parent", None)
+    return _train_folder(RunStore(arguments.runs).create(settings, argv=argv, parent=parent), arguments, prepared)
+
+
+def resume(arguments: argparse.Namespace) -> int:
+    """``resume``: train on, in this process, from the newest checkpoint."""
+    run = find_run(arguments)
+    control.clear(run, "stop", "pause", "checkpoint", "evaluate")  # a change of settings is still wished for
+    return _train_folder(run, arguments)
+
+
+def clone(arguments: argparse.Namespace) -> int:
+    """``clone``: a new run with the settings of another, and changes."""
+    parent = find_run(arguments)
+    arguments.config, arguments.parent = str(parent.config), parent.id
+    return train(arguments)
+
+
+def extend(arguments: argparse.Namespace) -> int:
+    """``extend``: more epochs; a run that has ended trains on in this process."""
+    run = find_run(arguments)
+    check_extension(run, arguments.epochs)
+    queue.claim(run)
+    is_alive = look(run).is_alive
+    control.request(run, "set", **{"train.epochs": arguments.epochs})
+    if is_alive:
+        print(f"{run.id}: asked for {arguments.epochs} epochs")
+        return 0
+    control.clear(run, "stop", "pause", "checkpoint", "evaluate")
+    return _train_folder(run, arguments)
+
+
+def _train_folder(run: RunFolder, arguments: argparse.Namespace, prepared: Any = None) -> int:
+    """Train a run in its folder, in this process; returns the exit code."""
+    from fine_tuner.runs.log.cache_writer import CacheKeeper
+    from fine_tuner.training.run.worker import run_worker
+
+    devices = str(read_tree(run.config).get("devices", "auto"))
+    with hold(run.path.parent, devices) as was_free, CacheKeeper(run):
+        if not was_free:
+            print("Another run is at work on this device; both go on, more slowly.", file=sys.stderr)
+        code = run_worker(run, print_line=_say, prepared=prepared)
+    print(f"run: {run.path}", flush=True)
+    if arguments.json:
+        print_json(RunStore(run.path.parent).summary(run.id).to_json())
+    return code
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+# ------------------------------------------------------- asked of one at work
+def stop(arguments: argparse.Namespace) -> int:
+    """``stop``: ask the run to end within a step."""
+    return _ask_worker(arguments, "stop")
+
+
+def pause(arguments: argparse.Namespace) -> int:
+    """``pause``: ask the run to keep its state and free the device."""
+    return _ask_worker(arguments, "pause")
+
+
+def set_command(arguments: argparse.Namespace) -> int:
+    """``set``: change the rate or the length of a run between two of its steps."""
+    changes = {}
+    for item in arguments.changes:
+        path, _, text = item.partition("=")
+        try:
+            changes[path] = float(text)
+        except ValueError:
+            raise ConfigError({path: f"{text!r} is not a number. Write {path}=0.5, for instance."}) from None
+    return _ask_worker(arguments, "set", **changes)
+
+
+def validate(arguments: argparse.Namespace) -> int:
+    """``validate``: validate after the next step."""
+    return _ask_worker(arguments, "evaluate", "validate")
+
+
+def save(arguments: argparse.Namespace) -> int:
+    """``save``: write a checkpoint after the next step."""
+    return _ask_worker(arguments, "checkpoint", "save")
+
+
+def _ask_worker(arguments: argparse.Namespace, what: Any, word: str = "", **content: Any) -> int:
+    """Leave a request for the worker of a run; one that waits leaves the queue when it is to stop or to pause."""
+    run, word = find_run(arguments), word or what
+    if what in ("stop", "pause") and queue.cancel(run):
+        print(f"{run.id}: taken out of the queue")
+        return 0
+    if not look(run).is_alive:
+        raise InputError(f"Run {run.id} is not running, so there is nothing to {word}. 'list runs' shows which are.")
+    control.request(run, what, **content)
+    print(f"{run.id}: asked to {word}")
+    return 0
