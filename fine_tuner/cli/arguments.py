@@ -17,7 +17,7 @@ from fine_tuner.runs.store import RunStore
 CONFIG_HELP = f"a YAML file, or a preset: {', '.join(list_presets())}"
 OVERRIDE_HELP = "settings as section.key=value, such as optim.lr=3e-4; 'list settings' shows them all"
 
-Run = Callable[[argparse.Namespace], int]
+Action = Callable[[argparse.Namespace], int]
 """What a command does: from its arguments to its exit code."""
 
 
@@ -32,20 +32,20 @@ class Commands:
         )
         self._shared.add_argument("--json", action="store_true", help="the last line is one JSON object")
 
-    def add(self, name: str, run: Run, what: str, *, has_shared_options: bool = True) -> argparse.ArgumentParser:
+    def add(self, name: str, run: Action, what: str, *, has_shared_options: bool = True) -> argparse.ArgumentParser:
         """A command that does ``run``; ``what`` is its line in the help of all."""
         command = self._subparsers.add_parser(name, parents=[self._shared] if has_shared_options else [], help=what)
         command.set_defaults(run=run)
         return command
 
-    def add_of_settings(self, name: str, run: Run, what: str, *, also: str = "") -> argparse.ArgumentParser:
+    def add_of_settings(self, name: str, run: Action, what: str, *, also: str = "") -> argparse.ArgumentParser:
         """A command that takes settings, see ``read_settings``; ``also`` says what else CONFIG may be."""
         command = self.add(name, run, what)
         command.add_argument("config", metavar="CONFIG", help=CONFIG_HELP + also)
         add_overrides(command)
         return command
 
-    def add_of_run(self, name: str, run: Run, what: str) -> argparse.ArgumentParser:
+    def add_of_run(self, name: str, run: Action, what: str) -> argparse.ArgumentParser:
         """A command that takes a run, see ``find_run``."""
         command = self.add(name, run, what)
         command.add_argument("id", metavar="RUN", help="a run's id, or its folder")

@@ -19,7 +19,7 @@ from fine_tuner.memory.readings import MIB, memory_limit_mib, memory_used_mib, p
 from fine_tuner.planning.measured_steps import (
     Measurement,
     MicroBatch,
-    OnProgress,
+    OnMeasured,
     free_memory,
     measure_steps,
     take_batches,
@@ -31,7 +31,7 @@ _MOST_TRIED = 64  # images of the measured step on a CPU: more takes minutes
 _TRIES = 8
 
 
-def find_batch(settings: Settings, *, global_batch_size: int | None, on_progress: OnProgress) -> dict[str, Any]:
+def find_batch(settings: Settings, *, global_batch_size: int | None, on_progress: OnMeasured) -> dict[str, Any]:
     """The largest micro-batch that fits, and what to set; JSON-able.
 
     Args:
@@ -57,7 +57,7 @@ def find_batch(settings: Settings, *, global_batch_size: int | None, on_progress
 
 
 def _by_forecast(
-    assembly: Assembly, counted: Counted, limit_mib: float, images: int, on_progress: OnProgress
+    assembly: Assembly, counted: Counted, limit_mib: float, images: int, on_progress: OnMeasured
 ) -> tuple[int, list[dict[str, Any]]]:
     """The forecast's largest batch, corrected by what a step really took if it took more."""
     base = process_mib() - counted.step.weights / MIB
@@ -85,7 +85,7 @@ def _batch_of(assembly: Assembly, size: int) -> MicroBatch:
 
 
 def _by_trying(
-    settings: Settings, data: DataSplits, counted: Counted, limit_mib: float, on_progress: OnProgress
+    settings: Settings, data: DataSplits, counted: Counted, limit_mib: float, on_progress: OnMeasured
 ) -> tuple[int, list[dict[str, Any]]]:
     """Bisect between a batch that fitted and one that did not, starting from the forecast; untested without a GPU."""
     images = len(data.splits["train"])

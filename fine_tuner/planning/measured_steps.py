@@ -20,7 +20,7 @@ from fine_tuner.models.forward import loss_of_outputs
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.tasks.build import Assembly
 
-OnProgress = Callable[[int, int, str], None]
+OnMeasured = Callable[[int, int, str], None]
 """Told what is done, of how much, and what of."""
 
 WARM_UP = 2

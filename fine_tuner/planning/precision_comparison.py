@@ -14,7 +14,7 @@ from fine_tuner.distributed import choose_device, device_name
 from fine_tuner.planning.measured_steps import (
     WARM_UP,
     Measurement,
-    OnProgress,
+    OnMeasured,
     free_memory,
     measure_steps,
     take_batches,
@@ -32,7 +32,7 @@ def variants_for(device: torch.device) -> list[tuple[str, bool]]:
     return [(dtype, is_last) for dtype in ("fp32", *halves) for is_last in (False, True)]
 
 
-def compare_precisions(settings: Settings, *, steps: int, on_progress: OnProgress) -> dict[str, Any]:
+def compare_precisions(settings: Settings, *, steps: int, on_progress: OnMeasured) -> dict[str, Any]:
     """Measure each precision and memory format; JSON-able. What was measured is remembered for ``auto``.
 
     Args:
