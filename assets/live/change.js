@@ -2,13 +2,24 @@
 // them before its next step. Of a run that has ended: more epochs, or its settings as a start.
 
 import { h, setText, toggle } from "../base/dom.js";
-import { WORDS } from "../words/rates.js";
+import { say, WORDS } from "../words/rates.js";
 
 const ENDED = new Set(["completed", "stopped", "paused", "failed", "lost"]);
 
+/** The change that `text` asks of a setting, or what is wrong with it. */
+function wishOf({ path, example, at_most: most, is_whole: isWhole }, text) {
+  const value = Number(text);
+  const isRight = value > 0 && value <= most && (!isWhole || Number.isInteger(value));
+  return isRight ? { [path]: value } : isWhole ? say.notWhole(most) : say.notRate(example, most);
+}
+
 export class ChangeBar {
-  /** `send(wish, action)` resolves to what went wrong, "" if nothing; `clone()` fills the set-up with the run's settings. */
-  constructor({ send, clone, actions }) {
+  /**
+   * `send(wish, action)` resolves to what went wrong, "" if nothing; `clone()` fills the set-up with the run's settings;
+   * `changes`: what can change, by path (fine_tuner/config/live_changes.py).
+   */
+  constructor({ send, clone, actions, changes }) {
+    [this.factor, this.lr, this.length] = ["lr_factor", "optim.lr", "train.epochs"].map((path) => changes[path]);
     this.send = send;
     this.actions = actions;
     this.isSending = false;
@@ -20,15 +31,15 @@ export class ChangeBar {
       type: "text",
       inputMode: "decimal",
       autocomplete: "off",
-      placeholder: "3e-4",
-      "aria-label": WORDS.newRate,
+      placeholder: this.lr.example,
+      "aria-label": this.lr.label,
     });
     this.epochs = h("input", {
       class: "ftl-entry",
       type: "text",
       inputMode: "numeric",
       autocomplete: "off",
-      "aria-label": WORDS.epochs,
+      "aria-label": this.length.label,
     });
     const field = (name, label, input, act) => {
       const set = h("button", { type: "submit", class: "ftl-button" }, WORDS.set);
@@ -50,14 +61,14 @@ export class ChangeBar {
       return [form, set];
     };
     this.message = h("p", { class: "ftl-changed", role: "status" });
-    const [rateForm] = field("lr", WORDS.newRate, this.rate, () => this.change(this.newRate()));
-    const [epochsForm, setEpochs] = field("epochs", WORDS.epochs, this.epochs, () => this.setEpochs());
+    const [rateForm] = field("lr", this.lr.label, this.rate, () => this.change(wishOf(this.lr, this.rate.value)));
+    const [epochsForm, setEpochs] = field("epochs", this.length.label, this.epochs, () => this.setEpochs());
     this.epochsButton = setEpochs;
     const at = (action, label, hint) =>
       actions.includes(action) ? button(label, () => this.change({}, action), hint) : null;
     this.whileRunning = [
-      button(WORDS.half, () => this.change({ lr_factor: 0.5 })),
-      button(WORDS.double, () => this.change({ lr_factor: 2 })),
+      button(WORDS.half, () => this.change({ [this.factor.path]: 0.5 })),
+      button(WORDS.double, () => this.change({ [this.factor.path]: 2 })),
       rateForm,
     ];
     this.now = [
@@ -75,23 +86,11 @@ export class ChangeBar {
     );
   }
 
-  newRate() {
-    const value = Number(this.rate.value);
-    return value > 0 && Number.isFinite(value) ? { "optim.lr": value } : WORDS.notRate;
-  }
-
-  newEpochs() {
-    const value = Number(this.epochs.value);
-    return this.epochs.value.trim() && Number.isInteger(value) && value > 0
-      ? { "train.epochs": value }
-      : WORDS.notEpochs;
-  }
-
   /** More or fewer epochs of a run at work; more of one that has ended. */
   setEpochs() {
-    const wish = this.newEpochs();
+    const wish = wishOf(this.length, this.epochs.value);
     if (this.isRunning || typeof wish === "string") return this.change(wish);
-    return this.change({ epochs: wish["train.epochs"] }, "extend");
+    return this.change({ epochs: wish[this.length.path] }, "extend");
   }
 
   async change(wish, action = "set") {

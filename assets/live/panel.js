@@ -18,7 +18,7 @@ const STALE_SECONDS = 20;
 
 export class Panel {
   /** `tell({run, state, runs})` hears of another run, another status, another list of runs. */
-  constructor(root, { base = "", routes = "", actions = [] }, tell) {
+  constructor(root, { base = "", routes = "", actions = [], changes = {} }, tell) {
     this.tellOthers = tell;
     this.root = root;
     this.base = new URL(base || ".", `${window.gradio_config?.root ?? location.origin}/`);
@@ -46,7 +46,7 @@ export class Panel {
     this.notices = new Notices({ retry: () => this.poller.now(), showRun: (run) => this.show(run) });
     const clone = () => document.dispatchEvent(new CustomEvent("ft-clone", { detail: this.run }));
     this.change = actions.includes("set")
-      ? new ChangeBar({ actions, clone, send: (wish, action = "set") => this.ask(action, wish) })
+      ? new ChangeBar({ actions, changes, clone, send: (wish, action = "set") => this.ask(action, wish) })
       : null;
     this.events = new Events();
     this.table = new Table(this.curves);

@@ -37,12 +37,8 @@ export const WORDS = {
   asked: "Asked for; it comes after the next step.",
   half: "Rate \u00f7 2",
   double: "Rate \u00d7 2",
-  newRate: "New rate",
-  epochs: "Epochs",
   set: "Set",
   waiting: "The next step takes it.",
-  notRate: "Give a rate above 0, such as 3e-4.",
-  notEpochs: "Give a whole number of epochs.",
 };
 
 export const say = {
@@ -50,5 +46,7 @@ export const say = {
   use: (name, lr) => `${name} ${rate(lr)}`,
   wasSet: (lr) => `Rate set to ${rate(lr)}.`,
   diverged: (lr) => `The loss diverged at ${rate(lr)}.`,
+  notRate: (example, most) => `Give a rate above 0 and up to ${count(most)}, such as ${example}.`,
+  notWhole: (most) => `Give a whole number of epochs, up to ${count(most)}.`,
   at: (lr) => `rate ${rate(lr)}`,
 };

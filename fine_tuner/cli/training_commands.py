@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fine_tuner.base.errors import ConfigError, InputError
+from fine_tuner.base.errors import InputError
 from fine_tuner.cli.arguments import Commands, add_overrides, find_run, print_json, read_settings
+from fine_tuner.config import live_changes
 from fine_tuner.config.io import read_tree
 from fine_tuner.launch.devices import hold
 from fine_tuner.launch.extension import check_extension
@@ -29,9 +30,7 @@ def add_commands(commands: Commands) -> None:
     commands.add_of_run("stop", stop, "end a run within a step, keeping its best and last checkpoint")
     commands.add_of_run("pause", pause, "free the device; 'resume' goes on")
     command = commands.add_of_run("set", set_command, "change a run while it trains")
-    command.add_argument(
-        "changes", nargs="+", metavar="KEY=VALUE", help="lr_factor=0.5, optim.lr=1e-4 or train.epochs=20"
-    )
+    command.add_argument("changes", nargs="+", metavar="KEY=VALUE", help=f"such as {live_changes.EXAMPLES}")
     command = commands.add_of_run("clone", clone, "train a new run with the settings of another, and changes")
     add_overrides(command)
     command = commands.add_of_run(
@@ -77,7 +76,7 @@ def extend(arguments: argparse.Namespace) -> int:
     check_extension(run, arguments.epochs)
     queue.claim(run)
     is_alive = look(run).is_alive
-    control.request(run, "set", **{"train.epochs": arguments.epochs})
+    control.request(run, "set", **{live_changes.EPOCHS.path: arguments.epochs})
     if is_alive:
         print(f"{run.id}: asked for {arguments.epochs} epochs")
         return 0
@@ -118,14 +117,14 @@ def pause(arguments: argparse.Namespace) -> int:
 
 def set_command(arguments: argparse.Namespace) -> int:
     """``set``: change the rate or the length of a run between two of its steps."""
-    changes = {}
+    changes: dict[str, float | str] = {}
     for item in arguments.changes:
         path, _, text = item.partition("=")
         try:
             changes[path] = float(text)
         except ValueError:
-            raise ConfigError({path: f"{text!r} is not a number. Write {path}=0.5, for instance."}) from None
-    return _ask_worker(arguments, "set", **changes)
+            changes[path] = text
+    return _ask_worker(arguments, "set", **live_changes.checked(changes))
 
 
 def validate(arguments: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from fine_tuner.base.errors import ConfigError, RunError
 from fine_tuner.config.io import read_tree
+from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.launch import devices
 from fine_tuner.launch.command import train_command
 from fine_tuner.launch.extension import check_extension
@@ -154,7 +155,7 @@ class Launcher:
             raise RunError(f"The run {run.id} is waiting. Cancel it, or let it begin, and extend it then.")
         is_alive = look(run).is_alive
         check_extension(run, epochs)
-        self._leave(run, "set", "extend", {"train.epochs": epochs})
+        self._leave(run, "set", "extend", {EPOCHS.path: epochs})
         if not is_alive:
             self.start(run)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from fine_tuner.config.changes import Change, parse_change
+from fine_tuner.config.live_changes import EPOCHS, Change, parse_change
 from fine_tuner.config.sections import schedules as settings_of
 from fine_tuner.config.sections.schedules import ScheduleSettings
 from fine_tuner.schedules.curves import StandIn
@@ -71,7 +71,7 @@ def lowest_from_now(
 
 def final_steps(settings: ScheduleSettings, *, total_steps: int, steps_per_epoch: int) -> int:
     """Steps of the run once its settings' changes are made."""
-    epochs = [int(change.value) for change in _changes(settings) if change.setting == "train.epochs"]
+    epochs = [int(change.value) for change in _changes(settings) if change.setting == EPOCHS.path]
     return epochs[-1] * steps_per_epoch if epochs else total_steps
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fine_tuner.config.changes import parse_change
+from fine_tuner.config.live_changes import parse_change
 from fine_tuner.config.sections.schedules import ScheduleSettings
 from fine_tuner.schedules.preview import final_steps, preview, preview_lowest, preview_steps
 

@@ -14,7 +14,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from fine_tuner.base.errors import ConfigError, TrainingError
-from fine_tuner.config.changes import CHANGEABLE
+from fine_tuner.config.live_changes import EPOCHS, LR, LR_FACTOR, unknown
 from fine_tuner.config.sections import schedules as settings_of
 from fine_tuner.config.sections.schedules import LinearLR, ScheduleSettings
 from fine_tuner.schedules.curves import Curve, PlateauCurve
@@ -145,20 +145,20 @@ class Schedule:
 
     # ------------------------------------------------- changes while it runs
     def change(self, setting: str, value: float) -> None:
-        """A change by the name it has in the settings: ``lr_factor``, ``optim.lr`` or ``train.epochs``.
+        """A change of one of ``config.live_changes.LIVE_SETTINGS``, by its path.
 
         Raises:
             ConfigError: See ``rescale``, ``set_lr`` and ``refit``.
         """
         match setting:
-            case "lr_factor":
+            case LR_FACTOR.path:
                 self.rescale(value)
-            case "optim.lr":
+            case LR.path:
                 self.set_lr(value)
-            case "train.epochs":
+            case EPOCHS.path:
                 self.refit(int(value) * self.steps_per_epoch)
             case _:
-                raise ConfigError({setting: f"cannot be changed while training. Known: {', '.join(CHANGEABLE)}."})
+                raise unknown(setting)
 
     def rescale(self, factor: float) -> None:
         """Multiply the rates of all groups by ``factor``, from the next step on.

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fine_tuner.config.changes import Change, changes_of, parse_change, wishes_of
 from fine_tuner.config.io import CHOICES
+from fine_tuner.config.live_changes import Change, changes_of, parse_change, wishes_of
 from fine_tuner.schedules import build_schedule, lowest_from_now, preview, preview_lowest
 from fine_tuner.schedules.curves import StandIn
 from fine_tuner.schedules.rates import plan_rates

@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal, Self, TypeVar
 import annotated_types as at
 from pydantic import AfterValidator
 
-from fine_tuner.config.changes import parse_change
 from fine_tuner.config.knobs import Knob
+from fine_tuner.config.live_changes import NAMES, parse_change
 from fine_tuner.config.sections.losses import STRICT
 
 DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler."
@@ -54,7 +54,7 @@ class ScheduleBase:
         Knob(
             label="Changes on the way",
             help="STEP:SETTING=VALUE, such as 120:lr_factor=0.5: what an earlier run changed while it trained; "
-            "settings are lr_factor, optim.lr and train.epochs.",
+            f"settings are {NAMES}.",
             advanced=True,
         ),
     ] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.config.sections import schedules as settings_of
 from fine_tuner.config.sections.formula import SCHEDULE_NAMES, Formula
 from fine_tuner.export.script.bundle import Bundle
@@ -63,7 +64,7 @@ def _body(run: Run, bundle: Bundle) -> list[str]:
 
 def _lengths(run: Run) -> list[int]:
     """Steps of the run as it was begun, and after each change of its length."""
-    epochs = [run.settings.train.epochs, *(int(c.value) for c in run.changes if c.setting == "train.epochs")]
+    epochs = [run.settings.train.epochs, *(int(c.value) for c in run.changes if c.setting == EPOCHS.path)]
     return list(dict.fromkeys(count * run.steps_per_epoch for count in epochs))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fine_tuner.config.changes import Change
+from fine_tuner.config.live_changes import Change
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
 

@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.runs.log import events
 from fine_tuner.runs.log.facts import Checkpoint, Facts, Remark, spliced
 from fine_tuner.runs.log.numbers import columns_of, floats, integers, signature
@@ -201,7 +202,7 @@ class Fold:
                 if isinstance(payload, events.Mark):
                     if not isinstance(payload.rewind_to, int | None):
                         raise TypeError("rewind_to")
-                    dict(payload.changes), dict(payload.planned), int(payload.changes.get("train.epochs", 0))
+                    dict(payload.changes), dict(payload.planned), int(payload.changes.get(EPOCHS.path, 0))
             case events.Progress():
                 float(payload.done), float(payload.total or 0)
 
@@ -237,7 +238,7 @@ class Fold:
         again = facts.rewinds and mark.changes and mark.step == facts.start_step
         if not (again and any((m.step, m.changes) == (mark.step, mark.changes) for m in self.marks)):
             self.marks.append(dataclasses.replace(mark, planned={}))
-        if epochs := int(mark.changes.get("train.epochs", 0)):
+        if epochs := int(mark.changes.get(EPOCHS.path, 0)):
             facts.epochs, facts.total_steps = epochs, epochs * facts.steps_per_epoch
         if mark.planned:
             facts.started["schedule"] = spliced(facts.started.get("schedule"), mark.planned, mark.step)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fine_tuner.config.changes import parse_change, wishes_of
+from fine_tuner.config.live_changes import parse_change, wishes_of
 from fine_tuner.config.settings import Settings
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import CheckpointSaved, Event, Mark, RunStarted, read_events

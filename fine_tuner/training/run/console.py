@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.runs.log.events import (
     EvalMetrics,
     Mark,
@@ -46,8 +47,8 @@ class Console:
             case Progress(what=what, done=done, total=total) if what != self._progress_shown or done == total:
                 self._progress_shown = what
                 self._print(f"{what} ..." if done != total else f"{what}: {done:g}")
-            case Mark(changes=changes) if "train.epochs" in changes:
-                self._epochs = int(changes["train.epochs"])
+            case Mark(changes=changes) if EPOCHS.path in changes:
+                self._epochs = int(changes[EPOCHS.path])
             case Message(level=level, text=text):
                 self._print(text if level == "info" else f"{level}: {text}")
             case RunFinished(outcome=outcome, step=step) if outcome != "failed":

@@ -23,6 +23,7 @@ from pydantic import BaseModel, Field
 from fine_tuner.base.errors import ConfigError, InputError, RunError
 from fine_tuner.config.io import parse, read_tree
 from fine_tuner.config.knobs import lookup
+from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs.layout import RunFolder, write_atomically
 from fine_tuner.runs.store import RunStore
@@ -49,7 +50,7 @@ class Move(BaseModel):
 class Extend(BaseModel):
     """How many epochs a run is to have."""
 
-    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    epochs: Annotated[int, Field(ge=1, le=EPOCHS.at_most)]
 
 
 class HistoryRoutes:

@@ -6,35 +6,13 @@ import threading
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fine_tuner.base.errors import RunError
+from fine_tuner.base.errors import ConfigError, RunError
+from fine_tuner.config.live_changes import EPOCHS, checked
 from fine_tuner.runs import control
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.status import look
 from fine_tuner.ui.api import texts
-
-
-class RunChange(BaseModel):
-    """What to change of a run at work, by the names of ``set``; exactly one of the rates, or the epochs, or both."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-    lr_factor: float | None = Field(None, gt=0, le=1000, allow_inf_nan=False)
-    lr: float | None = Field(None, alias="optim.lr", gt=0, le=100, allow_inf_nan=False)
-    epochs: int | None = Field(None, alias="train.epochs", ge=1, le=100_000)
-
-
-def _checked(change: dict[str, Any]) -> dict[str, Any]:
-    """What is wished, by the names of ``set``; raises 422 with a sentence for a person."""
-    try:
-        asked = RunChange.model_validate(change).model_dump(by_alias=True, exclude_none=True)
-    except ValidationError as error:
-        wrong = error.errors(include_url=False, include_context=False)
-        problems = [f"{'.'.join(map(str, e['loc']))} {e['input']!r:.40}: {e['msg']}." for e in wrong]
-        raise HTTPException(422, " ".join(problems)) from None
-    if not asked or ("lr_factor" in asked and "optim.lr" in asked):
-        raise HTTPException(422, texts.CHANGE_ONE)
-    return asked
 
 
 class RunChangeRoutes:
@@ -52,7 +30,10 @@ class RunChangeRoutes:
 
     def change(self, run_id: str, change: dict[str, Any]) -> dict[str, Any]:
         """Hand a change to the run's worker, which makes it before its next step."""
-        asked = _checked(change)
+        try:
+            asked = checked(change)
+        except ConfigError as error:
+            raise HTTPException(422, str(error)) from None
         try:
             run = self._store.get(run_id)
         except RunError as error:
@@ -60,7 +41,7 @@ class RunChangeRoutes:
         if not look(run).is_training:
             raise HTTPException(409, texts.NOT_TRAINING.format(run=run_id))
         facts = self._store.view(run_id).counters
-        if (epochs := asked.get("train.epochs")) and epochs * facts.steps_per_epoch <= facts.step:
+        if (epochs := asked.get(EPOCHS.path)) and epochs * facts.steps_per_epoch <= facts.step:
             raise HTTPException(422, texts.EPOCHS_OVER.format(epochs=epochs, done=facts.step // facts.steps_per_epoch))
         with self._one_at_a_time:
             if "set" in control.pending(run):

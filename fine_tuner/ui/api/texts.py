@@ -5,7 +5,6 @@ A text with braces is a ``str.format`` template.
 
 from __future__ import annotations
 
-CHANGE_ONE = "Nothing to change: give one of lr_factor and optim.lr, or train.epochs."
 NOT_TRAINING = "The run {run} is not training, so its rate cannot be changed. Resume it first."
 EPOCHS_OVER = "{epochs} epochs are over already. Choose more than {done}, or stop the run."
 CHANGE_WAITS = "A change is waiting for the run's next step. Try again once it is on the charts."

@@ -14,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 
+from fine_tuner.config.live_changes import live_settings
 from fine_tuner.config.metric_specs import metric_table
 from fine_tuner.ui import static
 
@@ -45,6 +46,7 @@ def live_panel(
         address=static.address_of("live/live.js"),
         actions=list(actions),
         metrics=metric_table(),
+        changes=live_settings(),
     )
 
 
