@@ -32,6 +32,9 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** The element that has the focus. */
+export const focused = () => /** @type {HTMLElement | null} */ (document.activeElement);
+
 /** Show or hide. */
 export function toggle(element, isShown) {
   if (element.hidden === isShown) element.hidden = !isShown;

@@ -1,6 +1,7 @@
 // The chart library, loaded once and kept under a name of our own: another component may replace window.Plotly.
 
 const address = new URL("../plotly.min.js", import.meta.url); // beside page.js, with their version in its address
+/** @type {Promise<Plotly> | null} */
 let loading = null;
 
 /** Plotly, fetched at the first call; a failure is forgotten, so that it can be tried again. */
@@ -10,7 +11,7 @@ export function loadPlotly() {
     const script = inHead ?? document.createElement("script");
     const done = () => {
       window.FTPlotly = window.Plotly;
-      resolve(window.FTPlotly);
+      resolve(/** @type {Plotly} */ (window.FTPlotly));
     };
     if (inHead && window.Plotly) done();
     script.addEventListener("load", done);
@@ -20,7 +21,7 @@ export function loadPlotly() {
       reject(new Error(`cannot load ${address}`));
     });
     if (inHead) return;
-    script.src = address;
+    script.src = address.href;
     document.head.append(script);
   });
   return loading;

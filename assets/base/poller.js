@@ -17,7 +17,9 @@ export async function ask(address, options = {}) {
 export class Poller {
   /** `question()` asks and shows; `beat()` says how many milliseconds until the next; `offline(info|null)` hears of trouble. */
   constructor({ question, offline, beat = () => BEAT_MS }) {
-    Object.assign(this, { question, offline, beat });
+    this.question = question;
+    this.offline = offline;
+    this.beat = beat;
     this.fails = 0;
     this.isBusy = false;
     this.lastAnswer = null;

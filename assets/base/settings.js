@@ -31,7 +31,7 @@ export function fromQuery(query) {
   }
   return {
     run: q.get("run"),
-    axis: AXES.has(q.get("axis")) ? q.get("axis") : DEFAULTS.axis,
+    axis: AXES.has(q.get("axis") ?? "") ? q.get("axis") : DEFAULTS.axis,
     smooth: smooth >= 0 && smooth <= 100 ? smooth : DEFAULTS.smooth,
     clip: q.get("clip") === "1",
     log: asList(q.get("log")),

@@ -2,7 +2,7 @@
 
 /** Go to a tab of the page. */
 export function showTab(id) {
-  document.querySelector(`#${id}-button`)?.click();
+  document.getElementById(`${id}-button`)?.click();
   scrollTo({ top: 0 });
 }
 

@@ -62,6 +62,7 @@ export class Chart {
   /** Draw when there is a size to draw at; a chart that is out of sight waits. */
   watchSize() {
     let width = 0;
+    /** @type {ResizeObserver} */
     this.sizes = new ResizeObserver(() => {
       const now = this.frame.plot.size.width;
       if (now && now !== width) {
@@ -70,6 +71,7 @@ export class Chart {
       }
     });
     this.sizes.observe(this.frame.plot.element);
+    /** @type {IntersectionObserver} */
     this.sights = new IntersectionObserver(
       ([entry]) => {
         this.isVisible = entry.isIntersecting;

@@ -1,14 +1,26 @@
 // The points of one run as the page holds them: everything at a reset, then appended.
 
-/** One curve: `x` steps done, `t` seconds at work, `y` values (null: not finite), `lo` and `hi` where it is thinned. */
+/**
+ * One curve: `x` steps done, `t` seconds at work, `y` values (null: not finite), `lo` and `hi` where it is thinned.
+ *
+ * @param {number} level
+ * @returns {Curve}
+ */
 function emptyCurve(level) {
   return { level, x: [], t: [], y: [], lo: level ? [] : null, hi: level ? [] : null };
 }
 
-/** The same curve in wider buckets; a last one that is not full is dropped, since it comes again. Of rates the last counts. */
+/**
+ * The same curve in wider buckets; a last one that is not full is dropped, since it comes again. Of rates the last counts.
+ *
+ * @param {Curve} curve
+ * @param {number} level
+ * @param {boolean} isRate
+ */
 function coarser(curve, level, isRate) {
   const width = 2 ** (level - curve.level);
   const made = emptyCurve(level);
+  const [lo, hi] = [made.lo ?? [], made.hi ?? []];
   for (let from = 0; from + width <= curve.x.length; from += width) {
     const values = (part) => curve[part].slice(from, from + width).filter((y) => y !== null);
     const ys = values("y");
@@ -16,15 +28,19 @@ function coarser(curve, level, isRate) {
     made.t.push(curve.t[from + width - 1]);
     if (isRate) made.y.push(curve.y[from + width - 1]);
     else made.y.push(ys.length ? Number((ys.reduce((sum, y) => sum + y, 0) / ys.length).toPrecision(5)) : null);
-    made.lo.push(ys.length ? Math.min(...values(curve.lo ? "lo" : "y")) : null);
-    made.hi.push(ys.length ? Math.max(...values(curve.hi ? "hi" : "y")) : null);
+    lo.push(ys.length ? Math.min(...values(curve.lo ? "lo" : "y")) : null);
+    hi.push(ys.length ? Math.max(...values(curve.hi ? "hi" : "y")) : null);
   }
   return made;
 }
 
 export class Curves {
   constructor() {
-    this.clear();
+    /** @type {Map<string, Curve>} */
+    this.byKey = new Map();
+    this.total = 0;
+    this.perEpoch = 0;
+    this.clock = { x: [0], t: [0] };
   }
 
   clear() {
@@ -34,12 +50,20 @@ export class Curves {
     this.clock = { x: [0], t: [0] };
   }
 
-  /** Whether a payload's buckets are finer than those held: then everything has to be asked for anew. */
+  /**
+   * Whether a payload's buckets are finer than those held: then everything has to be asked for anew.
+   *
+   * @param {Pick<LiveAnswer, "reset" | "curves">} answer
+   */
   isTooCoarse({ reset, curves }) {
     return !reset && curves.some(({ keys, level }) => keys.some((key) => (this.byKey.get(key)?.level ?? 0) > level));
   }
 
-  /** Take a payload's curves; returns the keys that got points, or null if everything is new. */
+  /**
+   * Take a payload's curves; returns the keys that got points, or null if everything is new.
+   *
+   * @param {Pick<LiveAnswer, "reset" | "curves" | "state">} answer
+   */
   take({ reset, curves, state }) {
     const before = new Set(this.byKey.keys());
     if (reset) this.clear();
@@ -63,26 +87,35 @@ export class Curves {
     return isNew ? null : changed;
   }
 
+  /**
+   * @param {string} key
+   * @param {Portion} portion
+   * @param {number} at Place of the key in the portion.
+   */
   append(key, portion, at) {
-    if (!this.byKey.has(key)) this.byKey.set(key, emptyCurve(portion.level));
-    const curve = this.byKey.get(key);
+    const curve = this.byKey.get(key) ?? emptyCurve(portion.level);
+    this.byKey.set(key, curve);
     curve.x.push(...portion.x);
     curve.t.push(...portion.t);
     curve.y.push(...portion.y[at]);
-    if (curve.lo) {
+    if (curve.lo && curve.hi) {
       curve.lo.push(...(portion.lo?.[at] ?? portion.y[at]));
       curve.hi.push(...(portion.hi?.[at] ?? portion.y[at]));
     }
   }
 
-  /** Keep the clock: when which step was done. Of curves that begin together the one with most points tells it. */
+  /**
+   * Keep the clock: when which step was done. Of curves that begin together the one with most points tells it.
+   *
+   * @param {Portion} portion
+   */
   tell({ x, t }) {
     const { clock } = this;
     const isFiner = x.length > clock.x.length && x[0] <= (clock.x[1] ?? Infinity);
     if (isFiner) this.clock = { x: [0, ...x], t: [0, ...t] };
     else {
       x.forEach((step, i) => {
-        if (step > clock.x.at(-1)) {
+        if (step > clock.x[clock.x.length - 1]) {
           clock.x.push(step);
           clock.t.push(t[i]);
         }
@@ -90,10 +123,12 @@ export class Curves {
     }
   }
 
+  /** @param {string} key */
   get(key) {
     return this.byKey.get(key);
   }
 
+  /** @param {string} prefix */
   keys(prefix) {
     return [...this.byKey.keys()].filter((key) => key.startsWith(prefix));
   }

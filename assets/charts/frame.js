@@ -9,8 +9,8 @@ import { Plot } from "./plot.js";
 
 export class Frame {
   /**
-   * @param {object} options id, title, kind (of its values), height, tools (elements), and `listen`: hover(place), zoom,
-   *   reset, toggle(legend id, isShown).
+   * @param {{ id: string, title: string, kind: string, height: number, tools?: HTMLElement[], listen: any }} options `kind`
+   *   of its values; `listen` hears hover(place), zoom, reset, toggle(legend id, isShown).
    */
   constructor({ id, title, kind, height, tools = [], listen }) {
     this.title = title;

@@ -88,7 +88,9 @@ export class Plot {
     if (this.isForgotten || (this.view && (this.view.log !== view.log || this.view.kind !== view.kind)))
       this.yRange = null;
     this.isForgotten = false;
-    Object.assign(this, { plotly, lines, view });
+    this.plotly = plotly;
+    this.lines = lines;
+    this.view = view;
     const isFirst = !this.isDrawn;
     await plotly.react(this.canvas, this.traces(), this.layout(), CONFIG);
     if (isFirst) this.followZoom();
@@ -99,6 +101,7 @@ export class Plot {
   /** Add points to lines: [{line, x, y, lo, hi}]; the axes move only if they must. */
   async extend(additions) {
     if (!this.isDrawn || !additions.length) return;
+    /** @type {[number[], number[][], number[][]]} */
     const [indices, xs, ys] = [[], [], []];
     const put = (index, x, y) => {
       indices.push(index);

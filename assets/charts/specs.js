@@ -16,7 +16,7 @@ const MOST_GROUPS = 4;
 const slug = (text) => text.replace(/[^\w.-]+/g, "_");
 
 /** A curve per step: faint as recorded, bold when smoothed. */
-function perStep(board, { id, key, color, label, kind }) {
+function perStep(board, { id, key, color, label, kind = metricOf(key).kind }) {
   const isSmooth = board.settings.values.smooth > 0;
   const raw = {
     id: `${id}.raw`,
@@ -150,6 +150,7 @@ function rateContent(board) {
     width: many ? 1.25 : 2,
     isReading: !many || ends.has(name),
   }));
+  /** @type {{ id: string, label: string, color: string, dash?: string, hasValue?: boolean }[]} */
   const entries = names
     .filter((name) => !many || ends.has(name))
     .map((name) => ({ id: legendOf(name), label: name, color: colors[name] }));

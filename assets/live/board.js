@@ -7,14 +7,18 @@ import { onThemeChange, readPalette } from "../base/palette.js";
 import { Chart } from "../charts/chart.js";
 import { MAIN, moreSpecs } from "../charts/specs.js";
 import { Toolbar } from "../charts/toolbar.js";
-import { learnMetrics, say, TEXT } from "../words/live.js";
+import { ACTIVE, learnMetrics, say, TEXT } from "../words/live.js";
 
 const short = (x) => Number(x.toPrecision(6)); // as the address has it, so that a reload shows the same
 
 export class Board {
   /** `fetchDetail(keys, x0, x1)` brings finer points of a part of the run. */
   constructor({ curves, settings, fetchDetail }) {
-    Object.assign(this, { curves, settings, fetchDetail });
+    /** @type {import("../charts/curves.js").Curves} */
+    this.curves = curves;
+    /** @type {import("../base/settings.js").Settings} */
+    this.settings = settings;
+    this.fetchDetail = fetchDetail;
     this.run = null;
     this.title = "";
     this.state = {};
@@ -78,7 +82,12 @@ export class Board {
   /** Another run: nothing of the old one is true any more. */
   setRun(run) {
     this.run = run;
-    Object.assign(this, { facts: {}, about: {}, state: {}, details: new Map(), hovered: null });
+    this.facts = {};
+    this.about = {};
+    /** @type {Partial<RunState>} */
+    this.state = {};
+    this.details = new Map();
+    this.hovered = null;
     this.curves.clear();
     for (const chart of this.charts.values()) chart.frame.plot.forgetRange();
     this.drawAll();
@@ -129,7 +138,7 @@ export class Board {
   }
 
   get isActive() {
-    return ["queued", "running", "stopping"].includes(this.state.status);
+    return ACTIVE.has(this.state.status ?? "");
   }
 
   /** Steps that smoothing is measured in: does not grow while the run does. */
@@ -172,7 +181,7 @@ export class Board {
   end(axis) {
     const { curves } = this;
     if (axis === "time") {
-      const reached = Math.max(curves.clock.t.at(-1), 1);
+      const reached = Math.max(curves.clock.t.at(-1) ?? 0, 1);
       return this.isActive ? 15 * 2 ** Math.ceil(Math.log2(Math.max(reached / 15, 1))) : reached;
     }
     const reached = curves.lastStep;

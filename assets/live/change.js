@@ -116,7 +116,7 @@ export class ChangeBar {
   }
 
   /** Follow the run: at work it can be changed, one change at a time; once it has ended it can go on or be cloned. */
-  show({ status, phase, epochs, marks = 0, messages = 0, requests = [], best } = {}, about = {}) {
+  show({ status, phase, epochs, marks = 0, messages = 0, requests = [], best }, about = {}) {
     this.isRunning = status === "running" && phase !== "starting" && Boolean(epochs);
     const isOver = ENDED.has(status);
     const canExtend = isOver && Boolean(about.can_resume && epochs) && this.actions.includes("extend");

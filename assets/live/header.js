@@ -10,7 +10,9 @@ const TELLS_OPEN = CSS.supports("selector(:open)");
 export class Header {
   /** `act(action)` asks for stop, pause or resume; `choose(run)` shows another run; `actions` are those on offer. */
   constructor({ act, choose, weightsAddress, exportAddress, actions }) {
-    Object.assign(this, { act, actions, weightsAddress });
+    this.act = act;
+    this.actions = actions;
+    this.weightsAddress = weightsAddress;
     this.pending = null;
     this.select = h("select", {
       class: "ftl-select",
@@ -130,7 +132,8 @@ export class Header {
   }
 
   show(state, about) {
-    Object.assign(this, { state, about });
+    this.state = state;
+    this.about = about;
     for (const part of [this.bar, this.numbers]) toggle(part, true);
     if (this.pending && this.shownStatus !== state.status) this.pending = null;
     this.shownStatus = state.status;
@@ -192,7 +195,7 @@ export class Header {
     toggle(this.stats.speed.text.parentElement, isActive || !status);
   }
 
-  showButtons({ status, requests = [] } = {}, about = {}) {
+  showButtons({ status, requests = [] }, about = {}) {
     const has = (action) => this.actions.includes(action);
     const isStopping = status === "stopping" || this.pending === "stop" || this.pending === "pause";
     const { stop, pause, resume } = this.buttons;

@@ -16,9 +16,11 @@ import { preview } from "../charts/preview.js";
 import { learnMetrics } from "../words/live.js";
 import { Panel } from "./panel.js";
 
+/** @type {Panel | null} */
 let panel = null;
 const listeners = new Set();
 
+/** @type {News | null} */
 let last = null;
 
 function tell(news) {

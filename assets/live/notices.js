@@ -58,7 +58,7 @@ export class Notices {
       path.setAttribute("class", name);
       drawing.append(path);
     }
-    drawing.lastChild.setAttribute("transform", "translate(0 72) scale(1 -1)");
+    drawing.lastElementChild?.setAttribute("transform", "translate(0 72) scale(1 -1)");
     return h(
       "section",
       { class: "ftl-empty", hidden: true },

@@ -89,6 +89,7 @@ export class Panel {
     this.root.classList.add("ftl");
     this.root.replaceChildren(this.header.element, this.notices.element, this.notices.empty, this.loading, this.body);
     toggle(this.header.element, false);
+    /** @type {HTMLDetailsElement[]} */
     this.parts = [this.board.more, this.events.element, this.table.element];
     for (const part of this.parts) {
       const name = part.dataset.part;

@@ -24,6 +24,7 @@ export class Events {
 
   /** Messages and marks, newest first; last what was noticed before the first step. */
   show(messages = [], marks = [], notices = []) {
+    /** @type {{ time?: number, level: string, text: string, step?: number }[]} */
     const rows = [
       ...messages.map(({ time, level, text, step }) => ({ time, level, text, step })),
       ...marks.map(({ label, text, step, time, is_ghost: isGhost }) => {
@@ -31,7 +32,8 @@ export class Events {
         return { time, level: "mark", text: isGhost ? say.ghost(words) : words, step };
       }),
       ...notices.map((text) => ({ level: "info", text })),
-    ].sort((a, b) => (b.step ?? -1) - (a.step ?? -1) || (b.time ?? 0) - (a.time ?? 0));
+    ];
+    rows.sort((a, b) => (b.step ?? -1) - (a.step ?? -1) || (b.time ?? 0) - (a.time ?? 0));
     this.none.hidden = rows.length > 0;
     setText(this.count, rows.length ? count(rows.length) : "");
     this.list.replaceChildren(

@@ -49,7 +49,7 @@ export class ExportMenu {
 
   async take(format) {
     const { run } = this;
-    const label = TAKE.formats.find(([name]) => name === format)[1];
+    const label = TAKE.formats.find(([name]) => name === format)?.[1] ?? format;
     const item = this.items.find((one) => one.dataset.format === format);
     toggle(this.problem, false);
     item.disabled = true;

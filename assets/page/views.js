@@ -24,9 +24,10 @@ export function mountViews(element) {
     column.dataset.view = name;
     for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.view === name));
   };
+  /** @type {string | null} */
   let argv = null; // of the form as it was first read
   events.addEventListener("state", () => {
-    const now = JSON.stringify(current().argv);
+    const now = JSON.stringify(current()?.argv);
     if (argv !== null && now !== argv && !window.FTLive.isActive()) show("plan");
     argv = now;
   });

@@ -10,6 +10,7 @@ const SHOWN = 8;
 export function mountAnswer(element, props, _trigger, watch) {
   const root = element.querySelector(".ft-answer");
   const show = () => {
+    /** @type {any} */
     let answer = {};
     try {
       answer = JSON.parse(props.value) ?? {};
@@ -52,7 +53,9 @@ export function mountRunChoice(element, props, trigger) {
     select.value = wanted;
     set(wanted);
   };
-  new IntersectionObserver(([entry]) => entry.isIntersecting && refresh()).observe(document.querySelector("#ft-try"));
+  new IntersectionObserver(([entry]) => entry.isIntersecting && refresh()).observe(
+    /** @type {HTMLElement} */ (document.querySelector("#ft-try")),
+  );
 }
 
 const name = (run) =>
@@ -113,7 +116,7 @@ function verdictInNumbers(numbers, about) {
   ];
 }
 
-function bar(name, fraction, { colour, isIn } = {}) {
+function bar(name, fraction, { colour = "", isIn = false } = {}) {
   return h(
     "li",
     { class: isIn ? "ft-in" : "" },

@@ -82,6 +82,7 @@ export class Comparison {
 
   show(ids) {
     this.ids = [...new Set(ids)];
+    /** @type {{ curves: Curves, cursor: string, state: RunState | null }[]} */
     this.held = this.ids.map(() => ({ curves: new Curves(), cursor: "", state: null }));
     this.zoom = null;
     this.hosts.clear();
@@ -187,7 +188,7 @@ export class Comparison {
     const metrics = this.about.metrics.map((row) => row.key).filter((key) => !FIRST.includes(key));
     const rest = all
       .filter((key) => !FIRST.includes(key) && !metrics.includes(key))
-      .sort((a, b) => LAST.test(a) - LAST.test(b));
+      .sort((a, b) => Number(LAST.test(a)) - Number(LAST.test(b)));
     return [...FIRST, ...metrics, ...rest].filter((key) => all.includes(key));
   }
 

@@ -1,6 +1,6 @@
 // What can be done with one run of the list: its title, tags and note, its place in the queue, cloning, deleting.
 
-import { h, setText } from "../base/dom.js";
+import { focused, h, setText } from "../base/dom.js";
 import { ask } from "../base/poller.js";
 import { openRun, showTab } from "../base/tabs.js";
 import { fillFrom } from "../setup/form.js";
@@ -17,18 +17,15 @@ const post = (id, action, body = {}) =>
 export class RunEditor {
   /** `changed(message, undo)` hears what was done; `close()` that the editor is to go. */
   constructor({ changed, close }) {
-    Object.assign(this, { changed, closed: close });
+    this.changed = changed;
+    this.closed = close;
     this.id = null;
     this.shown = null;
   }
 
   /** Whether someone is writing in it: then the list around it stays as it is. */
   get isBusy() {
-    return Boolean(
-      this.shown?.isConnected &&
-        this.shown.contains(document.activeElement) &&
-        document.activeElement.matches("input, textarea"),
-    );
+    return Boolean(this.shown?.isConnected && this.shown.contains(focused()) && focused()?.matches("input, textarea"));
   }
 
   focus() {
@@ -88,7 +85,7 @@ export class RunEditor {
 
   close() {
     this.id = null;
-    document.activeElement?.blur();
+    focused()?.blur();
     this.closed();
   }
 

@@ -1,6 +1,6 @@
 // All runs as a table: find one, open it, name it, compare it with others, take it as a start, delete it.
 
-import { h, setText, statusShape } from "../base/dom.js";
+import { focused, h, setText, statusShape } from "../base/dom.js";
 import { ago, duration, value as show } from "../base/format.js";
 import { ask } from "../base/poller.js";
 import { openRun, showTab } from "../base/tabs.js";
@@ -13,7 +13,9 @@ import { RunEditor } from "./run_editor.js";
 const EVERY = 3000; // ms between looks while the table is on view
 const MOST_COMPARED = 8;
 
+/** @type {RunsTable | null} */
 let table = null; // mounted when its tab is first seen
+/** @type {((table: RunsTable) => void) | null} */
 let wish = null;
 
 export function mountRuns(element) {
@@ -92,6 +94,7 @@ class RunsTable {
     this.undo = h("button", { type: "button", class: "ft-link", hidden: true }, WORDS.undo);
     this.said = h("span", {});
     this.message = h("div", { class: "ft-runs-said", role: "status", hidden: true }, this.said, this.undo);
+    /** @type {HTMLElement[]} */
     this.heads = COLUMNS.map((column) =>
       h(
         "th",
@@ -188,13 +191,13 @@ class RunsTable {
     ]);
     if (signature === this.signature || this.editor.isBusy) return;
     this.signature = signature;
-    const focused = this.body.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+    const focus = this.body.contains(focused()) ? focused()?.dataset.focus : null;
     const rows = found.flatMap((run) => {
       const line = this.row(run);
       return run.id === this.editor.id ? [line, this.editor.row(run)] : [line];
     });
     this.body.replaceChildren(...rows);
-    if (focused) this.body.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
+    if (focus) this.body.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus();
     this.heads.forEach((head, i) => {
       const isSorted = COLUMNS[i].key === this.sort.key;
       if (isSorted) head.setAttribute("aria-sort", this.sort.up ? "ascending" : "descending");
@@ -276,7 +279,7 @@ class RunsTable {
 }
 
 function compare(a, b) {
-  if (a === null || b === null) return (a !== null) - (b !== null);
+  if (a === null || b === null) return Number(a !== null) - Number(b !== null);
   return typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b;
 }
 

@@ -46,9 +46,9 @@ class CheckPart {
 
   // ------------------------------------------------------------------ asking
   begin() {
-    const { argv } = current();
+    const { argv, check } = /** @type {FormState} */ (current());
     if (!argv) return;
-    this.tried = keyOf(current().check);
+    this.tried = keyOf(check);
     this.post("api/check", { argv });
   }
 
@@ -80,7 +80,7 @@ class CheckPart {
 
   /** A remedy sets fields; what is left is looked for at once. */
   changed() {
-    if (this.isMending && current().argv) {
+    if (this.isMending && current()?.argv) {
       this.isMending = false;
       this.begin();
     }
@@ -92,7 +92,7 @@ class CheckPart {
     this.needsDownload = !value && /^torchvision:/.test(place) && "data.path" in errors;
     const isSmall = value && value.train_images + value.val_images <= FEW_IMAGES;
     const isRefused = !value && "data.path" in errors;
-    const key = keyOf(current().check);
+    const key = keyOf(current()?.check);
     if (!OWN.test(place) && (isSmall || isRefused) && key !== this.tried && key !== keyOf(this.state.argv))
       this.begin();
     else this.show();

@@ -147,7 +147,7 @@ class DataPart {
 
   // ------------------------------------------------------------------ what it is
   changed() {
-    const { place, task } = current();
+    const { place, task } = /** @type {FormState} */ (current());
     if (place === this.path) {
       if (task !== this.task) {
         if (task !== this.given) this.isChosen = true; // by the user: it stays until there is other data
@@ -156,7 +156,12 @@ class DataPart {
       }
       return;
     }
-    Object.assign(this, { path: place, task, glance: null, plan: null, given: null, isChosen: wasLoaded() });
+    this.path = place;
+    this.task = task;
+    this.glance = null;
+    this.plan = null;
+    this.given = null;
+    this.isChosen = wasLoaded();
     clearTimeout(this.timer);
     this.show();
     if (place && place !== SAMPLE) this.timer = setTimeout(() => this.look(place), PAUSE);

@@ -2,6 +2,7 @@
 
 import { h, setText } from "../base/dom.js";
 
+/** @returns {HTMLInputElement | null} */
 const inputOf = (field) => field.querySelector("input, textarea");
 
 /** Take away the marks of fields that are not in `errors`. */
@@ -22,11 +23,8 @@ export function showErrors(errors) {
   for (const [id, message] of Object.entries(errors)) {
     const field = document.getElementById(id);
     if (!field) continue;
-    let mark = field.querySelector(".ft-error");
-    if (!mark) {
-      mark = h("p", { class: "ft-error", id: `${id}-error`, role: "alert" });
-      field.append(mark);
-    }
+    const mark = field.querySelector(".ft-error") ?? h("p", { class: "ft-error", id: `${id}-error`, role: "alert" });
+    if (!mark.isConnected) field.append(mark);
     setText(mark, message);
     field.setAttribute("data-wrong", "");
     inputOf(field)?.setAttribute("aria-invalid", "true");
@@ -45,7 +43,8 @@ export async function focusFirstError() {
   if (section) await unfold(section.querySelector(":scope > button"));
   if (!document.querySelector(".block.ft-field[data-wrong]")) await unfold(section?.querySelector(".ft-more > button"));
   const field = document.querySelector(".block.ft-field[data-wrong]");
-  if (field?.closest(".ft-more")) await unfold(field.closest(".ft-more").querySelector(":scope > button"));
+  const more = field?.closest(".ft-more");
+  if (more) await unfold(more.querySelector(":scope > button"));
   field?.scrollIntoView({ block: "nearest" });
   if (field) inputOf(field)?.focus();
 }
@@ -55,7 +54,8 @@ const lists = new Map(); // folder -> names of its folders
 
 /** Give the path fields of the page suggestions from the server's folders. */
 export function suggestFolders() {
-  for (const input of document.querySelectorAll("#ft-data-path input:not([list])")) {
+  const unlisted = "#ft-data-path input:not([list])";
+  for (const input of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll(unlisted))) {
     const list = h("datalist", { id: "ft-folders" });
     document.getElementById("ft-folders")?.remove();
     document.body.append(list);

@@ -44,7 +44,7 @@ class FinderPart {
 
   // ------------------------------------------------------------------ asking
   async begin() {
-    const { argv } = current();
+    const { argv } = /** @type {FormState} */ (current());
     if (!argv) return this.fail(WORDS.invalid);
     this.argv = JSON.stringify(argv);
     this.chosen = null;
@@ -170,7 +170,7 @@ class FinderPart {
     const text = String(Number(lr.toPrecision(DIGITS)));
     const input = document.querySelector(FIELD);
     if (!input) return;
-    Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(input, text);
+    Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value")?.set?.call(input, text);
     input.dispatchEvent(new InputEvent("input", { bubbles: true }));
     input.dispatchEvent(new FocusEvent("focusout", { bubbles: true }));
     this.chosen = Number(text);

@@ -8,21 +8,27 @@ import { WORDS } from "../words/setup.js";
 import { clearErrors, focusFirstError, showErrors, suggestFolders } from "./fields.js";
 
 const STORED = "fine-tuner-form";
+/** @type {FormState | null} */
 let state = null; // as last given by the server
 let found = {}; // dotted path -> what the check of data and network found wrong, for the settings in `state`
+/** @type {any} */
 let holder = null; // { props, trigger } of the state's gr.HTML
+/** @type {(() => void) | null} */
 let afterLoad = null;
-let unanswered = null; // timer
+/** @type {number | undefined} */
+let unanswered; // timer
 let presets = [];
 let presetName = ""; // nearest to the settings, or chosen last
 let fields = []; // { path, key, id, section } of every input
+/** @type {{ load?: string[], set?: object, ask: number } | null} */
 let wanted = null; // { load | set, ask }: what was asked for and is not answered yet
 let wishes = 0;
 let isLoading = false;
 let isLoaded = true;
 let typedIn = ""; // id of the field in which someone types; "" once it is left, or Enter was pressed
 
-export const events = new EventTarget(); // "state": the form says something new; "typing": a text field holds another text; "plan": it is answered; "code": the user's own loss is another; "started": a run was
+/** @type {PageEvents} */
+export const events = /** @type {any} */ (new EventTarget()); // "state": the form says something new; "typing": a text field holds another text; "plan": it is answered; "code": the user's own loss is another; "started": a run was
 export const current = () => state;
 
 const parse = (text) => {
@@ -33,11 +39,12 @@ const parse = (text) => {
   }
 };
 
+/** @type {string | null} */
 let parent = null; // id of the run that the form was filled from
 
 /** Before an event goes to the server: in which field is someone in the middle of typing? Its error can wait. */
 window.FTStamp = (values) => [
-  JSON.stringify({ ...parse(values[0]), ...wanted, typing: typedIn, parent }),
+  JSON.stringify({ ...parse(values[0]), ...(wanted ?? {}), typing: typedIn, parent }),
   ...values.slice(1),
 ];
 
@@ -45,7 +52,8 @@ window.FTStamp = (values) => [
  * Events of the text fields. Gradio's own `input` is a key press: it misses what is pasted, deleted or picked from a list.
  */
 function listen(setup) {
-  let timer = null;
+  /** @type {number | undefined} */
+  let timer;
   const isText = (target) => target.matches?.('.block.ft-field input[type="text"]:not([role="combobox"])');
   const tell = (delay) => {
     clearTimeout(timer);
@@ -150,9 +158,10 @@ function send(tries = 6) {
 
 /** What was set last time, unless that is what is shown. */
 function restore(stored) {
-  if (Array.isArray(stored) && stored.length && JSON.stringify(stored) !== JSON.stringify(state.argv)) load(stored);
+  if (Array.isArray(stored) && stored.length && JSON.stringify(stored) !== JSON.stringify(state?.argv)) load(stored);
 }
 
+/** @param {FormState} next */
 function apply(element, next) {
   const isAnswered = !wanted || next.asked === wanted.ask;
   if (isAnswered) wanted = null;
@@ -192,15 +201,15 @@ function redraw() {
   queueMicrotask(() => (isDrawing = false));
 }
 
+/** @returns {HTMLButtonElement | null} */
+const headerOf = (section) => document.querySelector(`#ft-section-${section} > button`);
+
 function showSection(section, text) {
-  const header = document.querySelector(`#ft-section-${section} > button`);
+  const header = headerOf(section);
   if (!header) return;
-  let value = header.querySelector(".ft-value");
-  if (!value) {
-    value = h("span", { class: "ft-value" });
-    header.insertBefore(value, header.children[1] ?? null);
-  }
-  const wrong = state.wrong.includes(section) || hasFound(section);
+  const value = header.querySelector(".ft-value") ?? h("span", { class: "ft-value" });
+  if (!value.isConnected) header.insertBefore(value, header.children[1] ?? null);
+  const wrong = Boolean(state?.wrong.includes(section)) || hasFound(section);
   const extra = extras[section];
   const [first, ...rest] = text.split(" \u00b7 ");
   setText(value, wrong ? WORDS.attention : [first, extra, ...rest].filter(Boolean).join(" \u00b7 "));
@@ -220,9 +229,11 @@ export function extend(section, text) {
 const hasFound = (section) => fields.some((field) => field.section === section && field.id in found);
 
 function openSection(section, isFocused) {
-  const header = document.querySelector(`#ft-section-${section} > button`);
+  const header = headerOf(section);
   if (header && !header.classList.contains("open")) header.click();
-  if (isFocused) setTimeout(() => document.querySelector(`#ft-section-${section} input`)?.focus(), 120);
+  const focus = () =>
+    /** @type {HTMLElement | null} */ (document.querySelector(`#ft-section-${section} input`))?.focus();
+  if (isFocused) setTimeout(focus, 120);
 }
 
 /** Errors that the plan found, by dotted path; shown at their fields until the settings change. Returns the rest. */
@@ -239,7 +250,7 @@ export function showFound(errors) {
 }
 
 /** Id of the field that shows a setting at present, undefined if none does. Of two for one setting the more exact. */
-const fieldOf = (path) => fields.findLast((field) => field.path === path && !state.hidden.includes(field.key))?.id;
+const fieldOf = (path) => fields.findLast((field) => field.path === path && !state?.hidden.includes(field.key))?.id;
 
 // ------------------------------------------------------------------ Train and the command
 export function mountLaunch(element, props, trigger, watch) {
@@ -249,11 +260,12 @@ export function mountLaunch(element, props, trigger, watch) {
   const copy = h("button", { type: "button", class: "ft-copy" }, WORDS.copy);
   const command = h("code", { class: "ft-command", tabindex: 0, "aria-label": WORDS.command });
   element.querySelector(".ft-launch").append(line, h("div", { class: "ft-actions" }, train, copy), message, command);
-  let timer = null;
+  /** @type {number | undefined} */
+  let timer;
 
   const settle = () => {
     clearTimeout(timer);
-    timer = null;
+    timer = undefined;
     train.removeAttribute("aria-disabled");
     label();
   };
@@ -297,11 +309,11 @@ export function mountLaunch(element, props, trigger, watch) {
     document.body.classList.toggle("ft-active", window.FTLive.isActive()); // on a phone the run comes first then
   });
   const showCommand = () => {
-    const isComplete = Boolean(state?.command);
-    copy.disabled = !isComplete;
-    command.classList.toggle("ft-stale", !isComplete);
-    if (isComplete) setText(command, state.command);
-    if (!isComplete) setText(line, WORDS.incomplete);
+    const complete = state?.command;
+    copy.disabled = !complete;
+    command.classList.toggle("ft-stale", !complete);
+    if (complete) setText(command, complete);
+    else setText(line, WORDS.incomplete);
   };
   showCommand();
 }

@@ -12,7 +12,9 @@ const HEIGHT = 130; // px
 const FAINT = "#8b919a";
 const SETTINGS = /^(task|loss\.|second_loss\.)/; // what a curve depends on
 
-let shown = null; // { answer, key } now on view: kept here, since folding the section takes the part off the page
+/** @type {{ key: string, value: any } | null} */
+let shown = null; // { key, value } now on view: kept here, since folding the section takes the part off the page
+/** @type {any} */
 let before = null; // what was shown before, of the same task: another loss, or this one with other parameters
 
 export const redrawCurve = () => events.dispatchEvent(new Event("loss-checked"));
@@ -52,9 +54,9 @@ class CurvePart {
 
   changed(isForced = false) {
     clearTimeout(this.timer);
-    const argv = current().argv;
-    if (!argv) return setText(this.status, current().code ? WORDS.checkFirst : WORDS.incomplete);
-    const key = JSON.stringify([current().task, argv.filter((word) => SETTINGS.test(word))]);
+    const { argv, code, task } = /** @type {FormState} */ (current());
+    if (!argv) return setText(this.status, code ? WORDS.checkFirst : WORDS.incomplete);
+    const key = JSON.stringify([task, argv.filter((word) => SETTINGS.test(word))]);
     if (key === shown?.key && !isForced) return this.draw();
     this.charts.classList.add("ft-stale");
     setText(this.status, shown ? WORDS.updating : WORDS.loading);
@@ -71,12 +73,13 @@ class CurvePart {
     }
     const { value } = answer;
     if (shown?.value.task !== value.task) before = null;
-    else if (key !== shown.key && shown.value.panels.length) before = shown.value;
+    else if (shown && key !== shown.key && shown.value.panels.length) before = shown.value;
     shown = { key, value };
     this.draw();
   }
 
   draw() {
+    if (!shown) return;
     const { value } = shown;
     this.charts.classList.remove("ft-stale");
     setText(this.status, value.panels.length ? "" : WORDS.checkFirst);
@@ -97,6 +100,7 @@ class CurvePart {
 /** Both curves of one panel, over those of the loss chosen before. */
 function chartOf(panel, name, other) {
   const old = other?.panels.find((p) => p.key === panel.key);
+  /** @type {object[]} */
   const lines = [
     { label: panel.value_label, color: "train", x: panel.x, y: panel.value },
     { label: panel.gradient_label, color: "norm", x: panel.x, y: panel.gradient, dash: "4px,2px" },

@@ -12,8 +12,10 @@ const POLL = 300; // ms
 let text = ""; // what the editor holds
 let file = { path: "", sha256: "", text: "" }; // as last read or saved
 let report = null; // of the last check
-let put = null; // puts a text into the editor
-let top = null; // { templates, path }
+/** @type {(text: string) => void} */
+let put = () => {}; // puts a text into the editor
+/** @type {any} */
+let top = null; // { path, tell } of what stands above the editor
 const about = new Map(); // task -> { templates, folder }
 
 window.FTLoss = {
@@ -26,10 +28,10 @@ window.FTLoss = {
 const saved = new Map(); // section -> file saved here: the form may not have answered yet
 let section = "loss"; // which of two losses of one's own is in the editor
 
-/** What the form says of the loss in the editor: `{ task, argv, section, file, entry, keep }`; null without any. */
+/** What the form says of the loss in the editor: `{ task, argv, section, file, entry, keep }`; undefined without any. */
 function part() {
   const code = current()?.code;
-  if (!code) return null;
+  if (!code) return undefined;
   const found = code.parts.find((one) => one.section === section) ?? code.parts[0];
   section = found.section;
   return { ...code, ...found };
@@ -37,7 +39,12 @@ function part() {
 
 const isDirty = () => text.trim() !== "" && text !== file.text;
 
+/**
+ * @param {string} address Below `api/loss/`.
+ * @param {object=} body With one it is posted.
+ */
 async function ask(address, body) {
+  /** @type {RequestInit} */
   const options = body
     ? { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }
     : { cache: "no-store" };
@@ -165,7 +172,7 @@ export function mountLossCheck(element) {
   };
   /** The settings with this file as the loss; they go into the form too. */
   const argvWith = (path) => {
-    const { argv, parts } = part();
+    const { argv, parts } = part() ?? { argv: null, parts: [] };
     if (argv === null) return null;
     const rest = argv.filter((word) => !parts.some((one) => word.startsWith(`${one.section}.`)));
     return rest.concat(
@@ -186,7 +193,7 @@ export function mountLossCheck(element) {
       say(WORDS.otherFields, true);
       return null;
     }
-    if (part().file !== answer.path) load(argv);
+    if (part()?.file !== answer.path) load(argv);
     return argv;
   };
   const check = async () => {
@@ -195,7 +202,7 @@ export function mountLossCheck(element) {
     if (!argv) return undefined;
     report = null;
     show();
-    const begun = await ask("check", { argv, section: part().section });
+    const begun = await ask("check", { argv, section });
     if (begun.error || !begun.check) return say(begun.error ?? Object.values(begun.errors).join(" "), true);
     running = begun.check;
     buttons();

@@ -20,8 +20,18 @@ export function mountBatch(element) {
 
 /** A measurement: what both have in common. */
 class Measure {
+  /**
+   * @param {HTMLElement} root
+   * @param {{ kind: string, start: string, hint: string, extra?: HTMLElement[] }} options `extra` stands before the button.
+   */
   constructor(root, { kind, start, hint, extra = [] }) {
-    Object.assign(this, { root, kind, startWords: start, argv: null, state: { status: "idle" } });
+    this.root = root;
+    this.kind = kind;
+    this.startWords = start;
+    /** @type {string | null} */
+    this.argv = null;
+    /** @type {any} */
+    this.state = { status: "idle" };
     this.address = `api/measure/${kind}`;
     this.start = h(
       "button",
@@ -50,8 +60,14 @@ class Measure {
     this.look();
   }
 
+  /** @returns {object | null} What is asked for beside the settings; null if that cannot be read. */
   body() {
     return {};
+  }
+
+  /** @returns {HTMLElement[]} What a result looks like. */
+  parts(_result) {
+    return [];
   }
 
   begin() {

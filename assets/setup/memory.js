@@ -4,6 +4,7 @@ import { h, setText, toggle } from "../base/dom.js";
 import { mebibytes } from "../base/format.js";
 import { MEMORY_PARTS, say, WORDS } from "../words/memory.js";
 
+/** @type {{ plan: any }} */
 export const shown = { plan: null }; // the plan that the page shows, for parts that are mounted after it
 
 export class MemoryCard {

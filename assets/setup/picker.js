@@ -24,7 +24,9 @@ export function mountPicker(element, props, trigger, watch) {
 
 class Picker {
   constructor(element, props, trigger, watch) {
-    Object.assign(this, { element, props, trigger });
+    this.element = element;
+    this.props = props;
+    this.trigger = trigger;
     this.rows = [];
     this.task = null;
     this.sort = { key: "parameters", up: true };
@@ -55,6 +57,7 @@ class Picker {
       "aria-label": WORDS.networkLabel,
     });
     this.note = h("p", { class: "ft-network-note", role: "status" });
+    /** @type {HTMLElement[]} */
     this.heads = NETWORK_COLUMNS.map((column) =>
       h(
         "button",
@@ -154,7 +157,7 @@ class Picker {
       return undefined;
     }
     this.task = task;
-    this.rows = body.networks.map((row) => ({ ...row, accuracy: row.top1 ?? row.miou }));
+    this.rows = body.networks.map((row) => ({ ...row, accuracy: row.top1 ?? row.miou ?? null }));
     this.draw();
     if (body.state === "failed") setText(this.note, body.message);
     return undefined;
@@ -172,7 +175,7 @@ class Picker {
       .filter((row) => words.every((word) => row.name.includes(word)))
       .sort((a, b) => {
         const [x, y] = [value(a), value(b)];
-        if (x === null || y === null) return (x === null) - (y === null);
+        if (x === null || y === null) return Number(x === null) - Number(y === null);
         const order = typeof x === "string" ? x.localeCompare(y, "en", { numeric: true }) : x - y;
         return up ? order : -order;
       });
@@ -184,6 +187,7 @@ class Picker {
   }
 
   draw() {
+    /** @type {any[]} */
     this.found = this.matches();
     this.body.replaceChildren(...this.found.map((row, i) => this.row(row, i)));
     this.heads.forEach((head, i) => {

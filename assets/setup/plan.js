@@ -103,6 +103,7 @@ class PlanPanel {
     this.headLine = h("p", { class: "ft-plan-line ft-quiet" });
     this.stages = h("ol", { class: "ft-stages" });
     this.facts = h("dl", { class: "ft-facts" });
+    /** @type {MemoryCard} */
     this.memory = new MemoryCard();
     const card = (name, title, ...children) =>
       h("section", { class: `ft-card ft-card-${name}` }, title ? h("h3", {}, title) : null, ...children);
@@ -128,13 +129,13 @@ class PlanPanel {
 
   changed() {
     clearTimeout(this.timer);
-    const state = current();
-    if (!state.argv) return this.stale("");
+    const argv = current()?.argv;
+    if (!argv) return this.stale("");
     this.stale(WORDS.planning);
     clearTimeout(this.slow);
     if (!this.plan) this.slow = setTimeout(() => setText(this.status, WORDS.firstPlan), LONG);
-    this.quick.ask(state.argv);
-    this.timer = setTimeout(() => this.askPlan(state.argv), DELAY);
+    this.quick.ask(argv);
+    this.timer = setTimeout(() => this.askPlan(argv), DELAY);
     return undefined;
   }
 
@@ -150,7 +151,7 @@ class PlanPanel {
     clearTimeout(this.slow);
     setText(this.status, "");
     shown.plan = answer.value ?? shown.plan;
-    events.dispatchEvent(new CustomEvent("plan", { detail: { ...answer, place: current().place } }));
+    events.dispatchEvent(new CustomEvent("plan", { detail: { ...answer, place: current()?.place } }));
     if (answer.value === null) {
       showFound(answer.errors);
       setText(this.note, Object.values(answer.errors).join("\n"));
@@ -189,7 +190,7 @@ class PlanPanel {
   }
 
   async askPictures() {
-    const argv = current().argv;
+    const argv = current()?.argv;
     if (!argv) return;
     this.pictures.classList.add("ft-stale");
     const answer = await this.previews.ask({ argv, draw: this.draw, only: this.only.value });

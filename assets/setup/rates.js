@@ -43,7 +43,9 @@ function differOnlyInRates(before, after) {
 /** Asks for the rates alone. `show(schedule)` and `tell(errors)` hear of the newest answer only. */
 export class QuickRates {
   constructor({ asker, show, tell }) {
-    Object.assign(this, { asker, show, tell });
+    this.asker = asker;
+    this.show = show;
+    this.tell = tell;
     this.plan = null;
     this.argv = null;
   }

@@ -1,6 +1,6 @@
 // The Share tab: links with QR codes, where they lead, who is watching, and which runs are published.
 
-import { h, setText, svg, toggle } from "../base/dom.js";
+import { focused, h, setText, svg, toggle } from "../base/dom.js";
 import { ago, duration } from "../base/format.js";
 import { ask } from "../base/poller.js";
 import { STATUS } from "../words/live.js";
@@ -15,6 +15,7 @@ export function mountShare(element) {
 class Share {
   constructor(root) {
     this.root = root;
+    /** @type {number | null} */
     this.seconds = 604800;
     this.problem = h("p", { class: "ft-error", role: "alert", hidden: true });
     this.intro = h("p", { class: "ft-quiet" });
@@ -117,7 +118,7 @@ class Share {
             ),
           ]),
     );
-    const shown = [isShared ? "viewer" : null, state.private ? null : "owner"].filter(Boolean);
+    const shown = [...(isShared ? ["viewer"] : []), ...(state.private ? [] : ["owner"])];
     this.links.replaceChildren(
       ...shown.filter((role) => state.links[role]).map((role) => this.card(role, state.links[role], state)),
     );
@@ -199,7 +200,7 @@ class Share {
     const signature = JSON.stringify([runs, links.viewer?.texts, port]);
     if (signature === this.signature) return;
     this.signature = signature;
-    const focus = this.runs.contains(document.activeElement) ? document.activeElement.id : null;
+    const focus = this.runs.contains(focused()) ? focused()?.id : null;
     const text = port ? links.viewer?.texts[0] : null;
     this.runs.replaceChildren(...runs.map((run) => this.row(run, text)));
     if (focus) document.getElementById(focus)?.focus();
@@ -243,7 +244,7 @@ class Share {
   }
 }
 
-const url = (path) => new URL(path, `${window.gradio_config.root}/`);
+const url = (path) => new URL(path, `${window.gradio_config?.root ?? location.origin}/`);
 
 function button(label, hint, click, isPrimary = false) {
   return h(

@@ -22,7 +22,8 @@ export function mountViewer(element) {
   element.querySelector(".ft-viewer").append(nothing);
   onRuns(({ runs }) => {
     toggle(nothing, runs.length === 0);
-    document.querySelector("#ft-viewer-live").hidden = runs.length === 0;
+    const live = document.getElementById("ft-viewer-live");
+    if (live) live.hidden = runs.length === 0;
   });
 }
 
@@ -118,7 +119,10 @@ class Trial {
   }
 
   async ask(body) {
-    const address = new URL(`api/runs/${encodeURIComponent(this.run)}/try`, `${window.gradio_config.root}/`);
+    const address = new URL(
+      `api/runs/${encodeURIComponent(this.run)}/try`,
+      `${window.gradio_config?.root ?? location.origin}/`,
+    );
     try {
       const answer = await fetch(address, {
         method: "POST",
@@ -146,7 +150,7 @@ async function shrunk(file) {
       Math.max(1, Math.round(image.width * Math.min(1, scale))),
       Math.max(1, Math.round(image.height * Math.min(1, scale))),
     );
-    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+    canvas.getContext("2d")?.drawImage(image, 0, 0, canvas.width, canvas.height);
     return await canvas.convertToBlob({ type: "image/png" });
   } catch {
     return file;

@@ -90,11 +90,7 @@ export const say = {
 /** A large count in two or three digits: 3.5 M, 812 k. */
 export function magnitude(value) {
   if (!Number.isFinite(value)) return "\u2013";
-  for (const [size, letter] of [
-    [1e9, "G"],
-    [1e6, "M"],
-    [1e3, "k"],
-  ]) {
+  for (const [letter, size] of Object.entries({ G: 1e9, M: 1e6, k: 1e3 })) {
     if (value >= size) return `${Number((value / size).toPrecision(3))}\u00a0${letter}`;
   }
   return count(value);

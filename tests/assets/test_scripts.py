@@ -46,3 +46,8 @@ def test_the_claims_about_the_scripts_hold(path):
 def test_scripts_are_formatted_and_lint_finds_nothing():
     done = checker("biome", "check", "--error-on-warnings", "--colors=off")
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+
+
+def test_types_of_the_scripts_fit():
+    done = checker("tsc", "--noEmit")
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
