@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from fine_tuner.base.cache_folder import cache_folder
+from fine_tuner.base.files import read_json, write_json
 from fine_tuner.precision import Measured
-from fine_tuner.runs.layout import read_json, write_json
 
 _FILE = "speeds.json"
 _MOST = 500

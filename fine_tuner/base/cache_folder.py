@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 CACHE_VARIABLE = "FINE_TUNER_CACHE"
 
@@ -13,10 +14,4 @@ def cache_folder() -> Path:
     """The folder named by FINE_TUNER_CACHE, else ``fine-tuner`` in the platform's own cache folder."""
     if named := os.environ.get(CACHE_VARIABLE):
         return Path(named).expanduser().absolute()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "fine-tuner"
+    return user_cache_path("fine-tuner", appauthor=False)

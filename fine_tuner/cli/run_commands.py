@@ -53,7 +53,7 @@ def add_commands(commands: Commands) -> None:
 def evaluate(arguments: argparse.Namespace) -> int:
     """``evaluate``: metrics of the best weights over a split."""
     from fine_tuner.evaluation.evaluate_run import evaluate_run, evaluation_text
-    from fine_tuner.runs.log.events import strict
+    from fine_tuner.base.files import strict
 
     found = evaluate_run(find_run(arguments), arguments.split)
     if arguments.json:
@@ -101,7 +101,7 @@ def export(arguments: argparse.Namespace) -> int:
 def compare(arguments: argparse.Namespace) -> int:
     """``compare``: settings that differ, and the best that each run reached."""
     store = RunStore(arguments.runs)
-    found = compare_runs(store, [store.find(text) for text in dict.fromkeys(arguments.ids)])
+    found = compare_runs([store.find(text) for text in dict.fromkeys(arguments.ids)], store.view_of)
     print_answer(arguments, found, compare_text)
     return 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.base.files import write_json
 from fine_tuner.data.masks.coding import MaskCoding
 
 Target = int | tuple[float, ...] | Path
@@ -138,13 +138,7 @@ class DataSplits:
 
     def write(self, path: Path) -> None:
         """Write to ``path`` in one piece: a reader sees the whole file or none."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(self.to_json(), file, ensure_ascii=False, indent=0)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_json(path, self.to_json(), indent=0)
 
     @classmethod
     def from_file(cls, path: Path) -> DataSplits:

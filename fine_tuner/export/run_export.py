@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fine_tuner.base.errors import InputError, RunError
+from fine_tuner.base.files import write_atomically
 from fine_tuner.config.io import dump_yaml, overrides_between, parse, read_tree, replace
 from fine_tuner.config.live_changes import Change, changes_of, parse_change
 from fine_tuner.config.presets import load_preset
 from fine_tuner.config.settings import Settings
 from fine_tuner.launch.command import shell_text
-from fine_tuner.runs.layout import RunFolder, write_atomically
+from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.view.run_view import RunView
 
 _YAML_HEAD = """\

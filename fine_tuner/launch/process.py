@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from fine_tuner.base.files import write_json
 from fine_tuner.launch.environment import child_environment
 from fine_tuner.runs import control
-from fine_tuner.runs.layout import RunFolder, write_json
+from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.lock import LAUNCH_VARIABLE, HandedLock, find_holder, is_handed, read_description
 from fine_tuner.runs.log.events import read_last_event
 from fine_tuner.runs.view.status import look, tail

@@ -13,9 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from torch import Tensor, nn
 
 import fine_tuner
 from fine_tuner.base.errors import WeightsError
+from fine_tuner.base.files import replacing
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.catalogue import builder_of
 from fine_tuner.models.preprocessing import Preprocessing
@@ -75,19 +74,12 @@ def save_model(model: nn.Module, path: Path, *, metadata: Mapping[str, Any]) -> 
         OSError: As the file system says; nothing is left behind.
     """
     tensors = {_bare(name): t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    about = {"format": "pt", METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)}
     try:
-        save_file(
-            tensors, temporary, metadata={"format": "pt", METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)}
-        )
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, SafetensorError) and (number := _OS_ERROR.search(str(error))):
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata=about)
+    except SafetensorError as error:
+        if number := _OS_ERROR.search(str(error)):
             raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
         raise
 

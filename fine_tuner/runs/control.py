@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal, get_args
 
-from fine_tuner.runs.layout import RunFolder, read_json, write_json
+from fine_tuner.base.files import read_json, write_json
+from fine_tuner.runs.layout import RunFolder
 
 Request = Literal["stop", "pause", "checkpoint", "evaluate", "set"]
 REQUESTS: tuple[str, ...] = get_args(Request)

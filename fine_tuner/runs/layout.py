@@ -1,4 +1,4 @@
-"""The run folder: which file holds what, and how files that are not appended are written.
+"""The run folder: which file holds what.
 
 ::
 
@@ -24,13 +24,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 SCHEMA_VERSION = 1
 
@@ -130,49 +125,3 @@ class RunFolder:
     def splits(self) -> Path:
         """splits/splits.json."""
         return self.path / "splits" / "splits.json"
-
-
-def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write a file so that a reader, or a power cut, sees the old content or the new, never a part.
-
-    Raises:
-        OSError: As the file system says; nothing is left behind.
-    """
-    payload = data.encode() if isinstance(data, str) else data
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Make renames inside ``path`` durable, where the file system allows."""
-    with suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON atomically."""
-    write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None if it is missing or not (yet) whole."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None

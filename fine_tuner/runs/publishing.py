@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from fine_tuner.runs.layout import RunFolder, read_json, write_json
+from fine_tuner.base.files import read_json, write_json
+from fine_tuner.runs.layout import RunFolder
 
 _KEY = "published"
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fine_tuner.runs.layout import RunFolder, read_json, write_json
+from fine_tuner.base.files import read_json, write_json
+from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import read_last_event
 
 

@@ -12,11 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from fine_tuner.base.errors import RunError
+from fine_tuner.base.files import read_json, sync_folder, write_atomically, write_json
 from fine_tuner.base.registry import suggest
 from fine_tuner.config.io import dump_yaml
 from fine_tuner.config.settings import Settings
 from fine_tuner.runs.identity import make_id, make_info
-from fine_tuner.runs.layout import RunFolder, read_json, sync_folder, write_atomically, write_json
+from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log import cache
 from fine_tuner.runs.view.opening import Opening
 from fine_tuner.runs.view.run_view import RunView
@@ -158,6 +159,14 @@ class RunStore:
         view = self._wait_for(run_id, None)
         assert isinstance(view, RunView)
         return view
+
+    def view_of(self, run: RunFolder) -> RunView:
+        """The view of a run that may lie elsewhere; only those of this store are kept.
+
+        Raises:
+            RunError: If there is no such run.
+        """
+        return self.view(run.id) if run.path.parent == self.root else RunView(run)
 
     def view_soon(self, run_id: str, patience_seconds: float = 0.3) -> RunView | float:
         """As ``view``; but if it takes longer, how much of the log has been read, 0 to 1. Ask again then.

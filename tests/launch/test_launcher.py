@@ -13,9 +13,9 @@ from itertools import pairwise
 import pytest
 
 from fine_tuner.base.errors import RunError
+from fine_tuner.base.files import read_json
 from fine_tuner.launch import devices
 from fine_tuner.launch.process import end_worker, worker_pid
-from fine_tuner.runs.layout import read_json
 from fine_tuner.runs.lock import WorkerLock, find_holder
 from fine_tuner.runs.log.events import EventWriter, read_events
 from fine_tuner.runs.queue import waiting

@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
+from fine_tuner.base.files import read_json
 from fine_tuner.launch import devices
 from fine_tuner.launch.environment import child_environment
 from fine_tuner.launch.process import worker_pid
 from fine_tuner.launch.standby import Standby
-from fine_tuner.runs.layout import read_json
 from tests.launch.conftest import HERE
 from tests.runs.logs import wait_until
 

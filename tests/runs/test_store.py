@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from fine_tuner.base.errors import RunError
+from fine_tuner.base.files import read_json
 from fine_tuner.config.io import parse, read_tree, replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.runs import store as store_module
-from fine_tuner.runs.layout import RunFolder, read_json
+from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.lock import WorkerLock
 from fine_tuner.runs.queue import cancel, enqueue, move, place_of, waiting
 from fine_tuner.runs.store import RunStore

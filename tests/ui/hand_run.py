@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fine_tuner.runs.layout import RunFolder, write_json
+from fine_tuner.base.files import write_json
+from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.lock import WorkerLock
 from fine_tuner.runs.log.events import EvalMetrics, EventWriter, Mark, Message, RunFinished, RunStarted, TrainMetrics
 

@@ -43,7 +43,7 @@ def build_page(store: RunStore, **actions: Callable[[RunFolder], object]) -> Fas
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(static.router)
     # answers at once and every point, so that tests need not wait for the next second
-    feed = LiveFeed(store, hold_seconds=0.01, pace=math.inf)
+    feed = LiveFeed(store.view_soon, hold_seconds=0.01, pace=math.inf)
     app.include_router(LiveRoutes(store, offered, feed=feed).router())
     app.get("/plain")(plain_page)
     with gr.Blocks(title="live", analytics_enabled=False, fill_width=True) as page:

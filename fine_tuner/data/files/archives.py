@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 import stat
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 from fine_tuner.base.cache_folder import CACHE_VARIABLE, cache_folder
 from fine_tuner.base.errors import DataError
+from fine_tuner.base.files import making_folder
 from fine_tuner.data.files.folders import Progress, existing_folder, is_ignored_folder
 
 ARCHIVE_SUFFIXES = frozenset({".zip"})
@@ -47,12 +47,8 @@ def unpack(path: Path, progress: Progress, *, max_bytes: int = MAX_BYTES, max_fi
             total = sum(m.file_size for m in members)
             folder.parent.mkdir(parents=True, exist_ok=True)
             _check_space(folder.parent, total, path)
-            draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-            try:
+            with making_folder(folder) as draft:
                 _write(archive, members, draft, total, progress)
-                _publish(draft, folder)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise DataError(f"{path} is damaged or not a zip ({error}). Pack the data again.") from None
     except OSError as error:
@@ -155,13 +151,3 @@ def _write(
                 file.write(block)
         done += written
         progress("Unpacking", done, total)
-
-
-def _publish(draft: Path, folder: Path) -> None:
-    """Give ``draft`` its name, unless another process was first."""
-    draft.chmod(0o755)
-    try:
-        draft.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise

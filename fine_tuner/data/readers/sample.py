@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from PIL import Image
 
 from fine_tuner.base.cache_folder import CACHE_VARIABLE, cache_folder
 from fine_tuner.base.errors import DataError
+from fine_tuner.base.files import making_folder
 from fine_tuner.data.files.folders import Progress, no_progress
 from fine_tuner.data.masks.coding import MaskCoding
 from fine_tuner.data.readers.sample_pictures import LABELS, SHAPES, draw_picture
@@ -86,13 +85,8 @@ def sample_folder(progress: Progress = no_progress, *, count: int = NUM_PICTURES
     if _is_whole(folder, count):
         return folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
+        with making_folder(folder, is_whole=lambda made: _is_whole(made, count)) as draft:
             _write(draft, count, progress)
-            _publish(draft, folder, count)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
         raise DataError(
             f"The sample pictures cannot be written to {folder} ({error.strerror}). Free some space there, or name "
@@ -107,20 +101,6 @@ def _is_whole(folder: Path, count: int) -> bool:
         return False
     parts = (folder / "images", folder / "masks")
     return all(part.is_dir() and sum(1 for _ in os.scandir(part)) == count for part in parts)
-
-
-def _publish(draft: Path, folder: Path, count: int) -> None:
-    """Give ``draft`` its name, unless another process was first."""
-    draft.chmod(0o755)
-    for _ in range(2):
-        try:
-            draft.rename(folder)
-            return
-        except OSError:
-            if _is_whole(folder, count):
-                return
-            shutil.rmtree(folder, ignore_errors=True)
-    draft.rename(folder)
 
 
 def _write(folder: Path, count: int, progress: Progress) -> None:

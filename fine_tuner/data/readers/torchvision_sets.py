@@ -7,9 +7,7 @@ whose images are files are used where they lie; those that come as arrays (CIFAR
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from torchvision.models.segmentation import FCN_ResNet50_Weights
 
 from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.base.errors import DataError
+from fine_tuner.base.files import making_folder
 from fine_tuner.base.registry import suggest
 from fine_tuner.data.files.folders import Progress, counted
 from fine_tuner.data.options import ReadOptions
@@ -147,20 +146,13 @@ def _written_once(
     targets = [int(t) for t in (data.targets if hasattr(data, "targets") else data.labels)]
     places = [f"{target}/{i:06d}.png" for i, target in enumerate(targets)]
     if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
+        with making_folder(folder) as draft:
             for target in range(len(names)):
                 (draft / str(target)).mkdir()
             for i, place in enumerate(places):
                 data[i][0].save(draft / place, compress_level=1)
                 if i % 500 == 499 or i == len(places) - 1:
                     progress(f"Writing {spec.name} as files", i + 1, len(places))
-            draft.chmod(0o755)
-            with contextlib.suppress(FileExistsError):
-                draft.rename(folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
     return [(folder / place, target) for place, target in zip(places, targets, strict=True)]
 
 

@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fine_tuner.base.files import write_json
+
 MIB = 2**20
 
 
@@ -24,26 +26,26 @@ def main(folder: Path) -> None:
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     crash = (folder / "crash.txt").open("w")
     faulthandler.enable(crash)
-    _write(folder / "stage.json", {"stage": "loading torch", "is_user": False})
+    write_json(folder / "stage.json", {"stage": "loading torch", "is_user": False})
     from fine_tuner.base.errors import FineTunerError
     from fine_tuner.losses.check.batch import prepare
     from fine_tuner.losses.check.check import check_loss
 
-    _write(folder / "stage.json", {"stage": "reading data and network", "is_user": False})
+    write_json(folder / "stage.json", {"stage": "reading data and network", "is_user": False})
     try:
         prepared = prepare(_batch(request), request["device"])
     except (FineTunerError, ImportError, AttributeError, OSError, RuntimeError, ValueError) as error:
-        _write(folder / "report.json", {"setup_error": str(error) or type(error).__name__})
+        write_json(folder / "report.json", {"setup_error": str(error) or type(error).__name__})
         os._exit(0)
     _confine(folder, request)
     faulthandler.dump_traceback_later(request["seconds"], file=crash)
 
     def on_stage(stage: str) -> None:
-        _write(folder / "stage.json", {"stage": stage, "is_user": True})
+        write_json(folder / "stage.json", {"stage": stage, "is_user": True})
 
     seconds = request["seconds"]
     report = check_loss(request["file"], request["entry"], prepared, seconds=seconds, on_stage=on_stage)
-    _write(folder / "report.json", report)
+    write_json(folder / "report.json", report)
     os._exit(0)
 
 
@@ -73,13 +75,6 @@ def _confine(folder: Path, request: dict[str, Any]) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + request["memory_mib"] * MIB
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def _write(path: Path, value: dict[str, Any]) -> None:
-    """Write JSON so that the parent never reads a part of it."""
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(value, allow_nan=False), encoding="utf-8")
-    temporary.replace(path)
 
 
 if __name__ == "__main__":

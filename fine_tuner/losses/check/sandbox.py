@@ -7,7 +7,6 @@ Who may run code at all is decided before this is called.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -24,6 +23,7 @@ from typing import Any
 import psutil
 
 import fine_tuner
+from fine_tuner.base.files import read_json, write_json
 from fine_tuner.losses.code import Finding, LossCode, LossCodeError, read_code
 
 POLL_SECONDS = 0.05
@@ -121,10 +121,10 @@ def run_check(
             "ignore_index": ignore_index, "provider": provider, "arguments": dict(arguments or {}),
             "seconds": limits.seconds, "memory_mib": limits.memory_mib, "file_mib": limits.file_mib,
         }  # fmt: skip
-        (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        write_json(folder / "request.json", request)
 
         def tick() -> bool:
-            on_stage(_read_json(folder / "stage.json").get("stage", "starting"))
+            on_stage(_told(folder / "stage.json").get("stage", "starting"))
             return should_stop()
 
         ending = _run(folder, limits, device, tick)
@@ -154,7 +154,7 @@ def _run(folder: Path, limits: Limits, device: str, should_stop: Callable[[], bo
             with suppress(psutil.NoSuchProcess):
                 descendant.kill()
         code = process.wait()
-    stage = _read_json(folder / "stage.json")
+    stage = _told(folder / "stage.json")
     return _Ending(why, code, stage.get("stage", "starting"), bool(stage.get("is_user")))
 
 
@@ -172,7 +172,7 @@ def _watch(
         used = _resident_bytes([child, *descendants])
         if user_began is None:
             baseline = used
-            user_began = time.monotonic() if _read_json(folder / "stage.json").get("is_user") else None
+            user_began = time.monotonic() if _told(folder / "stage.json").get("is_user") else None
             if user_began is None and time.monotonic() - began > limits.setup_seconds:
                 return "setup_time"
             continue
@@ -221,7 +221,7 @@ def _environment(device: str) -> dict[str, str]:
 
 # ------------------------------------------------------------------ what came of it
 def _outcome(folder: Path, code: LossCode, ending: _Ending, limits: Limits) -> dict[str, Any]:
-    report = _read_json(folder / "report.json") if not ending.why else {}
+    report = _told(folder / "report.json") if not ending.why else {}
     if "setup_error" in report:
         what = f"the data or the network of the check cannot be had: {report['setup_error']}"
         return {"findings": [code.finding("error", "setup", what, "Correct the settings, then check again.").to_json()]}
@@ -285,7 +285,6 @@ def _read(path: Path, limit: int = 100_000) -> str:
     return ""
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError):
-        return json.loads(path.read_text(encoding="utf-8"))
-    return {}
+def _told(path: Path) -> dict[str, Any]:
+    """What the child wrote last; {} before it wrote."""
+    return read_json(path) or {}

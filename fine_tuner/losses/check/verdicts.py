@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from fine_tuner.base.files import read_json, write_json
 from fine_tuner.config.sections.losses import CustomLoss, LossBase
 from fine_tuner.config.sections.second_loss import SecondLossBase, without_weight
 from fine_tuner.losses.code import LossCodeError, read_code
@@ -56,19 +55,12 @@ def remember(folder: Path, report: dict[str, Any], *, entry: str) -> None:
     """Keep a report of ``run_check``; ``entry`` as it was asked for. A later report on the same code replaces it."""
     if "sha256" not in report:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    path = _path(folder, report["sha256"], report["task"], entry)
-    temporary = path.with_suffix(f".{os.getpid()}.part")
-    temporary.write_text(json.dumps(report, allow_nan=False), encoding="utf-8")
-    temporary.replace(path)
+    write_json(_path(folder, report["sha256"], report["task"], entry), report)
 
 
 def recall(folder: Path, *, sha256: str, task: str, entry: str) -> dict[str, Any] | None:
     """The last report on this code for this task; None if there is none."""
-    try:
-        return json.loads(_path(folder, sha256, task, entry).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    return read_json(_path(folder, sha256, task, entry))
 
 
 def why_refused(loss: CustomLoss, *, task: str, folder: Path) -> str | None:

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from fine_tuner.runs.layout import RunFolder, write_atomically
+from fine_tuner.base.files import write_atomically
+from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import Mark
 from fine_tuner.runs.log.facts import Checkpoint, Facts, Remark
 from fine_tuner.runs.log.fold import Fold

@@ -13,12 +13,12 @@ import math
 import os
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from fine_tuner.base.files import strict
 from fine_tuner.runs.log.payloads import (
     KINDS,
     CheckpointSaved,
@@ -53,7 +53,6 @@ __all__ = [
     "from_raw",
     "read_events",
     "read_last_event",
-    "strict",
 ]
 
 SCHEMA_VERSION = 1
@@ -116,17 +115,6 @@ def from_raw(raw: Any) -> Event:
     except TypeError:
         payload = UnknownEvent(kind=kind, fields=raw)
     return Event(**head, payload=payload)
-
-
-def strict(value: Any) -> Any:
-    """``value`` with non-finite numbers as strings, so that any JSON reader can read it."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, Mapping):
-        return {str(k): strict(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [strict(v) for v in value]
-    return value
 
 
 class EventWriter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,18 @@ from fine_tuner.config.io import FIELDS, read_tree
 from fine_tuner.config.metric_specs import metric_name, metric_of
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.series import Series
-from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.run_view import RunView
 from fine_tuner.runs.view.summary import summarise
 
 MOST_RUNS = 8  # lines that an eye can tell apart by colour and dash
 
 
-def compare_runs(store: RunStore, runs: Sequence[RunFolder]) -> dict[str, Any]:
+def compare_runs(runs: Sequence[RunFolder], view_of: Callable[[RunFolder], RunView]) -> dict[str, Any]:
     """What a person wants to see of two runs or more.
+
+    Args:
+        runs: Different ones, at most ``MOST_RUNS``.
+        view_of: Opens a run, such as ``RunStore.view_of``.
 
     Returns:
         ``runs``: the line of each in the list of runs, in the order given; ``settings``: rows of ``path``, ``label``
@@ -32,7 +35,7 @@ def compare_runs(store: RunStore, runs: Sequence[RunFolder]) -> dict[str, Any]:
     """
     if not 2 <= len({run.path for run in runs}) <= MOST_RUNS:
         raise InputError(f"{len(runs)} runs cannot be compared. Name from 2 to {MOST_RUNS} different ones.")
-    views = [store.view(run.id) if run.path.parent == store.root else RunView(run) for run in runs]
+    views = [view_of(run) for run in runs]
     return {
         "runs": [summarise(view).to_json() for view in views],
         "settings": differing([_flat_settings(run) for run in runs]),

@@ -31,7 +31,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -40,7 +40,6 @@ from fine_tuner.config.metric_specs import metric_text
 from fine_tuner.runs.log.downsampling import PACE, Grain
 from fine_tuner.runs.log.series import Buckets, Series, level_for, thin
 from fine_tuner.runs.queue import place_of
-from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.run_view import RunView
 from fine_tuner.runs.view.status import LIVE
 
@@ -214,13 +213,15 @@ class LiveFeed:
     """Payloads as bytes, made once for all viewers that hold the same.
 
     Args:
-        store: Where runs are found.
+        view_soon: Finds a run by its id: its view, or how much of a long log has been read (``RunStore.view_soon``).
         hold_seconds: How long an answer serves further viewers. Also how often, at most, a run's folder is looked at.
         pace: Most buckets of one curve a second, while a run is at work.
     """
 
-    def __init__(self, store: RunStore, *, hold_seconds: float = 0.4, pace: float = PACE) -> None:
-        self._store = store
+    def __init__(
+        self, view_soon: Callable[[str], RunView | float], *, hold_seconds: float = 0.4, pace: float = PACE
+    ) -> None:
+        self._view_soon = view_soon
         self._hold_seconds = hold_seconds
         self._pace = pace
         self._grains: dict[str, Grain] = {}
@@ -261,7 +262,7 @@ class LiveFeed:
             until, view = self._views.get(run_id, (0.0, None))
             if view is not None and until > now:
                 return view, until
-        view = self._store.view_soon(run_id)
+        view = self._view_soon(run_id)
         if isinstance(view, float):
             return view, now
         until = time.monotonic() + self._hold_seconds

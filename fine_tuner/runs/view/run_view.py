@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from fine_tuner.runs.layout import RunFolder, read_json
+from fine_tuner.base.files import read_json
+from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log import cache
 from fine_tuner.runs.log.events import Mark
 from fine_tuner.runs.log.facts import Checkpoint, Facts, Remark

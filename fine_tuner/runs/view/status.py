@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from fine_tuner.base.files import read_json
 from fine_tuner.runs import control
-from fine_tuner.runs.layout import RunFolder, read_json
+from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.lock import find_holder, is_handed, read_description
 from fine_tuner.runs.log.facts import Facts
 

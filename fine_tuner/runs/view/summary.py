@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fine_tuner.runs.layout import RunFolder, read_json, write_json
+from fine_tuner.base.files import read_json, write_json
+from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import RunFinished, read_last_event
 from fine_tuner.runs.log.facts import Facts
 from fine_tuner.runs.log.series import Series

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,9 +13,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from fine_tuner.base.files import write_atomically, write_json
 from fine_tuner.models.forward import loss_of_outputs
 from fine_tuner.models.outputs import split_outputs
-from fine_tuner.runs.layout import write_atomically
 from fine_tuner.training.loop.micro_batches import Undo
 from fine_tuner.training.loop.step_log import BadStepError
 
@@ -55,7 +54,7 @@ class Evidence:
         """``batch.safetensors`` and ``about.json`` in ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "batch.safetensors", save(self.batch))
-        write_atomically(folder / "about.json", json.dumps(self.about, indent=2, allow_nan=False) + "\n")
+        write_json(folder / "about.json", self.about)
 
 
 def collect(trainer: Trainer, found: BadStepError) -> Evidence:

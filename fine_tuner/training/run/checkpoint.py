@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from fine_tuner.runs.layout import read_json, sync_folder, write_atomically, write_json
+from fine_tuner.base.files import read_json, replacing, sync_folder, write_atomically, write_json
 
 _NAME = re.compile(r"step-(\d{8,})")
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
@@ -82,15 +82,11 @@ class CheckpointStore:
     def _set_best(self, weights: Path) -> None:
         """Make ``weights`` the best; a hard link where the file system has them, else a copy."""
         target = self.folder / "best" / WEIGHTS
-        target.parent.mkdir(exist_ok=True)
-        temporary = target.with_name(f".{WEIGHTS}.tmp")
-        temporary.unlink(missing_ok=True)
-        try:
-            temporary.hardlink_to(weights)
-        except OSError:
-            shutil.copyfile(weights, temporary)
-        temporary.replace(target)
-        sync_folder(target.parent)
+        with replacing(target) as temporary:
+            try:
+                temporary.hardlink_to(weights)
+            except OSError:
+                shutil.copyfile(weights, temporary)
 
     def _drop_old(self) -> None:
         for folder in self.steps()[self.keep :]:

@@ -19,6 +19,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from itsdangerous import BadSignature, Signer
+
+from fine_tuner.base.files import write_atomically
+
 Role = Literal["owner", "viewer"]
 ROLES: tuple[Role, ...] = get_args(Role)
 LINK_SECONDS = 7 * 24 * 3600  # as long as Gradio's tunnel lives at most
@@ -74,6 +78,7 @@ class Links:
         self._lock = threading.Lock()
         saved = {} if self._path is None else _read(self._path)
         self._secret = bytes.fromhex(saved.get("secret", "")) or secrets.token_bytes(32)
+        self._signer = Signer(self._secret, salt="session", digest_method=hashlib.sha256)
         self._links: dict[str, Link] = {link.role: link for link in saved.get("links", ())}
 
     @property
@@ -128,21 +133,19 @@ class Links:
         now = time.time() if now is None else now
         seconds = SESSION_SECONDS if link.expires is None else min(SESSION_SECONDS, max(0, link.expires - now))
         body = f"{link.role}.{link.id}.{secrets.token_hex(8)}.{int(now + seconds)}"
-        return f"{body}.{self._sign(body)}", int(seconds)
+        return self._signer.sign(body).decode(), int(seconds)
 
     def read_session(self, cookie: str) -> Session | None:
         """The session of a cookie; None if it was forged, has expired, or its link is gone."""
-        body, _, signature = cookie.rpartition(".")
-        if not hmac.compare_digest(signature.encode(), self._sign(body).encode()):
+        try:
+            body = self._signer.unsign(cookie).decode()
+        except BadSignature:
             return None
         role, link_id, session_id, expiry = body.split(".")  # we wrote it: the signature is ours
         link = self.get(role)  # type: ignore[arg-type]
         if link is None or link.id != link_id or int(expiry) <= time.time():
             return None
         return Session(id=session_id, role=link.role)
-
-    def _sign(self, body: str) -> str:
-        return hmac.new(self._secret, body.encode(), hashlib.sha256).hexdigest()
 
     # -------------------------------------------------------------- on disk
     def keep(self) -> None:
@@ -156,31 +159,14 @@ class Links:
             return
         data = {"secret": self._secret.hex(), "links": [asdict(link) for link in self._links.values()]}
         with suppress(OSError):
-            _write_private(self._path, json.dumps(data).encode())
+            self._path.parent.mkdir(mode=0o700, exist_ok=True)
+            self._path.parent.chmod(0o700)
+            write_atomically(self._path, json.dumps(data), is_private=True)
 
 
 def new_token() -> str:
     """256 random bits."""
     return secrets.token_urlsafe(32)
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    """Write a file that only this user may read, whole or not at all; nothing where the file system cannot keep it so.
-
-    Raises:
-        OSError: As the file system says.
-    """
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    path.parent.chmod(0o700)
-    temporary = path.with_name(f".{secrets.token_hex(6)}.tmp")
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077:
-                return
-            file.write(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -21,11 +21,12 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 
 from fine_tuner.base.errors import ConfigError, InputError, RunError
+from fine_tuner.base.files import write_atomically
 from fine_tuner.config.io import parse, read_tree
 from fine_tuner.config.knobs import lookup
 from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.launch.launcher import Launcher
-from fine_tuner.runs.layout import RunFolder, write_atomically
+from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.compare import MOST_RUNS, compare_runs
 from fine_tuner.ui.form.argv import argv_of
@@ -123,7 +124,7 @@ class HistoryRoutes:
     def compare(self, run: Annotated[list[str], Query(max_length=MOST_RUNS)]) -> dict[str, Any]:
         """Settings that differ and best values."""
         try:
-            return compare_runs(self._store, [self._get(run_id) for run_id in dict.fromkeys(run)])
+            return compare_runs([self._get(run_id) for run_id in dict.fromkeys(run)], self._store.view_of)
         except InputError as error:
             raise HTTPException(422, str(error)) from None
 

@@ -23,8 +23,9 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import FileResponse, Response
 
 from fine_tuner.base.errors import RunError
+from fine_tuner.base.files import read_json
 from fine_tuner.runs import queue
-from fine_tuner.runs.layout import RunFolder, read_json
+from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import Mark
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.live import LiveFeed, detail
@@ -45,7 +46,7 @@ class LiveRoutes:
         """``actions``: name to what is done with the run; raises RunError if its state forbids it."""
         self._store = store
         self._actions = dict(actions)
-        self._feed = feed or LiveFeed(store)
+        self._feed = feed or LiveFeed(store.view_soon)
 
     def router(self) -> APIRouter:
         """All of them; sync functions, which FastAPI runs in threads."""

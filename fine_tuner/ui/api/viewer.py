@@ -53,7 +53,7 @@ class ViewerRoutes:
         self._watching = watching
         self._limits = limits
         self._meter = Meter()
-        self._feed = feed or LiveFeed(store)
+        self._feed = feed or LiveFeed(store.view_soon)
         self._lock = threading.Lock()
         self._made: OrderedDict[tuple[str, str], tuple[bytes, bytes]] = OrderedDict()
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from fine_tuner import __version__
 from fine_tuner.base.cache_folder import cache_folder
-from fine_tuner.runs.layout import read_json, write_json
+from fine_tuner.base.files import read_json, write_json
 from fine_tuner.ui.jobs import texts
 from fine_tuner.ui.jobs.questions import Questions
 

@@ -26,7 +26,7 @@ def pair(store):
 
 
 def test_only_settings_that_differ_are_listed_with_the_value_of_each_run(store, pair):
-    rows = {row["path"]: row["values"] for row in compare_runs(store, pair)["settings"]}
+    rows = {row["path"]: row["values"] for row in compare_runs(pair, store.view_of)["settings"]}
     assert rows["optim.name"] == ["AdamW", "SGD"]
     assert rows["optim.lr"][0] == 0.1
     assert rows["optim.momentum"][0] is None, "AdamW has no momentum"
@@ -35,7 +35,7 @@ def test_only_settings_that_differ_are_listed_with_the_value_of_each_run(store, 
 
 
 def test_the_best_of_each_run_is_the_greatest_or_the_least_as_its_metric_wants(store, pair):
-    rows = {row["key"]: row for row in compare_runs(store, pair)["metrics"]}
+    rows = {row["key"]: row for row in compare_runs(pair, store.view_of)["metrics"]}
     assert next(iter(rows)) == "val/accuracy", "the metric that chooses the best checkpoint comes first"
     assert rows["val/accuracy"]["best"] == [1 - 1 / 20, 1 - 1 / 40]
     assert rows["val/accuracy"]["epochs"] == [2, 4]
@@ -46,14 +46,14 @@ def test_the_best_of_each_run_is_the_greatest_or_the_least_as_its_metric_wants(s
 def test_one_run_alone_or_a_crowd_cannot_be_compared(store, pair):
     for runs in ([pair[0]], [pair[0], pair[0]], []):
         with pytest.raises(InputError, match="from 2 to 8"):
-            compare_runs(store, runs)
+            compare_runs(runs, store.view_of)
 
 
 def test_the_command_prints_the_same_as_text_and_as_json(store, pair, capsys):
     ids = [run.id for run in pair]
     assert main(["compare", *ids, "--runs", str(store.root), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found == json.loads(json.dumps(compare_runs(store, pair)))
+    assert found == json.loads(json.dumps(compare_runs(pair, store.view_of)))
     assert main(["compare", *ids, "--runs", str(store.root)]) == 0
     assert capsys.readouterr().out.strip() == compare_text(found)
     assert main(["compare", ids[0], "--runs", str(store.root)]) == 2

@@ -313,13 +313,13 @@ def test_an_odd_range_gives_few_points_and_no_error(run, x0, x1):
 # ------------------------------------------------------------------- the feed
 def test_viewers_who_hold_the_same_get_the_same_bytes(store, run):
     run.events.write_bytes(lines([started(50), *steps(1, 5)]))
-    feed = LiveFeed(store, hold_seconds=60)
+    feed = LiveFeed(store.view_soon, hold_seconds=60)
     first = feed.tick(run.id)
     writer = EventWriter(run.events)
     writer.write(Message(text="later"))
     writer.close()
     assert feed.tick(run.id) is first
     assert json.loads(feed.tick(run.id, json.loads(first)["cursor"]))["curves"] == []
-    assert json.loads(LiveFeed(store).tick(run.id))["state"]["messages"] == 1
+    assert json.loads(LiveFeed(store.view_soon).tick(run.id))["state"]["messages"] == 1
     with pytest.raises(RunError, match="no run 'nothing-like-it'"):
         feed.tick("nothing-like-it")

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from fine_tuner.base.files import write_json
 from fine_tuner.runs import control
-from fine_tuner.runs.layout import write_json
 from fine_tuner.runs.lock import WorkerLock
 from fine_tuner.runs.log.events import EventWriter, Progress, read_events
 from fine_tuner.runs.queue import enqueue

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from fine_tuner.runs.layout import RunFolder, write_json
+from fine_tuner.base.files import write_json
+from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.publishing import Published, publish
 from tests.ui.attacks import Target, served
 from tests.ui.canned import PLAN, Canned, printed

@@ -19,10 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fine_tuner.base.files import write_json
 from fine_tuner.cli.main import main
 from fine_tuner.config.metric_specs import ACCURACY
 from fine_tuner.launch.assistant import Assistant, Reply
-from fine_tuner.runs.layout import RunFolder, write_json
+from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.publishing import Published, publish, published
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.access import redacted, texts

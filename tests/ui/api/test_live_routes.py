@@ -37,7 +37,9 @@ def client(tmp_path):
     store = RunStore(tmp_path)
     actions = {"stop": lambda folder: control.request(folder, "stop"), "resume": refuse}
     app = FastAPI()
-    app.include_router(LiveRoutes(store, actions, feed=LiveFeed(store, hold_seconds=0, pace=math.inf)).router())
+    app.include_router(
+        LiveRoutes(store, actions, feed=LiveFeed(store.view_soon, hold_seconds=0, pace=math.inf)).router()
+    )
     return TestClient(app)
 
 

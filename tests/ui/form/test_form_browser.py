@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from fine_tuner.base.files import write_json
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
-from fine_tuner.runs.layout import write_json
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.environment import private_environment
 from fine_tuner.ui.form.folders import Allowed

@@ -8,11 +8,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
+from fine_tuner.base.files import read_json
 from fine_tuner.config.io import dump_yaml, replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs import control, queue
-from fine_tuner.runs.layout import read_json
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui import static
 from fine_tuner.ui.api.history import HistoryRoutes

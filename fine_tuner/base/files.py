@@ -1,0 +1,127 @@
+"""How files that are not appended are written and read: whole or not at all, and strict JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` to write to; the file takes that name, on disk, when the block ends.
+
+    A reader, or a power cut, sees the old content or the new, never a part. After an exception in the block the old
+    content stays and nothing is left behind.
+
+    Raises:
+        OSError: As the file system says.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_atomically(path: Path, data: bytes | str, *, is_private: bool = False) -> None:
+    """Write a file in one piece; see ``replacing``.
+
+    Args:
+        path: Its folder is made if need be.
+        data: Text is written as UTF-8.
+        is_private: Only this user may read the file.
+
+    Raises:
+        OSError: As the file system says; PermissionError if it cannot keep a private file private.
+    """
+    with replacing(path) as temporary:
+        mode = 0o600 if is_private else 0o666
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            if is_private and os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077:
+                raise PermissionError(f"{path} cannot be kept from other users on this file system")
+            file.write(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def making_folder(folder: Path, *, is_whole: Callable[[Path], bool] = Path.is_dir) -> Iterator[Path]:
+    """A draft beside ``folder`` to fill; it takes that name when the block ends, unless another process was first.
+
+    Args:
+        folder: Does not exist, or is a torn one.
+        is_whole: Whether what another process made under that name can be used as it is.
+
+    Raises:
+        OSError: As the file system says; nothing is left behind.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield draft
+        draft.chmod(0o755)
+        try:
+            draft.rename(folder)
+        except OSError:
+            if not is_whole(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames inside ``path`` durable, where the file system allows."""
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def strict(value: Any) -> Any:
+    """``value`` with non-finite numbers as strings, so that any JSON reader can read it.
+
+    >>> strict({"a": float("nan"), "b": (1, float("-inf"))})
+    {'a': 'NaN', 'b': [1, '-Infinity']}
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {str(k): strict(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(v) for v in value]
+    return value
+
+
+def write_json(path: Path, value: Any, *, indent: int = 2) -> None:
+    """Write strict JSON in one piece.
+
+    Raises:
+        OSError: As the file system says.
+        ValueError: If a number is not finite; see ``strict``.
+    """
+    write_atomically(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None if it is missing or not (yet) whole."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
