@@ -50,7 +50,7 @@ def check_data(arguments: argparse.Namespace) -> int:
     """``check-data``: recognise the data and report findings."""
     from fine_tuner.data.checks.check import check_data as run_check
     from fine_tuner.data.checks.thumbnails import write_thumbnails
-    from fine_tuner.data.options import READ_OPTIONS
+    from fine_tuner.data.readers.source import READ_OPTIONS
 
     task = [f"task={arguments.task}"] if arguments.task else []
     tree = apply_overrides({}, [*arguments.overrides, *task])
@@ -76,7 +76,7 @@ def check_data(arguments: argparse.Namespace) -> int:
 
 def recognise(arguments: argparse.Namespace) -> int:
     """``recognise``: what the data seems to be, at a glance."""
-    from fine_tuner.data.readers.glance import glance_at
+    from fine_tuner.data.readers.recognise import glance_at
 
     glance = glance_at(arguments.path, _progress_lines(2.0))
     if arguments.json:

@@ -52,8 +52,8 @@ def add_commands(commands: Commands) -> None:
 # ------------------------------------------------------- what their networks do
 def evaluate(arguments: argparse.Namespace) -> int:
     """``evaluate``: metrics of the best weights over a split."""
-    from fine_tuner.evaluation.evaluate_run import evaluate_run, evaluation_text
     from fine_tuner.base.files import strict
+    from fine_tuner.evaluation.evaluate_run import evaluate_run, evaluation_text
 
     found = evaluate_run(find_run(arguments), arguments.split)
     if arguments.json:

@@ -12,10 +12,11 @@ from torch import nn
 from torchvision.models import WeightsEnum
 
 from fine_tuner.base.errors import WeightsError
+from fine_tuner.base.progress import OnProgress
 from fine_tuner.models.catalogue import backbone_enum, builder_of, cache_file, cached, weights_enum
 from fine_tuner.models.preprocessing import Preprocessing
 from fine_tuner.models.pretrained.choice import WeightsChoice, choose_weights
-from fine_tuner.models.pretrained.download import OnProgress, fetch
+from fine_tuner.models.pretrained.download import fetch
 from fine_tuner.models.pretrained.fitting import (
     Fitted,
     WeightsReport,

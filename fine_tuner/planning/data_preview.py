@@ -9,7 +9,7 @@ from fine_tuner.base.errors import DataError
 from fine_tuner.base.registry import suggest
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.loading.preview import preview
-from fine_tuner.data.masks.colours import legend
+from fine_tuner.data.masks import legend
 from fine_tuner.models.build import find_preprocessing
 from fine_tuner.tasks.build import build_data, build_dataset
 

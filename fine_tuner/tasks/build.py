@@ -5,7 +5,6 @@ Nothing here trains, writes, or knows a run folder; the worker, the plan and the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,14 +13,15 @@ import torch
 from torch import nn
 from torchmetrics import MetricCollection
 
+from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.config.metric_specs import MetricSpec
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.loading.batches import EvalBatches, ImageDataset, TrainBatches
 from fine_tuner.data.loading.mixing import MixedLoss, Mixer
 from fine_tuner.data.loading.transforms import build_transforms
-from fine_tuner.data.options import READ_OPTIONS
+from fine_tuner.data.readers.read import read_data
+from fine_tuner.data.readers.source import READ_OPTIONS
 from fine_tuner.data.records import DataSplits
-from fine_tuner.data.sources import read_data
 from fine_tuner.distributed import choose_device, device_name
 from fine_tuner.losses.build import build_loss
 from fine_tuner.models.build import BuiltModel
@@ -36,14 +36,8 @@ from fine_tuner.tasks.base import TaskSpec
 from fine_tuner.tasks.network import build_network
 from fine_tuner.tasks.standardise import standardised
 
-OnProgress = Callable[[str, float, float | None], None]
 
-
-def _silent(what: str, done: float, total: float | None) -> None:
-    pass
-
-
-def build_data(settings: Settings, on_progress: OnProgress = _silent, *, may_download: bool = True) -> DataSplits:
+def build_data(settings: Settings, on_progress: OnProgress = no_progress, *, may_download: bool = True) -> DataSplits:
     """Find the images and split them.
 
     Args:
@@ -123,7 +117,7 @@ def assemble(
     settings: Settings,
     data: DataSplits,
     *,
-    on_progress: OnProgress = _silent,
+    on_progress: OnProgress = no_progress,
     outline: bool = False,
     checkpoint: Path | None = None,
 ) -> Assembly:

@@ -10,7 +10,7 @@ import torch
 from fine_tuner.base.errors import DataError
 from fine_tuner.config.io import parse
 from fine_tuner.data.loading.batches import TrainBatches
-from fine_tuner.data.masks.coding import IGNORE_INDEX
+from fine_tuner.data.masks import IGNORE_INDEX
 from fine_tuner.losses.check.batch import Batch
 from fine_tuner.models.build import build_model
 from fine_tuner.models.freezing import Freezing

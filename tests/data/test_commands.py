@@ -13,7 +13,7 @@ from PIL import Image
 from fine_tuner.base.errors import DataError
 from fine_tuner.cli.main import main
 from fine_tuner.data.checks.thumbnails import thumbnail
-from fine_tuner.data.readers.glance import glance_at
+from fine_tuner.data.readers.recognise import glance_at
 
 Make = Callable[..., Path]
 

@@ -16,25 +16,14 @@ from typing import Any
 import numpy as np
 
 from fine_tuner.base.errors import DataError
-from fine_tuner.data.checks.findings import Finding, Remedy, Report
-from fine_tuner.data.checks.rules import (
-    about_batches,
-    about_classes,
-    about_orientation,
-    about_problems,
-    about_sizes,
-    about_twins,
-)
-from fine_tuner.data.files.duplicates import find_twins
-from fine_tuner.data.files.folders import Progress, no_progress
-from fine_tuner.data.files.image_scan import scan_images
-from fine_tuner.data.files.scan_cache import Fact
-from fine_tuner.data.options import ReadOptions
-from fine_tuner.data.readers.glance import glance_at
-from fine_tuner.data.readers.sample import SAMPLE_PATH, read_sample
-from fine_tuner.data.records import DataSplits
-from fine_tuner.data.source import MendableError, Problem
-from fine_tuner.data.sources import take_survey
+from fine_tuner.base.progress import OnProgress, no_progress
+from fine_tuner.base.text import counted
+from fine_tuner.data.checks.findings import NUM_EXAMPLES, Example, Finding, Level, Remedy, Report
+from fine_tuner.data.files.image_scan import ImageFacts, Twins, find_twins, scan_images
+from fine_tuner.data.readers.read import take_survey
+from fine_tuner.data.readers.recognise import glance_at
+from fine_tuner.data.readers.source import MendableError, Problem, ReadOptions
+from fine_tuner.data.records import DataSplits, Record
 
 _LEVELS = ("error", "warning", "note")
 
@@ -46,7 +35,7 @@ def check_data(
     val_fraction: float = 0.2,
     seed: int = 0,
     batch_size: int | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     **options: Any,
 ) -> Report:
     """Everything that is wrong with a data set; never raises for bad data, an error becomes a finding.
@@ -81,7 +70,7 @@ def check_data(
     return _report(path, wanted, likely, data, facts, findings, begun)
 
 
-def task_like(path: str, progress: Progress) -> str | None:
+def task_like(path: str, progress: OnProgress) -> str | None:
     """The task that the data seems to be made for; None if it cannot be told."""
     try:
         return glance_at(path, progress).task
@@ -90,16 +79,14 @@ def task_like(path: str, progress: Progress) -> str | None:
 
 
 def _read(
-    path: str, task: str, val_fraction: float, seed: int, options: ReadOptions, progress: Progress
+    path: str, task: str, val_fraction: float, seed: int, options: ReadOptions, progress: OnProgress
 ) -> tuple[DataSplits, tuple[Problem, ...]]:
-    if path == SAMPLE_PATH:
-        return read_sample(task=task, val_fraction=val_fraction, seed=seed, progress=progress), ()
     lenient = replace(options, duplicates="keep")  # twins are reported, so they must be seen
     survey = take_survey(path, task=task, val_fraction=val_fraction, seed=seed, options=lenient, progress=progress)
     return survey.data, survey.problems
 
 
-def _undecodable(facts: Mapping[Path, Fact], problems: Sequence[Problem]) -> list[Problem]:
+def _undecodable(facts: Mapping[Path, ImageFacts], problems: Sequence[Problem]) -> list[Problem]:
     """Images whose damage only shows when they are decoded."""
     known = {p.file for p in problems}
     return [
@@ -121,7 +108,7 @@ def _report(
     task: str,
     likely: str | None,
     data: DataSplits | None,
-    facts: Mapping[Path, Fact],
+    facts: Mapping[Path, ImageFacts],
     findings: Sequence[Finding],
     begun: float,
 ) -> Report:
@@ -163,7 +150,7 @@ def _number_rows(data: DataSplits) -> tuple[Mapping[str, Any], ...]:
     )
 
 
-def _sizes(facts: Sequence[Fact]) -> dict[str, Any]:
+def _sizes(facts: Sequence[ImageFacts]) -> dict[str, Any]:
     if not facts:
         return {}
     sizes = np.array([fact["size"] for fact in facts])
@@ -173,3 +160,194 @@ def _sizes(facts: Sequence[Fact]) -> dict[str, Any]:
         for name, side in zip(("width", "height"), sizes.T, strict=True)
     }
     return {**spread, "common": [{"width": w, "height": h, "images": n} for (w, h), n in common]}
+
+
+# ------------------------------- the rules: each looks at one side of the data
+_RARE_FACTOR = 10  # a class with a tenth of the images of the largest one is called rare
+_FEW_IMAGES = 10
+_SMALL_PX = 32
+
+_OF_KIND: Mapping[str, tuple[str, str, str, tuple[Remedy, ...]]] = {
+    "unreadable": (
+        "on_unreadable", "image that cannot be read", "images that cannot be read",
+        (Remedy("leave them out", {"data.on_unreadable": "skip"}),),
+    ),
+    "missing_label": (
+        "on_missing", "image without a usable label", "images without a usable label",
+        (Remedy("leave them out", {"data.on_missing": "skip"}),),
+    ),
+    "missing_image": (
+        "on_missing", "label without its image", "labels without their image",
+        (Remedy("leave them out", {"data.on_missing": "skip"}),),
+    ),
+    "image_alone": (
+        "on_missing", "image without a mask", "images without a mask",
+        (Remedy("leave them out", {"data.on_missing": "skip"}),),
+    ),
+    "mask_alone": (
+        "on_missing", "mask without its image", "masks without their image",
+        (Remedy("leave them out", {"data.on_missing": "skip"}),),
+    ),
+    "conflict": (
+        "on_missing", "row that contradicts another", "rows that contradict another",
+        (Remedy("keep the first row of each image", {"data.on_missing": "skip"}),),
+    ),
+    "size_mismatch": (
+        "mask_resize", "mask of another size than its image", "masks of another size than their image",
+        (Remedy("bring them to the size of the image, by nearest neighbour", {"data.mask_resize": True}),),
+    ),
+    "unknown_value": (
+        "mask_unknown", "value in the masks that is no class", "values in the masks that are no class",
+        (
+            Remedy("ignore such pixels", {"data.mask_unknown": "ignore"}),
+            Remedy("take the class of the nearest value", {"data.mask_unknown": "nearest"}),
+        ),
+    ),
+}  # fmt: skip
+
+
+def about_problems(problems: Sequence[Problem], options: ReadOptions) -> list[Finding]:
+    """What cannot be used; an error, unless the user chose to live with it."""
+    out = []
+    for kind, (option, one, several, remedies) in _OF_KIND.items():
+        found = [p for p in problems if p.kind == kind]
+        if found:
+            is_settled = getattr(options, option) not in ("stop", False)
+            level: Level = "note" if is_settled else "error"
+            text = f"{counted_as(len(found), one, several)}{', dealt with as chosen' if is_settled else ''}."
+            shown = tuple(Example(p.message, (str(p.file),) if p.file else ()) for p in found[:NUM_EXAMPLES])
+            out.append(Finding(kind, level, text, len(found), shown, () if is_settled else remedies))
+    return out
+
+
+def counted_as(number: int, one: str, several: str) -> str:
+    """``1 image that ...`` or ``2 images that ...``."""
+    return f"{number:,} {one if number == 1 else several}"
+
+
+# ------------------------------------------------------------------- twins
+def about_twins(data: DataSplits, twins: Sequence[Twins], options: ReadOptions) -> list[Finding]:
+    """Pictures that are there twice: in two splits, with two labels, or merely twice."""
+    places = [(split, r) for split, records in data.splits.items() for r in records]
+    across, contradictory, within = [], [], []
+    for pair in twins:
+        (one_split, one), (other_split, other) = places[pair.first], places[pair.second]
+        how = "equal files" if pair.is_exact else "nearly the same picture"
+        example = Example(
+            f"{_short(one, data)} ({one_split}) and {_short(other, data)} ({other_split}): {how}",
+            (str(one.image), str(other.image)),
+        )
+        if one_split != other_split:
+            across.append(example)
+        are_labels = isinstance(one.target, int) or (pair.is_exact and isinstance(one.target, tuple))
+        if are_labels and one.target != other.target:  # numbers of a picture taken twice may well differ a little
+            contradictory.append(example)
+        elif one_split == other_split:
+            within.append(example)
+    drop = Remedy("leave them out of train", {"data.duplicates": "drop"})
+    out = []
+    if across:
+        is_settled = options.duplicates == "drop"
+        text = f"{counted_as(len(across), 'picture is', 'pictures are')} in two splits, exactly or nearly: "
+        text += "left out of train, as chosen." if is_settled else "validation looks better than the network is."
+        remedies = () if is_settled else (drop,)
+        out.append(Finding("duplicates_across", "note" if is_settled else "warning", text, len(across),
+                           tuple(across[:NUM_EXAMPLES]), remedies))  # fmt: skip
+    if contradictory:
+        text = f"{counted_as(len(contradictory), 'picture is', 'pictures are')} there twice with different labels."
+        out.append(
+            Finding("duplicates_contradict", "warning", text, len(contradictory), tuple(contradictory[:NUM_EXAMPLES]))
+        )
+    if within:
+        text = f"{counted_as(len(within), 'picture is', 'pictures are')} there twice within a split."
+        out.append(Finding("duplicates_within", "note", text, len(within), tuple(within[:NUM_EXAMPLES])))
+    return out
+
+
+def _short(record: Record, data: DataSplits) -> str:
+    path = record.image
+    return path.relative_to(data.root).as_posix() if path.is_relative_to(data.root) else path.name
+
+
+# ----------------------------------------------------------------- classes
+def about_classes(data: DataSplits) -> list[Finding]:
+    """Classes that are rare, few, or absent from a split; numbers that never change."""
+    if data.task == "regression":
+        return [
+            Finding("constant_number", "warning", f"{name} is {mean:g} in every training image: nothing to learn.", 1)
+            for name, (mean, sd) in zip(data.target_names, data.target_mean_and_sd() or (), strict=True)
+            if sd == 0
+        ]
+    counts = data.class_counts("train")
+    if not counts:
+        return []
+    unit = "pixels" if data.task == "segmentation" else "images"
+    out = []
+    largest = max(counts)
+    rare = [i for i, n in enumerate(counts) if n * _RARE_FACTOR <= largest]
+    if rare:
+        names = ", ".join(f"{data.classes[i]} ({counts[i]:,})" for i in rare[:NUM_EXAMPLES])
+        text = f"{counted_as(len(rare), 'class has', 'classes have')} less than a tenth of the {unit} of the largest: "
+        text += names + (", ..." if len(rare) > NUM_EXAMPLES else ".")
+        out.append(Finding("imbalance", "warning", text, len(rare), (), _against_imbalance(data)))
+    few = [data.classes[i] for i, n in enumerate(counts) if n < _FEW_IMAGES]
+    if few and unit == "images":
+        names = ", ".join(few[:NUM_EXAMPLES])
+        text = f"{counted_as(len(few), 'class has', 'classes have')} fewer than {_FEW_IMAGES} training images: {names}."
+        out.append(Finding("few_images", "warning", text, len(few)))
+    in_val = data.class_counts("val")
+    absent = [data.classes[i] for i, n in enumerate(in_val or ()) if n == 0 and counts[i]]
+    if absent:
+        text = f"{counted_as(len(absent), 'class is', 'classes are')} absent from val: {', '.join(absent[:5])}."
+        out.append(Finding("absent_from_val", "warning", text, len(absent)))
+    return out
+
+
+def _against_imbalance(data: DataSplits) -> tuple[Remedy, ...]:
+    weights = Remedy("weigh classes in the loss", {"loss.class_weights": "balanced"})
+    if data.task == "classification":
+        return (Remedy("show all classes equally often", {"data.sampling": "balanced"}), weights)
+    return (weights,) if data.task == "segmentation" else ()
+
+
+# -------------------------------------------------------- sizes, EXIF, batch
+def about_sizes(facts: Mapping[Path, ImageFacts]) -> list[Finding]:
+    """Pictures that are tiny."""
+    tiny = [
+        (path, fact["size"]) for path, fact in facts.items() if "error" not in fact and min(fact["size"]) < _SMALL_PX
+    ]
+    if not tiny or np.median([min(f["size"]) for f in facts.values() if "error" not in f]) < _SMALL_PX:
+        return []  # a set of icons is meant to be so
+    shown = tuple(Example(f"{p} is {w} x {h} pixels", (str(p),)) for p, (w, h) in tiny[:NUM_EXAMPLES])
+    text = f"{counted_as(len(tiny), 'image has', 'images have')} a side shorter than {_SMALL_PX} pixels."
+    return [Finding("tiny", "note", text, len(tiny), shown)]
+
+
+def about_orientation(data: DataSplits, facts: Mapping[Path, ImageFacts]) -> list[Finding]:
+    """Pictures that a camera stored turned; they are turned back when read."""
+    turned = [path for path, fact in facts.items() if fact.get("turned")]
+    if not turned:
+        return []
+    text = f"{counted(len(turned), 'image')} stored turned (EXIF) and turned upright when read"
+    text += "; check that the masks are upright." if data.task == "segmentation" else "."
+    return [
+        Finding("exif", "note", text, len(turned), tuple(Example(str(p), (str(p),)) for p in turned[:NUM_EXAMPLES]))
+    ]
+
+
+def about_batches(data: DataSplits, batch_size: int | None) -> list[Finding]:
+    """A last batch of a single image, on which BatchNorm cannot train."""
+    count = len(data.splits["train"])
+    if not batch_size or batch_size == 1 or count <= batch_size or count % batch_size != 1:
+        return []
+    text = (
+        f"{count:,} training images in batches of {batch_size} leave a last batch of one, on which BatchNorm cannot "
+        "train: it is left out, another image in each epoch."
+    )
+    settings = {"train.batch_size": _better_batch_size(count, batch_size)}
+    return [Finding("last_batch", "note", text, 1, (), (Remedy("choose the nearest batch size without it", settings),))]
+
+
+def _better_batch_size(count: int, batch_size: int) -> int:
+    """The batch size nearest below that leaves no batch of one."""
+    return next((size for size in range(batch_size - 1, 1, -1) if count % size != 1), batch_size + 1)

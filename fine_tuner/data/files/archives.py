@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from fine_tuner.base.cache_folder import CACHE_VARIABLE, cache_folder
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.files import making_folder
-from fine_tuner.data.files.folders import Progress, existing_folder, is_ignored_folder
+from fine_tuner.base.progress import OnProgress
+from fine_tuner.data.files.folders import existing_folder, is_ignored_folder
 
 ARCHIVE_SUFFIXES = frozenset({".zip"})
 MAX_FILES = 500_000
@@ -23,7 +24,7 @@ _SMALL_BYTES = 100 * 2**20  # below this no ratio does harm
 _BLOCK_BYTES = 1 << 20
 
 
-def unpack(path: Path, progress: Progress, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> Path:
+def unpack(path: Path, progress: OnProgress, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> Path:
     """Folder in the cache with the content of the zip at ``path``; the same content is unpacked only once.
 
     Args:
@@ -135,7 +136,7 @@ def _check_space(folder: Path, total: int, path: Path) -> None:
 
 
 def _write(
-    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], draft: Path, total: int, progress: Progress
+    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], draft: Path, total: int, progress: OnProgress
 ) -> None:
     """Unpack; a member that yields more than it declared ends it."""
     done = 0

@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
 from fine_tuner.base.errors import DataError
-from fine_tuner.data.files.images import IMAGE_SUFFIXES
+from fine_tuner.base.text import counted
 
-Progress = Callable[[str, int, int | None], None]
+# Those of torchvision's ImageFolder, and two more names of JPEG: a folder holds the same images here and there.
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+MASK_SUFFIXES = IMAGE_SUFFIXES | {".gif"}  # Carvana's
 _IGNORED_FOLDERS = frozenset({"__macosx", "__pycache__"})
 # Written by the system or the archive, not by the user: not worth a word.
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", ".ds_store"})
-_SPLIT_NAMES = {
-    "train": "train", "training": "train", "trainval": "train",
-    "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-
-
-def no_progress(what: str, done: int, total: int | None) -> None:
-    """Progress that nobody watches."""
-
-
-def split_named(name: str) -> str | None:
-    """``train``, ``val`` or ``test`` if a folder or a cell of this name means one."""
-    return _SPLIT_NAMES.get(name.strip().lower())
 
 
 @dataclass
@@ -62,12 +50,6 @@ class Passed:
         if self.loose:
             out.append(f"{counted(self.loose, 'image')} outside of any class folder ignored.")
         return out
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 image``, ``2 images``, ``3 classes``."""
-    plural = noun + ("es" if noun.endswith(("s", "x")) else "s")
-    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def existing_folder(path: str) -> Path:

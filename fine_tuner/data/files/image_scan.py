@@ -1,20 +1,34 @@
-"""A full look at every image: does it decode, how large is it, which way up, and what does it look like."""
+"""A look at every image: does it decode, how large is it, which way up, what does it look like, and is it there twice.
+
+Twice means the same bytes, or the same to the eye (scaled, saved again, brightened): a picture is compared by its
+thumb, 24 x 24 grey levels, mean taken out, scaled to unit length. The product of two such vectors is their correlation;
+one matrix product compares all with all.
+"""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from fine_tuner.base.errors import DataError
-from fine_tuner.data.files.folders import Progress
-from fine_tuner.data.files.images import open_image, orientation
+from fine_tuner.base.progress import OnProgress
+from fine_tuner.data.files.images import open_image, orientation, verify_quickly
 from fine_tuner.data.files.scan_cache import Fact, facts_about
 
 THUMB_PX = 24
+_REPORT_EVERY = 64
+Size = tuple[int, int]
+"""Width and height, upright."""
+ImageFacts = Mapping[str, Any]
+"""What ``look_at_image`` tells of one file."""
 
 
 def look_at_image(path: Path) -> Fact:
@@ -50,13 +64,114 @@ def _thumb(image: Image.Image) -> np.ndarray:
     return np.asarray(grey.resize((THUMB_PX, THUMB_PX), Image.Resampling.BOX))
 
 
-def scan_images(paths: Sequence[Path], progress: Progress) -> dict[Path, Fact]:
+def scan_images(paths: Sequence[Path], progress: OnProgress) -> dict[Path, ImageFacts]:
     """Facts about each image; remembered between runs until a file changes."""
     facts = facts_about(paths, look_at_image, kind="image 2", what="Decoding images", progress=progress)
     return dict(zip(paths, facts, strict=True))
 
 
-def thumbs_of(facts: Sequence[Fact]) -> np.ndarray:
+def image_sizes(paths: Sequence[Path], *, thoroughly: bool, progress: OnProgress) -> dict[Path, Size | str]:
+    """The size of each image, or what is wrong with it.
+
+    Args:
+        paths: Image files.
+        thoroughly: Decode every image, instead of looking at header and end of the file.
+        progress: Told how far it is.
+    """
+    if thoroughly:
+        return {path: fact.get("error") or tuple(fact["size"]) for path, fact in scan_images(paths, progress).items()}
+    sizes: dict[Path, Size | str] = {}
+    for done, path in enumerate(paths, start=1):
+        try:
+            sizes[path] = verify_quickly(path)
+        except DataError as error:
+            sizes[path] = str(error)
+        if done % _REPORT_EVERY == 0 or done == len(paths):
+            progress("Reading image headers", done, len(paths))
+    return sizes
+
+
+def thumbs_of(facts: Sequence[ImageFacts]) -> np.ndarray:
     """Thumbs ``(N, THUMB_PX ** 2)`` uint8 of readable images."""
     content = [np.frombuffer(base64.b64decode(fact["thumb"]), np.uint8) for fact in facts]
     return np.stack(content) if content else np.zeros((0, THUMB_PX**2), np.uint8)
+
+
+# Measured on 1,400 photographs, micrographs and drawings: saved again at half the size and JPEG quality 30, a picture
+# keeps a correlation of 0.96 or more with itself (median 0.998); two different ones reach 0.84 at most, the same scene
+# photographed again 0.98.
+_ALIKE = 0.96
+_MIN_CONTRAST = 4.0  # grey levels of standard deviation; flatter pictures all look alike
+_MAX_SHAPE_CHANGE = 1.05  # of width over height
+_BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two files that show the same picture.
+
+    Attributes:
+        first: Index in the list compared.
+        second: A larger index.
+        is_exact: The files are equal, byte for byte.
+    """
+
+    first: int
+    second: int
+    is_exact: bool
+
+
+def find_twins(paths: Sequence[Path], facts: Mapping[Path, ImageFacts], progress: OnProgress) -> list[Twins]:
+    """All pairs of readable images that are equal or nearly so, in order; of three alike, the pairs with the first."""
+    exact = _equal_files(paths, progress)
+    readable = [i for i, path in enumerate(paths) if "error" not in facts[path]]
+    near = _alike(readable, [facts[paths[i]] for i in readable], progress)
+    pairs = {**dict.fromkeys(near, False), **dict.fromkeys(exact, True)}
+    return [Twins(a, b, is_exact) for (a, b), is_exact in sorted(pairs.items())]
+
+
+def _equal_files(paths: Sequence[Path], progress: OnProgress) -> list[tuple[int, int]]:
+    """Pairs (first of the group, other) of files with equal content; only files of equal size are read."""
+    by_size: dict[int, list[int]] = defaultdict(list)
+    for i, path in enumerate(paths):
+        try:
+            by_size[path.stat().st_size].append(i)
+        except OSError:
+            continue
+    suspects = [i for group in by_size.values() if len(group) > 1 for i in group]
+    digests = facts_about(
+        [paths[i] for i in suspects], _digest, kind="digest 1", what="Comparing files", progress=progress
+    )
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, fact in zip(suspects, digests, strict=True):
+        if fact["digest"]:
+            groups[fact["digest"]].append(i)
+    return [(group[0], other) for group in groups.values() for other in group[1:]]
+
+
+def _digest(path: Path) -> Fact:
+    try:
+        with path.open("rb") as file:
+            return {"digest": hashlib.file_digest(file, "blake2b").hexdigest()}
+    except OSError:
+        return {"digest": ""}
+
+
+def _alike(indices: Sequence[int], facts: Sequence[ImageFacts], progress: OnProgress) -> list[tuple[int, int]]:
+    thumbs = thumbs_of(facts).astype(np.float32)
+    deviations = thumbs.std(1)
+    distinct = np.flatnonzero(deviations >= _MIN_CONTRAST)
+    vectors = thumbs[distinct] - thumbs[distinct].mean(1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    shapes = np.array([fact["size"][0] / fact["size"][1] for fact in facts])[distinct]
+    pairs, has_first = [], np.zeros(len(distinct), bool)
+    for start in range(0, len(distinct), _BLOCK):
+        block = vectors[start : start + _BLOCK]
+        rows, columns = np.nonzero(block @ vectors[start:].T >= _ALIKE)
+        for row, column in zip((rows + start).tolist(), (columns + start).tolist(), strict=True):
+            ratio = shapes[row] / shapes[column]
+            if row < column and not has_first[row] and 1 / _MAX_SHAPE_CHANGE <= ratio <= _MAX_SHAPE_CHANGE:
+                has_first[column] = True
+                pairs.append((indices[distinct[row]], indices[distinct[column]]))
+        progress("Comparing pictures", min(start + _BLOCK, len(distinct)), len(distinct))
+    return pairs

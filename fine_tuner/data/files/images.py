@@ -23,9 +23,6 @@ from PIL.ImageFile import ImageFile
 
 from fine_tuner.base.errors import DataError
 
-# Those of torchvision's ImageFolder, and two more names of JPEG: a folder holds the same images here and there.
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-MASK_SUFFIXES = IMAGE_SUFFIXES | {".gif"}  # Carvana's
 # Pillow's own error level: 0.5 GB as RGB. A small file that claims more is an attack or a mistake.
 MAX_PIXELS = 178_956_970
 # Opened by their first bytes, not through Image.open: only these parsers are let near a file (Pillow's others include

@@ -12,7 +12,7 @@ from typing import Any
 
 from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.base.machine import num_cores
-from fine_tuner.data.files.folders import Progress
+from fine_tuner.base.progress import OnProgress
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS facts (kind TEXT, path TEXT, stamp TEXT, fact TEXT, PRIMARY KEY (kind, path))"
 _SELECT = "SELECT stamp, fact FROM facts WHERE kind=? AND path=?"
@@ -21,7 +21,7 @@ Fact = dict[str, Any]
 
 
 def facts_about(
-    paths: Sequence[Path], look: Callable[[Path], Fact], *, kind: str, what: str, progress: Progress
+    paths: Sequence[Path], look: Callable[[Path], Fact], *, kind: str, what: str, progress: OnProgress
 ) -> list[Fact]:
     """``look(path)`` for each path, on all cores, from memory where the file is as it was.
 

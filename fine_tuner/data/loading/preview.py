@@ -11,8 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from fine_tuner.data.loading.batches import ImageDataset, Key
-from fine_tuner.data.masks.coding import IGNORE_INDEX
-from fine_tuner.data.masks.colours import lay_over
+from fine_tuner.data.masks import IGNORE_INDEX, lay_over
 
 _GAP_PX = 4
 _MOST_LOOKED_AT = 400  # masks that are read in search of a rare class

@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fine_tuner.base.errors import DataError
-from fine_tuner.data.files.folders import (
-    Passed,
-    counted,
-    images_below,
-    is_image_name,
-    visible_files,
-    visible_folders,
-)
+from fine_tuner.base.text import counted
+from fine_tuner.data.files.folders import Passed, images_below, is_image_name, visible_files, visible_folders
+from fine_tuner.data.readers.recognise import Found
+from fine_tuner.data.readers.source import UNSPLIT, Source
 from fine_tuner.data.records import Record
 
 Classes = Mapping[str, list[Path]]
@@ -87,3 +83,29 @@ def records_of(classes: Classes, names: tuple[str, ...]) -> list[Record]:
 def _listed(names: object) -> str:
     listed = sorted(names)  # type: ignore[call-overload]
     return ", ".join(repr(n) for n in listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
+
+
+def read_class_folders(found: Found) -> Source:
+    """Records of class folders, flat or below split folders.
+
+    Raises:
+        DataError: If there are too few classes, empty ones, or other ones in val than in train.
+    """
+    passed = Passed()
+    if found.splits:
+        read = read_split_classes(found.splits, passed)
+        words = f"class folders in {', '.join(f.name for f in found.splits.values())}"
+    else:
+        read = {UNSPLIT: read_classes(found.root, passed)}
+        words = "class folders"
+    names = tuple(next(iter(read.values())))
+    listed = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+    notices = passed.notices()
+    if found.tables:
+        notices.append(f"{found.tables[0].name} is not used: the classes are the folders (data.layout=table uses it).")
+    return Source(
+        records={split: tuple(records_of(classes, names)) for split, classes in read.items()},
+        classes=names,
+        words=f"{words}, {counted(len(names), 'class')} ({listed})",
+        notices=tuple(notices),
+    )

@@ -1,4 +1,7 @@
-"""What a folder is: class folders, a table with images, or images with masks; and what it can be learned as."""
+"""What a folder is: class folders, a table with images, or images with masks; and what it can be learned as.
+
+From names and headers alone, quick enough to follow someone who types a path.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.base.progress import OnProgress, no_progress
+from fine_tuner.base.text import counted
+from fine_tuner.data.files.archives import ARCHIVE_SUFFIXES, unpack
 from fine_tuner.data.files.folders import (
     Passed,
+    existing_folder,
     holds_images,
     images_below,
     is_image_name,
-    split_named,
     visible_files,
     visible_folders,
 )
-from fine_tuner.data.files.image_index import ImageIndex
-from fine_tuner.data.options import Layout
+from fine_tuner.data.readers.image_index import ImageIndex
 from fine_tuner.data.readers.mask_folders import IMAGE_FOLDERS, MASK_FOLDERS, FolderPair, find_folder_pairs
+from fine_tuner.data.readers.sample import SAMPLE_PATH
+from fine_tuner.data.readers.set_list import SETS, TORCHVISION_PREFIX
+from fine_tuner.data.readers.source import Layout, split_named
 from fine_tuner.data.readers.table_columns import task_of
 from fine_tuner.data.readers.table_source import choose_tables, tables_in
-from fine_tuner.data.readers.tables import read_table
+from fine_tuner.data.readers.tables import TABLE_SUFFIXES, read_table
 
 _LAYOUTS_OF: Mapping[str, tuple[Layout, ...]] = {
     "classification": ("classes", "table"),
@@ -100,13 +108,23 @@ class Found:
         return task if task == "segmentation" or len(self.class_folders) < 2 else "classification"
 
 
-def look_into(folder: Path) -> Found:
-    """What lies in ``folder``; a lone folder that wraps everything is looked into.
+def unpacked(path: str, progress: OnProgress = no_progress) -> str:
+    """``path``, or of a zip the folder that it was unpacked into.
 
     Raises:
-        DataError: If two folders mean one split, or there are split folders but none for training.
+        DataError: If the zip cannot be unpacked.
     """
-    root = _descend(folder)
+    return str(unpack(Path(path), progress)) if Path(path).suffix.lower() in ARCHIVE_SUFFIXES else path
+
+
+def look_into(path: str | Path) -> Found:
+    """What lies in a folder; a lone folder that wraps everything is looked into.
+
+    Raises:
+        DataError: If there is no such folder, two folders mean one split, or there are split folders but none for
+            training.
+    """
+    root = _descend(existing_folder(str(path)))
     folders = visible_folders(root)
     pairs = find_folder_pairs(root)
     tables = tuple(tables_in(root))
@@ -139,3 +157,72 @@ def _split_folders(root: Path, folders: list[Path], *, must_have_train: bool) ->
         found = ", ".join(f.name for f in splits.values())
         raise DataError(f"{root} has {found} but no train folder. Add one, or give the folder of classes itself.")
     return {s: splits[s] for s in ("train", "val", "test") if s in splits}
+
+
+_NAMES_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Glance:
+    """First impression of a data set.
+
+    Attributes:
+        task: What it seems to be made for.
+        tasks: Everything it can serve, that first.
+        layout: How it lies there; ``auto`` where there is no folder to have one.
+        words: What was recognised, for a person.
+    """
+
+    task: str
+    tasks: tuple[str, ...]
+    layout: Layout
+    words: str
+
+
+def glance_at(path: str, progress: OnProgress = no_progress) -> Glance:
+    """The first impression of what ``data.path`` names; a zip is unpacked for it.
+
+    Raises:
+        DataError: If there is nothing of the kind, or nothing that can be told.
+    """
+    if path == SAMPLE_PATH:
+        tasks = ("classification", "multilabel", "regression", "segmentation")
+        return Glance(tasks[0], tasks, "auto", "sample pictures made by the app")
+    if path.startswith(TORCHVISION_PREFIX):
+        return _of_set(path.removeprefix(TORCHVISION_PREFIX).partition("@")[0])
+    path = unpacked(path, progress)
+    if Path(path).suffix.lower() in TABLE_SUFFIXES:
+        path = str(Path(path).parent)
+    found = look_into(path)
+    task = found.likely_task()
+    layout = found.layout_for(task)
+    return Glance(task, _served(found, task), layout, _words(found, layout))
+
+
+def _of_set(name: str) -> Glance:
+    spec = SETS.get(name)
+    if spec is None:
+        raise DataError(f"data.path: torchvision:{name} is not offered. There are {', '.join(SETS)}.")
+    return Glance(spec.tasks[0], spec.tasks, "auto", f"torchvision's {name} ({spec.title})")
+
+
+def _served(found: Found, likely: str) -> tuple[str, ...]:
+    tasks = [likely]
+    if found.pairs:
+        tasks.append("segmentation")
+    if len(found.class_folders) >= 2:
+        tasks.append("classification")
+    if found.tables:
+        tasks += ["classification", "multilabel", "regression"]
+    return tuple(dict.fromkeys(tasks))
+
+
+def _words(found: Found, layout: str) -> str:
+    if layout == "masks":
+        pair = next(iter(found.pairs.values()))
+        return f"images with masks in {pair.images.name}/ and {pair.masks.name}/"
+    if layout == "table":
+        return f"images with a table, {', '.join(t.name for t in found.tables[:_NAMES_SHOWN])}"
+    names = [f.name for f in found.class_folders]
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+    return f"class folders, {counted(len(names), 'class')} ({shown})" if names else "class folders"

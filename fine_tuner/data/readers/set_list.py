@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fine_tuner.data.source import UNSPLIT
+from fine_tuner.data.readers.source import UNSPLIT
 
 TORCHVISION_PREFIX = "torchvision:"
 _TRAIN_TEST = {"train": {"train": True}, "test": {"train": False}}

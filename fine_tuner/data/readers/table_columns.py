@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.registry import suggest
-from fine_tuner.data.files.folders import split_named
-from fine_tuner.data.files.image_index import ImageIndex
-from fine_tuner.data.options import ReadOptions, names_in
+from fine_tuner.data.readers.image_index import ImageIndex
+from fine_tuner.data.readers.source import ReadOptions, names_in, split_named
 from fine_tuner.data.readers.tables import Table, truth
 
 _FILE_NAMES = (

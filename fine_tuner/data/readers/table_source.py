@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fine_tuner.base.errors import DataError
-from fine_tuner.data.files.folders import Passed, counted, images_below, split_named, visible_files
-from fine_tuner.data.files.image_index import ImageIndex
-from fine_tuner.data.files.images import IMAGE_SUFFIXES, MASK_SUFFIXES
-from fine_tuner.data.options import ReadOptions
+from fine_tuner.base.text import counted
+from fine_tuner.data.files.folders import IMAGE_SUFFIXES, MASK_SUFFIXES, Passed, images_below, visible_files
+from fine_tuner.data.readers.image_index import ImageIndex
+from fine_tuner.data.readers.source import UNSPLIT, Problem, ReadOptions, Source, split_named
 from fine_tuner.data.readers.table_columns import find_columns, group_hint
 from fine_tuner.data.readers.tables import TABLE_SUFFIXES, Table, read_table, truth
 from fine_tuner.data.records import Record, Target
-from fine_tuner.data.source import UNSPLIT, Problem, Source
 
 _USUAL_STEMS = ("labels", "label", "annotations", "metadata", "data", "index", "train", "images")
 _COLOUR_STEMS = frozenset({"class_dict", "colours", "colors", "colour_table", "color_table", "labelmap"})

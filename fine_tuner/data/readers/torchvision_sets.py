@@ -18,17 +18,17 @@ from torchvision.models.segmentation import FCN_ResNet50_Weights
 from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.files import making_folder
+from fine_tuner.base.progress import OnProgress
 from fine_tuner.base.registry import suggest
-from fine_tuner.data.files.folders import Progress, counted
-from fine_tuner.data.options import ReadOptions
-from fine_tuner.data.readers.mask_source import with_classes
+from fine_tuner.base.text import counted
+from fine_tuner.data.readers.mask_folders import with_classes
 from fine_tuner.data.readers.set_list import SETS, TorchvisionSet
+from fine_tuner.data.readers.source import ReadOptions, Source
 from fine_tuner.data.records import Record
-from fine_tuner.data.source import Source
 
 
 def read_torchvision(
-    text: str, task: str, options: ReadOptions, progress: Progress, *, may_download: bool = True
+    text: str, task: str, options: ReadOptions, progress: OnProgress, *, may_download: bool = True
 ) -> tuple[Path, Source]:
     """Folder and records of a set.
 
@@ -63,7 +63,9 @@ def read_torchvision(
     return root, Source(records=records, classes=names, words=f"{words}, {counted(len(names), 'class')}")
 
 
-def _load(spec: TorchvisionSet, root: Path, arguments: Mapping[str, Any], task: str, progress: Progress | None) -> Any:
+def _load(
+    spec: TorchvisionSet, root: Path, arguments: Mapping[str, Any], task: str, progress: OnProgress | None
+) -> Any:
     """Torchvision's object for one split; downloads only what is not there, and nothing without ``progress``."""
     cls = getattr(datasets, spec.name)
     extra = {"target_types": "segmentation"} if spec.name == "OxfordIIITPet" and task == "segmentation" else {}
@@ -91,7 +93,7 @@ def _load(spec: TorchvisionSet, root: Path, arguments: Mapping[str, Any], task: 
 
 
 @contextlib.contextmanager
-def _progress_of_downloads(progress: Progress, name: str) -> Iterator[None]:
+def _progress_of_downloads(progress: OnProgress, name: str) -> Iterator[None]:
     """Inside, torchvision's progress bars report to ``progress``; it offers no other way to watch a download."""
 
     class Bar(contextlib.AbstractContextManager["Bar"]):
@@ -119,7 +121,9 @@ def _class_names(spec: TorchvisionSet, loaded: Mapping[str, Any]) -> tuple[str, 
 
 
 # ----------------------------------------------------------- classification
-def _records(spec: TorchvisionSet, data: Any, split: str, names: Sequence[str], progress: Progress) -> Iterator[Record]:
+def _records(
+    spec: TorchvisionSet, data: Any, split: str, names: Sequence[str], progress: OnProgress
+) -> Iterator[Record]:
     pairs = _files_of(data)
     if pairs is None:
         pairs = _written_once(spec, data, split, names, progress)
@@ -139,7 +143,7 @@ def _files_of(data: Any) -> list[tuple[Path, int]] | None:
 
 
 def _written_once(
-    spec: TorchvisionSet, data: Any, split: str, names: Sequence[str], progress: Progress
+    spec: TorchvisionSet, data: Any, split: str, names: Sequence[str], progress: OnProgress
 ) -> list[tuple[Path, int]]:
     """Images of a set that comes as arrays, as PNG files in the cache."""
     folder = cache_folder() / "torchvision-files" / f"{spec.name}-{split}-{len(data)}"
@@ -158,7 +162,7 @@ def _written_once(
 
 # ------------------------------------------------------------- segmentation
 def _segmentation(
-    root: Path, loaded: Mapping[str, Any], options: ReadOptions, progress: Progress, words: str
+    root: Path, loaded: Mapping[str, Any], options: ReadOptions, progress: OnProgress, words: str
 ) -> tuple[Path, Source]:
     records = {}
     for split, data in loaded.items():

@@ -16,7 +16,7 @@ import torchvision
 import fine_tuner
 from fine_tuner import metrics
 from fine_tuner.config.io import dump_yaml
-from fine_tuner.data.masks.coding import IGNORE_INDEX
+from fine_tuner.data.masks import IGNORE_INDEX
 from fine_tuner.data.records import DataSplits
 from fine_tuner.export.script import replay, replay_pictures
 from fine_tuner.export.script.bundle import Bundle

@@ -15,9 +15,9 @@ import torch
 from torchvision.models import WeightsEnum
 
 from fine_tuner.base.errors import WeightsError
+from fine_tuner.base.progress import OnProgress
 from fine_tuner.models.catalogue import cache_file
 
-OnProgress = Callable[[str, float, float | None], None]
 _HASH = re.compile(r"-([a-f0-9]*)\.")  # Source: torch/hub.py, HASH_REGEX
 _SILENCE_SECONDS = 30  # a connection that says nothing for so long is dead
 _REPORT_SECONDS = 0.2

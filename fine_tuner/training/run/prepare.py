@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fine_tuner.base.progress import OnProgress
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
 from fine_tuner.memory.forecast import RunForecast, check_fits, forecast_run
-from fine_tuner.tasks.build import Assembly, OnProgress, assemble, build_data
+from fine_tuner.tasks.build import Assembly, assemble, build_data
 
 
 @dataclass(frozen=True, slots=True)

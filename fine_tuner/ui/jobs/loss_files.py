@@ -9,7 +9,6 @@ from typing import Any
 from fine_tuner.base.errors import InputError
 from fine_tuner.base.files import write_atomically
 from fine_tuner.losses.code import read_code
-from fine_tuner.base.files import write_atomically
 from fine_tuner.ui.form.folders import Allowed, find_below
 from fine_tuner.ui.jobs import texts
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.base.progress import no_progress
 from fine_tuner.data.files import archives
 from fine_tuner.data.files.archives import unpack
-from fine_tuner.data.files.folders import no_progress
 from fine_tuner.data.records import DataSplits
 
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from fine_tuner.base.errors import DataError
-from fine_tuner.data.files.images import MASK_SUFFIXES, MAX_PIXELS, load_image, load_mask, verify_quickly
+from fine_tuner.data.files.folders import MASK_SUFFIXES
+from fine_tuner.data.files.images import MAX_PIXELS, load_image, load_mask, verify_quickly
 
 RED, HALF_RED = (255, 0, 0), (255, 0, 0, 128)
 

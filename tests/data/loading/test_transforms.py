@@ -10,11 +10,17 @@ from torchvision.models import ResNet18_Weights
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode
 
-from fine_tuner.data.loading.colour import ColourChange, colour_matrix
-from fine_tuner.data.loading.geometry import RandomCrop, RandomFlip
 from fine_tuner.data.loading.randomness import randomness_of
-from fine_tuner.data.loading.transforms import AUGMENTATIONS, ImageTransform, build_transforms
-from fine_tuner.data.masks.coding import IGNORE_INDEX
+from fine_tuner.data.loading.transforms import (
+    AUGMENTATIONS,
+    ColourChange,
+    ImageTransform,
+    RandomCrop,
+    RandomFlip,
+    build_transforms,
+    colour_matrix,
+)
+from fine_tuner.data.masks import IGNORE_INDEX
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TASKS = ("classification", "multilabel", "regression", "segmentation")

@@ -14,8 +14,7 @@ from PIL import Image
 from fine_tuner.base.cache_folder import CACHE_VARIABLE
 from fine_tuner.base.errors import DataError
 from fine_tuner.data.files.images import load_image, load_mask
-from fine_tuner.data.readers.sample import NUM_PICTURES, SAMPLE_PATH, sample_folder
-from fine_tuner.data.readers.sample_pictures import SHAPES, SIDE_PX, draw_picture
+from fine_tuner.data.readers.sample import NUM_PICTURES, SAMPLE_PATH, SHAPES, SIDE_PX, draw_picture, sample_folder
 from fine_tuner.data.records import DataSplits
 
 Read = Callable[..., DataSplits]

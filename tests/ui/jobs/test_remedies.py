@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fine_tuner.config.io import parse
-from fine_tuner.data.checks.rules import _OF_KIND
+from fine_tuner.data.checks.check import _OF_KIND
 from fine_tuner.ui.form.folders import Allowed, path_errors
 from fine_tuner.ui.form.form import read, values_of, with_settings
 from fine_tuner.ui.form.updates import answer

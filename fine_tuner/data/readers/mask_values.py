@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from fine_tuner.base.errors import DataError
-from fine_tuner.data.files.folders import Progress, counted
+from fine_tuner.base.progress import OnProgress
+from fine_tuner.base.text import counted
 from fine_tuner.data.files.images import load_mask, open_image
 from fine_tuner.data.files.scan_cache import Fact, facts_about
-from fine_tuner.data.masks.coding import IGNORE_INDEX, MaskCoding, as_values
-from fine_tuner.data.options import ReadOptions, names_in
-from fine_tuner.data.source import MendableError
+from fine_tuner.data.masks import IGNORE_INDEX, MaskCoding, as_values
+from fine_tuner.data.readers.source import MendableError, ReadOptions, names_in
 
 _MAX_CLASSES = 64  # of values as they come; numbered from 0 there may be more: ADE20K has 150
 _MAX_NUMBERED_CLASSES = 200
@@ -83,9 +83,14 @@ def file_values(fact: Fact, *, is_colours: bool) -> dict[int, int]:
     return dict(out)
 
 
-def scan_masks(paths: Sequence[Path], *, has_colour_table: bool, progress: Progress) -> MaskScan:
-    """Look at all masks; remembered between runs."""
-    facts = facts_about(paths, look_at_mask, kind="mask 1", what="Reading masks", progress=progress)
+def mask_facts(paths: Sequence[Path], progress: OnProgress) -> list[Fact]:
+    """The facts of ``look_at_mask`` about each mask; remembered between runs."""
+    return facts_about(paths, look_at_mask, kind="mask 1", what="Reading masks", progress=progress)
+
+
+def scan_masks(paths: Sequence[Path], *, has_colour_table: bool, progress: OnProgress) -> MaskScan:
+    """Look at all masks."""
+    facts = mask_facts(paths, progress)
     files = dict(zip(paths, facts, strict=True))
     is_colours = has_colour_table or any(f.get("kind") == "colours" for f in facts) or not _palettes_agree(facts)
     scan = MaskScan(files, is_colours)

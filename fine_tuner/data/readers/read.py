@@ -6,7 +6,7 @@
 ``builtin:sample``     ``sample.py``
 ``torchvision:NAME``   ``torchvision_sets.py``, which downloads and hands over files
 a zip                  ``archives.py``, which unpacks into the cache; then as a folder
-a folder               ``recognise.py`` decides between ``class_source.py``, ``table_source.py``, ``mask_source.py``
+a folder               ``recognise.py`` decides between ``class_folders.py``, ``table_source.py``, ``mask_folders.py``
 a CSV or TSV file      ``table_source.py``
 =====================  =============================================================================================
 
@@ -21,20 +21,19 @@ from pathlib import Path
 from typing import Any
 
 from fine_tuner.base.errors import DataError
-from fine_tuner.data.files.archives import ARCHIVE_SUFFIXES, unpack
-from fine_tuner.data.files.folders import Progress, counted, existing_folder, no_progress
-from fine_tuner.data.options import ReadOptions
-from fine_tuner.data.readers.class_source import read_class_folders
-from fine_tuner.data.readers.mask_source import read_mask_folders, with_classes
-from fine_tuner.data.readers.recognise import look_into
+from fine_tuner.base.progress import OnProgress, no_progress
+from fine_tuner.base.text import counted
+from fine_tuner.data.files.image_scan import Size, find_twins, image_sizes, scan_images
+from fine_tuner.data.readers.class_folders import read_class_folders
+from fine_tuner.data.readers.mask_folders import read_mask_folders, with_classes
+from fine_tuner.data.readers.mask_values import mask_facts
+from fine_tuner.data.readers.recognise import look_into, unpacked
 from fine_tuner.data.readers.sample import SAMPLE_PATH, read_sample
 from fine_tuner.data.readers.set_list import TORCHVISION_PREFIX
+from fine_tuner.data.readers.source import UNSPLIT, Problem, ReadOptions, Source
 from fine_tuner.data.readers.table_source import choose_tables, read_tables
 from fine_tuner.data.readers.tables import TABLE_SUFFIXES
-from fine_tuner.data.records import DataSplits, Record
-from fine_tuner.data.source import UNSPLIT, Problem, Source
-from fine_tuner.data.splitting import split_records
-from fine_tuner.data.verify import leave_out_duplicates, verify
+from fine_tuner.data.records import DataSplits, Record, split_records
 
 
 def read_data(
@@ -44,7 +43,7 @@ def read_data(
     val_fraction: float,
     seed: int,
     on_unreadable: str = "stop",
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     may_download: bool = True,
     **options: Any,
 ) -> DataSplits:
@@ -65,8 +64,6 @@ def read_data(
     """
     progress = progress or no_progress
     chosen = ReadOptions(on_unreadable=on_unreadable, **options)
-    if path == SAMPLE_PATH:
-        return read_sample(task=task, val_fraction=val_fraction, seed=seed, progress=progress)
     return take_survey(
         path, task=task, val_fraction=val_fraction, seed=seed, options=chosen, progress=progress, is_strict=True,
         may_download=may_download,
@@ -93,15 +90,17 @@ def take_survey(
     val_fraction: float,
     seed: int,
     options: ReadOptions,
-    progress: Progress,
+    progress: OnProgress,
     is_strict: bool = False,
     may_download: bool = True,
 ) -> Survey:
-    """As ``read_data``, with problems listed instead of raised unless ``is_strict``. Not for the sample.
+    """As ``read_data``, with problems listed instead of raised unless ``is_strict``.
 
     Raises:
         DataError: If nothing can be made of the data.
     """
+    if path == SAMPLE_PATH:
+        return Survey(read_sample(task=task, val_fraction=val_fraction, seed=seed, progress=progress), ())
     root, source = read_source(path, task, options, progress, may_download=may_download)
     source, unreadable = verify(source, thoroughly=options.on_unreadable == "skip", progress=progress)
     notices = list(source.notices)
@@ -142,7 +141,7 @@ _LEFT_OUT = {
 
 
 def read_source(
-    path: str, task: str, options: ReadOptions, progress: Progress, *, may_download: bool = True
+    path: str, task: str, options: ReadOptions, progress: OnProgress, *, may_download: bool = True
 ) -> tuple[Path, Source]:
     """The folder of the data and what lies in it.
 
@@ -156,12 +155,11 @@ def read_source(
 
         name = path.removeprefix(TORCHVISION_PREFIX)
         return read_torchvision(name, task, options, progress, may_download=may_download)
-    if Path(path).suffix.lower() in ARCHIVE_SUFFIXES:
-        path = str(unpack(Path(path), progress))
+    path = unpacked(path, progress)
     if Path(path).suffix.lower() in TABLE_SUFFIXES and Path(path).expanduser().is_file():
         table = Path(path).expanduser().absolute()
         return table.parent, _of_tables(table.parent, {"": table}, task, options, progress)
-    found = look_into(existing_folder(path))
+    found = look_into(path)
     layout = found.layout_for(task) if options.layout == "auto" else options.layout
     if layout == "table":
         return found.root, _of_tables(found.root, choose_tables(found.root), task, options, progress)
@@ -174,7 +172,7 @@ def read_source(
     return found.root, read_class_folders(found)
 
 
-def _of_tables(root: Path, tables: Mapping[str, Path], task: str, options: ReadOptions, progress: Progress) -> Source:
+def _of_tables(root: Path, tables: Mapping[str, Path], task: str, options: ReadOptions, progress: OnProgress) -> Source:
     source = read_tables(root, dict(tables), task, options)
     if task != "segmentation":
         return source
@@ -268,3 +266,58 @@ def refuse(problems: Sequence[Problem], options: ReadOptions) -> None:
         shown = "".join(f"\n  {message}" for message in of_kind[:5])
         more = f"\n  and {len(of_kind) - 5:,} more" if len(of_kind) > 5 else ""
         raise DataError(f"{len(of_kind):,} {choice.what}:{shown}{more}\n{choice.remedy}".strip())
+
+
+def verify(source: Source, *, thoroughly: bool, progress: OnProgress) -> tuple[Source, list[Problem]]:
+    """``source`` without images that cannot be opened, and a problem for each.
+
+    Args:
+        source: As read.
+        thoroughly: Decode every image, instead of looking at header and end of the file.
+        progress: Called as ``progress(what, done, total)``.
+    """
+    images = [r.image for records in source.records.values() for r in records]
+    sizes = image_sizes(images, thoroughly=thoroughly, progress=progress)
+    problems = [Problem("unreadable", found, image) for image, found in sizes.items() if isinstance(found, str)]
+    kept = {
+        split: tuple(r for r in records if not isinstance(sizes[r.image], str))
+        for split, records in source.records.items()
+    }
+    if source.mask_coding is not None:
+        problems += _mismatches(kept, sizes, progress)
+    return replace(source, records=kept), problems
+
+
+def _mismatches(
+    records: Mapping[str, tuple[Record, ...]], sizes: Mapping[Path, Size | str], progress: OnProgress
+) -> list[Problem]:
+    """Masks of another size than their image; their facts are known already."""
+    pairs = [(r.image, r.target) for rows in records.values() for r in rows if isinstance(r.target, Path)]
+    facts = mask_facts([mask for _, mask in pairs], progress)
+    out = []
+    for (image, mask), fact in zip(pairs, facts, strict=True):
+        if tuple(fact.get("size", sizes[image])) != sizes[image]:
+            width, height = fact["size"]
+            what = (
+                f"Mask {mask} is {width} x {height} pixels, its image {image} is {sizes[image][0]} x {sizes[image][1]}."
+            )
+            out.append(Problem("size_mismatch", what, mask))
+    return out
+
+
+def leave_out_duplicates(source: Source, progress: OnProgress) -> tuple[Source, int]:
+    """``source`` without those images of train that val or test holds as well; and how many those were.
+
+    Where the data has no val split, all but one of several equal images are left out, whichever split they would get.
+    """
+    order = sorted(source.records, key=lambda split: split in ("train", UNSPLIT))  # of twins the first is kept
+    images = [(split, r.image) for split in order for r in source.records[split]]
+    paths = [image for _, image in images]
+    twins = find_twins(paths, scan_images(paths, progress), progress)
+    dropped = {
+        paths[t.second]
+        for t in twins
+        if images[t.second][0] == UNSPLIT or (images[t.second][0] == "train" and images[t.first][0] != "train")
+    }
+    kept = {split: tuple(r for r in rows if r.image not in dropped) for split, rows in source.records.items()}
+    return replace(source, records=kept), len(dropped)
