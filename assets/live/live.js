@@ -1,6 +1,6 @@
 // What a page calls: mounting the live panel and charts, and window.FTLive to steer it.
 //
-//   mount(element, props)   once, by the gr.HTML of fine_tuner/ui/pages/live_panel.py; mountPreview for charts that Python draws
+//   mount(element, props)   once, by the gr.HTML of fine_tuner/ui/pages/live_panel.py
 //   FTLive.show(run)        another run; the address follows
 //   FTLive.go(query)        what an address like "?run=ID&axis=epoch" says, without loading the page again
 //   FTLive.isActive()       whether any run is queued or running
@@ -35,15 +35,6 @@ export function mount(element, props) {
   learnMetrics(JSON.parse(JSON.stringify(props.metrics ?? {})));
   panel = new Panel(element.querySelector(".ft-live") ?? element, JSON.parse(JSON.stringify(props)), tell);
   return panel;
-}
-
-/** A chart in a gr.HTML of its own: its value is the chart as JSON, see preview.js. */
-export function mountPreview(element, props, watch) {
-  addStyle();
-  const host = element.querySelector(".ft-preview-chart") ?? element;
-  const show = () => preview(host, JSON.parse(props.value || "{}"));
-  watch("value", show);
-  show();
 }
 
 /** The style sheet, unless the page has it already. */

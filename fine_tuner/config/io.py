@@ -21,7 +21,6 @@ __all__ = [
     "CHOICES",
     "FIELDS",
     "apply_overrides",
-    "difference",
     "dump_yaml",
     "overrides_between",
     "parse",
@@ -225,19 +224,6 @@ def _scalar(value: Any, spec: Field) -> str:
         text = "" if value is None else str(value)
         return "'" + text.replace("'", "''") + "'" if text.startswith(("'", '"')) else text
     return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("\n").removesuffix("\n...").strip()
-
-
-def difference(old: Settings, new: Settings) -> dict[str, tuple[Any, Any]]:
-    """Dotted path to (old, new) of every setting that differs, tags included."""
-    a, b = _flat(to_tree(old)), _flat(to_tree(new))
-    return {path: (a.get(path), b.get(path)) for path in {**a, **b} if a.get(path) != b.get(path)}
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in tree.items():
-        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return out
 
 
 def replace(settings: Settings, *overrides: str) -> Settings:

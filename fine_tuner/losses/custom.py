@@ -119,11 +119,6 @@ def load_custom_loss(file: str | Path, entry: str = "") -> LoadedLoss:
     return LoadedLoss(CustomLossModule(found, code, name), "function")
 
 
-def custom_codes(loss_fn: nn.Module) -> tuple[LossCode, ...]:
-    """The user's files that take part in a loss, for the run folder."""
-    return tuple(m.code for m in loss_fn.modules() if isinstance(m, CustomLossModule))
-
-
 # ------------------------------------------------------------- running the file
 def _execute(code: LossCode) -> ModuleType:
     """A module made from the user's text; ``sys.modules`` holds it, as dataclasses and pickle want."""

@@ -8,7 +8,6 @@ import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from fine_tuner.base.errors import RunError
@@ -291,8 +290,3 @@ class RunStore:
             raise RunError(f"There is no deleted run {run_id!r} to take back in {self.root / _TRASH}.")
         source.rename(target)
         return RunFolder(target)
-
-    def empty_trash(self) -> None:
-        """Delete for good what was deleted."""
-        with suppress(OSError):
-            shutil.rmtree(self.root / _TRASH)

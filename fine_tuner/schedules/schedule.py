@@ -126,11 +126,6 @@ class Schedule:
         return [str(group.get("name", i)) for i, group in enumerate(self._optimizer.param_groups)]
 
     @property
-    def base_lrs(self) -> dict[str, float]:
-        """Group to the rate that the schedule multiplies, changes while running included: what to export."""
-        return {name: lr * self.scale for name, lr in zip(self.group_names, self._lrs, strict=True)}
-
-    @property
     def follows_metric(self) -> bool:
         """Whether the rates depend on metrics, so that ``plan`` is an upper bound."""
         return isinstance(self._curve, PlateauCurve)

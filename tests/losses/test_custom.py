@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from fine_tuner.base.errors import InputError, TrainingError
-from fine_tuner.config.sections.losses import CrossEntropyLoss, CustomLoss
+from fine_tuner.config.sections.losses import CustomLoss
 from fine_tuner.config.sections.second_loss import SECOND_VARIANTS
 from fine_tuner.losses.build import build_loss
 from fine_tuner.losses.code import LossCodeError
-from fine_tuner.losses.custom import custom_codes, load_custom_loss
+from fine_tuner.losses.custom import CustomLossModule, load_custom_loss
 
 MSE = "def my_loss(output, target):\n    return (output - target).square().mean()\n"
 MODULE = """
@@ -66,11 +66,10 @@ def test_the_code_is_kept_with_its_hash(tmp_path: Path) -> None:
     file = write(tmp_path, MSE)
     second = SECOND_VARIANTS["custom"](file=str(file))
     loss_fn = build_loss(CustomLoss(file=str(file)), task="regression", num_outputs=1, second=second)
-    codes = custom_codes(loss_fn)
+    codes = [m.code for m in loss_fn.modules() if isinstance(m, CustomLossModule)]
     file.write_text("changed")
     assert [c.text for c in codes] == [MSE, MSE]
     assert codes[0].sha256 == hashlib.sha256(MSE.encode()).hexdigest()
-    assert custom_codes(build_loss(CrossEntropyLoss(), task="classification", num_outputs=2)) == ()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -32,13 +32,13 @@ from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.live import LiveFeed
 from fine_tuner.ui import static
 from fine_tuner.ui.api.live import LiveRoutes
-from fine_tuner.ui.pages.live_panel import head_links, live_panel, preview_chart
+from fine_tuner.ui.pages.live_panel import head_links, live_panel
 from fine_tuner.ui.theme import build_theme
 from tests.ui.hand_run import example_runs
 
 
 def build_page(store: RunStore, **actions: Callable[[RunFolder], object]) -> FastAPI:
-    """The app: the panel, its routes, and a chart drawn by Python."""
+    """The app: the panel and its routes."""
     offered = {"stop": lambda run: control.request(run, "stop"), **actions}
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(static.router)
@@ -48,16 +48,6 @@ def build_page(store: RunStore, **actions: Callable[[RunFolder], object]) -> Fas
     app.get("/plain")(plain_page)
     with gr.Blocks(title="live", analytics_enabled=False, fill_width=True) as page:
         live_panel(actions=tuple(offered))
-        preview_chart(
-            {
-                "title": "Planned learning rate", "kind": "rate", "axis": "step", "unit": "step", "height": 150,
-                "lines": [
-                    {"label": "head", "x": [0, 40, 160], "y": [0, 1e-3, 0]},
-                    {"label": "backbone", "x": [0, 40, 160], "y": [0, 1e-4, 0]},
-                ],
-            },
-            elem_id="plan-chart",
-        )  # fmt: skip
     head = f'<link rel="stylesheet" href="{static.address_of("styles/style.css")}">{head_links()}'
     gr.mount_gradio_app(
         app, page, "/", theme=build_theme(), head=head, footer_links=[], run_history=False, ssr_mode=False, pwa=False

@@ -5,12 +5,10 @@ Nothing of a run passes through Gradio: the panel's template is a fixed text, an
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import gradio as gr
 
@@ -47,25 +45,6 @@ def live_panel(
         actions=list(actions),
         metrics=metric_table(),
         changes=live_settings(),
-    )
-
-
-def preview_chart(value: Mapping[str, Any] | None = None, *, base: str = "", elem_id: str | None = None) -> gr.HTML:
-    """A chart that Python draws now and then, with the look of the live charts: give it ``json.dumps(spec)`` as value.
-
-    Args:
-        value: The chart at first; keys as ``assets/charts/preview.js`` describes them: title, kind, axis, lines, ...
-        base: As for ``live_panel``.
-        elem_id: Id of the element on the page.
-    """
-    return gr.HTML(
-        value=json.dumps(value or {}),
-        html_template='<div class="ft-preview-chart"></div>',
-        js_on_load=_script("live.mountPreview(element, props, watch)"),
-        apply_default_css=False,
-        elem_id=elem_id,
-        base=base,
-        address=static.address_of("live/live.js"),
     )
 
 
