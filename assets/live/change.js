@@ -19,7 +19,9 @@ export class ChangeBar {
    * `changes`: what can change, by path (fine_tuner/config/live_changes.py).
    */
   constructor({ send, clone, actions, changes }) {
-    [this.factor, this.lr, this.length] = ["lr_factor", "optim.lr", "train.epochs"].map((path) => changes[path]);
+    this.factor = changes.lr_factor;
+    this.lr = changes["optim.lr"];
+    this.length = changes["train.epochs"];
     this.send = send;
     this.actions = actions;
     this.isSending = false;
