@@ -59,7 +59,7 @@ def train(arguments: argparse.Namespace) -> int:
 def resume(arguments: argparse.Namespace) -> int:
     """``resume``: train on, in this process, from the newest checkpoint."""
     run = find_run(arguments)
-    control.clear(run, "stop", "pause", "checkpoint", "evaluate")  # a change of settings is still wished for
+    control.clear_for_start(run)
     return _train_folder(run, arguments)
 
 
@@ -80,7 +80,7 @@ def extend(arguments: argparse.Namespace) -> int:
     if is_alive:
         print(f"{run.id}: asked for {arguments.epochs} epochs")
         return 0
-    control.clear(run, "stop", "pause", "checkpoint", "evaluate")
+    control.clear_for_start(run)
     return _train_folder(run, arguments)
 
 

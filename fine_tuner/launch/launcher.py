@@ -108,7 +108,7 @@ class Launcher:
             time.sleep(0.02)
         return True
 
-    # ---------------------------------------------------------------- wishes
+    # -------------------------------------------------------------- requests
     def start(self, run: RunFolder) -> None:
         """Queue a run; it starts at once if its device is free. One with a checkpoint goes on from there.
 
@@ -174,7 +174,7 @@ class Launcher:
             control.request(run, what, **content)
         except OSError as error:
             raise RunError(
-                f"The wish to {word} cannot be left in {run.control}: {error.strerror}. "
+                f"The request to {word} cannot be left in {run.control}: {error.strerror}. "
                 "Make the folder writable, or end the process."
             ) from None
 

@@ -100,7 +100,7 @@ def launch(
     try:
         if not claim() or find_holder(run.lock) is not None:  # cancelled, or started by hand meanwhile
             return None
-        control.clear(run, "stop", "pause", "checkpoint", "evaluate")  # a change of settings is still wished for
+        control.clear_for_start(run)
         run.exit.unlink(missing_ok=True)
         _limit_log(run.log)
         handles = [held.handle for held in (lock, *devices) if held.handle is not None]

@@ -42,3 +42,8 @@ def clear(run: RunFolder, *what: str) -> None:
     for name in what or REQUESTS:
         with suppress(OSError):
             (run.control / name).unlink(missing_ok=True)
+
+
+def clear_for_start(run: RunFolder) -> None:
+    """Remove what was asked of an earlier attempt, before the next begins; a change of settings is still wanted."""
+    clear(run, *(name for name in REQUESTS if name != "set"))
