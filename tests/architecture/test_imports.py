@@ -32,6 +32,15 @@ with private_environment(), tempfile.TemporaryDirectory() as runs:
     assert app.routes
 """
 
+EVERY_HELP = """
+from fine_tuner.cli.main import build_parser
+parser = build_parser()
+(commands,) = [action.choices for action in parser._actions if isinstance(action.choices, dict)]
+assert len(commands) > 30, commands
+for command in (parser, *commands.values()):
+    assert command.format_help()
+"""
+
 IMPORT_EVERYTHING_BUT_THE_PAGE = """
 import importlib, pkgutil
 import fine_tuner
@@ -54,6 +63,10 @@ def run_blocked(blocked: list[str], code: str, *, watched: list[str] | None = No
 def test_the_page_is_built_without_torch_and_without_importing_plotly():
     torch = ["torch", "torchvision", "torchmetrics"]
     assert run_blocked(torch, SERVE_A_PAGE, watched=["plotly", "matplotlib", "gradio"]) == ["gradio"]
+
+
+def test_every_command_tells_its_options_without_torch():
+    assert run_blocked(["torch", "torchvision", "torchmetrics", "gradio", "plotly"], EVERY_HELP) == []
 
 
 def test_everything_but_the_page_imports_without_the_pages_packages():
