@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from fine_tuner.memory.step_memory import Situation, step_memory
 from fine_tuner.models.build import BuiltModel, build_model
-from fine_tuner.models.forward import loss_of_outputs
+from fine_tuner.models.outputs import loss_of_outputs
 from fine_tuner.precision import Precision
 
 MIB = 2**20

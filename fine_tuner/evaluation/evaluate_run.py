@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from fine_tuner.base.errors import DataError, RunError, TrainingError
@@ -11,9 +12,9 @@ from fine_tuner.data.records import DataSplits
 from fine_tuner.models.saved import read_about
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.tasks.build import Assembly, assemble, build_dataset
-from fine_tuner.training.loop.evaluate import evaluate
-from fine_tuner.training.loop.micro_batches import Portions, free_memory, is_out_of_memory
-from fine_tuner.training.run.loss_copy import keep_code
+from fine_tuner.training.loop.micro_batches import MicroBatches, free_memory, until_it_fits
+from fine_tuner.training.loop.validation import evaluate
+from fine_tuner.training.run.kept_settings import keep_code
 
 
 def evaluate_run(run: RunFolder, split: Literal["val", "test"]) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def evaluate_run(run: RunFolder, split: Literal["val", "test"]) -> dict[str, Any
             num_workers=settings.data.num_workers,
             pin_memory=assembly.device.type == "cuda",
         )
-        metrics = _evaluated(assembly, batches, Portions(evaluation=about.get("eval_batch")))
+        metrics = _evaluated(assembly, batches, MicroBatches(evaluation=about.get("eval_batch")))
     return {
         "run": run.id,
         "split": split,
@@ -55,24 +56,24 @@ def evaluate_run(run: RunFolder, split: Literal["val", "test"]) -> dict[str, Any
     }
 
 
-def _evaluated(assembly: Assembly, batches: EvalBatches, portions: Portions) -> dict[str, float]:
+def _evaluated(assembly: Assembly, batches: EvalBatches, micro_batches: MicroBatches) -> Mapping[str, float]:
     """Metrics, in smaller batches if memory runs out."""
-    while True:
-        try:
-            metrics = evaluate(
-                assembly.model, batches, loss_fn=assembly.loss_fn, metrics=assembly.metrics,
-                precision=assembly.precision, portions=portions,
-            )  # fmt: skip
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-        else:
-            assert metrics is not None
-            return metrics
+
+    def compute() -> dict[str, float] | None:
+        return evaluate(
+            assembly.model, batches, loss_fn=assembly.loss_fn, metrics=assembly.metrics,
+            precision=assembly.precision, micro_batches=micro_batches,
+        )  # fmt: skip
+
+    def shrink() -> None:
         free_memory(assembly.device)
-        portions.evaluation = portions.halved("evaluation")
-        if portions.evaluation is None:
+        micro_batches.evaluation = micro_batches.halved("evaluation")
+        if micro_batches.evaluation is None:
             raise TrainingError("Memory does not suffice for a single image. Close what else uses the device.")
+
+    metrics = until_it_fits(compute, shrink)
+    assert metrics is not None  # nobody asked to stop
+    return metrics
 
 
 def evaluation_text(found: dict[str, Any]) -> str:

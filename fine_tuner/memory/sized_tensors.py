@@ -1,8 +1,8 @@
 """Tensors without data that say they are on a CPU, and a ledger of the bytes they would hold.
 
-A tensor on torch's meta device has a shape and no data, but autocast passes it by. A ``Shell`` wraps one and claims to
-be on a CPU, so that autocast, autograd and the hooks on saved tensors treat it like a real one; every operation runs
-on the meta tensor inside. FakeTensor of torch does the same, four times slower, and for much else.
+A tensor on torch's meta device has a shape and no data, but autocast passes it by. A ``SizedTensor`` wraps one and
+claims to be on a CPU, so that autocast, autograd and the hooks on saved tensors treat it like a real one; every
+operation runs on the meta tensor inside. FakeTensor of torch does the same, four times slower, and for much else.
 
 The ledger hears of every storage that is made and freed. Bytes in proportion to the batch are told from those that are
 not by a trick: the batch has a prime number of images that divides no weight, so what it divides is per image.
@@ -60,12 +60,12 @@ class Ledger:
         self._gradients = 0
         self._moments: list[Moment] = []
 
-    def shell(self, *shape: int, dtype: torch.dtype = torch.float32, is_counted: bool = True) -> Shell:
+    def sized_tensor(self, *shape: int, dtype: torch.dtype = torch.float32, is_counted: bool = True) -> SizedTensor:
         """A tensor without data; not counted if it is there before and after."""
         inner = torch.empty(shape, dtype=dtype, device="meta")
         if not is_counted:
             self._alive[inner.untyped_storage()._cdata] = weakref.ref(inner.untyped_storage())
-        return Shell(inner, self)
+        return SizedTensor(inner, self)
 
     def hear(self, inner: Tensor) -> None:
         """Count the storage of a tensor on the meta device until it is freed."""
@@ -86,7 +86,7 @@ class Ledger:
 
     def keep(self, tensor: Tensor) -> Tensor:
         """Hook on saved tensors: the bytes are kept for backward."""
-        if isinstance(tensor, Shell):
+        if isinstance(tensor, SizedTensor):
             storage = tensor.inner.untyped_storage()
             if self._kept.get(storage._cdata) is False:
                 size = storage.nbytes()
@@ -132,7 +132,7 @@ class Ledger:
         return tuple(found)
 
 
-class Shell(Tensor):
+class SizedTensor(Tensor):
     """A tensor without data that says it is on a CPU.
 
     Attributes:
@@ -144,9 +144,9 @@ class Shell(Tensor):
     ledger: Ledger
 
     @staticmethod
-    def __new__(cls: type[Shell], inner: Tensor, ledger: Ledger) -> Shell:
+    def __new__(cls: type[SizedTensor], inner: Tensor, ledger: Ledger) -> SizedTensor:
         """Wrap a tensor of the meta device and count it."""
-        shell = torch.Tensor._make_wrapper_subclass(
+        tensor = torch.Tensor._make_wrapper_subclass(
             cls,
             inner.shape,
             strides=inner.stride(),
@@ -154,9 +154,9 @@ class Shell(Tensor):
             dtype=inner.dtype,
             device="cpu",
         )
-        shell.inner, shell.ledger = inner, ledger
+        tensor.inner, tensor.ledger = inner, ledger
         ledger.hear(inner)
-        return shell
+        return tensor
 
     __torch_function__ = torch._C._disabled_torch_function_impl
 
@@ -165,15 +165,15 @@ class Shell(Tensor):
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Run the operation on what is inside, wrap what comes out."""
-        shells: list[Shell] = []
-        inner_args = [_unwrap(value, shells) for value in args]
-        inner_kwargs = {name: _unwrap(value, shells) for name, value in (kwargs or {}).items()}
-        if func.__name__.split(".")[0] in _POINTWISE and not inner_kwargs and _are_alike(shells):
-            return Shell(torch.empty_like(shells[0].inner), shells[0].ledger)
+        tensors: list[SizedTensor] = []
+        inner_args = [_unwrap(value, tensors) for value in args]
+        inner_kwargs = {name: _unwrap(value, tensors) for name, value in (kwargs or {}).items()}
+        if func.__name__.split(".")[0] in _POINTWISE and not inner_kwargs and _are_alike(tensors):
+            return SizedTensor(torch.empty_like(tensors[0].inner), tensors[0].ledger)
         short = _SHORT.get(func.__name__.split(".")[0])
         out = short(*inner_args) if short else func(*inner_args, **inner_kwargs)
-        same = {id(shell.inner): shell for shell in shells}  # in-place operations return their input
-        return _wrap(out, same, shells[0].ledger)
+        same = {id(tensor.inner): tensor for tensor in tensors}  # in-place operations return their input
+        return _wrap(out, same, tensors[0].ledger)
 
 
 # Operations whose result has shape and type of their operands, if these are alike: torch's own kernels for tensors
@@ -202,41 +202,41 @@ def _batch_norm_backward(grad: Tensor, images: Tensor, weight: Tensor | None, *r
 _SHORT = {"native_batch_norm": _batch_norm, "native_batch_norm_backward": _batch_norm_backward}
 
 
-def _are_alike(shells: list[Shell]) -> bool:
-    first = shells[0].inner
-    return all(s.inner.shape == first.shape and s.inner.dtype == first.dtype for s in shells)
+def _are_alike(tensors: list[SizedTensor]) -> bool:
+    first = tensors[0].inner
+    return all(s.inner.shape == first.shape and s.inner.dtype == first.dtype for s in tensors)
 
 
-def _unwrap(value: Any, shells: list[Shell]) -> Any:
-    if isinstance(value, Shell):
-        shells.append(value)
+def _unwrap(value: Any, tensors: list[SizedTensor]) -> Any:
+    if isinstance(value, SizedTensor):
+        tensors.append(value)
         return value.inner
     if isinstance(value, (list, tuple)):
-        return type(value)(_unwrap(item, shells) for item in value)
+        return type(value)(_unwrap(item, tensors) for item in value)
     if isinstance(value, torch.device):
         return torch.device("meta")
     return value.to("meta") if isinstance(value, Tensor) else value
 
 
-def _wrap(value: Any, same: Mapping[int, Shell], ledger: Ledger) -> Any:
+def _wrap(value: Any, same: Mapping[int, SizedTensor], ledger: Ledger) -> Any:
     if isinstance(value, Tensor):
         known = same.get(id(value))
-        return Shell(value, ledger) if known is None else known
+        return SizedTensor(value, ledger) if known is None else known
     if isinstance(value, (list, tuple)):
         return tuple(_wrap(item, same, ledger) for item in value)
     return value
 
 
-def hollow(module: nn.Module, ledger: Ledger) -> None:
-    """Put shells, which are not counted, in the place of a module's parameters and buffers."""
+def use_sized_tensors(module: nn.Module, ledger: Ledger) -> None:
+    """Put sized tensors, which are not counted, in the place of a module's parameters and buffers."""
     for part in module.modules():
         for name, parameter in part._parameters.items():
             if parameter is not None:
-                shell = ledger.shell(*parameter.shape, dtype=parameter.dtype, is_counted=False)
-                part._parameters[name] = nn.Parameter(shell, requires_grad=parameter.requires_grad)
+                tensor = ledger.sized_tensor(*parameter.shape, dtype=parameter.dtype, is_counted=False)
+                part._parameters[name] = nn.Parameter(tensor, requires_grad=parameter.requires_grad)
         for name, buffer in part._buffers.items():
             if buffer is not None:
-                part._buffers[name] = ledger.shell(*buffer.shape, dtype=buffer.dtype, is_counted=False)
+                part._buffers[name] = ledger.sized_tensor(*buffer.shape, dtype=buffer.dtype, is_counted=False)
 
 
 def prime_for(module: nn.Module) -> int:

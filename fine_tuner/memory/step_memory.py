@@ -19,10 +19,9 @@ from torch.overrides import TorchFunctionMode
 
 from fine_tuner.data.loading.mixing import MixedLoss, MixedTargets
 from fine_tuner.losses.custom import CustomLossModule
-from fine_tuner.memory.sized_tensors import Ledger, Moment, Shell, hollow, prime_for
-from fine_tuner.models.forward import loss_of_outputs
+from fine_tuner.memory.sized_tensors import Ledger, Moment, SizedTensor, prime_for, use_sized_tensors
 from fine_tuner.models.freezing import Freezing, Trainable
-from fine_tuner.models.outputs import split_outputs
+from fine_tuner.models.outputs import loss_of_outputs, split_outputs
 from fine_tuner.models.probe import construct
 from fine_tuner.models.stages import Stage
 from fine_tuner.precision import DTYPES
@@ -116,9 +115,9 @@ def _simulate(situation: Situation, loss_fn: nn.Module) -> StepMemory:
     weights = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
     trained = [p.nbytes for p in model.parameters() if p.requires_grad]
     ledger = Ledger(prime_for(model))
-    hollow(model, ledger)
+    use_sized_tensors(model, ledger)
     loss = _counted_loss(loss_fn, ledger)
-    images = ledger.shell(ledger.batch_size, 3, situation.image_size, situation.image_size, is_counted=False)
+    images = ledger.sized_tensor(ledger.batch_size, 3, situation.image_size, situation.image_size, is_counted=False)
     targets = _targets(situation, ledger)
     image = sum(t.nbytes for t in (images, *_tensors(targets))) / ledger.batch_size
 
@@ -161,7 +160,7 @@ def _watched(model: nn.Module, ledger: Ledger, situation: Situation) -> Iterator
     trained = [p for p in model.parameters() if p.requires_grad]
     for parameter in trained:
         if situation.accumulates:
-            parameter.grad = ledger.shell(*parameter.shape, is_counted=True)
+            parameter.grad = ledger.sized_tensor(*parameter.shape, is_counted=True)
             ledger.has_gradient(parameter)
         else:
             parameter.register_post_accumulate_grad_hook(ledger.has_gradient)
@@ -182,10 +181,10 @@ def _targets(situation: Situation, ledger: Ledger) -> Any:
     batch, outputs, side = ledger.batch_size, situation.num_outputs, situation.image_size
     shapes = {"classification": (batch,), "segmentation": (batch, side, side)}
     dtype = torch.int64 if situation.task in shapes else torch.float32
-    targets = ledger.shell(*shapes.get(situation.task, (batch, outputs)), dtype=dtype, is_counted=False)
+    targets = ledger.sized_tensor(*shapes.get(situation.task, (batch, outputs)), dtype=dtype, is_counted=False)
     if not situation.is_mixed:
         return targets
-    second = ledger.shell(*targets.shape, dtype=dtype, is_counted=False)
+    second = ledger.sized_tensor(*targets.shape, dtype=dtype, is_counted=False)
     return MixedTargets(targets, second, 0.5)
 
 
@@ -207,7 +206,7 @@ def _counted_loss(loss_fn: nn.Module, ledger: Ledger) -> nn.Module:
         counted: nn.Module = _CountedAsCrossEntropy()
         return MixedLoss(counted) if isinstance(loss_fn, MixedLoss) else counted
     loss = copy.deepcopy(loss_fn)
-    hollow(loss, ledger)
+    use_sized_tensors(loss, ledger)
     return loss
 
 
@@ -233,7 +232,7 @@ class _GpuCasts(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        if func in self._IN_FLOAT32 and args and isinstance(args[0], Shell):
+        if func in self._IN_FLOAT32 and args and isinstance(args[0], SizedTensor):
             args = (args[0].float(), *args[1:])
         if func is F.interpolate:
             with torch.autocast("cpu", enabled=False):

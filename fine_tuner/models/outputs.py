@@ -1,8 +1,8 @@
-"""What a network returns, told apart: the logits, and the logits of auxiliary heads with their weights in the loss."""
+"""What a network returns, told apart, and its loss: logits, and the logits of auxiliary heads with their weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -43,3 +43,18 @@ def split_outputs(output: Any) -> tuple[Tensor, list[tuple[float, Tensor]]]:
         f"The network returned {type(output).__name__}; expected a tensor, a dictionary with 'out', or the named tuple "
         "of googlenet or inception_v3. Choose a classification or segmentation network of torchvision."
     )
+
+
+def loss_of_outputs(output: Any, targets: Tensor, loss_fn: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Loss of the logits, plus the weighted loss of each auxiliary head; a scalar.
+
+    Args:
+        output: What the network returned.
+        targets: As the loss wants them.
+        loss_fn: ``(logits, targets) -> scalar``.
+    """
+    logits, auxiliary = split_outputs(output)
+    loss = loss_fn(logits, targets)
+    for weight, aux_logits in auxiliary:
+        loss = loss + weight * loss_fn(aux_logits, targets)
+    return loss

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from fine_tuner.config.settings import Settings
-from fine_tuner.models.forward import loss_of_outputs
+from fine_tuner.models.outputs import loss_of_outputs
 from fine_tuner.precision import Precision
 from fine_tuner.tasks.build import assemble, build_data
 

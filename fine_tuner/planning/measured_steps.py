@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from fine_tuner.memory.readings import MIB, process_mib
-from fine_tuner.models.forward import loss_of_outputs
-from fine_tuner.models.outputs import split_outputs
+from fine_tuner.models.outputs import loss_of_outputs, split_outputs
 from fine_tuner.tasks.build import Assembly
 
 OnMeasured = Callable[[int, int, str], None]

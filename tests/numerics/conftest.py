@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from fine_tuner.precision import Precision
+from fine_tuner.training.loop.hooks import Hooks
+from fine_tuner.training.loop.learner import Learner
 from fine_tuner.training.loop.trainer import Trainer
+from fine_tuner.training.loop.validation import Validation
 
 CLASSES = 3
 
@@ -79,6 +83,11 @@ def make_data(count: int = 40) -> tuple[Tensor, Tensor]:
     )
 
 
+def taken(parts: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Those of ``parts`` that are fields of a dataclass; they are no longer in ``parts``."""
+    return {f.name: parts.pop(f.name) for f in fields(kind) if f.name in parts}
+
+
 @pytest.fixture
 def make_trainer() -> Any:
     """A function that builds a trainer; keyword arguments replace its parts."""
@@ -98,7 +107,7 @@ def make_trainer() -> Any:
         groups = [{"params": list(model.parameters()), "name": "all"}]
         built = optimizer(groups)
         schedule = TorchSchedule(torch.optim.lr_scheduler.ExponentialLR(built, 0.97))
-        return Trainer(
+        learner = Learner(
             model=model,
             loss_fn=parts.pop("loss_fn", nn.CrossEntropyLoss()),
             optimizer=built,
@@ -106,8 +115,9 @@ def make_trainer() -> Any:
             batches=TensorBatches(*make_data(count), batch_size=batch_size),
             precision=Precision(dtype, torch.device("cpu")),
             epochs=epochs,
-            **parts,
+            **taken(parts, Learner),
         )
+        return Trainer(learner, Validation(**taken(parts, Validation)), Hooks(**taken(parts, Hooks)), **parts)
 
     return build
 

@@ -41,10 +41,11 @@ class Wishes:
 
 def cosine(trainer: Any) -> Any:
     """The trainer with a cosine schedule of ours over its length."""
-    for group in trainer.optimizer.param_groups:
+    learner = trainer.learner
+    for group in learner.optimizer.param_groups:
         group["lr"] = LR
-    trainer.schedule = build_schedule(
-        CosineAnnealingLR(), trainer.optimizer, total_steps=trainer.total_steps, steps_per_epoch=trainer.steps_per_epoch
+    learner.schedule = build_schedule(
+        CosineAnnealingLR(), learner.optimizer, total_steps=learner.total_steps, steps_per_epoch=learner.steps_per_epoch
     )
     return trainer
 
@@ -76,7 +77,7 @@ def test_more_epochs_refit_the_schedule_and_lengthen_the_run(make_trainer: Any) 
     events: list[Any] = []
     trainer = cosine(make_trainer(emit=events.append, control=Wishes({5: {"train.epochs": 6}})))
     trainer.train()
-    assert trainer.progress.step == 30
+    assert trainer.position.step == 30
     assert rates(events) == planned(15)[:5] + planned(30)[5:]
 
 
@@ -110,20 +111,21 @@ def test_changes_survive_a_resume_bit_for_bit(make_trainer: Any) -> None:
     assert first.train() == "stopped"
     state = first.state_dict()  # before another trainer is made, which seeds the generators
     second = cosine(make_trainer(dropout=0.5))
-    second.model.load_state_dict(first.model.state_dict())
+    second.learner.model.load_state_dict(first.learner.model.state_dict())
     second.load_state_dict(state)
     assert second.train() == "completed"
-    assert whole.progress == second.progress
-    assert whole.progress.step == 20
-    assert_same(whole.model, second.model)
+    assert whole.position == second.position
+    assert whole.position.step == 20
+    assert_same(whole.learner.model, second.learner.model)
 
 
 def test_a_checkpoint_is_saved_when_asked_for(make_trainer: Any) -> None:
     saved: list[int] = []
 
-    def save(trainer: Any, is_best: bool) -> str:
-        saved.append(trainer.progress.step)
+    def save(is_best: bool) -> str:
+        saved.append(trainer.position.step)
         return "x"
 
-    cosine(make_trainer(control=Wishes({}, save_at=7), save=save)).train()
+    trainer = cosine(make_trainer(control=Wishes({}, save_at=7), save=save))
+    trainer.train()
     assert saved == [5, 7, 10, 15]

@@ -12,8 +12,8 @@ from fine_tuner.losses.build import build_loss
 from fine_tuner.memory.forecast import MIB, Counted, optimizer_states
 from fine_tuner.memory.step_memory import Situation, StepMemory, step_memory
 from fine_tuner.models.build import BuiltModel, build_model, outline_model
-from fine_tuner.models.forward import loss_of_outputs
 from fine_tuner.models.freezing import Freezing
+from fine_tuner.models.outputs import loss_of_outputs
 from fine_tuner.precision import Precision
 
 NETWORKS = ["squeezenet1_1", "mobilenet_v3_small"]

@@ -11,7 +11,7 @@ from fine_tuner.config.knobs import tag_of
 from fine_tuner.config.sections.losses import VARIANTS, ClassWeighted, CustomLoss
 from fine_tuner.data.loading.mixing import MixedLoss, MixedTargets
 from fine_tuner.losses.build import build_loss
-from fine_tuner.memory.sized_tensors import PRIMES, Ledger, hollow
+from fine_tuner.memory.sized_tensors import PRIMES, Ledger, use_sized_tensors
 
 CASES = [
     pytest.param(v, task, weights, id=f"{tag_of(v)}-{task}-{weights}")
@@ -29,14 +29,14 @@ def test_a_loss_is_counted_without_data(variant: type, task: str, weights: str) 
     settings = parse({"task": task, "loss": given}).loss
     loss = build_loss(settings, task=task, num_outputs=3, class_counts=[5, 3, 2])
     ledger = Ledger(PRIMES[0])
-    hollow(loss, ledger)
+    use_sized_tensors(loss, ledger)
     size, batch = 4, ledger.batch_size
     shape = (batch, 3, size, size) if task == "segmentation" else (batch, 3)
-    logits = nn.Parameter(ledger.shell(*shape, is_counted=False))
+    logits = nn.Parameter(ledger.sized_tensor(*shape, is_counted=False))
     indices = task in ("classification", "segmentation")
     target_shape = (batch, *shape[2:]) if indices else shape
     dtype = torch.int64 if indices else torch.float32
-    targets = ledger.shell(*target_shape, dtype=dtype, is_counted=False)
+    targets = ledger.sized_tensor(*target_shape, dtype=dtype, is_counted=False)
     if task == "classification":
         MixedLoss(loss)(logits, MixedTargets(targets, targets, 0.5)).backward()
     else:

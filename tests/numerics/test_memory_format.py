@@ -37,14 +37,14 @@ def test_a_run_in_channels_last_is_resumed_bit_for_bit(make_trainer: Any) -> Non
     whole, first, second = trainer(), trainer(), trainer()
     torch.manual_seed(3)  # dropout draws from it
     whole.train()
-    first.epochs = 1
+    first.learner.epochs = 1
     torch.manual_seed(3)
     first.train()
-    first.epochs = 2
-    second.model.load_state_dict(first.model.state_dict())
+    first.learner.epochs = 2
+    second.learner.model.load_state_dict(first.learner.model.state_dict())
     second.load_state_dict(first.state_dict())
     second.train()
-    assert_same(whole.model, second.model)
+    assert_same(whole.learner.model, second.learner.model)
 
 
 def test_what_was_measured_decides_auto_and_nothing_else() -> None:

@@ -15,7 +15,7 @@ from fine_tuner.base.errors import NonFiniteError
 from fine_tuner.runs.log.events import EvalMetrics, Mark, Message, TrainMetrics
 from fine_tuner.training.loop.trainer import Trainer
 from fine_tuner.training.recovery.evidence import Evidence
-from fine_tuner.training.recovery.nonfinite import Recovery
+from fine_tuner.training.recovery.nonfinite import NonFiniteRecovery
 
 from .conftest import assert_same, make_data, make_network
 from .test_changes import cosine
@@ -32,14 +32,14 @@ class Way:
     def __init__(self, trainer: Trainer, choice: str, limit: int = 3) -> None:
         self.trainer, self.evidence = trainer, []
         self.remember()
-        trainer.recovery = Recovery(choice=choice, limit=limit, restore=self.restore, keep=self.keep)
+        trainer.recovery = NonFiniteRecovery(choice=choice, limit=limit, restore=self.restore, keep=self.keep)
 
     def remember(self) -> None:
-        self.saved = copy.deepcopy((self.trainer.model.state_dict(), self.trainer.state_dict()))
+        self.saved = copy.deepcopy((self.trainer.learner.model.state_dict(), self.trainer.state_dict()))
 
     def restore(self) -> None:
         model, rest = copy.deepcopy(self.saved)
-        self.trainer.model.load_state_dict(model)
+        self.trainer.learner.model.load_state_dict(model)
         self.trainer.load_state_dict(rest)
 
     def keep(self, evidence: Evidence) -> str:
@@ -52,8 +52,8 @@ def way_of(make_trainer: Any, choice: str, *, limit: int = 3, **parts: Any) -> t
     events: list[Any] = []
     way: list[Way] = []
 
-    def save(trainer: Trainer, is_best: bool) -> str:
-        assert all(t.isfinite().all() for t in trainer.model.state_dict().values())
+    def save(is_best: bool) -> str:
+        assert all(t.isfinite().all() for t in trainer.learner.model.state_dict().values())
         way[0].remember()
         return "checkpoints/x"
 
@@ -65,7 +65,7 @@ def way_of(make_trainer: Any, choice: str, *, limit: int = 3, **parts: Any) -> t
 def poisoned(make_trainer: Any, choice: str, **parts: Any) -> tuple[Trainer, Way, list[Any]]:
     """A trainer one of whose images is NaN."""
     trainer, way, events = way_of(make_trainer, choice, **parts)
-    trainer.batches.images[POISON] = math.nan
+    trainer.learner.batches.images[POISON] = math.nan
     return trainer, way, events
 
 
@@ -86,8 +86,8 @@ def loss_that_fails(at: set[int], trainer_of: Callable[[], Trainer]) -> Callable
 
     def loss_fn(logits: Tensor, targets: Tensor) -> Tensor:
         loss = nn.functional.cross_entropy(logits, targets)
-        step = trainer_of().progress.step + 1
-        if step in left and trainer_of().model.training and len(targets) > 1:
+        step = trainer_of().position.step + 1
+        if step in left and trainer_of().learner.model.training and len(targets) > 1:
             left.discard(step)
             return loss * math.inf
         return loss
@@ -106,7 +106,7 @@ def test_the_run_goes_back_and_is_the_one_that_never_had_the_step(make_trainer: 
     without = make_trainer(dropout=0.3, passed_over=frozenset({at}), evaluate=lambda: {"accuracy": 0.5})
     torch.manual_seed(5)
     without.train()
-    assert_same(trainer.model, without.model)
+    assert_same(trainer.learner.model, without.learner.model)
     assert steps_of(events) == [s for s in range(1, 16) if s != at]
     (mark,) = [e for e in events if isinstance(e, Mark)]
     assert (mark.rewind_to, mark.changes) == (5 * (at > 5), {"rollbacks": 1, "pass_over": [at]})
@@ -119,10 +119,10 @@ def test_it_ends_at_the_third_and_the_weights_are_the_last_good_ones(make_traine
     box: list[Trainer] = []
     trainer, way, _ = way_of(make_trainer, "stop", loss_fn=loss_that_fails({2, 3, 4}, lambda: box[0]))
     box.append(trainer)
-    start = copy.deepcopy(trainer.model)
+    start = copy.deepcopy(trainer.learner.model)
     with pytest.raises(NonFiniteError, match=r"step 4 .*number 3, the last that train\.nonfinite_limit allows"):
         trainer.train()
-    assert_same(trainer.model, start)
+    assert_same(trainer.learner.model, start)
     assert len(way.evidence) == 3
 
 
@@ -132,14 +132,14 @@ def test_skip_leaves_out_the_image_that_is_to_blame_and_no_other(make_trainer: A
     assert steps_of(events) == list(range(1, 16))
     (evidence,) = way.evidence
     assert evidence.blamed == [POISON]
-    assert trainer.batches.left_out == {POISON}
+    assert trainer.learner.batches.left_out == {POISON}
     assert evidence.about["non_finite_images"] == [evidence.indices.index(POISON)]
     bad = evidence.batch["images"].isnan().flatten(1).any(1).nonzero().flatten().tolist()
     assert bad == evidence.about["non_finite_images"]
     clean = make_trainer(evaluate=lambda: {"accuracy": 0.5})
-    clean.batches.leave_out([POISON])
+    clean.learner.batches.leave_out([POISON])
     clean.train()
-    assert_same(trainer.model, clean.model)
+    assert_same(trainer.learner.model, clean.learner.model)
 
 
 def test_lower_halves_the_rate_from_the_place_it_went_back_to(make_trainer: Any) -> None:
@@ -160,7 +160,7 @@ def test_bf16_is_what_an_fp16_run_goes_on_in(make_trainer: Any) -> None:
     trainer, _, events = way_of(make_trainer, "bf16", dtype="fp16", loss_fn=loss_that_fails({3}, lambda: box[0]))
     box.append(trainer)
     assert trainer.train() == "completed"
-    assert trainer.precision.dtype == "bf16"
+    assert trainer.learner.precision.dtype == "bf16"
     (mark,) = [e for e in events if isinstance(e, Mark)]
     assert mark.changes == {"rollbacks": 1, "precision.dtype": "bf16"}
     assert [e.step for e in events if isinstance(e, TrainMetrics) and "train/loss_scale" in e.metrics] == [1, 2]
@@ -183,21 +183,21 @@ def test_a_gradient_that_is_not_finite_beside_a_finite_loss_is_found(make_traine
 
     def loss_fn(logits: Tensor, targets: Tensor) -> Tensor:
         loss = nn.functional.cross_entropy(logits, targets)
-        return BadGradient.apply(loss) if trainer.progress.step + 1 in bad and trainer.progress.step >= 5 else loss
+        return BadGradient.apply(loss) if trainer.position.step + 1 in bad and trainer.position.step >= 5 else loss
 
     trainer, way, events = way_of(make_trainer, "stop", loss_fn=loss_fn)
     assert trainer.train() == "completed"
     assert steps_of(events) == [s for s in range(1, 16) if s != 7]
     (message,) = [e for e in events if isinstance(e, Message)]
     assert "The gradient is not finite" in message.text
-    assert all(t.isfinite().all() for t in trainer.model.state_dict().values())
+    assert all(t.isfinite().all() for t in trainer.learner.model.state_dict().values())
     assert way.evidence[0].about["what"] == "gradient"
 
 
 def test_the_first_layer_with_a_bad_output_is_named(make_trainer: Any) -> None:
     class Overflowing(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return x * (math.inf if trainer.progress.step == 2 and self.training else 1.0)
+            return x * (math.inf if trainer.position.step == 2 and self.training else 1.0)
 
     model = make_network()
     model.insert(2, Overflowing())
@@ -212,7 +212,7 @@ def test_weights_that_went_bad_unseen_are_never_saved(make_trainer: Any) -> None
         if epochs_done == 1 and not spoilt:
             spoilt.append(1)
             with torch.no_grad():
-                trainer.model[1].running_var.fill_(math.nan)  # training does not look at it
+                trainer.learner.model[1].running_var.fill_(math.nan)  # training does not look at it
 
     spoilt: list[int] = []
     trainer, _, events = way_of(make_trainer, "stop", before_epoch=spoil)
@@ -263,12 +263,12 @@ def test_what_was_left_out_stays_out_after_a_resume(make_trainer: Any, choice: s
     whole.train()
     first, _, _ = poisoned(make_trainer, choice, limit=9, dropout=0.3, control=Tell(stop_at=8))
     assert first.train() == "stopped"
-    model, rest = copy.deepcopy((first.model.state_dict(), first.state_dict()))
+    model, rest = copy.deepcopy((first.learner.model.state_dict(), first.state_dict()))
     second, way, events = poisoned(make_trainer, choice, limit=9, dropout=0.3)
-    second.model.load_state_dict(model)
+    second.learner.model.load_state_dict(model)
     second.load_state_dict(rest)
     way.remember()
     second.train()
-    assert_same(second.model, whole.model)
-    assert second.rollbacks == whole.rollbacks
+    assert_same(second.learner.model, whole.learner.model)
+    assert second.position.rollbacks == whole.position.rollbacks
     assert [e for e in events if isinstance(e, Message)] == [] or choice == "stop"

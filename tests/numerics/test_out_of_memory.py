@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from fine_tuner.base.errors import TrainingError
 from fine_tuner.metrics import classification_metrics
 from fine_tuner.runs.log.events import EvalMetrics, Mark, TrainMetrics
-from fine_tuner.training.loop.evaluate import evaluate
-from fine_tuner.training.loop.micro_batches import Portions, is_out_of_memory
+from fine_tuner.training.loop.learner import Learner
+from fine_tuner.training.loop.micro_batches import MicroBatches, is_out_of_memory
+from fine_tuner.training.loop.validation import evaluate
 
 from .conftest import CLASSES, assert_same, make_data, make_network
 
@@ -51,7 +52,7 @@ def test_at_step_0_the_run_is_bit_for_bit_the_accumulated_one(make_trainer: Any)
     accumulated = make_trainer(batch_size=4, accumulate=2, model=network())
     torch.manual_seed(5)
     accumulated.train()
-    assert_same(limited.model, accumulated.model)
+    assert_same(limited.learner.model, accumulated.learner.model)
     assert steps_of(events) == list(range(1, 16))
     (mark,) = [e for e in events if isinstance(e, Mark)]
     assert (mark.step, mark.label, mark.changes) == (0, "micro-batch 4", {"micro_batch": 4})
@@ -67,7 +68,7 @@ def test_it_is_halved_until_it_fits_and_the_accumulated_steps_keep_their_images(
     fine = make_trainer(batch_size=2, accumulate=8, model=network())
     torch.manual_seed(5)
     fine.train()
-    assert_same(limited.model, fine.model)
+    assert_same(limited.learner.model, fine.learner.model)
     assert [m.changes for m in events if isinstance(m, Mark)] == [{"micro_batch": 4}, {"micro_batch": 2}]
 
 
@@ -79,7 +80,7 @@ def test_in_mid_epoch_the_step_is_made_again_as_if_it_had_always_been_small(make
     told = make_trainer(batch_size=8, model=network(), control=Tell({7: {"micro_batch": 4}}))
     torch.manual_seed(5)
     told.train()
-    assert_same(limited.model, told.model)
+    assert_same(limited.learner.model, told.learner.model)
 
 
 class Tell:
@@ -102,21 +103,21 @@ class Tell:
         return False
 
 
-def evaluator(model: nn.Module, portions: Portions, precision: Any) -> Any:
+def evaluator(learner: Learner) -> Any:
     images, targets = make_data(23)
     return lambda: evaluate(
-        model, list(zip(images.split(8), targets.split(8), strict=True)), loss_fn=nn.CrossEntropyLoss(),
-        metrics=classification_metrics(CLASSES), precision=precision, portions=portions,
+        learner.model, list(zip(images.split(8), targets.split(8), strict=True)), loss_fn=nn.CrossEntropyLoss(),
+        metrics=classification_metrics(CLASSES), precision=learner.precision, micro_batches=learner.micro_batches,
     )  # fmt: skip
 
 
 def test_in_evaluation_the_numbers_are_those_of_smaller_batches(make_trainer: Any) -> None:
     events: list[Any] = []
     limited = make_trainer(model=network(evaluation=2), emit=events.append)
-    limited.evaluate = evaluator(limited.model, limited.portions, limited.precision)
+    limited.validation.evaluate = evaluator(limited.learner)
     limited.train()
-    small = make_trainer(model=network(), portions=Portions(evaluation=2), emit=(other := []).append)
-    small.evaluate = evaluator(small.model, small.portions, small.precision)
+    small = make_trainer(model=network(), micro_batches=MicroBatches(evaluation=2), emit=(other := []).append)
+    small.validation.evaluate = evaluator(small.learner)
     small.train()
     ours, theirs = ([e.metrics for e in log if isinstance(e, EvalMetrics)] for log in (events, other))
     assert ours == theirs
@@ -128,8 +129,8 @@ def test_in_evaluation_the_numbers_are_those_of_smaller_batches(make_trainer: An
 
 def test_after_unfreezing_the_step_is_made_again(make_trainer: Any) -> None:
     def thaw(epochs_done: int) -> None:
-        trainer.model.network[0].requires_grad_(epochs_done > 0)
-        trainer.model.train_most = 8 if epochs_done == 0 else 4
+        trainer.learner.model.network[0].requires_grad_(epochs_done > 0)
+        trainer.learner.model.train_most = 8 if epochs_done == 0 else 4
 
     events: list[Any] = []
     trainer = make_trainer(model=network(train=8), before_epoch=thaw, emit=events.append)
@@ -143,19 +144,19 @@ def test_the_present_size_survives_a_resume(make_trainer: Any) -> None:
     torch.manual_seed(5)
     assert first.train() == "stopped"
     buffer = io.BytesIO()
-    torch.save({"model": first.model.state_dict(), "rest": first.state_dict()}, buffer)
+    torch.save({"model": first.learner.model.state_dict(), "rest": first.state_dict()}, buffer)
     buffer.seek(0)
     saved = torch.load(buffer, weights_only=True)
     events: list[Any] = []
     second = make_trainer(model=network(train=4), emit=events.append)
-    second.model.load_state_dict(saved["model"])
+    second.learner.model.load_state_dict(saved["model"])
     second.load_state_dict(saved["rest"])
     second.train()
     assert not [e for e in events if isinstance(e, Mark)], "it ran out of memory a second time"
     whole = make_trainer(model=network(train=4))
     torch.manual_seed(5)
     whole.train()
-    assert_same(whole.model, second.model)
+    assert_same(whole.learner.model, second.learner.model)
 
 
 def test_a_single_image_that_does_not_fit_ends_the_run_with_what_to_do(make_trainer: Any) -> None:
@@ -197,6 +198,6 @@ def test_the_cpu_s_own_allocator_is_understood() -> None:
 @pytest.mark.parametrize(("count", "most", "sizes"), [(8, 4, [4, 4]), (9, 4, [3, 3, 3]), (5, 4, [2, 3]), (3, 4, [3])])
 def test_parts_are_equal_to_within_one_image(count: int, most: int, sizes: list[int]) -> None:
     images = torch.arange(count)
-    parts = list(Portions(train=most).of([(images, images)], "train"))
+    parts = list(MicroBatches(train=most).of([(images, images)], "train"))
     assert [len(part) for part, _ in parts] == sizes
     assert torch.cat([part for part, _ in parts]).tolist() == images.tolist()

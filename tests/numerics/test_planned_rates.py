@@ -33,12 +33,12 @@ def test_a_run_logs_the_planned_rates(make_trainer: Any, name: str, warmup: int)
         model=network, epochs=EPOCHS, emit=events.append, evaluate=lambda: {"accuracy": next(better) / 10},
         optimizer=lambda _: torch.optim.SGD(groups, lr=1.0, momentum=0.9),
     )  # fmt: skip
-    trainer.best.key, trainer.best.higher_is_better = "val/accuracy", True
-    for group in trainer.optimizer.param_groups:
+    trainer.validation.best.key, trainer.validation.best.higher_is_better = "val/accuracy", True
+    for group in trainer.learner.optimizer.param_groups:
         group["lr"] = LRS[group["name"]]
         group.pop("initial_lr", None)
-    length = {"total_steps": trainer.total_steps, "steps_per_epoch": trainer.steps_per_epoch}
-    trainer.schedule = build_schedule(settings, trainer.optimizer, higher_is_better=True, **length)
+    length = {"total_steps": trainer.learner.total_steps, "steps_per_epoch": trainer.learner.steps_per_epoch}
+    trainer.learner.schedule = build_schedule(settings, trainer.learner.optimizer, higher_is_better=True, **length)
     trainer.train()
     logged = [e for e in events if isinstance(e, TrainMetrics)]
     plan = plan_rates(settings, LRS, **length)

@@ -75,7 +75,7 @@ def test_bf16_trains_to_nearly_what_fp32_does(make_trainer: Any) -> None:
     for dtype in ("fp32", "bf16"):
         trainer = make_trainer(model=make_network(), dtype=dtype, optimizer=lambda g: torch.optim.SGD(g, lr=0.01))
         trainer.train()
-        trained[dtype] = trainer.model
+        trained[dtype] = trainer.learner.model
     assert_same(trained["fp32"], trained["bf16"], rtol=0.02, atol=0.02, because="bf16 has 8 bits of mantissa")
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from fine_tuner.base.errors import NonFiniteError
 from fine_tuner.runs.log.events import EvalMetrics, TrainMetrics
-from fine_tuner.training.loop.progress import Best
+from fine_tuner.training.loop.validation import BestValue
 
 from .conftest import CLASSES, TensorBatches, assert_same, make_data, make_network
 
@@ -25,7 +25,7 @@ class StopAt:
         self.steps, self.wish = steps, wish
 
     def wanted(self) -> str | None:
-        return self.wish if self.trainer.progress.step >= self.steps else None
+        return self.wish if self.trainer.position.step >= self.steps else None
 
     def changes(self, step: int) -> list[dict]:
         return []
@@ -39,7 +39,7 @@ class StopAt:
 
 def test_trainer_equals_a_plain_loop_bit_for_bit(make_trainer: Any) -> None:
     ours = make_trainer(epochs=3)
-    model = copy.deepcopy(ours.model)
+    model = copy.deepcopy(ours.learner.model)
     ours.train()
 
     images, targets = make_data()
@@ -53,7 +53,7 @@ def test_trainer_equals_a_plain_loop_bit_for_bit(make_trainer: Any) -> None:
             nn.functional.cross_entropy(model(images[chunk]), targets[chunk]).backward()
             optimizer.step()
             scheduler.step()
-    assert_same(ours.model, model)
+    assert_same(ours.learner.model, model)
 
 
 @pytest.mark.parametrize("stop_at", [3, 5, 7, 10], ids=["mid-epoch", "epoch-end", "second-epoch", "second-epoch-end"])
@@ -65,20 +65,20 @@ def test_resumed_equals_uninterrupted_bit_for_bit(make_trainer: Any, stop_at: in
     first = make_trainer(**parts, control=(stop := StopAt(stop_at)))
     stop.trainer = first
     assert first.train() == "stopped"
-    assert first.progress.step == stop_at
+    assert first.position.step == stop_at
     buffer = io.BytesIO()
-    torch.save({"model": first.model.state_dict(), "rest": first.state_dict()}, buffer)
+    torch.save({"model": first.learner.model.state_dict(), "rest": first.state_dict()}, buffer)
 
     torch.manual_seed(999)  # another process has other random state
     buffer.seek(0)
     saved = torch.load(buffer, weights_only=True)
     second = make_trainer(**parts)
-    second.model.load_state_dict(saved["model"])
+    second.learner.model.load_state_dict(saved["model"])
     torch.manual_seed(12345)
     second.load_state_dict(saved["rest"])
     assert second.train() == "completed"
-    assert_same(whole.model, second.model)
-    assert whole.progress == second.progress
+    assert_same(whole.learner.model, second.learner.model)
+    assert whole.position == second.position
 
 
 @pytest.mark.parametrize("count", [40, 37], ids=["even", "last-batch-smaller"])
@@ -94,8 +94,10 @@ def test_accumulated_equals_large_batch(make_trainer: Any, count: int) -> None:
     small = make_trainer(batch_size=2, accumulate=4, optimizer=sgd, model=plain_network(), count=count)
     large.train()
     small.train()
-    assert large.progress.step == small.progress.step == 15
-    assert_same(large.model, small.model, rtol=1e-5, atol=1e-6, because="only the order of float32 sums differs")
+    assert large.position.step == small.position.step == 15
+    assert_same(
+        large.learner.model, small.learner.model, rtol=1e-5, atol=1e-6, because="only the order of float32 sums differs"
+    )
 
 
 def test_overfits_one_batch(make_trainer: Any) -> None:
@@ -122,19 +124,19 @@ def test_a_non_finite_loss_stops_before_the_update(make_trainer: Any, value: flo
 
     def keep(event: Any) -> None:
         if isinstance(event, TrainMetrics):
-            weights.append({k: v.clone() for k, v in trainer.model.named_parameters()})
+            weights.append({k: v.clone() for k, v in trainer.learner.model.named_parameters()})
 
     trainer = make_trainer(loss_fn=loss_fn, emit=keep)
     with pytest.raises(NonFiniteError, match=rf"loss is {value} at step 4 .*learning rate all 0\.00913.*not updated"):
         trainer.train()
     assert len(weights) == 3
-    torch.testing.assert_close(dict(trainer.model.named_parameters()), weights[-1], rtol=0, atol=0)
+    torch.testing.assert_close(dict(trainer.learner.model.named_parameters()), weights[-1], rtol=0, atol=0)
 
 
 def test_logged_loss_is_the_mean_over_the_images_of_the_step(make_trainer: Any) -> None:
     events: list[Any] = []
     trainer = make_trainer(batch_size=16, accumulate=3, epochs=1, emit=events.append)  # 16 + 16 + 8 images, one step
-    model = copy.deepcopy(trainer.model)
+    model = copy.deepcopy(trainer.learner.model)
     images, targets = make_data()
     order = torch.randperm(40, generator=torch.Generator().manual_seed(7))
     model.train()
@@ -161,7 +163,7 @@ def test_gradient_norm_is_logged_before_clipping(make_trainer: Any) -> None:
 
 
 def test_best_is_never_a_non_finite_value_and_follows_the_direction() -> None:
-    best = Best(key="val/loss", higher_is_better=False)
+    best = BestValue(key="val/loss", higher_is_better=False)
     assert [best.update(v, e) for e, v in enumerate([float("nan"), 2.0, 3.0, float("-inf"), 1.0])] == [
         False, True, False, False, True,
     ]  # fmt: skip
@@ -173,11 +175,12 @@ def test_every_epoch_is_validated_once_and_best_is_saved(make_trainer: Any) -> N
     events: list[Any] = []
     saved: list[tuple[int, bool]] = []
 
-    def save(trainer: Any, is_best: bool) -> str:
-        saved.append((trainer.progress.epoch, is_best))
+    def save(is_best: bool) -> str:
+        saved.append((trainer.position.epoch, is_best))
         return "checkpoints/x"
 
-    make_trainer(evaluate=lambda: {"accuracy": next(values)}, emit=events.append, save=save).train()
+    trainer = make_trainer(evaluate=lambda: {"accuracy": next(values)}, emit=events.append, save=save)
+    trainer.train()
     evaluated = [e for e in events if isinstance(e, EvalMetrics)]
     assert [(e.epoch, e.step, e.metrics, e.is_best) for e in evaluated] == [
         (1, 5, {"val/accuracy": 0.5}, True),
@@ -193,11 +196,11 @@ def test_an_interrupted_validation_is_made_up_on_resume(make_trainer: Any) -> No
     first = make_trainer(evaluate=lambda: next(answers), control=stop)
     stop.trainer = first
     assert first.train() == "stopped"
-    assert (first.progress.epoch, first.progress.validated_epochs) == (2, 1)
+    assert (first.position.epoch, first.position.validated_epochs) == (2, 1)
 
     events: list[Any] = []
     second = make_trainer(evaluate=lambda: {"accuracy": 0.6}, emit=events.append)
-    second.model.load_state_dict(first.model.state_dict())
+    second.learner.model.load_state_dict(first.learner.model.state_dict())
     second.load_state_dict(first.state_dict())
     second.train()
     assert [e.epoch for e in events if isinstance(e, EvalMetrics)] == [2, 3]
@@ -207,7 +210,7 @@ def test_stop_before_the_first_epoch_keeps_the_weights_as_best(make_trainer: Any
     saved: list[bool] = []
     stop = StopAt(2, wish="pause")
     trainer = make_trainer(
-        control=stop, save=lambda trainer, is_best: saved.append(is_best) or "x", evaluate=lambda: {"accuracy": 1.0}
+        control=stop, save=lambda is_best: saved.append(is_best) or "x", evaluate=lambda: {"accuracy": 1.0}
     )
     stop.trainer = trainer
     assert trainer.train() == "paused"
@@ -217,14 +220,14 @@ def test_stop_before_the_first_epoch_keeps_the_weights_as_best(make_trainer: Any
 def test_a_step_never_crosses_an_epoch(make_trainer: Any) -> None:
     events: list[Any] = []
     trainer = make_trainer(accumulate=2, emit=events.append, evaluate=lambda: {"accuracy": 0.0})
-    assert isinstance(trainer.batches, TensorBatches)
-    assert (trainer.batches.per_epoch, trainer.steps_per_epoch) == (5, 3)
+    assert isinstance(trainer.learner.batches, TensorBatches)
+    assert (trainer.learner.batches.per_epoch, trainer.learner.steps_per_epoch) == (5, 3)
     trainer.train()
     assert [e.step for e in events if isinstance(e, EvalMetrics)] == [3, 6, 9]
-    assert trainer.progress.images_seen == 3 * 40
+    assert trainer.position.images_seen == 3 * 40
 
 
 def test_a_network_without_parts_in_train_mode_is_put_there(make_trainer: Any) -> None:
     trainer = make_trainer(model=make_network().eval(), epochs=1)
     trainer.train()
-    assert trainer.model.training
+    assert trainer.learner.model.training

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from fine_tuner.cli.main import main
 from fine_tuner.runs.log.events import read_events
-from fine_tuner.training.run.checkpoint import CheckpointStore
+from fine_tuner.training.recovery.checkpoint import CheckpointStore
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (

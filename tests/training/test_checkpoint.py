@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fine_tuner.training.run.checkpoint import CheckpointStore, is_whole, load_state
+from fine_tuner.training.recovery.checkpoint import CheckpointStore, is_whole, load_state
 
 STATE = {"progress": {"step": 3}, "rng": {"cpu": torch.get_rng_state()}, "lr": 0.1}
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import EvalMetrics, RunFinished, RunStarted, TrainMetrics, read_events
 from fine_tuner.runs.store import RunStore
-from fine_tuner.training.run.checkpoint import CheckpointStore, load_state
+from fine_tuner.training.recovery.checkpoint import CheckpointStore, load_state
 
 from .conftest import ROOT, command, environment, fine_tuner, run_folder
 
@@ -124,7 +124,7 @@ def test_stop_ends_within_a_step_and_keeps_best_and_last(tiny_settings: tuple[st
     assert finish.outcome == "stopped"
     newest = CheckpointStore(folder=run / "checkpoints").newest()
     assert newest is not None
-    assert load_state(newest)["progress"]["step"] == finish.step == payloads(run, TrainMetrics)[-1].step
+    assert load_state(newest)["position"]["step"] == finish.step == payloads(run, TrainMetrics)[-1].step
     assert RunFolder(run).best_weights.is_file()
     assert RunStore(tmp_path).summary(run.name).status == "stopped"
 

@@ -22,7 +22,7 @@ from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import EvalMetrics, RunFinished, TrainMetrics
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.run_view import RunView
-from fine_tuner.training.run.checkpoint import CheckpointStore
+from fine_tuner.training.recovery.checkpoint import CheckpointStore
 from tests.runs.logs import wait_until
 
 from .conftest import ROOT, command, environment, last_weights, payloads

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fine_tuner.runs.log.events import EvalMetrics, RunFinished, TrainMetrics
-from fine_tuner.training.run.checkpoint import CheckpointStore, load_state
+from fine_tuner.training.recovery.checkpoint import CheckpointStore, load_state
 
 from .conftest import last_weights, payloads
 

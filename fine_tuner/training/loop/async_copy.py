@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 @dataclass(slots=True)
-class Copy:
+class PendingCopy:
     """Scalars on their way to the host."""
 
     values: Tensor
@@ -33,23 +33,23 @@ class Copy:
         return self.values.tolist()
 
 
-class Readback:
+class AsyncCopy:
     """Starts copies, and keeps a queue of tagged ones."""
 
     def __init__(self, device: torch.device) -> None:
         self._is_cuda = device.type == "cuda"
-        self._queue: deque[tuple[Any, Copy]] = deque()
+        self._queue: deque[tuple[Any, PendingCopy]] = deque()
 
-    def start(self, *scalars: Tensor) -> Copy:
+    def start(self, *scalars: Tensor) -> PendingCopy:
         """Begin to copy scalar tensors to the host, as they are now."""
         packed = torch.stack([s.detach().double().reshape(()) for s in scalars])
         if not self._is_cuda:
-            return Copy(packed.cpu())
+            return PendingCopy(packed.cpu())
         host = torch.empty(packed.shape, dtype=packed.dtype, pin_memory=True)
         host.copy_(packed, non_blocking=True)
         event = torch.cuda.Event()
         event.record()
-        return Copy(host, event)
+        return PendingCopy(host, event)
 
     def queue(self, tag: Any, *scalars: Tensor) -> None:
         """Begin a copy whose numbers come back with ``tag`` from ``arrived``."""

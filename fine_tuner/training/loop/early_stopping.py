@@ -10,7 +10,7 @@ GHOST_EPOCHS = 5
 
 
 @dataclass
-class Patience:
+class EarlyStopping:
     """Counts validations without a better value of the metric that chooses the best checkpoint.
 
     Attributes:

@@ -16,7 +16,7 @@ _MOST_IN_A_ROW = 30
 
 
 @dataclass
-class Health:
+class LossScale:
     """Of a run in fp16; of any other it stays as it is.
 
     Attributes:

@@ -8,17 +8,18 @@ gradients, what dropout drew, and the running statistics of BatchNorm, which a f
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from fine_tuner.training.loop.progress import rng_state, set_rng_state
+from fine_tuner.training.loop.position import rng_state, set_rng_state
 
-Batch = tuple[Tensor, Any]
+Kind = Literal["train", "evaluation"]
+Batch = tuple[Tensor, Any]  # images and targets
 # What torch says where it has no exception of its own: CPU allocator, C++, cuDNN and cuBLAS, driver, Metal.
 _SIGNS = (
     "not enough memory",
@@ -32,7 +33,7 @@ _NEEDS_TWO = "Expected more than 1 value per channel"
 
 
 @dataclass
-class Portions:
+class MicroBatches:
     """The most images that go through the network at once; None: micro-batches as they are loaded.
 
     Attributes:
@@ -47,7 +48,7 @@ class Portions:
     def __post_init__(self) -> None:
         self.seen = {"train": 0, "evaluation": 0}
 
-    def of(self, batches: Iterable[Batch], kind: str) -> Iterator[Batch]:
+    def of(self, batches: Iterable[Batch], kind: Kind) -> Iterator[Batch]:
         """Each of ``batches`` in parts of equal size (to within one) that fit; targets may be anything with slices."""
         most = getattr(self, kind)
         for images, targets in batches:
@@ -61,10 +62,18 @@ class Portions:
             for start, stop in pairwise(ends):
                 yield images[start:stop], targets[start:stop]
 
-    def halved(self, kind: str) -> int | None:
+    def halved(self, kind: Kind) -> int | None:
         """Half of the size that did not fit; None if that was a single image."""
         present, self.seen[kind] = self.seen[kind], 0
         return present // 2 if present > 1 else None
+
+    def state_dict(self) -> dict[str, int | None]:
+        """State to resume from."""
+        return asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, int | None]) -> None:
+        """Inverse of ``state_dict``."""
+        self.train, self.evaluation = state["train"], state["evaluation"]
 
 
 class Undo:
@@ -102,6 +111,19 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).casefold()
     return isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS)
+
+
+def until_it_fits(
+    compute: Callable[[], Mapping[str, float] | None], shrink: Callable[[], None]
+) -> Mapping[str, float] | None:
+    """What ``compute`` returns, after ``shrink`` as often as memory runs out in it."""
+    while True:
+        try:
+            return compute()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        shrink()  # outside of ``except``, whose traceback holds on to tensors
 
 
 def is_too_few(error: BaseException) -> bool:

@@ -1,36 +1,40 @@
 """The training loop: ``train`` -> ``train_step``, and ``end_epoch`` between epochs.
 
-The loop knows no settings, no run folder and no console. Numbers leave through ``emit``; wishes from outside (stop,
-pause, save, validate) arrive through ``control``.
+The loop knows no settings, no run folder and no console. Numbers leave through ``hooks.emit``; wishes from outside
+(stop, pause, save, validate) arrive through ``hooks.control``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
 
-from fine_tuner.base.errors import NonFiniteError, TrainingError
-from fine_tuner.models.forward import loss_of_outputs
-from fine_tuner.precision import Precision
-from fine_tuner.runs.log.events import CheckpointSaved, Payload
-from fine_tuner.training.loop.apply_changes import make_changes
-from fine_tuner.training.loop.early_stopping import Patience
-from fine_tuner.training.loop.ema import Average
-from fine_tuner.training.loop.epoch_end import end_epoch, validate_now
-from fine_tuner.training.loop.loss_scale import Health
-from fine_tuner.training.loop.micro_batches import Portions, Undo, free_memory, is_out_of_memory, is_too_few
-from fine_tuner.training.loop.progress import Best, Progress
-from fine_tuner.training.loop.protocols import Batches, Control, LossFn, Outcome, Schedule
-from fine_tuner.training.loop.state import load_state_into, state_of
-from fine_tuner.training.loop.step_log import BadStepError, StepLog, StepPlace
-from fine_tuner.training.recovery.nonfinite import ADVICE, Recovery
+from fine_tuner.base.errors import ConfigError, NonFiniteError, TrainingError
+from fine_tuner.runs.log.events import CheckpointSaved, EvalMetrics, Mark, Message
+from fine_tuner.training.loop.apply_changes import Changes
+from fine_tuner.training.loop.bad_step import ADVICE, BadStepError, Recovery
+from fine_tuner.training.loop.early_stopping import GHOST_EPOCHS
+from fine_tuner.training.loop.hooks import Hooks, Outcome
+from fine_tuner.training.loop.learner import Learner
+from fine_tuner.training.loop.micro_batches import (
+    Kind,
+    Undo,
+    free_memory,
+    is_out_of_memory,
+    is_too_few,
+    until_it_fits,
+)
+from fine_tuner.training.loop.position import StepPlace, TrainingPosition, rng_state, set_rng_state
+from fine_tuner.training.loop.step_log import StepLog
+from fine_tuner.training.loop.validation import Validation
+
+_HALVED: Mapping[Kind, str] = {"train": "micro_batch", "evaluation": "eval_batch"}
 
 
 @dataclass
@@ -38,60 +42,23 @@ class Trainer:
     """One run in progress.
 
     Attributes:
-        loss_fn: ``(logits, targets) -> scalar``, the mean over the images of the micro-batch.
-        evaluate: Metrics of the validation split with the present weights, keys without the split, or None if the user
-            wants to stop before it is through. No function: there is no such split.
-        accumulate: Micro-batches that make one step; the last step of an epoch takes what is left.
-        save: Called with the trainer and ``is_best``; returns the path written, relative to the run folder.
-        before_epoch: Called with the number of epochs done before the first step of the next (unfreezing).
-        portions: How many images go through the network at once.
-        average: Of the weights; None: there is none.
-        patience: When to stop early.
+        learner: What trains.
+        validation: What is measured between epochs.
+        hooks: Who listens, and whose wishes are heard.
         recovery: The way back from numbers that are not finite; None: they end the run.
-        passed_over: Steps, counted from 1, that are not made because they went wrong.
-        rollbacks: How often the run went back.
+        position: Where the run is.
     """
 
-    model: nn.Module
-    loss_fn: LossFn
-    optimizer: torch.optim.Optimizer
-    schedule: Schedule
-    batches: Batches
-    precision: Precision
-    epochs: int
-    accumulate: int = 1
-    clip_norm: float | None = None
-    evaluate: Callable[[], Mapping[str, float] | None] | None = None
-    emit: Callable[[Payload], None] = lambda payload: None
-    control: Control | None = None
-    save: Callable[[Trainer, bool], str] | None = None
-    set_train_mode: Callable[[], None] | None = None
-    before_epoch: Callable[[int], None] = lambda epoch: None
-    read_memory: Callable[[], Mapping[str, float]] = dict
-    progress: Progress = field(default_factory=Progress)
-    best: Best = field(default_factory=Best)
-    changed_epochs: int | None = None
-    portions: Portions = field(default_factory=Portions)
-    average: Average | None = None
-    patience: Patience = field(default_factory=Patience)
-    health: Health = field(default_factory=Health)
+    learner: Learner
+    validation: Validation = field(default_factory=Validation)
+    hooks: Hooks = field(default_factory=Hooks)
     recovery: Recovery | None = None
-    passed_over: frozenset[int] = frozenset()
-    rollbacks: int = 0
+    position: TrainingPosition = field(default_factory=TrainingPosition)
 
     def __post_init__(self) -> None:
-        self.log = StepLog(self.precision.device, self.health, emit=self.emit)
-        self._undo = Undo(self.model, self.precision.device)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps in one epoch."""
-        return -(-self.batches.per_epoch // self.accumulate)
-
-    @property
-    def total_steps(self) -> int:
-        """Optimizer steps in the whole run."""
-        return self.steps_per_epoch * self.epochs
+        self.changes = Changes(self.learner, self.position, self.validation.early_stopping)
+        self.log = StepLog(self.learner.device, self.learner.loss_scale, emit=self.hooks.emit)
+        self._undo = Undo(self.learner.model, self.learner.device)
 
     # ------------------------------------------------------------- the loop
     def train(self) -> Outcome:
@@ -101,65 +68,31 @@ class Trainer:
             NonFiniteError: If a loss, gradient or weight is NaN or infinite and there is no way back, or no more.
             TrainingError: If memory does not suffice for a single image.
         """
-        self.begin_loading()
-        self.health.scale = self.precision.scale
-        self.log.restart_clock()
+        self._begin()
         self._fulfil_wishes()  # also of a run that is complete: it may be wished to be longer
         while wanted := self._next():
             try:
                 if wanted in ("stop", "pause"):
                     return self._interrupt(wanted)
                 if wanted == "validate":
-                    end_epoch(self)
+                    self.end_epoch()
                     continue
                 if self._offset == 0:
-                    self.before_epoch(self.progress.epoch)
+                    self.hooks.before_epoch(self.position.epoch)
                 self._fulfil_wishes()
                 self.train_step()
-            except BadStepError as found:
-                self._go_back(found)
+            except BadStepError as bad_step:
+                self._go_back(bad_step)
         return "completed"
-
-    def begin_loading(self) -> None:
-        """Load micro-batches from the present position on."""
-        self._stream = self.batches.starting_at(self.progress.micro_step)
-
-    def _fulfil_wishes(self) -> None:
-        """Do what the user asked for between two steps."""
-        if self.control is None:
-            return
-        for wish in self.control.changes(self.progress.step):
-            self.change(wish)
-        if self.control.wants_evaluation():
-            validate_now(self)
-        if self.control.wants_checkpoint():
-            self.save_checkpoint()
-
-    def change(self, wish: Mapping[str, Any], *, text: str = "", rewind_to: int | None = None) -> None:
-        """Change settings from the next step on, and mark it on the curves; a wish that makes no sense only warns.
-
-        Args:
-            wish: Paths and values; see ``apply_changes``. A user may ask for ``lr_factor`` (times), ``optim.lr`` (the
-                head's new rate; other groups in proportion) and ``train.epochs`` (the schedule is fitted to it).
-            text: The sentence of the mark, if it is another than that of the changes.
-            rewind_to: See ``Mark``.
-        """
-        self.log.emit(wait=True)
-        make_changes(self, wish, text=text, rewind_to=rewind_to)
 
     def _next(self) -> Literal["step", "validate", "stop", "pause"] | None:
         """What to do now; None when the run is complete. A wish from outside comes before everything but the end."""
-        is_validated = self.progress.validated_epochs == self.progress.epoch
-        if is_validated and self.progress.step >= self.total_steps:
+        is_validated = self.position.validated_epochs == self.position.epoch
+        if is_validated and self.position.step >= self.learner.total_steps:
             return None
-        if self.control and (wanted := self.control.wanted()):
+        if self.hooks.control and (wanted := self.hooks.control.wanted()):
             return wanted
         return "step" if is_validated else "validate"
-
-    def _interrupt(self, wanted: Literal["stop", "pause"]) -> Outcome:
-        """Keep where we are; without any validation so far the present weights are the best there are."""
-        self.save_checkpoint(is_best=self.best.value is None)
-        return "paused" if wanted == "pause" else "stopped"
 
     def train_step(self) -> None:
         """One optimizer update over up to ``accumulate`` micro-batches.
@@ -167,126 +100,237 @@ class Trainer:
         The loss of the step is the mean over its images, whatever the sizes of its micro-batches, so that accumulated
         equals large batch.
         """
-        (self.set_train_mode or self.model.train)()
-        micro_batches = list(islice(self._stream, min(self.accumulate, self.batches.per_epoch - self._offset)))
-        place = StepPlace.of(micro_batches, self.progress, self.optimizer)
-        if place.step not in self.passed_over:
-            self._update_weights(micro_batches, place)
-        else:
-            self.schedule.step()
+        learner = self.learner
+        learner.train_mode()
+        left = learner.batches.per_epoch - self._offset
+        micro_batches = list(islice(self._stream, min(learner.accumulate, left)))
+        place = StepPlace.of(micro_batches, self.position, learner.optimizer)
+        if place.step in learner.passed_over:
+            learner.schedule.step()
             self._advance(place)
+            return
+        loss = self._backward(micro_batches, place)
+        grad_norm = learner.precision.step(learner.optimizer, clip_norm=learner.clip_norm)
+        if learner.ema is not None:
+            learner.ema.update()
+        learner.schedule.step()
+        self._advance(place)
+        self.log.record(place, loss, grad_norm, learner.precision.scale_tensor, self.hooks.read_memory())
 
-    def _update_weights(self, micro_batches: list[Any], place: StepPlace) -> None:
+    def _backward(self, micro_batches: list[Any], place: StepPlace) -> float:
+        """Gradients of a step, in smaller and smaller micro-batches until they fit; returns its loss.
+
+        Raises:
+            BadStepError: If the loss is not finite; the weights are those before the step.
+        """
         self._undo.remember()
-        while (loss := self._gradients(micro_batches, place.images)) is None:
+        while (loss := self._add_up_gradients(micro_batches, place.images)) is None:
             self._undo_step()
-            self.shrink("micro_batch", "train")
+            self._shrink("train")
         if not math.isfinite(loss):
             self._undo_step()
             raise BadStepError("loss", loss, place)
-        grad_norm = self.precision.step(self.optimizer, clip_norm=self.clip_norm)
-        if self.average is not None:
-            self.average.update()
-        self.schedule.step()
-        self._advance(place)
-        self.log.record(place, loss, grad_norm, self.precision.scale_tensor, self.read_memory())
+        return loss
 
-    def _gradients(self, micro_batches: list[Any], images_in_step: int) -> float | None:
+    def _add_up_gradients(self, micro_batches: list[Any], images_in_step: int) -> float | None:
         """Add up the gradients of a step; returns its loss, or None if memory ran out on the way."""
-        device = self.precision.device
+        learner, device = self.learner, self.learner.device
         step_loss = torch.zeros((), device=device)
         try:
-            for images, targets in self.portions.of(micro_batches, "train"):
+            for images, targets in learner.micro_batches.of(micro_batches, "train"):
                 images = images.to(device, non_blocking=True)
                 targets = targets.to(device, non_blocking=True)
-                loss = self.loss_of(images, targets) * (len(targets) / images_in_step)
+                loss = learner.loss_of(images, targets) * (len(targets) / images_in_step)
                 step_loss += loss.detach()
-                loss_value = self.log.readback.start(step_loss)
-                self.precision.backward(loss)
+                loss_value = self.log.copies.start(step_loss)
+                learner.precision.backward(loss)
         except (RuntimeError, MemoryError, ValueError) as error:
-            if is_out_of_memory(error) or (self.portions.train == 1 and is_too_few(error)):
+            if is_out_of_memory(error) or (learner.micro_batches.train == 1 and is_too_few(error)):
                 return None
             raise
         # The copy of the loss was started before backward, so this wait leaves the device busy with backward.
         return loss_value.wait()[0]
 
-    def loss_of(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Loss of one micro-batch; the loss function itself runs in float32."""
-        with self.precision.autocast():
-            output = self.model(images)
-        return loss_of_outputs(output, targets, self.loss_fn)
+    # -------------------------------------------------------- between epochs
+    def end_epoch(self) -> None:
+        """Validate, let the schedule see the result, remember the best, save. Does nothing if interrupted."""
+        metrics, is_best = self.validate()
+        if metrics is None:
+            return
+        best = self.validation.best
+        self.learner.schedule.end_epoch(metrics.get(best.key))
+        self.position.validated_epochs = self.position.epoch
+        if metrics:
+            self._stop_early()
+        has_no_other = best.value is None and (not metrics or self.position.step >= self.learner.total_steps)
+        self.save_checkpoint(is_best=is_best or has_no_other)
+        self.log.restart_clock()
+
+    def validate(self) -> tuple[Mapping[str, float] | None, bool]:
+        """Metrics of the present weights, or of their average, recorded; and whether they are the best so far.
+
+        None if the user wants to stop before it is through; empty if there is no validation split.
+
+        Raises:
+            BadStepError: If the weights are not finite.
+        """
+        self.check_numbers()
+        if self.validation.evaluate is None:
+            return {}, False
+        begun = time.perf_counter()
+        with self.learner.exported():
+            metrics = until_it_fits(self.validation.evaluate, lambda: self._shrink("evaluation"))
+        if not metrics:
+            return metrics, False
+        metrics = {f"val/{key}": value for key, value in metrics.items()}
+        epoch = self.position.epoch + (self._offset > 0)  # the present one, or the one that has just ended
+        is_best = self.validation.best.update(metrics.get(self.validation.best.key), epoch)
+        seconds = round(time.perf_counter() - begun, 3)
+        self.hooks.emit(
+            EvalMetrics(
+                step=self.position.step, epoch=epoch, split="val", metrics=metrics, seconds=seconds, is_best=is_best
+            )
+        )
+        return metrics, is_best
+
+    def _stop_early(self) -> None:
+        """End the run, or mark where it would have ended, after too many epochs without a better value."""
+        step, epoch = self.position.step, self.position.epoch
+        best, early_stopping = self.validation.best, self.validation.early_stopping
+        verdict = early_stopping.after(epoch, best.epoch) if epoch < self.learner.epochs else None
+        since = f"{best.key} has not been better since epoch {max(best.epoch or 0, early_stopping.since)}"
+        if verdict == "stop":
+            self.learner.change_epochs(epoch)
+            text = f"{since}: the run ends here, as train.early_stopping={early_stopping.epochs} asks."
+            self.hooks.emit(Message(text=text, step=step))
+            self.hooks.emit(Mark(step=step, label="early stop", text=text, changes={"train.epochs": epoch}))
+        elif verdict == "ghost":
+            text = f"{since}. With train.early_stopping={GHOST_EPOCHS} the run would have ended here."
+            self.hooks.emit(Mark(step=step, label="early stopping", text=text, is_ghost=True))
 
     def save_checkpoint(self, *, is_best: bool = False) -> None:
         """Write a checkpoint, if the run has somewhere to write it; never one with numbers that are not finite."""
         self.check_numbers()
-        if self.save is not None:
-            path = self.save(self, is_best)
-            self.emit(CheckpointSaved(step=self.progress.step, path=path, is_best=is_best))
+        if self.hooks.save is not None:
+            path = self.hooks.save(is_best)
+            self.hooks.emit(CheckpointSaved(step=self.position.step, path=path, is_best=is_best))
 
-    def exported(self) -> AbstractContextManager[None]:
-        """Inside, the network has the weights that are validated, saved and exported."""
-        return self.average.applied() if self.average is not None else nullcontext()
+    # ---------------------------------------------------- wishes from outside
+    def _fulfil_wishes(self) -> None:
+        """Do what the user asked for between two steps."""
+        control = self.hooks.control
+        if control is None:
+            return
+        for wish in control.changes(self.position.step):
+            self.change(wish)
+        if control.wants_evaluation():
+            _, is_best = self.validate()
+            if is_best:
+                self.save_checkpoint(is_best=True)
+            self.log.restart_clock()
+        if control.wants_checkpoint():
+            self.save_checkpoint()
+
+    def change(self, wish: Mapping[str, Any], *, text: str = "", rewind_to: int | None = None) -> None:
+        """Change settings from the next step on; a wish that makes no sense only warns.
+
+        Every change is a mark on the curves with the path and its value, so that a resume, and a run that went back to
+        a checkpoint, makes it again at its step.
+
+        Args:
+            wish: Paths and values; see ``Changes``.
+            text: The sentence of the mark, if it is another than that of the changes.
+            rewind_to: See ``Mark``.
+        """
+        self.log.emit(wait=True)
+        step = self.position.step
+        try:
+            label, sentence = self.changes.make(wish)
+        except ConfigError as error:
+            self.hooks.emit(Message(level="warning", text=f"Not changed. {error}", step=step))
+            return
+        if "leave_out" in wish:
+            self._load_from_here()
+        if not text and sentence:
+            self.hooks.emit(Message(level="warning", text=sentence, step=step))
+        mark = Mark(step=step, label=label, text=text or sentence, changes=dict(wish), rewind_to=rewind_to)
+        self.hooks.emit(mark)
+
+    def _interrupt(self, wanted: Literal["stop", "pause"]) -> Outcome:
+        """Keep where we are; without any validation so far the present weights are the best there are."""
+        self.save_checkpoint(is_best=self.validation.best.value is None)
+        return "paused" if wanted == "pause" else "stopped"
 
     # ------------------------------------------------------- when it goes wrong
-    def _undo_step(self) -> None:
-        """Be again where the step began."""
-        self.optimizer.zero_grad(set_to_none=True)
-        self._undo.take_back()
-
-    def shrink(self, path: str, kind: Literal["train", "evaluation"]) -> None:
-        """Take half as many images at once from here on."""
-        free_memory(self.precision.device)
-        smaller = self.portions.halved(kind)
-        if smaller is None:
-            raise TrainingError(
-                f"The device ran out of memory with a single image at step {self.progress.step + 1} ({kind}). Choose "
-                "a smaller data.image_size or model.name, half precision, or close what else uses the device."
-            )
-        self.change({path: smaller})
-
-    def _go_back(self, found: BadStepError) -> None:
-        if self.recovery is None:
-            raise NonFiniteError(f"{found} {ADVICE}") from None
-        self.recovery.go_back(self, found)
-        self.begin_loading()
-        self.log.restart_clock()
-
-    def forget(self) -> None:
-        """Drop numbers under way and gradients: what they belong to is undone."""
-        self.log.forget()
-        self.health.scale = self.precision.scale
-        self.optimizer.zero_grad(set_to_none=True)
-
     def check_numbers(self) -> None:
         """Raise ``BadStepError`` if a gradient was, or a weight is, not finite. Waits for the device."""
         self.log.emit(wait=True)
-        tensors = [t for t in self.model.state_dict().values() if t.is_floating_point()]
-        if not all(torch.stack([t.isfinite().all() for t in tensors]).tolist()):
-            raise BadStepError("weights", math.nan, self.log.last or StepPlace.of([], self.progress, self.optimizer))
+        if not self.learner.is_finite():
+            last = self.log.last or StepPlace.of([], self.position, self.learner.optimizer)
+            raise BadStepError("weights", math.nan, last)
 
-    # ------------------------------------------------------------ accounting
+    def _go_back(self, bad_step: BadStepError) -> None:
+        """To the last good state, and on from there with something changed."""
+        if self.recovery is None:
+            raise NonFiniteError(f"{bad_step} {ADVICE}") from None
+        rollbacks = self.position.rollbacks + 1
+        remedy = self.recovery.go_back(bad_step, self.learner, self.position)
+        self.log.forget()
+        self._begin()
+        step = self.position.step
+        text = f"{remedy.found} The run went back to step {step} and goes on {remedy.words}."
+        self.hooks.emit(Message(level="warning", text=text, step=step))
+        self.change({"rollbacks": rollbacks} | dict(remedy.changes), text=text, rewind_to=step)
+
+    def _undo_step(self) -> None:
+        """Be again where the step began."""
+        self.learner.optimizer.zero_grad(set_to_none=True)
+        self._undo.take_back()
+
+    def _shrink(self, kind: Kind) -> None:
+        """Take half as many images at once from here on."""
+        free_memory(self.learner.device)
+        smaller = self.learner.micro_batches.halved(kind)
+        if smaller is None:
+            raise TrainingError(
+                f"The device ran out of memory with a single image at step {self.position.step + 1} ({kind}). Choose "
+                "a smaller data.image_size or model.name, half precision, or close what else uses the device."
+            )
+        self.change({_HALVED[kind]: smaller})
+
+    # ---------------------------------------------------------------- position
+    def _begin(self) -> None:
+        """Go on from the present position as if it were the first."""
+        self.learner.optimizer.zero_grad(set_to_none=True)
+        self.learner.loss_scale.scale = self.learner.precision.scale
+        self._load_from_here()
+        self.log.restart_clock()
+
+    def _load_from_here(self) -> None:
+        """Load micro-batches from the present position on."""
+        self._stream = self.learner.batches.starting_at(self.position.micro_step)
+
     @property
     def _offset(self) -> int:
         """Micro-batches of the present epoch that are done."""
-        return self.progress.micro_step - self.progress.epoch * self.batches.per_epoch
-
-    @property
-    def epoch_now(self) -> int:
-        """The present epoch, counted from 1, or the one that has just ended."""
-        return self.progress.epoch + (self._offset > 0)
+        return self.position.micro_step - self.position.epoch * self.learner.batches.per_epoch
 
     def _advance(self, place: StepPlace) -> None:
-        self.progress.step += 1
-        self.progress.micro_step += place.micro_steps
-        self.progress.images_seen += place.images
-        if self._offset == self.batches.per_epoch:
-            self.progress.epoch += 1
+        self.position.step += 1
+        self.position.micro_step += place.micro_steps
+        self.position.images_seen += place.images
+        if self._offset == self.learner.batches.per_epoch:
+            self.position.epoch += 1
 
-    # ----------------------------------------------------------------- state
+    # ------------------------------------------------------------------- state
     def state_dict(self) -> dict[str, Any]:
         """Everything but the weights that an exact resume needs; loadable with ``weights_only=True``."""
-        return state_of(self)
+        parts = self.learner.state_dict() | self.validation.state_dict()
+        return parts | {"position": self.position.state_dict(), "rng": rng_state(self.learner.device)}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Inverse of ``state_dict``; the weights (see ``exported``) are loaded by the caller before."""
-        load_state_into(self, state)
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of ``state_dict``; the weights (see ``Learner.exported``) are loaded by the caller before."""
+        self.learner.load_state_dict(state)
+        self.validation.load_state_dict(state)
+        self.position.load_state_dict(state["position"])
+        set_rng_state(state["rng"], self.learner.device)

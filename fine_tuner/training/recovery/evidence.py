@@ -7,20 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from fine_tuner.base.files import write_atomically, write_json
-from fine_tuner.models.forward import loss_of_outputs
-from fine_tuner.models.outputs import split_outputs
+from fine_tuner.models.outputs import loss_of_outputs, split_outputs
+from fine_tuner.training.loop.bad_step import BadStepError
+from fine_tuner.training.loop.learner import Learner
 from fine_tuner.training.loop.micro_batches import Undo
-from fine_tuner.training.loop.step_log import BadStepError
-
-if TYPE_CHECKING:
-    from fine_tuner.training.loop.trainer import Trainer
 
 
 @dataclass(kw_only=True)
@@ -57,27 +54,33 @@ class Evidence:
         write_json(folder / "about.json", self.about)
 
 
-def collect(trainer: Trainer, found: BadStepError) -> Evidence:
-    """Load the step's images again and run them with the trainer's present weights; the trainer stays as it is."""
-    place = found.place
+def collect(bad_step: BadStepError, learner: Learner, *, weights_of_step: int) -> Evidence:
+    """Load the step's images again and run them with the present weights; the learner stays as it is.
+
+    Args:
+        bad_step: What went wrong.
+        learner: What trains.
+        weights_of_step: Steps that made its present weights.
+    """
+    place = bad_step.place
     steps = range(place.first_micro_step, place.first_micro_step + place.micro_steps)
-    batches = list(islice(trainer.batches.starting_at(steps.start), len(steps)))
-    indices = [index for number in steps for index in trainer.batches.indices(number)]
-    undo = Undo(trainer.model, trainer.precision.device)
+    batches = list(islice(learner.batches.starting_at(steps.start), len(steps)))
+    indices = [index for number in steps for index in learner.batches.indices(number)]
+    undo = Undo(learner.model, learner.device)
     undo.remember()
-    first_layer, first_gradient = _replay(trainer, batches)
+    first_layer, first_gradient = _replay(learner, batches)
     undo.take_back()
-    bad, suspects = _suspects(trainer, batches)
+    bad, suspects = _suspects(learner, batches)
     undo.take_back()
     about = {
         "step": place.step,
         "epoch": place.epoch,
-        "what": found.what,
-        "value": str(found.value),
+        "what": bad_step.what,
+        "value": str(bad_step.value),
         "rates": dict(place.lrs),
-        "precision": trainer.precision.dtype,
-        "loss_scale": trainer.health.scale,
-        "weights_of_step": trainer.progress.step,
+        "precision": learner.precision.dtype,
+        "loss_scale": learner.loss_scale.scale,
+        "weights_of_step": weights_of_step,
         "first_layer": first_layer,
         "first_gradient": first_gradient,
         "images": indices,
@@ -87,17 +90,17 @@ def collect(trainer: Trainer, found: BadStepError) -> Evidence:
     return Evidence(about=about | {"blamed": blamed}, batch=_tensors(batches), indices=indices, blamed=blamed)
 
 
-def _replay(trainer: Trainer, batches: list[Any]) -> tuple[str | None, str | None]:
+def _replay(learner: Learner, batches: list[Any]) -> tuple[str | None, str | None]:
     """Names of the first layer with a non-finite output and of the first parameter with a non-finite gradient."""
     found: list[str] = []
-    (trainer.set_train_mode or trainer.model.train)()
-    trainer.optimizer.zero_grad(set_to_none=True)
-    with _watched(trainer.model, found):
-        for images, targets in trainer.portions.of(batches, "train"):
-            trainer.precision.backward(trainer.loss_of(images, targets))
-    named = trainer.model.named_parameters()
+    learner.train_mode()
+    learner.optimizer.zero_grad(set_to_none=True)
+    with _watched(learner.model, found):
+        for images, targets in learner.micro_batches.of(batches, "train"):
+            learner.precision.backward(learner.loss_of(images, targets))
+    named = learner.model.named_parameters()
     gradient = next((n for n, p in named if p.grad is not None and not _is_finite(p.grad)), None)
-    trainer.optimizer.zero_grad(set_to_none=True)
+    learner.optimizer.zero_grad(set_to_none=True)
     return (found[0] if found else None), gradient
 
 
@@ -122,21 +125,21 @@ def _watched(model: nn.Module, found: list[str]) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _suspects(trainer: Trainer, batches: list[Any]) -> tuple[list[int], list[int]]:
+def _suspects(learner: Learner, batches: list[Any]) -> tuple[list[int], list[int]]:
     """Places in the step of images that are not finite themselves, and of those that are to blame alone."""
     bad, suspects, place = [], [], 0
-    trainer.model.eval()
-    device = trainer.precision.device
-    for images, targets in trainer.portions.of(batches, "train"):
+    learner.model.eval()
+    device = learner.device
+    for images, targets in learner.micro_batches.of(batches, "train"):
         images, targets = images.to(device), targets.to(device)
-        with trainer.precision.autocast():
-            logits, _ = split_outputs(trainer.model(images))
+        with learner.precision.autocast():
+            logits, _ = split_outputs(learner.model(images))
         for number in range(len(images)):
             one = slice(number, number + 1)
             if not all(_is_finite(t) for t in (images[one], *_parts(targets[one]).values())):
                 bad.append(place)
                 suspects.append(place)
-            elif not _is_finite(loss_of_outputs(logits[one], targets[one], trainer.loss_fn)):
+            elif not _is_finite(loss_of_outputs(logits[one], targets[one], learner.loss_fn)):
                 suspects.append(place)
             place += 1
     return bad, suspects if len(suspects) < place else bad

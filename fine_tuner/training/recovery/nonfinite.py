@@ -10,22 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fine_tuner.base.errors import NonFiniteError
-from fine_tuner.runs.log.events import Message
-from fine_tuner.training.loop.step_log import BadStepError
+from fine_tuner.training.loop.bad_step import ADVICE, BadStepError, Remedy
+from fine_tuner.training.loop.learner import Learner
+from fine_tuner.training.loop.position import TrainingPosition
 from fine_tuner.training.recovery.evidence import Evidence, collect
-
-if TYPE_CHECKING:
-    from fine_tuner.training.loop.trainer import Trainer
-
-ADVICE = "Lower optim.lr, set optim.clip_norm=1, or check the data."
 
 
 @dataclass(kw_only=True)
-class Recovery:
-    """Goes back and on.
+class NonFiniteRecovery:
+    """The ``Recovery`` of a run: back to its last good state, and on as the user chose.
 
     Attributes:
         choice: ``train.on_nonfinite``.
@@ -39,38 +35,32 @@ class Recovery:
     restore: Callable[[], None]
     keep: Callable[[Evidence], str]
 
-    def go_back(self, trainer: Trainer, found: BadStepError) -> None:
-        """From what was found to the last good state, with something changed.
-
-        Raises:
-            NonFiniteError: If it is the last time that is allowed.
-        """
-        count = trainer.rollbacks + 1
-        evidence = collect(trainer, found) if found.is_before_update else None
+    def go_back(self, bad_step: BadStepError, learner: Learner, position: TrainingPosition) -> Remedy:
+        """From what was found to the last good state; see ``Recovery``."""
+        count = position.rollbacks + 1  # read before it is restored
+        evidence = None
+        if bad_step.is_before_update:  # the weights are those that the step met; else the restored ones come closest
+            evidence = collect(bad_step, learner, weights_of_step=position.step)
         self.restore()
-        evidence = evidence or collect(trainer, found)
-        trainer.forget()
-        place = self.keep(evidence)
-        told = f"{found} {evidence.sentence} The evidence is in {place}."
+        evidence = evidence or collect(bad_step, learner, weights_of_step=position.step)
+        found = f"{bad_step} {evidence.sentence} The evidence is in {self.keep(evidence)}."
         if count >= self.limit:
             times = f" It is number {count}, the last that train.nonfinite_limit allows." if self.limit > 1 else ""
-            raise NonFiniteError(f"{told}{times} {ADVICE}")
-        changes, words = self._remedy(trainer, found, evidence)
-        step = trainer.progress.step
-        text = f"{told} The run went back to step {step} and goes on {words}."
-        trainer.emit(Message(level="warning", text=text, step=step))
-        trainer.change({"rollbacks": count} | changes, text=text, rewind_to=step)
+            raise NonFiniteError(f"{found}{times} {ADVICE}")
+        changes, words = self._remedy(bad_step, learner, evidence)
+        return Remedy(changes, words, found)
 
-    def _remedy(self, trainer: Trainer, found: BadStepError, evidence: Evidence) -> tuple[dict[str, Any], str]:
+    def _remedy(self, bad_step: BadStepError, learner: Learner, evidence: Evidence) -> tuple[dict[str, Any], str]:
         """What to change, and how that reads after "goes on"."""
+        dtype = learner.precision.dtype
         if self.choice == "lower":
             return {"lr_factor": 0.5}, "at half the rate"
-        if self.choice == "bf16" and trainer.precision.dtype == "fp16":
+        if self.choice == "bf16" and dtype == "fp16":
             return {"precision.dtype": "bf16"}, "in bf16"
         if self.choice == "skip" and evidence.indices:
             images = evidence.blamed or evidence.indices
             return {"leave_out": images}, f"without {len(images)} of its images"
-        if found.what == "weights":
+        if bad_step.what == "weights":
             return {}, "from there"
-        also = "" if self.choice != "bf16" else f" ({trainer.precision.dtype} does not overflow as fp16 does)"
-        return {"pass_over": [found.place.step]}, f"passing over step {found.place.step}{also}"
+        also = "" if self.choice != "bf16" else f" ({dtype} does not overflow as fp16 does)"
+        return {"pass_over": [bad_step.place.step]}, f"passing over step {bad_step.place.step}{also}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -12,26 +13,39 @@ from fine_tuner.models.saved import load_saved
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.tasks.build import Assembly
 from fine_tuner.training.loop.trainer import Trainer
-from fine_tuner.training.recovery.changes import changes_to_make
-from fine_tuner.training.run.checkpoint import WEIGHTS, CheckpointStore, load_state
-from fine_tuner.training.run.control import RunControl
+from fine_tuner.training.recovery.checkpoint import WEIGHTS, CheckpointStore, load_state
+from fine_tuner.training.recovery.replayed_changes import Made, changes_to_make
 
 
-class LastGood:
-    """The newest whole checkpoint; before there is one, the state the run began with, kept in memory until then."""
+class Rollback:
+    """To the newest whole checkpoint; before there is one, to the state the run began with, kept in memory until then.
+
+    Args:
+        trainer: Goes back.
+        assembly: What it trains.
+        checkpoints: Of the run.
+        run: Its folder, whose log has the changes since a checkpoint.
+        replay: Has changes made again, each after its steps.
+    """
 
     def __init__(
-        self, trainer: Trainer, assembly: Assembly, *, checkpoints: CheckpointStore, control: RunControl, run: RunFolder
+        self,
+        trainer: Trainer,
+        assembly: Assembly,
+        *,
+        checkpoints: CheckpointStore,
+        run: RunFolder,
+        replay: Callable[[list[Made]], None],
     ) -> None:
         self._trainer, self._assembly, self._run = trainer, assembly, run
-        self._checkpoints, self._control = checkpoints, control
+        self._checkpoints, self._replay = checkpoints, replay
         self._start: tuple[dict[str, Tensor], dict[str, Any]] | None = None
 
     def begin(self) -> None:
         """At the start of an attempt: go on from the newest checkpoint, or keep the state there is."""
         if self._checkpoints.newest() is None:
-            with self._trainer.exported():
-                weights = {name: t.cpu().clone() for name, t in self._trainer.model.state_dict().items()}
+            with self._trainer.learner.exported():
+                weights = {name: t.cpu().clone() for name, t in self._assembly.model.state_dict().items()}
             self._start = weights, copy.deepcopy(self._trainer.state_dict())
         self.restore()
 
@@ -47,9 +61,9 @@ class LastGood:
             self._trainer.load_state_dict(load_state(newest))
         elif self._start is not None:
             weights, state = self._start
-            self._trainer.model.load_state_dict(weights)
+            self._assembly.model.load_state_dict(weights)
             self._trainer.load_state_dict(copy.deepcopy(state))
         else:
             raise TrainingError(f"No checkpoint is left in {self._run.checkpoints} to go back to. Start the run again.")
-        self._control.replay(changes_to_make(self._assembly.settings, self._run, newest))
-        self._assembly.freezing.set_epoch(self._trainer.progress.epoch)
+        self._replay(changes_to_make(self._assembly.settings, self._run, newest))
+        self._assembly.freezing.set_epoch(self._trainer.position.epoch)

@@ -6,11 +6,11 @@ Read ``_Attempt.train`` from top to bottom: it is the plan of a run.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -35,23 +35,21 @@ from fine_tuner.runs.log.events import (
 from fine_tuner.schedules import lowest_from_now, preview_steps
 from fine_tuner.tasks.build import Assembly, remember_pace
 from fine_tuner.tasks.describe import facts_of
-from fine_tuner.training.loop.early_stopping import Patience
-from fine_tuner.training.loop.ema import Average
-from fine_tuner.training.loop.evaluate import evaluate
-from fine_tuner.training.loop.micro_batches import Portions
-from fine_tuner.training.loop.progress import Best
-from fine_tuner.training.loop.protocols import Outcome
+from fine_tuner.training.loop.early_stopping import EarlyStopping
+from fine_tuner.training.loop.ema import EMA
+from fine_tuner.training.loop.hooks import Hooks, Outcome
+from fine_tuner.training.loop.learner import Learner
+from fine_tuner.training.loop.micro_batches import is_out_of_memory
 from fine_tuner.training.loop.trainer import Trainer
+from fine_tuner.training.loop.validation import BestValue, Validation, evaluate
+from fine_tuner.training.recovery.checkpoint import WEIGHTS, CheckpointStore
 from fine_tuner.training.recovery.evidence import Evidence
-from fine_tuner.training.recovery.nonfinite import Recovery
-from fine_tuner.training.recovery.rollback import LastGood
-from fine_tuner.training.run.checkpoint import WEIGHTS, CheckpointStore
+from fine_tuner.training.recovery.nonfinite import NonFiniteRecovery
+from fine_tuner.training.recovery.rollback import Rollback
 from fine_tuner.training.run.console import Console
 from fine_tuner.training.run.control import RunControl
-from fine_tuner.training.run.failures import message_for
-from fine_tuner.training.run.loss_copy import keep_code, with_code
+from fine_tuner.training.run.kept_settings import keep_code, keep_precision, with_code
 from fine_tuner.training.run.prepare import Prepared, prepare
-from fine_tuner.training.run.resumed_precision import keep_precision
 
 EXIT_CODES = {"completed": 0, "paused": 0, "stopped": 130}
 _DURABLE = (RunStarted, EvalMetrics, CheckpointSaved, RunFinished)
@@ -84,7 +82,7 @@ class _Attempt:
         self.console = Console(print_line)
         self.control = RunControl(folder)
         self.trainer: Trainer | None = None
-        self.last_good: LastGood | None = None
+        self.rollback: Rollback | None = None
         self.planned: Callable[[], dict[str, Any]] | None = None
         self._progress_at = float("-inf")
 
@@ -104,7 +102,7 @@ class _Attempt:
             if not isinstance(error, FineTunerError):
                 traceback.print_exc()
             self.finish("failed", message_for(error))
-            is_input = isinstance(error, InputError) and not (self.trainer and self.trainer.progress.step)
+            is_input = isinstance(error, InputError) and not (self.trainer and self.trainer.position.step)
             return 2 if is_input else 1
         self.finish(outcome)
         return EXIT_CODES[outcome]
@@ -123,111 +121,113 @@ class _Attempt:
         prepared.data.write(self.folder.splits)
         assembly = prepared.assembly
         self.trainer = trainer = self.build_trainer(assembly)
-        self.last_good = LastGood(
-            trainer, assembly, checkpoints=self.checkpoints, control=self.control, run=self.folder
+        self.rollback = Rollback(
+            trainer, assembly, checkpoints=self.checkpoints, run=self.folder, replay=self.control.replay
         )
-        self.last_good.begin()
+        self.rollback.begin()
         self.planned = partial(planned_from_now, trainer, assembly)
         facts = facts_of(assembly)
-        if trainer.progress.step:  # a change before the checkpoint is in its schedule, not in the settings
+        if trainer.position.step:  # a change before the checkpoint is in its schedule, not in the settings
             facts["schedule"] |= self.planned()
 
         self.emit(
             RunStarted(
-                start_step=trainer.progress.step,
-                total_steps=trainer.total_steps,
-                epochs=trainer.epochs,
-                steps_per_epoch=trainer.steps_per_epoch,
+                start_step=trainer.position.step,
+                total_steps=trainer.learner.total_steps,
+                epochs=trainer.learner.epochs,
+                steps_per_epoch=trainer.learner.steps_per_epoch,
                 facts=with_code(facts, asked, self.folder)
                 | {"memory_forecast_mib": round(expected_mib(prepared.forecast, assembly.device))},
             )
         )
-        begun, images_before = time.perf_counter(), trainer.progress.images_seen
+        begun, images_before = time.perf_counter(), trainer.position.images_seen
         try:
             outcome = trainer.train()
         finally:
             assembly.close()
         if outcome == "completed":
-            images = trainer.progress.images_seen - images_before
+            images = trainer.position.images_seen - images_before
             remember_pace(assembly, images_per_second=images / (time.perf_counter() - begun))
         return outcome
 
     def build_trainer(self, assembly: Assembly) -> Trainer:
         """The trainer of this run, at its beginning."""
-        settings, best = assembly.settings, assembly.best
-        portions = Portions()
-        metadata = metadata_of(assembly.built, classes=assembly.data.output_names, run_id=self.folder.id)
-
-        def validate() -> dict[str, float] | None:
-            assert assembly.val_batches is not None
-            return evaluate(
-                assembly.model,
-                assembly.val_batches,
-                loss_fn=assembly.loss_fn,
-                metrics=assembly.metrics,
-                precision=assembly.precision,
-                portions=portions,
-                should_stop=lambda: self.control.wanted() is not None,
-            )
-
-        def save(trainer: Trainer, is_best: bool) -> str:
-            state = trainer.state_dict()
-            with trainer.exported():
-                path = self.checkpoints.save(
-                    trainer.progress.step,
-                    write_weights=partial(save_model, assembly.model, metadata=metadata | position_of(trainer)),
-                    state=state,
-                    is_best=is_best,
-                )
-            assert self.last_good is not None
-            self.last_good.forget_start()
-            return path.relative_to(self.folder.path).as_posix()
-
-        return Trainer(
+        train = assembly.settings.train
+        learner = Learner(
             model=assembly.model,
             loss_fn=assembly.loss_fn,
             optimizer=assembly.optimizer,
             schedule=assembly.schedule,
             batches=assembly.train_batches,
             precision=assembly.precision,
-            epochs=settings.train.epochs,
-            accumulate=settings.train.accumulate,
-            clip_norm=settings.optim.clip_norm,
-            evaluate=validate if assembly.val_batches else None,
+            epochs=train.epochs,
+            accumulate=train.accumulate,
+            clip_norm=assembly.settings.optim.clip_norm,
+            ema=EMA(assembly.model, train.ema_decay) if train.ema_decay else None,
+            set_train_mode=assembly.freezing.set_train_mode,
+        )
+        validation = Validation(
+            evaluate=partial(self.evaluate, assembly, learner) if assembly.val_batches else None,
+            best=BestValue(key=f"val/{assembly.best.key}", higher_is_better=assembly.best.higher_is_better),
+            early_stopping=EarlyStopping(train.early_stopping),
+        )
+        hooks = Hooks(
             emit=self.emit,
             control=self.control,
-            save=save,
-            set_train_mode=assembly.freezing.set_train_mode,
-            before_epoch=self.thaw(assembly),
+            save=partial(self.save, assembly),
+            before_epoch=partial(self.thaw, assembly),
             read_memory=MemoryReader(assembly.device),
-            best=Best(key=f"val/{best.key}", higher_is_better=best.higher_is_better),
-            portions=portions,
-            average=Average(assembly.model, settings.train.ema_decay) if settings.train.ema_decay else None,
-            patience=Patience(settings.train.early_stopping),
-            recovery=Recovery(
-                choice=settings.train.on_nonfinite,
-                limit=settings.train.nonfinite_limit,
-                restore=self.restore,
-                keep=lambda evidence: self.keep_evidence(evidence, assembly),
-            ),
+        )
+        recovery = NonFiniteRecovery(
+            choice=train.on_nonfinite,
+            limit=train.nonfinite_limit,
+            restore=self.restore,
+            keep=partial(self.keep_evidence, assembly),
+        )
+        return Trainer(learner, validation, hooks, recovery)
+
+    def evaluate(self, assembly: Assembly, learner: Learner) -> dict[str, float] | None:
+        """Metrics over the validation split, or None if the user does not want to wait for them."""
+        assert assembly.val_batches is not None
+        return evaluate(
+            assembly.model,
+            assembly.val_batches,
+            loss_fn=assembly.loss_fn,
+            metrics=assembly.metrics,
+            precision=assembly.precision,
+            micro_batches=learner.micro_batches,
+            should_stop=lambda: self.control.wanted() is not None,
         )
 
-    def thaw(self, assembly: Assembly) -> Callable[[int], None]:
-        """Unfreezes what the next epoch trains, and marks it on the curves."""
+    def save(self, assembly: Assembly, is_best: bool) -> str:
+        """Write a checkpoint; returns its path in the run folder."""
+        assert self.trainer is not None
+        assert self.rollback is not None
+        trainer = self.trainer
+        metadata = metadata_of(assembly.built, classes=assembly.data.output_names, run_id=self.folder.id)
+        state = trainer.state_dict()
+        with trainer.learner.exported():
+            path = self.checkpoints.save(
+                trainer.position.step,
+                write_weights=partial(save_model, assembly.model, metadata=metadata | position_of(trainer)),
+                state=state,
+                is_best=is_best,
+            )
+        self.rollback.forget_start()
+        return path.relative_to(self.folder.path).as_posix()
 
-        def before_epoch(epochs_done: int) -> None:
-            if assembly.freezing.set_epoch(epochs_done) and self.trainer:
-                text = f"From epoch {epochs_done + 1} on the pretrained part trains too."
-                self.emit(Mark(step=self.trainer.progress.step, label="unfreeze", text=text))
-
-        return before_epoch
+    def thaw(self, assembly: Assembly, epochs_done: int) -> None:
+        """Unfreeze what the next epoch trains, and mark it on the curves."""
+        if assembly.freezing.set_epoch(epochs_done) and self.trainer:
+            text = f"From epoch {epochs_done + 1} on the pretrained part trains too."
+            self.emit(Mark(step=self.trainer.position.step, label="unfreeze", text=text))
 
     def restore(self) -> None:
         """Go back to the last good state."""
-        assert self.last_good is not None
-        self.last_good.restore()
+        assert self.rollback is not None
+        self.rollback.restore()
 
-    def keep_evidence(self, evidence: Evidence, assembly: Assembly) -> str:
+    def keep_evidence(self, assembly: Assembly, evidence: Evidence) -> str:
         """Write what is known of a step that went wrong, with the names of its files."""
         records = assembly.train_batches.dataset.records
         files = [str(records[index].image) for index in evidence.indices]
@@ -244,8 +244,8 @@ class _Attempt:
 
     def finish(self, outcome: str, error: str | None = None) -> None:
         """Record how the attempt ended; on a full disk the line on standard error is all that is left of it."""
-        step = self.trainer.progress.step if self.trainer else 0
-        best = self.trainer.best if self.trainer else None
+        step = self.trainer.position.step if self.trainer else 0
+        best = self.trainer.validation.best if self.trainer else None
         summary = {"best": {"key": best.key, "value": best.value, "epoch": best.epoch}} if best and best.epoch else {}
         if outcome in ("stopped", "paused"):
             self.control.done()
@@ -260,16 +260,40 @@ class _Attempt:
 
 def position_of(trainer: Trainer) -> dict[str, Any]:
     """Where a run is and how it evaluates by now, for the metadata of its weights."""
-    position = {"step": trainer.progress.step, "epoch": trainer.progress.epoch, "best": asdict(trainer.best)}
-    return position | {"precision": trainer.precision.dtype, "eval_batch": trainer.portions.evaluation}
+    position, best = trainer.position, dataclasses.asdict(trainer.validation.best)
+    evaluation = {"precision": trainer.learner.precision.dtype, "eval_batch": trainer.learner.micro_batches.evaluation}
+    return {"step": position.step, "epoch": position.epoch, "best": best} | evaluation
 
 
 def planned_from_now(trainer: Trainer, assembly: Assembly) -> dict[str, Any]:
     """Steps to come and the rates they will have as things stand, enough to draw the curve."""
-    length = {"total_steps": trainer.total_steps, "steps_per_epoch": trainer.steps_per_epoch}
-    steps = [s for s in preview_steps(assembly.settings.schedule, **length) if s > trainer.progress.step]
+    length = {"total_steps": trainer.learner.total_steps, "steps_per_epoch": trainer.learner.steps_per_epoch}
+    steps = [s for s in preview_steps(assembly.settings.schedule, **length) if s > trainer.position.step]
     return {
         "steps": steps,
         "groups": assembly.schedule.plan(steps),
         "lowest": lowest_from_now(assembly.schedule, steps),
     }
+
+
+def message_for(error: Exception) -> str:
+    """What happened, where, and what to do, for the person whose run this is."""
+    match error:
+        case FineTunerError():
+            return str(error)
+        case _ if is_out_of_memory(error):
+            said = (str(error).splitlines() or ["no room for an array"])[0]
+            return (
+                f"Memory ran out ({said}) where fewer images at once do not help. Choose half precision, an "
+                "optimizer with less state (SGD), or a smaller image or network; then start the run again."
+            )
+        case OSError(errno=errno.ENOSPC):
+            return (
+                f"No space is left on the disk while writing {error.filename or 'the run'}. What was recorded before "
+                "is kept. Free some space, then resume the run."
+            )
+        case OSError():
+            return (
+                f"{error.strerror or error}: {error.filename or 'a file of the run'}. Mend this, then resume the run."
+            )
+    return f"Unexpected {type(error).__name__}: {error}. The log has the details; resume the run or report this."

@@ -14,7 +14,7 @@ from fine_tuner.metrics import (
 )
 from fine_tuner.precision import Precision
 from fine_tuner.tasks import TASK_SPECS
-from fine_tuner.training.loop.evaluate import evaluate
+from fine_tuner.training.loop.validation import evaluate
 
 CPU = torch.device("cpu")
 

@@ -1,4 +1,7 @@
-"""The user's own losses of a run: kept in its folder, run from there, told of in its facts."""
+"""Settings that a run keeps in every attempt: the code of the user's own losses, and the precision it began with.
+
+The code is copied into the run's folder, run from there, and told of in the run's facts.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from fine_tuner.config.settings import Settings
 from fine_tuner.losses.check.verdicts import code_facts, custom_losses
 from fine_tuner.losses.code import read_code
 from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.log.events import RunStarted, read_events
 
 
 def keep_code(settings: Settings, folder: RunFolder) -> Settings:
@@ -43,3 +47,16 @@ def with_code(facts: dict[str, Any], asked: Settings, folder: RunFolder) -> dict
         return facts
     notices = [f"The code of {c['file']} is kept in {c['kept']}, SHA-256 {c['sha256']}." for c in code.values()]
     return facts | {"loss_code": code, "notices": [*facts["notices"], *notices]}
+
+
+def keep_precision(settings: Settings, folder: RunFolder) -> Settings:
+    """Settings in which ``auto`` is what it was when the run began, whatever was measured since; others stay."""
+    wanted = settings.precision
+    if "auto" not in (wanted.dtype, wanted.channels_last):
+        return settings
+    events, _ = read_events(folder.events)
+    facts = next((e.payload.facts for e in events if isinstance(e.payload, RunStarted)), {})
+    if "is_channels_last" not in facts:
+        return settings
+    layout = "on" if facts["is_channels_last"] else "off"
+    return replace(settings, f"precision.dtype={facts['precision']}", f"precision.channels_last={layout}")

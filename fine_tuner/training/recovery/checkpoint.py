@@ -16,7 +16,7 @@ import io
 import re
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,9 +116,31 @@ def is_whole(folder: Path) -> bool:
     return False
 
 
+# Entries of a state by their name in earlier versions, and those that the earliest did not have.
+_RENAMED = {
+    "progress": "position",
+    "portions": "micro_batches",
+    "patience": "early_stopping",
+    "health": "loss_scale",
+    "average": "ema",
+}
+_ADDED: Mapping[str, Any] = {
+    "micro_batches": {"train": None, "evaluation": None},
+    "early_stopping": {"since": 0, "is_told": False},
+    "loss_scale": {"scale": None, "skipped": 0, "in_a_row": 0},
+    "passed_over": [],
+    "left_out": [],
+    "ema": None,
+}
+
+
 def load_state(folder: Path) -> dict[str, Any]:
-    """The ``state`` given to ``CheckpointStore.save``; tensors on the CPU."""
-    return torch.load(folder / STATE, map_location="cpu", weights_only=True)
+    """The ``state`` given to ``CheckpointStore.save``; tensors on the CPU. One of an earlier version comes renamed."""
+    saved = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+    state = dict(_ADDED) | {_RENAMED.get(name, name): value for name, value in saved.items()}
+    if "rollbacks" in state:
+        state["position"]["rollbacks"] = state.pop("rollbacks")
+    return state
 
 
 def _fingerprint(path: Path) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Changes that a run makes by itself: those its log has since the state it goes back to, and those of its settings."""
+"""Changes that are made again after going back: those of the log since a checkpoint, and those of the settings."""
 
 from __future__ import annotations
 

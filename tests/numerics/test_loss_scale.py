@@ -16,7 +16,7 @@ from fine_tuner.losses.build import build_loss
 from fine_tuner.runs.log.events import TrainMetrics
 from fine_tuner.runs.log.fold import Fold
 from fine_tuner.runs.view.sentences import skipped
-from fine_tuner.training.loop.loss_scale import Health
+from fine_tuner.training.loop.loss_scale import LossScale
 from tests.runs.logs import lines, started
 
 # torch's own schedulers, which these tests use, warn where the first step is skipped
@@ -40,14 +40,15 @@ def run_in_fp16(make_trainer: Any, overflows: set[int], **parts: Any) -> tuple[A
 
     def emit(event: Any) -> None:
         events.append(event)
-        trainer.weights.append(trainer.model[0].weight.flatten()[0].item())
+        trainer.weights.append(trainer.learner.model[0].weight.flatten()[0].item())
 
     def loss_fn(logits: Tensor, targets: Tensor) -> Tensor:
         loss = nn.functional.cross_entropy(logits, targets)
-        return Overflowing.apply(loss) if trainer.progress.step + 1 in overflows else loss
+        return Overflowing.apply(loss) if trainer.position.step + 1 in overflows else loss
 
     trainer = make_trainer(dtype="fp16", loss_fn=loss_fn, emit=emit, **parts)
-    trainer.weights = [trainer.model[0].weight.flatten()[0].item()]  # one of them, before the run and after each step
+    # one of them, before the run and after each step
+    trainer.weights = [trainer.learner.model[0].weight.flatten()[0].item()]
     trainer.train()
     return trainer, [e.metrics for e in events if isinstance(e, TrainMetrics)]
 
@@ -84,9 +85,9 @@ def test_a_run_that_only_skips_ends_with_a_message(make_trainer: Any) -> None:
 
 
 def test_the_count_survives_a_resume() -> None:
-    first = Health(scale=8.0)
+    first = LossScale(scale=8.0)
     assert [first.see(s)["train/skipped_steps"] for s in (8.0, 4.0, 4.0, 2.0, 4.0)] == [0, 1, 1, 2, 2]
-    second = Health()
+    second = LossScale()
     second.load_state_dict(first.state_dict())
     assert second.see(2.0) == {"train/loss_scale": 2.0, "train/skipped_steps": 3.0}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from fine_tuner.config.io import parse
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import EventWriter, RunStarted
-from fine_tuner.training.run.resumed_precision import keep_precision
+from fine_tuner.training.run.kept_settings import keep_precision
 
 
 def test_a_resumed_run_keeps_what_auto_was_when_it_began(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""Where a run is: the counters that a checkpoint carries, the step that comes next, and torch's random state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class TrainingPosition:
+    """Counters that a checkpoint carries. A step is one optimizer update.
+
+    Attributes:
+        epoch: Epochs whose steps are done.
+        validated_epochs: Of those, how many were validated and checkpointed.
+        rollbacks: How often the run went back because numbers were not finite.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    validated_epochs: int = 0
+    micro_step: int = 0
+    images_seen: int = 0
+    rollbacks: int = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """State to resume from."""
+        return asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Inverse of ``state_dict``."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepPlace:
+    """Which step it is; ``step`` and ``epoch`` count from 1, ``first_micro_step`` over the run from 0."""
+
+    step: int
+    epoch: int
+    first_micro_step: int
+    micro_steps: int
+    images: int
+    lrs: Mapping[str, float]
+
+    @classmethod
+    def of(
+        cls,
+        micro_batches: Sequence[tuple[Tensor, Any]],
+        position: TrainingPosition,
+        optimizer: torch.optim.Optimizer,
+    ) -> StepPlace:
+        """Place of the step that comes next, made of these micro-batches."""
+        return cls(
+            step=position.step + 1,
+            epoch=position.epoch + 1,
+            first_micro_step=position.micro_step,
+            micro_steps=len(micro_batches),
+            images=sum(len(targets) for _, targets in micro_batches),
+            lrs={group["name"]: group["lr"] for group in optimizer.param_groups},
+        )
+
+
+def rng_state(device: torch.device) -> dict[str, Tensor]:
+    """State of torch's generators that training draws from (dropout)."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_rng_state(state: Mapping[str, Tensor], device: torch.device) -> None:
+    """Inverse of ``rng_state``; a checkpoint from another kind of device restores what it has."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
