@@ -30,6 +30,22 @@ def test_the_state_comes_back_without_pickled_code(store: CheckpointStore) -> No
     torch.testing.assert_close(load_state(folder)["rng"]["cpu"], STATE["rng"]["cpu"])
 
 
+def test_a_state_of_an_earlier_version_comes_back_under_the_present_names(store: CheckpointStore) -> None:
+    position, counts = {"step": 3, "epoch": 1}, {"scale": 2.0, "skipped": 4, "in_a_row": 1}
+    parts = {"portions": {"train": 4, "evaluation": None}, "patience": {"since": 1, "is_told": True}, "average": None}
+    old = {"progress": position, "health": counts, "rollbacks": 2, "passed_over": [7], "left_out": [], **parts}
+    folder = store.save(3, write_weights=lambda path: path.write_bytes(b"weights"), state=old, is_best=False)
+    assert load_state(folder) == {
+        "position": position | {"rollbacks": 2},
+        "micro_batches": parts["portions"],
+        "early_stopping": parts["patience"],
+        "loss_scale": counts,
+        "ema": None,
+        "passed_over": [7],
+        "left_out": [],
+    }
+
+
 def test_the_newest_is_found_and_the_last_two_are_kept(store: CheckpointStore) -> None:
     for step in (9, 10, 100):
         save(store, step)

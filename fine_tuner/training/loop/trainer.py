@@ -56,8 +56,8 @@ class Trainer:
     position: TrainingPosition = field(default_factory=TrainingPosition)
 
     def __post_init__(self) -> None:
-        self.changes = Changes(self.learner, self.position, self.validation.early_stopping)
-        self.log = StepLog(self.learner.device, self.learner.loss_scale, emit=self.hooks.emit)
+        self._changes = Changes(self.learner, self.position, self.validation.early_stopping)
+        self._log = StepLog(self.learner.device, self.learner.loss_scale, emit=self.hooks.emit)
         self._undo = Undo(self.learner.model, self.learner.device)
 
     # ------------------------------------------------------------- the loop
@@ -115,7 +115,7 @@ class Trainer:
             learner.ema.update()
         learner.schedule.step()
         self._advance(place)
-        self.log.record(place, loss, grad_norm, learner.precision.scale_tensor, self.hooks.read_memory())
+        self._log.record(place, loss, grad_norm, learner.precision.scale_tensor, self.hooks.read_memory())
 
     def _backward(self, micro_batches: list[Any], place: StepPlace) -> float:
         """Gradients of a step, in smaller and smaller micro-batches until they fit; returns its loss.
@@ -142,7 +142,7 @@ class Trainer:
                 targets = targets.to(device, non_blocking=True)
                 loss = learner.loss_of(images, targets) * (len(targets) / images_in_step)
                 step_loss += loss.detach()
-                loss_value = self.log.copies.start(step_loss)
+                loss_value = self._log.copies.start(step_loss)
                 learner.precision.backward(loss)
         except (RuntimeError, MemoryError, ValueError) as error:
             if is_out_of_memory(error) or (learner.micro_batches.train == 1 and is_too_few(error)):
@@ -154,7 +154,7 @@ class Trainer:
     # -------------------------------------------------------- between epochs
     def end_epoch(self) -> None:
         """Validate, let the schedule see the result, remember the best, save. Does nothing if interrupted."""
-        metrics, is_best = self.validate()
+        metrics, is_best = self._validate()
         if metrics is None:
             return
         best = self.validation.best
@@ -164,9 +164,9 @@ class Trainer:
             self._stop_early()
         has_no_other = best.value is None and (not metrics or self.position.step >= self.learner.total_steps)
         self.save_checkpoint(is_best=is_best or has_no_other)
-        self.log.restart_clock()
+        self._log.restart_clock()
 
-    def validate(self) -> tuple[Mapping[str, float] | None, bool]:
+    def _validate(self) -> tuple[Mapping[str, float] | None, bool]:
         """Metrics of the present weights, or of their average, recorded; and whether they are the best so far.
 
         None if the user wants to stop before it is through; empty if there is no validation split.
@@ -174,7 +174,7 @@ class Trainer:
         Raises:
             BadStepError: If the weights are not finite.
         """
-        self.check_numbers()
+        self._check_numbers()
         if self.validation.evaluate is None:
             return {}, False
         begun = time.perf_counter()
@@ -210,7 +210,7 @@ class Trainer:
 
     def save_checkpoint(self, *, is_best: bool = False) -> None:
         """Write a checkpoint, if the run has somewhere to write it; never one with numbers that are not finite."""
-        self.check_numbers()
+        self._check_numbers()
         if self.hooks.save is not None:
             path = self.hooks.save(is_best)
             self.hooks.emit(CheckpointSaved(step=self.position.step, path=path, is_best=is_best))
@@ -224,10 +224,10 @@ class Trainer:
         for wish in control.changes(self.position.step):
             self.change(wish)
         if control.wants_evaluation():
-            _, is_best = self.validate()
+            _, is_best = self._validate()
             if is_best:
                 self.save_checkpoint(is_best=True)
-            self.log.restart_clock()
+            self._log.restart_clock()
         if control.wants_checkpoint():
             self.save_checkpoint()
 
@@ -242,10 +242,10 @@ class Trainer:
             text: The sentence of the mark, if it is another than that of the changes.
             rewind_to: See ``Mark``.
         """
-        self.log.emit(wait=True)
+        self._log.emit(wait=True)
         step = self.position.step
         try:
-            label, sentence = self.changes.make(wish)
+            label, sentence = self._changes.make(wish)
         except ConfigError as error:
             self.hooks.emit(Message(level="warning", text=f"Not changed. {error}", step=step))
             return
@@ -262,11 +262,11 @@ class Trainer:
         return "paused" if wanted == "pause" else "stopped"
 
     # ------------------------------------------------------- when it goes wrong
-    def check_numbers(self) -> None:
+    def _check_numbers(self) -> None:
         """Raise ``BadStepError`` if a gradient was, or a weight is, not finite. Waits for the device."""
-        self.log.emit(wait=True)
+        self._log.emit(wait=True)
         if not self.learner.is_finite():
-            last = self.log.last or StepPlace.of([], self.position, self.learner.optimizer)
+            last = self._log.last or StepPlace.of([], self.position, self.learner.optimizer)
             raise BadStepError("weights", math.nan, last)
 
     def _go_back(self, bad_step: BadStepError) -> None:
@@ -275,7 +275,7 @@ class Trainer:
             raise NonFiniteError(f"{bad_step} {ADVICE}") from None
         rollbacks = self.position.rollbacks + 1
         remedy = self.recovery.go_back(bad_step, self.learner, self.position)
-        self.log.forget()
+        self._log.forget()
         self._begin()
         step = self.position.step
         text = f"{remedy.found} The run went back to step {step} and goes on {remedy.words}."
@@ -304,7 +304,7 @@ class Trainer:
         self.learner.optimizer.zero_grad(set_to_none=True)
         self.learner.loss_scale.scale = self.learner.precision.scale
         self._load_from_here()
-        self.log.restart_clock()
+        self._log.restart_clock()
 
     def _load_from_here(self) -> None:
         """Load micro-batches from the present position on."""

@@ -1,1 +1,1 @@
-"""The way back when memory runs out or numbers go bad: evidence, the last good state, changes made again."""
+"""The way back, when a run is resumed or its numbers went bad: checkpoints, rollback, evidence of a bad step."""

@@ -1,20 +1,28 @@
-"""The state that a run goes back to: when it is resumed, and when its numbers went bad."""
+"""Going back, when a run is resumed and when its numbers went bad: to a state, with what was changed since made again.
+
+Made again are the changes that the run's log has since that state, and those of its settings.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from fine_tuner.base.errors import TrainingError
+from fine_tuner.config.live_changes import parse_change, wishes_of
+from fine_tuner.config.settings import Settings
 from fine_tuner.models.saved import load_saved
 from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.log.events import CheckpointSaved, Event, Mark, RunStarted, read_events
 from fine_tuner.tasks.build import Assembly
 from fine_tuner.training.loop.trainer import Trainer
 from fine_tuner.training.recovery.checkpoint import WEIGHTS, CheckpointStore, load_state
-from fine_tuner.training.recovery.replayed_changes import Made, changes_to_make
+
+Made = tuple[int, Mapping[str, Any]]  # steps done, and setting to value
 
 
 class Rollback:
@@ -67,3 +75,51 @@ class Rollback:
             raise TrainingError(f"No checkpoint is left in {self._run.checkpoints} to go back to. Start the run again.")
         self._replay(changes_to_make(self._assembly.settings, self._run, newest))
         self._assembly.freezing.set_epoch(self._trainer.position.epoch)
+
+
+def changes_to_make(settings: Settings, folder: RunFolder, newest: Path | None) -> list[Made]:
+    """Changes in the order in which they are made.
+
+    Args:
+        settings: Of the run; those that they ask for before the checkpoint are in its state.
+        folder: Of the run.
+        newest: Checkpoint that the attempt begins at; None begins anew.
+    """
+    asked = wishes_of(map(parse_change, settings.schedule.changes))
+    events, _ = read_events(folder.events)
+    saved = _saved_at(newest, events)
+    done = [(m.step, dict(m.changes)) for e in events if e.seq < saved and isinstance(m := e.payload, Mark)]
+    again = _changes_since(saved, events)
+    return sorted([*again, *(one for one in asked if one not in done and one not in again)], key=lambda one: one[0])
+
+
+def _saved_at(newest: Path | None, events: list[Event]) -> int:
+    """Number of the event after which nothing is in a checkpoint's state."""
+    if newest is None:
+        return -1
+    path, step = f"checkpoints/{newest.name}", int(newest.name.rpartition("-")[2])
+    saved = [e.seq for e in events if isinstance(e.payload, CheckpointSaved) and e.payload.path == path]
+    if saved:
+        return saved[-1]
+    # killed between writing it and saying so: the next attempt began at it
+    began = [e.seq for e in events if isinstance(e.payload, RunStarted) and e.payload.start_step == step]
+    return began[0] - 1 if began else max((e.seq for e in events), default=-1)
+
+
+def _changes_since(saved: int, events: list[Event]) -> list[Made]:
+    """Changes that the log has after a checkpoint, whoever went back to it since: a resume, or the run itself."""
+    made: list[Made] = []
+    to_repeat: list[Made] = []  # by whoever went back to the same checkpoint
+    for event in events:
+        if event.seq <= saved:
+            continue
+        match event.payload:
+            case RunStarted():
+                made, to_repeat = [], made + to_repeat
+            case Mark(step=step, changes=changes, rewind_to=rewind_to) if changes:
+                if rewind_to is not None:
+                    made, to_repeat = [], made + to_repeat
+                made.append((step, dict(changes)))
+                if made[-1] in to_repeat:
+                    to_repeat.remove(made[-1])
+    return made + to_repeat

@@ -1,1 +1,1 @@
-"""A run around the loop: its folder, checkpoints, requests from outside, and the worker that wires it all."""
+"""A run around the loop: its settings, requests from outside, and the worker that wires it all."""

@@ -11,7 +11,7 @@ from fine_tuner.runs.log.events import CheckpointSaved, Mark
 from fine_tuner.runs.log.facts import spliced
 from fine_tuner.runs.log.fold import Fold
 from fine_tuner.runs.view.run_view import RunView
-from fine_tuner.training.recovery.replayed_changes import changes_to_make
+from fine_tuner.training.recovery.rollback import changes_to_make
 from tests.runs.logs import lines, started, steps
 
 PLAN = {"steps": [1, 10, 20, 30], "groups": {"head": [4.0, 3.0, 2.0, 1.0]}, "lowest": None}
