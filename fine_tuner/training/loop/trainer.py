@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 
 from fine_tuner.base.errors import ConfigError, NonFiniteError, TrainingError
+from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.runs.log.events import CheckpointSaved, EvalMetrics, Mark, Message
 from fine_tuner.training.loop.apply_changes import Changes
 from fine_tuner.training.loop.bad_step import ADVICE, BadStepError, Recovery
@@ -203,7 +204,7 @@ class Trainer:
             self.learner.change_epochs(epoch)
             text = f"{since}: the run ends here, as train.early_stopping={early_stopping.epochs} asks."
             self.hooks.emit(Message(text=text, step=step))
-            self.hooks.emit(Mark(step=step, label="early stop", text=text, changes={"train.epochs": epoch}))
+            self.hooks.emit(Mark(step=step, label="early stop", text=text, changes={EPOCHS.path: epoch}))
         elif verdict == "ghost":
             text = f"{since}. With train.early_stopping={GHOST_EPOCHS} the run would have ended here."
             self.hooks.emit(Mark(step=step, label="early stopping", text=text, is_ghost=True))
