@@ -81,6 +81,11 @@ interface MetricSpec {
   label: string;
   kind: string;
   bounds: [number | null, number | null];
+  higher_is_better?: boolean | null;
+  /** The fraction of images that are right, so it has a binomial interval. */
+  is_per_image?: boolean;
+  /** An error in the unit of the numbers that are predicted. */
+  is_in_target_units?: boolean;
 }
 
 /** What the live panel tells its listeners. */
@@ -113,6 +118,49 @@ interface Plotly {
   purge(element: Element): void;
   toImage(figure: object, options: object): Promise<string>;
 }
+
+/** What the user set on the charts; kept in the address. */
+interface ChartSettings {
+  run: string | null;
+  axis: "step" | "epoch" | "time";
+  /** 0 to 100 */
+  smooth: number;
+  clip: boolean;
+  /** Ids of charts with a logarithmic axis. */
+  log: string[];
+  /** Ids of lines. */
+  hide: string[];
+  /** Ids of charts with their points as a table below. */
+  table: string[];
+  /** First and last step. */
+  zoom: [number, number] | null;
+  /** Range of the vertical axis by id of the chart. */
+  zoomY: Record<string, [number, number]>;
+  /** Ids of parts unfolded. */
+  open: string[];
+}
+
+/** Concrete colours by meaning, and the font; see base/palette.js. */
+type Palette = Record<
+  | "train"
+  | "validation"
+  | "head"
+  | "backbone"
+  | "process"
+  | "allocated"
+  | "reserved"
+  | "device"
+  | "speed"
+  | "norm"
+  | "plan"
+  | "text"
+  | "subdued"
+  | "grid"
+  | "axis"
+  | "surface"
+  | "font",
+  string
+>;
 
 /** State of the set-up as the server gives it; see `state_of` in fine_tuner/ui/form/form.py. */
 interface FormState {

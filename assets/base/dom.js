@@ -2,7 +2,14 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An element with properties and children; `class`, `data-*`, `aria-*` and the like are attributes, `on` holds listeners. */
+/**
+ * An element with properties and children; `class`, `data-*`, `aria-*` and the like are attributes, `on` holds listeners.
+ *
+ * @param {keyof HTMLElementTagNameMap} tag
+ * @param {Record<string, any>} properties
+ * @param {...(Node | string | null | undefined)} children
+ * @returns {any} The element; not by its tag's own type, since most are kept in fields that `build` fills.
+ */
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   apply(element, properties);
@@ -10,14 +17,26 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
-/** The same for a drawing. */
+/**
+ * The same for a drawing.
+ *
+ * @template {keyof SVGElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, string | number>} attributes
+ * @param {...(Node | string)} children
+ * @returns {SVGElementTagNameMap[K]}
+ */
 export function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
   element.append(...children);
   return element;
 }
 
+/**
+ * @param {any} element
+ * @param {Record<string, any>} properties
+ */
 function apply(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined) continue;
@@ -27,7 +46,12 @@ function apply(element, properties) {
   }
 }
 
-/** Set text only where it differs, so that selections and screen readers are left in peace. */
+/**
+ * Set text only where it differs, so that selections and screen readers are left in peace.
+ *
+ * @param {Node} element
+ * @param {string} text
+ */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -35,12 +59,23 @@ export function setText(element, text) {
 /** The element that has the focus. */
 export const focused = () => /** @type {HTMLElement | null} */ (document.activeElement);
 
-/** Show or hide. */
+/**
+ * Show or hide.
+ *
+ * @param {HTMLElement} element
+ * @param {boolean} isShown
+ */
 export function toggle(element, isShown) {
   if (element.hidden === isShown) element.hidden = !isShown;
 }
 
-/** Hand the user a file made here. */
+/**
+ * Hand the user a file made here.
+ *
+ * @param {string} name
+ * @param {string | Blob} data
+ * @param {string} type
+ */
 export function download(name, data, type) {
   const url =
     typeof data === "string" && data.startsWith("data:") ? data : URL.createObjectURL(new Blob([data], { type }));
@@ -51,7 +86,11 @@ export function download(name, data, type) {
   if (url.startsWith("blob:")) setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-/** Shapes that tell a status without colour: 16 x 16, drawn with the current colour. */
+/**
+ * Shapes that tell a status without colour: 16 x 16, drawn with the current colour.
+ *
+ * @type {Record<string, ["circle" | "path" | "rect", Record<string, string | number>][]>}
+ */
 const SHAPES = {
   queued: [
     ["circle", { cx: 8, cy: 8, r: 5.25, class: "line" }],
@@ -69,12 +108,17 @@ const SHAPES = {
   ],
 };
 
+/** @param {string} status */
 export function statusShape(status) {
   const parts = (SHAPES[status] ?? SHAPES.queued).map(([tag, attributes]) => svg(tag, attributes));
   return svg("svg", { viewBox: "0 0 16 16", class: "ftl-shape", "aria-hidden": "true" }, ...parts);
 }
 
-/** A short sample of a line as charts draw it. */
+/**
+ * A short sample of a line as charts draw it.
+ *
+ * @param {{ color: string, dash?: string, width?: number, marker?: boolean }} look
+ */
 export function swatch({ color, dash, width = 2, marker = false }) {
   const line = svg("line", {
     x1: 1,
@@ -86,6 +130,7 @@ export function swatch({ color, dash, width = 2, marker = false }) {
     "stroke-linecap": "butt",
   });
   if (dash) line.setAttribute("stroke-dasharray", dash);
+  /** @type {SVGElement[]} */
   const parts = [line];
   if (marker) parts.push(svg("circle", { cx: 11, cy: 5, r: 2.6, fill: color }));
   return svg("svg", { viewBox: "0 0 22 10", class: "ftc-swatch", "aria-hidden": "true" }, ...parts);

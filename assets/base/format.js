@@ -3,26 +3,47 @@
 const NBSP = "\u00a0";
 export const NONE = "\u2013"; // an en dash where there is no number yet
 
+/**
+ * @param {unknown} value
+ * @returns {value is number}
+ */
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
-/** What stands for a value that is no finite number. */
+/**
+ * What stands for a value that is no finite number.
+ *
+ * @param {unknown} value
+ */
 function odd(value) {
   if (value === Infinity) return "\u221e";
   if (value === -Infinity) return "\u2212\u221e";
   return Number.isNaN(value) ? "NaN" : NONE;
 }
 
+/** @param {string} digits */
 const group = (digits) => digits.replace(/\B(?=(\d{3})+$)/g, ",");
+/** @param {string} text */
 const trim = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
+/** @param {string} text */
 const minus = (text) => text.replace(/^-/, "\u2212");
 
-/** `3.20e-5` -> `3.2e-5`. */
+/**
+ * `3.20e-5` -> `3.2e-5`.
+ *
+ * @param {number} value
+ * @param {number} digits
+ */
 function exponential(value, digits) {
   const [mantissa, exponent] = value.toExponential(Math.max(0, digits - 1)).split("e");
   return minus(`${trim(mantissa)}e${Number(exponent)}`);
 }
 
-/** Any number with `digits` significant digits: 0.0312, 2.30, 1,204, 3.2e-5. Its width is steady while it changes. */
+/**
+ * Any number with `digits` significant digits: 0.0312, 2.30, 1,204, 3.2e-5. Its width is steady while it changes.
+ *
+ * @param {number | null | undefined} value
+ * @param {number} digits
+ */
 export function number(value, digits = 3) {
   if (!isNumber(value)) return odd(value);
   const size = Math.abs(value);
@@ -32,7 +53,11 @@ export function number(value, digits = 3) {
   return minus(value.toPrecision(digits));
 }
 
-/** The same without trailing zeros, for axes: 2.3, 0.05, 20k. */
+/**
+ * The same without trailing zeros, for axes: 2.3, 0.05, 20k.
+ *
+ * @param {number | null | undefined} value
+ */
 export function tick(value) {
   if (!isNumber(value)) return odd(value);
   const size = Math.abs(value);
@@ -43,14 +68,22 @@ export function tick(value) {
   return minus(trim(value.toPrecision(4)));
 }
 
-/** A learning rate: 1e-3, 2.5e-4, 0.05. */
+/**
+ * A learning rate: 1e-3, 2.5e-4, 0.05.
+ *
+ * @param {number | null | undefined} value
+ */
 export function rate(value) {
   if (!isNumber(value)) return odd(value);
   if (value === 0) return "0";
   return Math.abs(value) < 0.00999 ? exponential(value, 3) : minus(trim(value.toPrecision(3)));
 }
 
-/** A fraction as percent: 0.9478 -> 94.8 %. Never rounds up to 100 % what is less. */
+/**
+ * A fraction as percent: 0.9478 -> 94.8 %. Never rounds up to 100 % what is less.
+ *
+ * @param {number | null | undefined} fraction
+ */
 export function percent(fraction) {
   if (!isNumber(fraction)) return odd(fraction);
   const value = fraction * 100;
@@ -59,7 +92,11 @@ export function percent(fraction) {
   return `${minus(value === 100 || value === 0 ? String(value) : value.toFixed(1))}${NBSP}%`;
 }
 
-/** Memory given in MiB: 81 MiB, 1.9 GiB, 24 GiB. */
+/**
+ * Memory given in MiB: 81 MiB, 1.9 GiB, 24 GiB.
+ *
+ * @param {number | null | undefined} value
+ */
 export function mebibytes(value) {
   if (!isNumber(value)) return odd(value);
   if (Math.abs(value) < 0.975 * 1024)
@@ -68,7 +105,11 @@ export function mebibytes(value) {
   return `${gibibytes >= 99.95 ? Math.round(gibibytes) : trim(gibibytes.toFixed(1))}${NBSP}GiB`;
 }
 
-/** A span of time: 12 s, 1 min 12 s, 14 min, 2 h 5 min, 3 d 4 h. */
+/**
+ * A span of time: 12 s, 1 min 12 s, 14 min, 2 h 5 min, 3 d 4 h.
+ *
+ * @param {number | null | undefined} seconds
+ */
 export function duration(seconds) {
   if (!isNumber(seconds)) return odd(seconds);
   if (seconds < 0.95) return `<${NBSP}1${NBSP}s`;
@@ -82,24 +123,42 @@ export function duration(seconds) {
   return pair(Math.floor(hours / 24), "d", hours % 24, "h");
 }
 
+/**
+ * @param {number} large
+ * @param {string} largeUnit
+ * @param {number} small
+ * @param {string} smallUnit
+ */
 function pair(large, largeUnit, small, smallUnit) {
   const rest = small ? ` ${small}${NBSP}${smallUnit}` : "";
   return `${large}${NBSP}${largeUnit}${rest}`;
 }
 
-/** A count with thousands: 12,345. */
+/**
+ * A count with thousands: 12,345.
+ *
+ * @param {number | null | undefined} value
+ */
 export function count(value) {
   return isNumber(value) ? minus(group(String(Math.round(value)))) : odd(value);
 }
 
-/** Images a second: 212 img/s, 8.4 img/s. */
+/**
+ * Images a second: 212 img/s, 8.4 img/s.
+ *
+ * @param {number | null | undefined} value
+ */
 export function speed(value) {
   if (!isNumber(value)) return odd(value);
   const text = value >= 99.5 ? group(String(Math.round(value))) : value.toPrecision(value >= 9.95 ? 3 : 2);
   return `${text}${NBSP}img/s`;
 }
 
-/** How long ago, coarsely. */
+/**
+ * How long ago, coarsely.
+ *
+ * @param {number | null | undefined} seconds
+ */
 export function ago(seconds) {
   if (!isNumber(seconds)) return "";
   if (seconds < 45) return "just now";
@@ -108,6 +167,7 @@ export function ago(seconds) {
   return `${Math.round(seconds / 86400)}${NBSP}d ago`;
 }
 
+/** @type {Record<string, (value: number | null | undefined) => string>} */
 const KINDS = {
   number,
   rate,
@@ -118,12 +178,22 @@ const KINDS = {
   seconds: duration,
 };
 
-/** A value of one of the kinds of `KINDS`, for a person. */
+/**
+ * A value of one of the kinds of `KINDS`, for a person.
+ *
+ * @param {string} kind
+ * @param {number | null | undefined} given
+ */
 export function value(kind, given) {
   return (KINDS[kind] ?? number)(given);
 }
 
-/** The same for an axis, where neighbours share their digits. */
+/**
+ * The same for an axis, where neighbours share their digits.
+ *
+ * @param {string} kind
+ * @param {number} given
+ */
 export function axis(kind, given) {
   if (kind === "fraction") return `${trim((given * 100).toFixed(2))}${NBSP}%`;
   if (kind === "memory" && Math.abs(given) >= 1024) return `${trim((given / 1024).toFixed(2))}${NBSP}GiB`;
@@ -131,7 +201,11 @@ export function axis(kind, given) {
   return tick(given);
 }
 
-/** A field of a CSV file: full precision, quoted where needed. */
+/**
+ * A field of a CSV file: full precision, quoted where needed.
+ *
+ * @param {number | string | null | undefined} given
+ */
 export function csv(given) {
   if (given === null || given === undefined) return "";
   if (typeof given === "number") return Number.isFinite(given) ? String(Number(given.toPrecision(9))) : String(given);

@@ -1,6 +1,11 @@
 // Arithmetic of the charts: smoothing, intervals, ranges and ticks. Pure functions over arrays of numbers.
 
-/** Index of the first element of the sorted `xs` that is > `x`. */
+/**
+ * Index of the first element of the sorted `xs` that is > `x`.
+ *
+ * @param {number[]} xs
+ * @param {number} x
+ */
 export function upperBound(xs, x) {
   let low = 0;
   let high = xs.length;
@@ -19,15 +24,21 @@ export function upperBound(xs, x) {
  * one is. Points that are no numbers leave it as it was.
  */
 export class Smoother {
+  /** @param {number} tau */
   constructor(tau) {
     this.tau = tau;
     this.sum = 0;
     this.weight = 0;
+    /** @type {number | null} */
     this.step = null;
   }
 
+  /**
+   * @param {number} step
+   * @param {number | null} y
+   */
   push(step, y) {
-    if (!Number.isFinite(y)) return null;
+    if (y === null || !Number.isFinite(y)) return null;
     if (!(this.tau > 0)) return y;
     const keep = Math.exp(-Math.max(1e-9, this.step === null ? 1 : step - this.step) / this.tau);
     this.sum = keep * this.sum + (1 - keep) * y;
@@ -37,12 +48,22 @@ export class Smoother {
   }
 }
 
-/** Steps over which `percent` (0 to 100) smooths a run of `total` steps; fine at the low end of the slider. */
+/**
+ * Steps over which `percent` (0 to 100) smooths a run of `total` steps; fine at the low end of the slider.
+ *
+ * @param {number} percent
+ * @param {number} total
+ */
 export function smoothingSteps(percent, total) {
   return percent > 0 ? Math.max(0.3, (percent / 100) ** 2 * 0.4 * total) : 0;
 }
 
-/** 95 % interval of a proportion `p` seen in `n` trials. Source: Wilson 1927. */
+/**
+ * 95 % interval of a proportion `p` seen in `n` trials. Source: Wilson 1927.
+ *
+ * @param {number} p
+ * @param {number} n
+ */
 export function wilson(p, n, z = 1.96) {
   if (!(n > 0) || !Number.isFinite(p)) return [p, p];
   const scale = 1 / (1 + (z * z) / n);
@@ -51,7 +72,12 @@ export function wilson(p, n, z = 1.96) {
   return [Math.max(0, centre - half), Math.min(1, centre + half)];
 }
 
-/** The `q` quantile of finite values; null if there are none. */
+/**
+ * The `q` quantile of finite values; null if there are none.
+ *
+ * @param {number[]} values
+ * @param {number} q
+ */
 export function quantile(values, q) {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
   if (!sorted.length) return null;
@@ -60,15 +86,25 @@ export function quantile(values, q) {
   return sorted[low] + (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]) * (place - low);
 }
 
-/** Bounds beyond which points are outliers: three times the central 90 % beyond it. Null where nothing is. */
+/**
+ * Bounds beyond which points are outliers: three times the central 90 % beyond it. Null where nothing is.
+ *
+ * @param {number[]} values
+ * @returns {[number, number] | null}
+ */
 export function outlierBounds(values) {
   const low = quantile(values, 0.05);
   const high = quantile(values, 0.95);
-  if (low === null || !(high > low)) return null;
+  if (low === null || high === null || !(high > low)) return null;
   return [low - (high - low), high + (high - low)];
 }
 
-/** Least of `total / 2**k` that holds `reached`: an axis that grows seldom and is always at least half full. */
+/**
+ * Least of `total / 2**k` that holds `reached`: an axis that grows seldom and is always at least half full.
+ *
+ * @param {number} reached
+ * @param {number} total
+ */
 export function growingEnd(reached, total) {
   if (!(total > 0) || reached >= total) return Math.max(reached, 1);
   let end = total;
@@ -79,7 +115,12 @@ export function growingEnd(reached, total) {
 const STEPS = [1, 2, 2.5, 5, 10];
 const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
 
-/** The distance of about `wanted` ticks over `span`, as suits the kind of number. */
+/**
+ * The distance of about `wanted` ticks over `span`, as suits the kind of number.
+ *
+ * @param {number} span
+ * @param {number} wanted
+ */
 export function tickDistance(span, wanted, kind = "number") {
   const raw = span / Math.max(1, wanted);
   if (!(raw > 0)) return 1;
@@ -91,7 +132,14 @@ export function tickDistance(span, wanted, kind = "number") {
   return kind === "count" ? Math.max(1, Math.ceil(distance)) : distance;
 }
 
-/** Round numbers from `low` to `high`, about `wanted` of them. */
+/**
+ * Round numbers from `low` to `high`, about `wanted` of them.
+ *
+ * @param {number} low
+ * @param {number} high
+ * @param {number} wanted
+ * @param {string=} kind
+ */
 export function linearTicks(low, high, wanted, kind) {
   const distance = tickDistance(high - low, wanted, kind);
   const ticks = [];
@@ -101,7 +149,12 @@ export function linearTicks(low, high, wanted, kind) {
   return ticks;
 }
 
-/** Powers of ten from `low` to `high` (both > 0), with 2 and 5 between where that leaves few. */
+/**
+ * Powers of ten from `low` to `high` (both > 0), with 2 and 5 between where that leaves few.
+ *
+ * @param {number} low
+ * @param {number} high
+ */
 export function logTicks(low, high) {
   const from = Math.floor(Math.log10(low));
   const to = Math.ceil(Math.log10(high));
@@ -115,7 +168,13 @@ export function logTicks(low, high) {
   return inside.length >= 2 ? inside : linearTicks(low, high, 4);
 }
 
-/** [least, greatest] of the finite values at `from` to `to` of each array, widened by those given in `start`. */
+/**
+ * [least, greatest] of the finite values at `from` to `to` of each array, widened by those given in `start`.
+ *
+ * @param {(number | null)[][]} arrays
+ * @param {number} from
+ * @param {number} to
+ */
 export function extent(arrays, from, to, start = [Infinity, -Infinity], above = -Infinity) {
   let [low, high] = start;
   for (const ys of arrays) {
@@ -133,6 +192,10 @@ export function extent(arrays, from, to, start = [Infinity, -Infinity], above = 
  * A range with some air around [low, high], on round numbers so that it moves seldom.
  *
  * `bounds` are values that cannot be passed (0 and 1 for a fraction); null where there are none.
+ *
+ * @param {number[]} extent
+ * @param {{ kind?: string, bounds?: (number | null)[], log?: boolean }} options
+ * @returns {[number, number]}
  */
 export function airyRange([low, high], { kind = "number", bounds = [null, null], log = false } = {}) {
   if (!(high >= low)) return log ? [0.1, 1] : [bounds[0] ?? 0, bounds[1] ?? 1];

@@ -4,7 +4,12 @@ const BEAT_MS = 1000;
 const SLOWEST_MS = 15_000;
 const PATIENCE_MS = 10_000;
 
-/** JSON from an address; throws an Error with the status code as `code` where the app refuses. */
+/**
+ * JSON from an address; throws an Error with the status code as `code` where the app refuses.
+ *
+ * @param {string | URL} address
+ * @param {RequestInit} options
+ */
 export async function ask(address, options = {}) {
   const response = await fetch(address, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS), ...options });
   if (!response.ok) {
@@ -15,7 +20,11 @@ export async function ask(address, options = {}) {
 }
 
 export class Poller {
-  /** `question()` asks and shows; `beat()` says how many milliseconds until the next; `offline(info|null)` hears of trouble. */
+  /**
+   * `question()` asks and shows; `beat()` says how many milliseconds until the next; `offline(info|null)` hears of trouble.
+   *
+   * @param {{ question: () => Promise<void>, offline: (info: { wait: number, age: number | null } | null) => void, beat?: () => number }} parts
+   */
   constructor({ question, offline, beat = () => BEAT_MS }) {
     this.question = question;
     this.offline = offline;
@@ -66,7 +75,11 @@ export class Poller {
     }
   }
 
-  /** Count the seconds while nobody answers; one failure alone is not worth a word. */
+  /**
+   * Count the seconds while nobody answers; one failure alone is not worth a word.
+   *
+   * @param {number | null} until
+   */
   tellOffline(until) {
     clearInterval(this.counter);
     if (until === null || this.fails < 2) {

@@ -1,5 +1,6 @@
 // What the user set on the charts: kept in the address, so that a reload or a link shows the same; zoom included.
 
+/** @type {Omit<ChartSettings, "run">} */
 const DEFAULTS = {
   axis: "step", // step | epoch | time
   smooth: 30, // 0 to 100
@@ -11,27 +12,37 @@ const DEFAULTS = {
   zoomY: {}, // id of chart -> [low, high]
   open: [], // ids of parts unfolded
 };
-const AXES = new Set(["step", "epoch", "time"]);
+const AXES = /** @type {const} */ (["step", "epoch", "time"]);
 
+/** @type {(text: string | null | undefined) => [number, number] | null} */
 const asRange = (text) => {
   const [low, high] = (text ?? "").split("~").map(Number);
   return Number.isFinite(low) && Number.isFinite(high) && high > low ? [low, high] : null;
 };
+/** @param {string | null} text */
 const asList = (text) => (text ? text.split(",").filter(Boolean) : []);
+/** @param {number} x */
 const digits = (x) => String(Number(x.toPrecision(6)));
 
-/** Settings in an address's query; whatever is odd in it falls back to the default. */
+/**
+ * Settings in an address's query; whatever is odd in it falls back to the default.
+ *
+ * @param {string} query
+ * @returns {ChartSettings}
+ */
 export function fromQuery(query) {
   const q = new URLSearchParams(query);
   const smooth = q.has("smooth") ? Number(q.get("smooth")) : DEFAULTS.smooth;
+  /** @type {Record<string, [number, number]>} */
   const zoomY = {};
   for (const part of asList(q.get("zoomy"))) {
     const [id, range] = part.split(":");
-    if (asRange(range)) zoomY[id] = asRange(range);
+    const found = asRange(range);
+    if (found) zoomY[id] = found;
   }
   return {
     run: q.get("run"),
-    axis: AXES.has(q.get("axis") ?? "") ? q.get("axis") : DEFAULTS.axis,
+    axis: AXES.find((axis) => axis === q.get("axis")) ?? DEFAULTS.axis,
     smooth: smooth >= 0 && smooth <= 100 ? smooth : DEFAULTS.smooth,
     clip: q.get("clip") === "1",
     log: asList(q.get("log")),
@@ -43,10 +54,17 @@ export function fromQuery(query) {
   };
 }
 
-/** The query with the settings in it; what is as by default is left out, and what others put there stays. */
+/**
+ * The query with the settings in it; what is as by default is left out, and what others put there stays.
+ *
+ * @param {ChartSettings} settings
+ * @param {string} query
+ */
 export function toQuery(settings, query) {
   const q = new URLSearchParams(query);
+  /** @type {(name: string, text: string | null) => void} */
   const put = (name, text) => (text ? q.set(name, text) : q.delete(name));
+  /** @param {[number, number]} range */
   const range = ([low, high]) => `${digits(low)}~${digits(high)}`;
   put("run", settings.run);
   put("axis", settings.axis === DEFAULTS.axis ? "" : settings.axis);
@@ -71,36 +89,53 @@ export function toQuery(settings, query) {
 export class Settings {
   constructor() {
     this.values = fromQuery(location.search);
+    /** @type {Set<(changes: Partial<ChartSettings>) => void>} */
     this.listeners = new Set();
-    this.timer = null;
+    /** @type {number | undefined} */
+    this.timer = undefined;
     addEventListener("pagehide", () => this.write());
   }
 
+  /** @param {Partial<ChartSettings>} changes */
   set(changes) {
     Object.assign(this.values, changes);
     this.timer ??= setTimeout(() => this.write(), 250);
     for (const listener of this.listeners) listener(changes);
   }
 
-  /** Take all settings from an address's query. */
+  /**
+   * Take all settings from an address's query.
+   *
+   * @param {string} query
+   */
   load(query) {
     this.set(fromQuery(query));
     this.write();
   }
 
-  /** Put `name` into the list `what`, or take it out. */
+  /**
+   * Put `name` into the list `what`, or take it out.
+   *
+   * @param {"log" | "hide" | "table" | "open"} what
+   * @param {string} name
+   * @param {boolean} isIn
+   */
   mark(what, name, isIn) {
     const others = this.values[what].filter((other) => other !== name);
     this.set({ [what]: isIn ? [...others, name] : others });
   }
 
+  /**
+   * @param {"log" | "hide" | "table" | "open"} what
+   * @param {string} name
+   */
   has(what, name) {
     return this.values[what].includes(name);
   }
 
   write() {
     clearTimeout(this.timer);
-    this.timer = null;
+    this.timer = undefined;
     const query = toQuery(this.values, location.search);
     if (query !== location.search) history.replaceState(history.state, "", location.pathname + query + location.hash);
   }

@@ -3,13 +3,24 @@
 import { duration, axis as label, rate, tick } from "../base/format.js";
 import { airyRange, linearTicks, logTicks } from "../base/numbers.js";
 
+/** @typedef {Pick<Palette, "axis" | "grid" | "subdued" | "font">} AxisColors */
+
 /** Space around the plotting area; the same for all charts, so that their horizontal axes line up. */
 export const MARGIN = { l: 58, r: 12, t: 8, b: 24 };
 
-/** Horizontal axis: `range` in its own unit, one of step, epoch, time, or a number. */
+/**
+ * Horizontal axis: `range` in its own unit, one of step, epoch, time, or a number.
+ *
+ * @param {[number, number]} range
+ * @param {string} axis
+ * @param {number} width In pixels.
+ * @param {AxisColors} palette
+ * @param {number[]} epochs Places where epochs end.
+ */
 export function horizontal(range, axis, width, palette, epochs) {
-  const kind =
-    { step: "count", epoch: range[1] - range[0] > 4 ? "count" : "number", time: "seconds" }[axis] ?? "number";
+  /** @type {Record<string, string>} */
+  const kinds = { step: "count", epoch: range[1] - range[0] > 4 ? "count" : "number", time: "seconds" };
+  const kind = kinds[axis] ?? "number";
   const isLog = axis === "log10"; // places are powers of ten
   const ticks = isLog
     ? decades(range, width)
@@ -37,7 +48,14 @@ export function horizontal(range, axis, width, palette, epochs) {
   };
 }
 
-/** Vertical axis: `range` in values, also where the axis is logarithmic. */
+/**
+ * Vertical axis: `range` in values, also where the axis is logarithmic.
+ *
+ * @param {[number, number]} range
+ * @param {{ kind: string, log: boolean }} options
+ * @param {number} height In pixels.
+ * @param {AxisColors} palette
+ */
 export function vertical(range, { kind, log }, height, palette) {
   const wanted = Math.max(2, height / 46);
   const ticks = log ? logTicks(...range) : linearTicks(...range, wanted, kind);
@@ -55,13 +73,19 @@ export function vertical(range, { kind, log }, height, palette) {
   };
 }
 
-/** Whole powers of ten in `range`, as many as fit. */
+/**
+ * Whole powers of ten in `range`, as many as fit.
+ *
+ * @param {[number, number]} range
+ * @param {number} width In pixels.
+ */
 function decades(range, width) {
   const [first, last] = [Math.ceil(range[0]), Math.floor(range[1])];
   const stride = Math.max(1, Math.ceil((last - first + 1) / Math.max(2, width / 52)));
   return Array.from({ length: Math.max(0, Math.floor((last - first) / stride) + 1) }, (_, i) => first + i * stride);
 }
 
+/** @param {AxisColors} palette */
 function quiet(palette) {
   return {
     tickmode: "array",
@@ -77,11 +101,15 @@ function quiet(palette) {
  * The vertical range for the values at hand: the present one as long as they fit and fill it well enough.
  *
  * So it moves seldom, and only when it must.
+ *
+ * @param {[number, number] | null} present
+ * @param {[number, number]} extent Least and greatest value.
+ * @param {{ kind?: string, bounds?: (number | null)[], log?: boolean }} options
  */
 export function steadyRange(present, extent, options) {
   const fresh = airyRange(extent, options);
   if (!present || !(extent[1] >= extent[0])) return fresh;
-  const scale = options.log ? Math.log10 : (x) => x;
+  const scale = options.log ? Math.log10 : Number;
   const fits = extent[0] >= present[0] && extent[1] <= present[1];
   const share = (scale(fresh[1]) - scale(fresh[0])) / (scale(present[1]) - scale(present[0]));
   return fits && share > 0.55 && share <= 1.001 ? present : fresh;

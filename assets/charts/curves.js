@@ -22,14 +22,15 @@ function coarser(curve, level, isRate) {
   const made = emptyCurve(level);
   const [lo, hi] = [made.lo ?? [], made.hi ?? []];
   for (let from = 0; from + width <= curve.x.length; from += width) {
-    const values = (part) => curve[part].slice(from, from + width).filter((y) => y !== null);
-    const ys = values("y");
+    /** @param {(number | null)[]} part */
+    const values = (part) => part.slice(from, from + width).filter((y) => y !== null);
+    const ys = values(curve.y);
     made.x.push(curve.x[from + width - 1]);
     made.t.push(curve.t[from + width - 1]);
     if (isRate) made.y.push(curve.y[from + width - 1]);
     else made.y.push(ys.length ? Number((ys.reduce((sum, y) => sum + y, 0) / ys.length).toPrecision(5)) : null);
-    lo.push(ys.length ? Math.min(...values(curve.lo ? "lo" : "y")) : null);
-    hi.push(ys.length ? Math.max(...values(curve.hi ? "hi" : "y")) : null);
+    lo.push(ys.length ? Math.min(...values(curve.lo ?? curve.y)) : null);
+    hi.push(ys.length ? Math.max(...values(curve.hi ?? curve.y)) : null);
   }
   return made;
 }
@@ -144,32 +145,59 @@ export class Curves {
   }
 
   // ------------------------------------------------------------------ axes
-  /** Place on the axis of a point: its step, epoch or time. */
-  place(axis, step, seconds) {
+  /**
+   * Place on the axis of a point: its step, epoch or time.
+   *
+   * @param {string} axis
+   * @param {number} step
+   * @param {number} seconds At work until then; only the axis of time asks.
+   */
+  place(axis, step, seconds = Number.NaN) {
     if (axis === "epoch") return step / Math.max(1, this.perEpoch);
     return axis === "time" ? seconds : step;
   }
 
-  /** Places of points `from` on. */
+  /**
+   * Places of points `from` on.
+   *
+   * @param {string} axis
+   * @param {Curve} curve
+   */
   places(axis, curve, from = 0) {
     if (axis === "time") return curve.t.slice(from);
     const divisor = axis === "epoch" ? Math.max(1, this.perEpoch) : 1;
     return divisor === 1 ? curve.x.slice(from) : curve.x.slice(from).map((step) => step / divisor);
   }
 
-  /** Place of a step that need not be recorded; steps to come are placed by the pace so far. */
+  /**
+   * Place of a step that need not be recorded; steps to come are placed by the pace so far.
+   *
+   * @param {string} axis
+   * @param {number} step
+   */
   placeOfStep(axis, step) {
     return axis === "time" ? interpolate(this.clock.x, this.clock.t, step) : this.place(axis, step);
   }
 
-  /** Step at a place. */
+  /**
+   * Step at a place.
+   *
+   * @param {string} axis
+   * @param {number} place
+   */
   stepAt(axis, place) {
     if (axis === "time") return interpolate(this.clock.t, this.clock.x, place);
     return axis === "epoch" ? place * Math.max(1, this.perEpoch) : place;
   }
 }
 
-/** y at `x` on the line through the sorted points, continued beyond them by their overall slope. */
+/**
+ * y at `x` on the line through the sorted points, continued beyond them by their overall slope.
+ *
+ * @param {number[]} xs
+ * @param {number[]} ys
+ * @param {number} x
+ */
 export function interpolate(xs, ys, x) {
   const last = xs.length - 1;
   if (last < 1) return ys[0] ?? 0;

@@ -204,6 +204,7 @@ export class Plot {
       return this.yRange;
     }
     const above = view.log ? 0 : -Infinity;
+    /** @type {[number, number]} */
     let found = [Infinity, -Infinity];
     for (const line of this.lines) {
       if (view.hidden.has(line.legend)) continue;

@@ -92,7 +92,7 @@ export class Panel {
     /** @type {HTMLDetailsElement[]} */
     this.parts = [this.board.more, this.events.element, this.table.element];
     for (const part of this.parts) {
-      const name = part.dataset.part;
+      const name = part.dataset.part ?? "";
       part.addEventListener("toggle", () => {
         if (part.open !== this.settings.has("open", name)) this.settings.mark("open", name, part.open);
       });
@@ -101,7 +101,7 @@ export class Panel {
   }
 
   syncParts() {
-    for (const part of this.parts) part.open = this.settings.has("open", part.dataset.part);
+    for (const part of this.parts) part.open = this.settings.has("open", part.dataset.part ?? "");
   }
 
   withoutPlotly() {

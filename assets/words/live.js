@@ -93,10 +93,17 @@ export const CHART_TITLES = {
 /**
  * Key without its split -> {label, kind, bounds, is_per_image, ...}: told by the app when the panel is mounted
  * (fine_tuner/config/metric_specs.py), then by each run that is shown.
+ *
+ * @type {Map<string, MetricSpec>}
  */
 const METRICS = new Map();
 
-/** How a metric key (`val/accuracy`) is read: label, kind of number, bounds; unknown keys are shown as they are. */
+/**
+ * How a metric key (`val/accuracy`) is read: label, kind of number, bounds; unknown keys are shown as they are.
+ *
+ * @param {string} key
+ * @returns {MetricSpec}
+ */
 export function metricOf(key) {
   if (key.startsWith("train/lr")) {
     return { label: key.slice("train/lr/".length) || TEXT.learning.toLowerCase(), kind: "rate", bounds: [0, null] };
@@ -115,7 +122,11 @@ export function learnMetrics(told = {}) {
   }
 }
 
-/** A heading for a metric: `Accuracy`. */
+/**
+ * A heading for a metric: `Accuracy`.
+ *
+ * @param {string} key
+ */
 export const metricTitle = (key) => capital(metricOf(key).label);
 
 /** Sentences with numbers in them. */
