@@ -144,6 +144,21 @@ export function count(value) {
 }
 
 /**
+ * With a capital first letter.
+ *
+ * @param {string} text
+ */
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/**
+ * A count of things: 1 step, 12 steps.
+ *
+ * @param {number} n
+ * @param {string} one
+ */
+export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+
+/**
  * Images a second: 212 img/s, 8.4 img/s.
  *
  * @param {number | null | undefined} value

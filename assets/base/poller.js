@@ -19,6 +19,22 @@ export async function ask(address, options = {}) {
   return response.json();
 }
 
+/**
+ * The same for a question with a body.
+ *
+ * @param {string | URL} address
+ * @param {object=} body Sent as JSON.
+ */
+export const post = (address, body = {}) =>
+  ask(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
+/**
+ * Address of one of the app's routes, wherever a proxy has put the app.
+ *
+ * @param {string} path
+ */
+export const addressOf = (path) => new URL(path, `${window.gradio_config?.root ?? location.origin}/`);
+
 export class Poller {
   /**
    * `question()` asks and shows; `beat()` says how many milliseconds until the next; `offline(info|null)` hears of trouble.

@@ -2,7 +2,7 @@
 
 import { h, setText, toggle } from "../base/dom.js";
 import { loadPlotly } from "../base/plotly.js";
-import { ask, Poller } from "../base/poller.js";
+import { addressOf, ask, Poller } from "../base/poller.js";
 import { Settings } from "../base/settings.js";
 import { Curves } from "../charts/curves.js";
 import { ACTIVE, say, TEXT } from "../words/live.js";
@@ -21,7 +21,7 @@ export class Panel {
   constructor(root, { base = "", routes = "", actions = [], changes = {} }, tell) {
     this.tellOthers = tell;
     this.root = root;
-    this.base = new URL(base || ".", `${window.gradio_config?.root ?? location.origin}/`);
+    this.base = addressOf(base || ".");
     this.routes = routes;
     this.settings = new Settings();
     this.curves = new Curves();

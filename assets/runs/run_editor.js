@@ -1,18 +1,13 @@
 // What can be done with one run of the list: its title, tags and note, its place in the queue, cloning, deleting.
 
 import { focused, h, setText } from "../base/dom.js";
-import { ask } from "../base/poller.js";
+import { ask, post } from "../base/poller.js";
 import { openRun, showTab } from "../base/tabs.js";
 import { fillFrom } from "../setup/form.js";
 import { ACTIVE } from "../words/live.js";
 import { COLUMNS, say, WORDS } from "../words/runs.js";
 
-const post = (id, action, body = {}) =>
-  ask(`api/runs/${encodeURIComponent(id)}/${action}`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  });
+const request = (id, action, body = {}) => post(`api/runs/${encodeURIComponent(id)}/${action}`, body);
 
 export class RunEditor {
   /** `changed(message, undo)` hears what was done; `close()` that the editor is to go. */
@@ -106,7 +101,7 @@ export class RunEditor {
       .map((tag) => tag.trim())
       .filter(Boolean);
     return this.attempt(WORDS.save, async () => {
-      await post(run.id, "notes", { title: this.title.value, tags, note: this.note.value });
+      await request(run.id, "notes", { title: this.title.value, tags, note: this.note.value });
       this.close();
       await this.changed(WORDS.saved);
     });
@@ -114,14 +109,14 @@ export class RunEditor {
 
   move(run, place) {
     return this.attempt(WORDS.earlier, async () => {
-      await post(run.id, "move", { place });
+      await request(run.id, "move", { place });
       await this.changed("");
     });
   }
 
   cancel(run) {
     return this.attempt(WORDS.cancel, async () => {
-      await post(run.id, "stop");
+      await request(run.id, "stop");
       this.close();
       await this.changed("");
     });
@@ -130,11 +125,11 @@ export class RunEditor {
   delete(run) {
     const undo = () =>
       this.attempt(WORDS.undo, async () => {
-        await post(run.id, "restore");
+        await request(run.id, "restore");
         await this.changed(say.restored(run.title));
       });
     return this.attempt(WORDS.delete, async () => {
-      await post(run.id, "delete");
+      await request(run.id, "delete");
       this.close();
       await this.changed(say.deleted(run.title), undo);
     });

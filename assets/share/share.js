@@ -2,7 +2,7 @@
 
 import { focused, h, setText, svg, toggle } from "../base/dom.js";
 import { ago, duration } from "../base/format.js";
-import { ask } from "../base/poller.js";
+import { addressOf, ask, post } from "../base/poller.js";
 import { STATUS } from "../words/live.js";
 import { shareSay as say, SHARE as W } from "../words/share.js";
 
@@ -58,7 +58,7 @@ class Share {
     clearTimeout(this.timer);
     if (!this.isSeen || document.hidden) return;
     try {
-      this.take(await ask(url("api/share")));
+      this.take(await ask(addressOf("api/share")));
     } catch (error) {
       this.say(error);
     }
@@ -69,12 +69,8 @@ class Share {
   async wish(path, body = {}) {
     this.say(null);
     try {
-      const answer = await ask(url(`api/share/${path}`), {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: JSON.stringify(body),
-      });
-      if (answer.login) await fetch(url(answer.login), { redirect: "manual" }); // the old session has ended with the old link
+      const answer = await post(addressOf(`api/share/${path}`), body);
+      if (answer.login) await fetch(addressOf(answer.login), { redirect: "manual" }); // the old session has ended with the old link
       if (answer.links) this.take(answer);
       else await this.fetch();
     } catch (error) {
@@ -243,8 +239,6 @@ class Share {
     );
   }
 }
-
-const url = (path) => new URL(path, `${window.gradio_config?.root ?? location.origin}/`);
 
 function button(label, hint, click, isPrimary = false) {
   return h(

@@ -2,6 +2,7 @@
 
 import { h, statusShape, toggle } from "../base/dom.js";
 import { ago, value as show } from "../base/format.js";
+import { addressOf } from "../base/poller.js";
 import { spark } from "../charts/spark.js";
 import { verdict } from "../results/answer.js";
 import { metricOf, STATUS } from "../words/live.js";
@@ -119,10 +120,7 @@ class Trial {
   }
 
   async ask(body) {
-    const address = new URL(
-      `api/runs/${encodeURIComponent(this.run)}/try`,
-      `${window.gradio_config?.root ?? location.origin}/`,
-    );
+    const address = addressOf(`api/runs/${encodeURIComponent(this.run)}/try`);
     try {
       const answer = await fetch(address, {
         method: "POST",

@@ -1,8 +1,6 @@
 // Words of the Data section, in one place so that a second language can follow.
 
-import { count } from "../base/format.js";
-
-const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+import { count, plural } from "../base/format.js";
 
 export const WORDS = {
   upload: "Upload a zip",

@@ -1,6 +1,6 @@
 // The live panel's own words, in one place so that a second language can follow.
 
-import { count, duration, number } from "../base/format.js";
+import { capital, count, duration, number } from "../base/format.js";
 
 export const STATUS = {
   queued: "Queued",
@@ -111,8 +111,6 @@ export function metricOf(key) {
   const name = key.slice(key.indexOf("/") + 1);
   return METRICS.get(name) ?? { label: name.replaceAll("_", " "), kind: "number", bounds: [null, null] };
 }
-
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** Learn of metrics: key -> how it is read; what is known stays. */
 export function learnMetrics(told = {}) {

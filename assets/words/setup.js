@@ -1,6 +1,6 @@
 // Words of the set-up, the plan, the list of runs, in one place so that a second language can follow.
 
-import { count, duration, mebibytes } from "../base/format.js";
+import { capital, count, duration, mebibytes, plural } from "../base/format.js";
 
 export const WORDS = {
   train: "Train",
@@ -57,9 +57,6 @@ export const NETWORK_COLUMNS = [
   { key: "accuracy", label: "Top-1", title: "Accuracy on ImageNet of the best weights" },
   { key: "is_cached", label: "Here", title: "Weights are on this machine" },
 ];
-
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
 /** Sentences with numbers in them. */
 export const say = {
