@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -10,6 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from fine_tuner.base.files import read_json
 from fine_tuner.config.io import dump_yaml, replace
+from fine_tuner.config.live_changes import live_settings
 from fine_tuner.config.settings import Settings
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs import control, queue
@@ -36,7 +38,7 @@ def plain_page() -> HTMLResponse:
         <title>runs</title><link rel="icon" href="data:,">{styles}<body>
         <div id="live"><div class="ft-live"></div></div><div id="ft-runs"><section class="ft-runs"></section></div>
         <script type="module">import {{ mount }} from "/{static.address_of("live/live.js")}";
-        mount(document.querySelector("#live"), {{base: "", actions: {ACTIONS}}});
+        mount(document.querySelector("#live"), {{actions: {ACTIONS}, changes: {json.dumps(live_settings())}}});
         import {{ mountRuns }} from "/{static.address_of("runs/runs.js")}";
         mountRuns(document.querySelector("#ft-runs"));</script></body></html>"""
     )
