@@ -6,9 +6,11 @@ import ast
 import re
 import sys
 from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,3 +81,14 @@ def test_no_folder_holds_more_modules_than_a_reader_takes_in(top):
     }
     assert sum(count.values()) > 50, count
     assert {folder: number for folder, number in count.items() if number > MOST_MODULES} == {}
+
+
+# -------------------------------------------------------------------- circles
+def test_no_two_files_import_each_other_by_whatever_way():
+    graph = grimp.build_graph("fine_tuner", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert sum(map(len, imports.values())) > 1000
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' <- '.join(error.args[1])}")
