@@ -42,7 +42,7 @@ test("the slider smooths nothing at 0, and over more steps the further it is mov
   assert.equal(steps[0], 0);
   assert.deepEqual(
     steps,
-    steps.toSorted((a, b) => a - b),
+    [...steps].sort((a, b) => a - b),
   );
 });
 
