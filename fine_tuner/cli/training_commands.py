@@ -86,11 +86,11 @@ def extend(arguments: argparse.Namespace) -> int:
 
 def _train_folder(run: RunFolder, arguments: argparse.Namespace, prepared: Any = None) -> int:
     """Train a run in its folder, in this process; returns the exit code."""
-    from fine_tuner.runs.log.cache_writer import CacheKeeper
+    from fine_tuner.runs.log.cache_writer import CacheWriter
     from fine_tuner.training.run.worker import run_worker
 
     devices = str(read_tree(run.config).get("devices", "auto"))
-    with hold(run.path.parent, devices) as was_free, CacheKeeper(run):
+    with hold(run.path.parent, devices) as was_free, CacheWriter(run):
         if not was_free:
             print("Another run is at work on this device; both go on, more slowly.", file=sys.stderr)
         code = run_worker(run, print_line=_say, prepared=prepared)

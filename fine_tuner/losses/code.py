@@ -18,7 +18,7 @@ Level = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class LossFinding:
     """One thing that the check says about a user's loss.
 
     Attributes:
@@ -53,7 +53,7 @@ class Finding:
 class LossCodeError(InputError):
     """A user's loss cannot be used; ``finding`` says what, where and what to do."""
 
-    def __init__(self, finding: Finding) -> None:
+    def __init__(self, finding: LossFinding) -> None:
         self.finding = finding
         super().__init__(finding.text)
 
@@ -75,9 +75,9 @@ class LossCode:
         lines = self.text.splitlines()
         return lines[line - 1].strip()[:120] if line and 0 < line <= len(lines) else ""
 
-    def finding(self, level: Level, kind: str, what: str, remedy: str, line: int | None = None) -> Finding:
+    def finding(self, level: Level, kind: str, what: str, remedy: str, line: int | None = None) -> LossFinding:
         """A finding about this file."""
-        return Finding(
+        return LossFinding(
             level=level, kind=kind, what=what, remedy=remedy, line=line, source=self.source(line), file=self.path.name
         )
 

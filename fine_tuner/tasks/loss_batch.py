@@ -11,7 +11,7 @@ from fine_tuner.base.errors import DataError
 from fine_tuner.config.io import parse
 from fine_tuner.data.loading.batches import TrainBatches
 from fine_tuner.data.masks import IGNORE_INDEX
-from fine_tuner.losses.check.batch import Batch
+from fine_tuner.losses.check.batch import CheckBatch
 from fine_tuner.models.build import build_model
 from fine_tuner.models.freezing import Freezing
 from fine_tuner.models.outputs import split_outputs
@@ -22,7 +22,7 @@ IMAGES = {"segmentation": 2}
 DEFAULT_IMAGES = 4
 
 
-def first_batch(settings: Mapping[str, Any]) -> Batch:
+def first_batch(settings: Mapping[str, Any]) -> CheckBatch:
     """The data and network of a run, on the CPU; its loss is not built, since it may be the code to be checked.
 
     Args:
@@ -53,7 +53,7 @@ def first_batch(settings: Mapping[str, Any]) -> Batch:
         images, targets = next(batches.starting_at(0))
     finally:
         batches.close()
-    return Batch(
+    return CheckBatch(
         model=built.model, images=images, targets=targets, task=chosen.task, num_outputs=data.num_outputs,
         ignore_index=IGNORE_INDEX,
     )  # fmt: skip

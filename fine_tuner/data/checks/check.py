@@ -18,7 +18,7 @@ import numpy as np
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.base.text import counted
-from fine_tuner.data.checks.findings import NUM_EXAMPLES, Example, Finding, Level, Remedy, Report
+from fine_tuner.data.checks.findings import NUM_EXAMPLES, DataFinding, Example, Level, Remedy, Report
 from fine_tuner.data.files.image_scan import ImageFacts, Twins, find_twins, scan_images
 from fine_tuner.data.readers.read import take_survey
 from fine_tuner.data.readers.recognise import glance_at
@@ -96,11 +96,11 @@ def _undecodable(facts: Mapping[Path, ImageFacts], problems: Sequence[Problem]) 
     ]
 
 
-def _unusable(error: DataError, task: str, likely: str | None) -> Finding:
+def _unusable(error: DataError, task: str, likely: str | None) -> DataFinding:
     remedies = (Remedy(f"choose task {likely}", {"task": likely}),) if likely not in (None, task) else ()
     if isinstance(error, MendableError):
         remedies = (Remedy(error.remedy, error.settings), *remedies)
-    return Finding("unusable", "error", str(error), 1, (), remedies)
+    return DataFinding("unusable", "error", str(error), 1, (), remedies)
 
 
 def _report(
@@ -109,7 +109,7 @@ def _report(
     likely: str | None,
     data: DataSplits | None,
     facts: Mapping[Path, ImageFacts],
-    findings: Sequence[Finding],
+    findings: Sequence[DataFinding],
     begun: float,
 ) -> Report:
     readable = [fact for fact in facts.values() if "error" not in fact]
@@ -206,7 +206,7 @@ _OF_KIND: Mapping[str, tuple[str, str, str, tuple[Remedy, ...]]] = {
 }  # fmt: skip
 
 
-def about_problems(problems: Sequence[Problem], options: ReadOptions) -> list[Finding]:
+def about_problems(problems: Sequence[Problem], options: ReadOptions) -> list[DataFinding]:
     """What cannot be used; an error, unless the user chose to live with it."""
     out = []
     for kind, (option, one, several, remedies) in _OF_KIND.items():
@@ -216,7 +216,7 @@ def about_problems(problems: Sequence[Problem], options: ReadOptions) -> list[Fi
             level: Level = "note" if is_settled else "error"
             text = f"{counted_as(len(found), one, several)}{', dealt with as chosen' if is_settled else ''}."
             shown = tuple(Example(p.message, (str(p.file),) if p.file else ()) for p in found[:NUM_EXAMPLES])
-            out.append(Finding(kind, level, text, len(found), shown, () if is_settled else remedies))
+            out.append(DataFinding(kind, level, text, len(found), shown, () if is_settled else remedies))
     return out
 
 
@@ -226,7 +226,7 @@ def counted_as(number: int, one: str, several: str) -> str:
 
 
 # ------------------------------------------------------------------- twins
-def about_twins(data: DataSplits, twins: Sequence[Twins], options: ReadOptions) -> list[Finding]:
+def about_twins(data: DataSplits, twins: Sequence[Twins], options: ReadOptions) -> list[DataFinding]:
     """Pictures that are there twice: in two splits, with two labels, or merely twice."""
     places = [(split, r) for split, records in data.splits.items() for r in records]
     across, contradictory, within = [], [], []
@@ -251,16 +251,18 @@ def about_twins(data: DataSplits, twins: Sequence[Twins], options: ReadOptions) 
         text = f"{counted_as(len(across), 'picture is', 'pictures are')} in two splits, exactly or nearly: "
         text += "left out of train, as chosen." if is_settled else "validation looks better than the network is."
         remedies = () if is_settled else (drop,)
-        out.append(Finding("duplicates_across", "note" if is_settled else "warning", text, len(across),
+        out.append(DataFinding("duplicates_across", "note" if is_settled else "warning", text, len(across),
                            tuple(across[:NUM_EXAMPLES]), remedies))  # fmt: skip
     if contradictory:
         text = f"{counted_as(len(contradictory), 'picture is', 'pictures are')} there twice with different labels."
         out.append(
-            Finding("duplicates_contradict", "warning", text, len(contradictory), tuple(contradictory[:NUM_EXAMPLES]))
+            DataFinding(
+                "duplicates_contradict", "warning", text, len(contradictory), tuple(contradictory[:NUM_EXAMPLES])
+            )
         )
     if within:
         text = f"{counted_as(len(within), 'picture is', 'pictures are')} there twice within a split."
-        out.append(Finding("duplicates_within", "note", text, len(within), tuple(within[:NUM_EXAMPLES])))
+        out.append(DataFinding("duplicates_within", "note", text, len(within), tuple(within[:NUM_EXAMPLES])))
     return out
 
 
@@ -270,11 +272,13 @@ def _short(record: Record, data: DataSplits) -> str:
 
 
 # ----------------------------------------------------------------- classes
-def about_classes(data: DataSplits) -> list[Finding]:
+def about_classes(data: DataSplits) -> list[DataFinding]:
     """Classes that are rare, few, or absent from a split; numbers that never change."""
     if data.task == "regression":
         return [
-            Finding("constant_number", "warning", f"{name} is {mean:g} in every training image: nothing to learn.", 1)
+            DataFinding(
+                "constant_number", "warning", f"{name} is {mean:g} in every training image: nothing to learn.", 1
+            )
             for name, (mean, sd) in zip(data.target_names, data.target_mean_and_sd() or (), strict=True)
             if sd == 0
         ]
@@ -289,17 +293,17 @@ def about_classes(data: DataSplits) -> list[Finding]:
         names = ", ".join(f"{data.classes[i]} ({counts[i]:,})" for i in rare[:NUM_EXAMPLES])
         text = f"{counted_as(len(rare), 'class has', 'classes have')} less than a tenth of the {unit} of the largest: "
         text += names + (", ..." if len(rare) > NUM_EXAMPLES else ".")
-        out.append(Finding("imbalance", "warning", text, len(rare), (), _against_imbalance(data)))
+        out.append(DataFinding("imbalance", "warning", text, len(rare), (), _against_imbalance(data)))
     few = [data.classes[i] for i, n in enumerate(counts) if n < _FEW_IMAGES]
     if few and unit == "images":
         names = ", ".join(few[:NUM_EXAMPLES])
         text = f"{counted_as(len(few), 'class has', 'classes have')} fewer than {_FEW_IMAGES} training images: {names}."
-        out.append(Finding("few_images", "warning", text, len(few)))
+        out.append(DataFinding("few_images", "warning", text, len(few)))
     in_val = data.class_counts("val")
     absent = [data.classes[i] for i, n in enumerate(in_val or ()) if n == 0 and counts[i]]
     if absent:
         text = f"{counted_as(len(absent), 'class is', 'classes are')} absent from val: {', '.join(absent[:5])}."
-        out.append(Finding("absent_from_val", "warning", text, len(absent)))
+        out.append(DataFinding("absent_from_val", "warning", text, len(absent)))
     return out
 
 
@@ -311,7 +315,7 @@ def _against_imbalance(data: DataSplits) -> tuple[Remedy, ...]:
 
 
 # -------------------------------------------------------- sizes, EXIF, batch
-def about_sizes(facts: Mapping[Path, ImageFacts]) -> list[Finding]:
+def about_sizes(facts: Mapping[Path, ImageFacts]) -> list[DataFinding]:
     """Pictures that are tiny."""
     tiny = [
         (path, fact["size"]) for path, fact in facts.items() if "error" not in fact and min(fact["size"]) < _SMALL_PX
@@ -320,10 +324,10 @@ def about_sizes(facts: Mapping[Path, ImageFacts]) -> list[Finding]:
         return []  # a set of icons is meant to be so
     shown = tuple(Example(f"{p} is {w} x {h} pixels", (str(p),)) for p, (w, h) in tiny[:NUM_EXAMPLES])
     text = f"{counted_as(len(tiny), 'image has', 'images have')} a side shorter than {_SMALL_PX} pixels."
-    return [Finding("tiny", "note", text, len(tiny), shown)]
+    return [DataFinding("tiny", "note", text, len(tiny), shown)]
 
 
-def about_orientation(data: DataSplits, facts: Mapping[Path, ImageFacts]) -> list[Finding]:
+def about_orientation(data: DataSplits, facts: Mapping[Path, ImageFacts]) -> list[DataFinding]:
     """Pictures that a camera stored turned; they are turned back when read."""
     turned = [path for path, fact in facts.items() if fact.get("turned")]
     if not turned:
@@ -331,11 +335,11 @@ def about_orientation(data: DataSplits, facts: Mapping[Path, ImageFacts]) -> lis
     text = f"{counted(len(turned), 'image')} stored turned (EXIF) and turned upright when read"
     text += "; check that the masks are upright." if data.task == "segmentation" else "."
     return [
-        Finding("exif", "note", text, len(turned), tuple(Example(str(p), (str(p),)) for p in turned[:NUM_EXAMPLES]))
+        DataFinding("exif", "note", text, len(turned), tuple(Example(str(p), (str(p),)) for p in turned[:NUM_EXAMPLES]))
     ]
 
 
-def about_batches(data: DataSplits, batch_size: int | None) -> list[Finding]:
+def about_batches(data: DataSplits, batch_size: int | None) -> list[DataFinding]:
     """A last batch of a single image, on which BatchNorm cannot train."""
     count = len(data.splits["train"])
     if not batch_size or batch_size == 1 or count <= batch_size or count % batch_size != 1:
@@ -345,7 +349,9 @@ def about_batches(data: DataSplits, batch_size: int | None) -> list[Finding]:
         "train: it is left out, another image in each epoch."
     )
     settings = {"train.batch_size": _better_batch_size(count, batch_size)}
-    return [Finding("last_batch", "note", text, 1, (), (Remedy("choose the nearest batch size without it", settings),))]
+    return [
+        DataFinding("last_batch", "note", text, 1, (), (Remedy("choose the nearest batch size without it", settings),))
+    ]
 
 
 def _better_batch_size(count: int, batch_size: int) -> int:

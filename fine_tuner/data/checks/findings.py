@@ -37,7 +37,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Finding:
+class DataFinding:
     """One kind of thing that is wrong or worth knowing.
 
     Attributes:
@@ -86,7 +86,7 @@ class Report:
     numbers: tuple[Mapping[str, Any], ...] = ()
     sizes: Mapping[str, Any]
     formats: Mapping[str, int]
-    findings: tuple[Finding, ...]
+    findings: tuple[DataFinding, ...]
     seconds: float
 
     @property

@@ -42,7 +42,7 @@ def to_tensor(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-class RandomCrop(nn.Module):
+class RandomResizedCrop(nn.Module):
     """A random part of the picture, scaled to a square.
 
     Args:
@@ -319,7 +319,7 @@ def _flip(flip: bool) -> list[nn.Module]:
 def _classification(changes: str, size: int, resize_size: int, mode: InterpolationMode, flip: bool) -> list[nn.Module]:
     if changes == "none":
         return [v2.Resize(max(size, resize_size), interpolation=mode, antialias=True), v2.CenterCrop(size)]
-    steps = [RandomCrop(size, area=_CROP_AREA[changes], mode=mode), *_flip(flip)]
+    steps = [RandomResizedCrop(size, area=_CROP_AREA[changes], mode=mode), *_flip(flip)]
     if changes == "strong":
         steps += [v2.TrivialAugmentWide(interpolation=mode), v2.RandomErasing(p=0.1)]
     return steps

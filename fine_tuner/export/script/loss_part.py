@@ -64,11 +64,11 @@ _MIXED = '''def loss_of_one(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def loss_fn(logits: Tensor, targets: Tensor | MixedTargets) -> Tensor:
-    """Of mixed targets the mean of both losses by their share."""
+    """Of mixed targets the mean of both losses, weighted by lam."""
     if not isinstance(targets, MixedTargets):
         return loss_of_one(logits, targets)
     first, second = loss_of_one(logits, targets.first), loss_of_one(logits, targets.second)
-    return targets.share * first + (1 - targets.share) * second'''
+    return targets.lam * first + (1 - targets.lam) * second'''
 
 
 def _expression(run: Run, loss: LossBase, section: str, bundle: Bundle, parts: list[str]) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fine_tuner.config.knobs import tag_of
 from fine_tuner.config.sections.losses import DEFAULT_LOSS, VARIANTS
 from fine_tuner.losses.build import build_loss
-from fine_tuner.losses.check.synthetic import NUM_OUTPUTS, made_up_batch, made_up_model
+from fine_tuner.losses.check.synthetic import NUM_OUTPUTS, synthetic_batch, synthetic_model
 from fine_tuner.losses.code import first_sentence
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -24,14 +24,14 @@ REFERENCES = {**DEFAULT_LOSS, "segmentation": "cross_entropy"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Batch:
+class CheckBatch:
     """Data and network; a few images are enough.
 
     Attributes:
         model: Gives the raw output ``(B, ...)``, a tensor, of images.
         images: ``(B, 3, H, W)``.
         targets: As the task has them.
-        origin: For the report: ``"your data and network"`` or ``"made-up data"``.
+        origin: For the report: ``"your data and network"`` or ``"synthetic data"``.
     """
 
     model: nn.Module
@@ -54,7 +54,7 @@ class PreparedBatch:
         reached: Trainable parameters that it moves.
     """
 
-    batch: Batch
+    batch: CheckBatch
     device: str
     targets: Tensor
     output: Tensor
@@ -79,17 +79,17 @@ class PreparedBatch:
         return tuple(name for name, g in zip(named, gradients, strict=True) if g is not None and bool(g.any()))
 
 
-def made_up(task: str, num_outputs: int | None = None, ignore_index: int = 255) -> Batch:
+def synthetic(task: str, num_outputs: int | None = None, ignore_index: int = 255) -> CheckBatch:
     """A small batch and network for a check without the user's data."""
     outputs = num_outputs or NUM_OUTPUTS[task]
-    images, targets = made_up_batch(task, outputs, batch=max(8, outputs + 1))
-    return Batch(
-        model=made_up_model(task, outputs), images=images, targets=targets, task=task, num_outputs=outputs,
-        ignore_index=ignore_index, origin="made-up data",
+    images, targets = synthetic_batch(task, outputs, batch=max(8, outputs + 1))
+    return CheckBatch(
+        model=synthetic_model(task, outputs), images=images, targets=targets, task=task, num_outputs=outputs,
+        ignore_index=ignore_index, origin="synthetic data",
     )  # fmt: skip
 
 
-def prepare(batch: Batch, device: str = "cpu") -> PreparedBatch:
+def prepare(batch: CheckBatch, device: str = "cpu") -> PreparedBatch:
     """Run the network on a batch, in evaluation mode."""
     name = REFERENCES[batch.task]
     settings = next(v for v in VARIANTS if tag_of(v) == name)()

@@ -1,7 +1,7 @@
 """The check of a user's loss: runs the file on a batch and says what training would meet. Runs in a child process.
 
-What it reports is in ``check_loss``. The parts: ``trials.py`` (one call), ``corners.py`` (batches at the corners and
-half precision), ``meaning.py`` (heuristics), ``tracing.py`` (which line), ``sandbox.py`` (the child and its limits).
+What it reports is in ``check_loss``. The parts: ``trials.py`` (one call), ``edge_cases.py`` (edge cases and
+half precision), ``sanity.py`` (heuristics), ``tracing.py`` (which line), ``sandbox.py`` (the child and its limits).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from fine_tuner.base.errors import TrainingError
 from fine_tuner.losses.check.batch import PreparedBatch
-from fine_tuner.losses.check.edge_cases import HALF_SIDE_PX, check_corners, check_half_precision
-from fine_tuner.losses.check.sanity import check_meaning, check_trace, check_zero_gradient
+from fine_tuner.losses.check.edge_cases import HALF_SIDE_PX, check_edge_cases, check_half_precision
+from fine_tuner.losses.check.sanity import check_sanity, check_trace, check_zero_gradient
 from fine_tuner.losses.check.side_effects import Surroundings, changed_defaults
 from fine_tuner.losses.check.trials import Trial, attempt, merge
-from fine_tuner.losses.code import Finding, LossCodeError, first_sentence
+from fine_tuner.losses.code import LossCodeError, LossFinding, first_sentence
 from fine_tuner.losses.curves import curve_panels
 from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss, load_custom_loss
 
@@ -48,7 +48,7 @@ def check_loss(
         on_stage: Told in words what is about to run.
 
     Returns:
-        A report that JSON can hold: ``ok`` (no error), ``findings`` (errors first; see ``Finding``), ``file``,
+        A report that JSON can hold: ``ok`` (no error), ``findings`` (errors first; see ``LossFinding``), ``file``,
         ``entry``, ``style``, ``sha256``, ``task``, ``batch`` (shapes), ``values`` (per precision: value and
         gradient norm), ``parameters`` (trainable, reached), ``cost`` (seconds per call beside cross entropy, or the
         task's like of it), ``panels`` (as ``loss_curve``), ``seconds``.
@@ -100,7 +100,7 @@ class _Check:
         self.about = {"task": self.task, "num_outputs": prepared.batch.num_outputs}
         self.output, self.targets = prepared.output.detach(), prepared.targets
 
-    def run(self, report: dict[str, Any]) -> list[Finding]:
+    def run(self, report: dict[str, Any]) -> list[LossFinding]:
         """Run all parts; stops at the first call if that cannot be used."""
         batch = self.prepared.batch
         report["batch"] = {
@@ -121,14 +121,14 @@ class _Check:
         findings += self._repeat(first)
         return findings + self._optional(report, first, time.perf_counter() - began)
 
-    def _optional(self, report: dict[str, Any], first: Trial, call_seconds: float) -> list[Finding]:
+    def _optional(self, report: dict[str, Any], first: Trial, call_seconds: float) -> list[LossFinding]:
         """Parts that a slow loss has no time for are left out, and named."""
         about, device = self.about, self.prepared.device
         half_calls = 2 * HALF_SIDE_PX**2 / self.targets.numel() if self.task == "segmentation" else 2
-        parts: list[tuple[str, float, Callable[[], list[Finding]]]] = [
-            ("what it means", 7, lambda: check_meaning(self.loaded, first.trace, device=device, **about)),
+        parts: list[tuple[str, float, Callable[[], list[LossFinding]]]] = [
+            ("what it means", 7, lambda: check_sanity(self.loaded, first.trace, device=device, **about)),
             ("its cost", 3, lambda: self._cost(report, repeats=7 if call_seconds < 1 else 1)),
-            ("corner cases", 10, lambda: check_corners(
+            ("edge cases", 10, lambda: check_edge_cases(
                 self.loaded, ignore_index=self.prepared.batch.ignore_index, device=device, **about)),
             ("half precision", half_calls, lambda: check_half_precision(
                 self.loaded, self.output, self.targets, **about)),
@@ -146,7 +146,7 @@ class _Check:
             findings.append(self.loaded.code.finding("warning", "slow", what, "Make the loss faster."))
         return findings
 
-    def _precisions(self, report: dict[str, Any]) -> list[Finding]:
+    def _precisions(self, report: dict[str, Any]) -> list[LossFinding]:
         """Value and gradient for the network's output in half precision; the loss gets float32 all the same."""
         found = []
         for name, output in self.prepared.half_outputs.items():
@@ -159,7 +159,7 @@ class _Check:
             found += [(name, f) for f in trial.findings if f.level == "error"]
         return merge(found, lambda names: f"for the network's output in {names}")
 
-    def _reach(self, report: dict[str, Any], gradient: Tensor) -> list[Finding]:
+    def _reach(self, report: dict[str, Any], gradient: Tensor) -> list[LossFinding]:
         """Trainable parameters that the task's own loss moves and this one does not."""
         own, trainable = self.prepared.reached_by(gradient), self.prepared.trainable
         missing = [name for name in self.prepared.reached if name not in own]
@@ -175,7 +175,7 @@ class _Check:
             found.append(code.finding("warning", "own_parameters", what, "Use register_buffer for constants."))
         return found
 
-    def _repeat(self, first: Trial) -> list[Finding]:
+    def _repeat(self, first: Trial) -> list[LossFinding]:
         again = attempt(self.loaded, self.output, self.targets, task=self.task)
         if again.value == first.value or again.value is None:
             return []
@@ -183,7 +183,7 @@ class _Check:
         remedy = "Without chance or memory between calls a run can be repeated and resumed exactly."
         return [self.loaded.code.finding("warning", "not_repeatable", what, remedy)]
 
-    def _cost(self, report: dict[str, Any], repeats: int) -> list[Finding]:
+    def _cost(self, report: dict[str, Any], repeats: int) -> list[LossFinding]:
         name = self.prepared.reference_name
         own, reference = (
             _seconds_per_call(loss_fn, self.output, self.targets, repeats)
@@ -199,7 +199,7 @@ class _Check:
         remedy = "Replace Python loops over images, classes or pixels by tensor operations."
         return [self.loaded.code.finding("warning", "costly", what, remedy)]
 
-    def _curve(self, report: dict[str, Any]) -> list[Finding]:
+    def _curve(self, report: dict[str, Any]) -> list[LossFinding]:
         try:
             report["panels"] = curve_panels(self.loaded.module.cpu(), self.task)
         except (TrainingError, RuntimeError):  # it may not take two classes and one image: no curve then

@@ -50,11 +50,11 @@ def main(folder: Path) -> None:
 
 
 def _batch(request: dict[str, Any]) -> Any:
-    """The batch that the named provider gives, or a made-up one."""
+    """The batch that the named provider gives, or a synthetic one."""
     if not request["provider"]:
-        from fine_tuner.losses.check.batch import made_up
+        from fine_tuner.losses.check.batch import synthetic
 
-        return made_up(request["task"], request["num_outputs"], request["ignore_index"])
+        return synthetic(request["task"], request["num_outputs"], request["ignore_index"])
     module, _, function = request["provider"].partition(":")
     return getattr(importlib.import_module(module), function)(**request["arguments"])
 

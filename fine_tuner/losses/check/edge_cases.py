@@ -1,4 +1,4 @@
-"""Batches at the corners that training meets sooner or later, and what a user's loss makes of them."""
+"""Edge cases: batches that training meets sooner or later, and what a user's loss makes of them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from fine_tuner.losses.check.synthetic import made_up_targets, sure_output
+from fine_tuner.losses.check.synthetic import sure_output, synthetic_targets
 from fine_tuner.losses.check.trials import attempt, merge
-from fine_tuner.losses.code import Finding
+from fine_tuner.losses.code import LossFinding
 from fine_tuner.losses.custom import LoadedLoss
 
 SIDE_PX = 8
@@ -17,10 +17,10 @@ BATCH = 4
 HALF_SIDE_PX = 512
 
 
-def corner_cases(task: str, num_outputs: int, ignore_index: int) -> Iterator[tuple[str, str, Tensor, Tensor]]:
-    """Yield (name, level of a failure, output, target) for each corner of a task."""
+def edge_cases(task: str, num_outputs: int, ignore_index: int) -> Iterator[tuple[str, str, Tensor, Tensor]]:
+    """Yield (name, level of a failure, output, target) for each edge case of a task."""
     rng = torch.Generator().manual_seed(1)
-    target = made_up_targets(task, num_outputs, batch=max(BATCH, num_outputs), size=SIDE_PX, rng=rng)
+    target = synthetic_targets(task, num_outputs, batch=max(BATCH, num_outputs), size=SIDE_PX, rng=rng)
     output = torch.randn(sure_output(target, task=task, num_outputs=num_outputs, scale=1.0).shape, generator=rng)
 
     def sure(scale: float) -> Tensor:
@@ -45,10 +45,12 @@ def corner_cases(task: str, num_outputs: int, ignore_index: int) -> Iterator[tup
         yield f"every pixel to ignore ({ignore_index})", "warning", output, torch.full_like(target, ignore_index)
 
 
-def check_corners(loaded: LoadedLoss, *, task: str, num_outputs: int, ignore_index: int, device: str) -> list[Finding]:
-    """Findings at the corners; a failure that several corners share is told once."""
+def check_edge_cases(
+    loaded: LoadedLoss, *, task: str, num_outputs: int, ignore_index: int, device: str
+) -> list[LossFinding]:
+    """Findings of the edge cases; a failure that several of them share is told once."""
     found = []
-    for name, level, output, target in corner_cases(task, num_outputs, ignore_index):
+    for name, level, output, target in edge_cases(task, num_outputs, ignore_index):
         trial = attempt(loaded, output.to(device), target.to(device), task=task)
         for finding in trial.findings:
             if finding.level == "error":
@@ -65,14 +67,14 @@ def check_corners(loaded: LoadedLoss, *, task: str, num_outputs: int, ignore_ind
 
 def check_half_precision(
     loaded: LoadedLoss, output: Tensor, target: Tensor, *, task: str, num_outputs: int
-) -> list[Finding]:
+) -> list[LossFinding]:
     """Whether the loss would overflow if it were given float16, as it is outside this app.
 
     Masks are tried at 512 x 512, whose sums pass float16's 65,504.
     """
     if task == "segmentation":
         rng = torch.Generator().manual_seed(2)
-        target = made_up_targets(task, num_outputs, batch=1, size=HALF_SIDE_PX, rng=rng).to(output.device)
+        target = synthetic_targets(task, num_outputs, batch=1, size=HALF_SIDE_PX, rng=rng).to(output.device)
         output = torch.randn((1, num_outputs, HALF_SIDE_PX, HALF_SIDE_PX), generator=rng).to(output.device)
     single = attempt(loaded, output.half().float(), target, task=task)
     half = attempt(loaded, output.half(), target, task=task)

@@ -24,7 +24,7 @@ import psutil
 
 import fine_tuner
 from fine_tuner.base.files import read_json, write_json
-from fine_tuner.losses.code import Finding, LossCode, LossCodeError, read_code
+from fine_tuner.losses.code import LossCode, LossCodeError, LossFinding, read_code
 
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 1.0
@@ -36,7 +36,7 @@ EXITS = ("os._exit", "sys.exit", "exit", "quit", "os.abort", "os.kill")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class SandboxLimits:
     """What a check may use.
 
     Attributes:
@@ -74,7 +74,7 @@ def run_check(
     device: str = "cpu",
     provider: str = "",
     arguments: Mapping[str, Any] | None = None,
-    limits: Limits | None = None,
+    limits: SandboxLimits | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
@@ -84,11 +84,11 @@ def run_check(
         file: The user's Python file.
         task: One of the four tasks.
         entry: Name of function or class; empty takes the only one.
-        num_outputs: Classes, labels or numbers of the made-up batch.
+        num_outputs: Classes, labels or numbers of the synthetic batch.
         ignore_index: Target of pixels that do not count.
         device: Where the loss runs.
         provider: ``"module:function"`` that the child calls with ``arguments`` for the user's own data and network; it
-            returns a ``losses.batch.Batch``. Empty: a small made-up batch.
+            returns a ``losses.batch.Batch``. Empty: a small synthetic batch.
         arguments: JSON values.
         limits: What the check may use.
         should_stop: Asked 20 times a second; True ends the check.
@@ -99,7 +99,7 @@ def run_check(
         that says why. ``printed`` is the text that the code printed. Never raises for what the user's code does.
     """
     began = time.monotonic()
-    limits = limits or Limits()
+    limits = limits or SandboxLimits()
     report: dict[str, Any] = {
         "ok": False,
         "file": str(file),
@@ -136,7 +136,7 @@ def run_check(
 
 
 # ------------------------------------------------------------------- the child
-def _run(folder: Path, limits: Limits, device: str, should_stop: Callable[[], bool]) -> _Ending:
+def _run(folder: Path, limits: SandboxLimits, device: str, should_stop: Callable[[], bool]) -> _Ending:
     """Start the child, watch it, and leave nothing of it running."""
     with (folder / "child.log").open("wb") as log:
         process = subprocess.Popen(
@@ -159,7 +159,7 @@ def _run(folder: Path, limits: Limits, device: str, should_stop: Callable[[], bo
 
 
 def _watch(
-    pid: int, folder: Path, limits: Limits, should_stop: Callable[[], bool], descendants: set[psutil.Process]
+    pid: int, folder: Path, limits: SandboxLimits, should_stop: Callable[[], bool], descendants: set[psutil.Process]
 ) -> str:
     """Wait until the child ends or must be ended; the reason in the latter case."""
     child = psutil.Process(pid)
@@ -220,7 +220,7 @@ def _environment(device: str) -> dict[str, str]:
 
 
 # ------------------------------------------------------------------ what came of it
-def _outcome(folder: Path, code: LossCode, ending: _Ending, limits: Limits) -> dict[str, Any]:
+def _outcome(folder: Path, code: LossCode, ending: _Ending, limits: SandboxLimits) -> dict[str, Any]:
     report = _told(folder / "report.json") if not ending.why else {}
     if "setup_error" in report:
         what = f"the data or the network of the check cannot be had: {report['setup_error']}"
@@ -232,7 +232,7 @@ def _outcome(folder: Path, code: LossCode, ending: _Ending, limits: Limits) -> d
     return {"findings": [_ended(folder, code, ending, limits).to_json()]}
 
 
-def _setup_failed(folder: Path, code: LossCode, ending: _Ending, limits: Limits) -> Finding:
+def _setup_failed(folder: Path, code: LossCode, ending: _Ending, limits: SandboxLimits) -> LossFinding:
     last = (_read(folder / "child.log").strip().splitlines() or ["no message"])[-1]
     what = f"the check did not come to the loss: it ended while {ending.stage} ({last})"
     if ending.why == "setup_time":
@@ -240,7 +240,7 @@ def _setup_failed(folder: Path, code: LossCode, ending: _Ending, limits: Limits)
     return code.finding("error", "setup", what, "Look at the data and the network, then check again.")
 
 
-def _ended(folder: Path, code: LossCode, ending: _Ending, limits: Limits) -> Finding:
+def _ended(folder: Path, code: LossCode, ending: _Ending, limits: SandboxLimits) -> LossFinding:
     """The finding for a child that ended, or had to be ended, inside the user's code."""
     line = _line_in_stack(_read(folder / "crash.txt"), code)
     at = f"while {ending.stage}"
@@ -272,7 +272,7 @@ def _line_in_stack(stack: str, code: LossCode) -> int | None:
     return int(found[1]) if found else None
 
 
-def _prints(code: LossCode, printed: str) -> Finding:
+def _prints(code: LossCode, printed: str) -> LossFinding:
     text = printed.strip().splitlines()[0][:80]
     lines = code.calls("print")
     remedy = "Remove it: a run would print at every step."

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fine_tuner.losses.check.edge_cases import SIDE_PX
-from fine_tuner.losses.check.synthetic import made_up_targets, sure_output
+from fine_tuner.losses.check.synthetic import sure_output, synthetic_targets
 from fine_tuner.losses.check.tracing import (
     ACTIVATIONS,
     ARITHMETIC,
@@ -26,7 +26,7 @@ from fine_tuner.losses.check.tracing import (
     names,
 )
 from fine_tuner.losses.check.trials import attempt
-from fine_tuner.losses.code import Finding
+from fine_tuner.losses.code import LossFinding
 from fine_tuner.losses.custom import LoadedLoss
 
 CREATORS = names("tensor zeros ones full arange eye linspace rand randn randint empty")
@@ -34,7 +34,7 @@ HARD_STEPS = names("round floor ceil sign trunc floor_divide __floordiv__")
 WAITING = names("item __float__ __int__ __bool__ tolist numpy __array__ cpu __repr__ __format__ nonzero")
 
 
-def check_meaning(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[Finding]:
+def check_sanity(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:
     """All findings about the meaning of a loss whose values are usable."""
     return [
         *_direction(loaded, trace, task=task, num_outputs=num_outputs, device=device),
@@ -43,7 +43,7 @@ def check_meaning(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: i
     ]
 
 
-def check_trace(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[Finding]:
+def check_trace(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:
     """What the operations of one call tell, also of a call that failed."""
     return [
         *_activations(loaded, trace, task=task),
@@ -63,7 +63,7 @@ def _same(one: float, two: float) -> bool:
     return math.isclose(one, two, rel_tol=1e-6, abs_tol=1e-9)
 
 
-def check_zero_gradient(loaded: LoadedLoss, trace: Trace) -> list[Finding]:
+def check_zero_gradient(loaded: LoadedLoss, trace: Trace) -> list[LossFinding]:
     """The finding for a gradient that is 0 at every output; names the step that has none."""
     hard = trace.last(lambda s: s.name in HARD_STEPS)
     what = "the gradient is 0 for every output" + (f": {hard.name} has none" if hard else "")
@@ -72,11 +72,11 @@ def check_zero_gradient(loaded: LoadedLoss, trace: Trace) -> list[Finding]:
     return [loaded.code.finding("error", "zero_gradient", what, remedy, line)]
 
 
-def _direction(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[Finding]:
+def _direction(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:
     code, line = loaded.code, loaded.code.last_return(loaded.entry)
     rng = torch.Generator().manual_seed(3)
     batch = max(6, 2 * num_outputs)
-    target = made_up_targets(task, num_outputs, batch=batch, size=SIDE_PX, rng=rng)
+    target = synthetic_targets(task, num_outputs, batch=batch, size=SIDE_PX, rng=rng)
     other = _another(target, task, num_outputs)
     right_output = sure_output(target, task=task, num_outputs=num_outputs, scale=4.0)
     wrong_output = sure_output(target, task=task, num_outputs=num_outputs, scale=-4.0)
@@ -99,7 +99,7 @@ def _direction(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int,
     return []
 
 
-def _activations(loaded: LoadedLoss, trace: Trace, *, task: str) -> list[Finding]:
+def _activations(loaded: LoadedLoss, trace: Trace, *, task: str) -> list[LossFinding]:
     """Softmax or sigmoid applied twice, missing before nll_loss, or of the wrong kind for labels."""
     code, found = loaded.code, []
     logits_wanted = {"cross_entropy": "softmax", "binary_cross_entropy_with_logits": "sigmoid"}
@@ -131,12 +131,12 @@ def _another(target: Tensor, task: str, num_outputs: int) -> Tensor:
     return 1 - target if task == "multilabel" else (target + 1) % num_outputs
 
 
-def _raw_output(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[Finding]:
+def _raw_output(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:
     """A loss that makes no probabilities and never settles as right outputs grow from 20 to 200."""
     if task == "regression" or trace.has_activation:
         return []
     rng = torch.Generator().manual_seed(4)
-    target = made_up_targets(task, num_outputs, batch=max(6, 2 * num_outputs), size=SIDE_PX, rng=rng)
+    target = synthetic_targets(task, num_outputs, batch=max(6, 2 * num_outputs), size=SIDE_PX, rng=rng)
     outputs = (sure_output(target, task=task, num_outputs=num_outputs, scale=scale) for scale in (20.0, 200.0))
     sure, surer = (_value(loaded, output, target, task, device) for output in outputs)
     if sure is None or surer is None or abs(surer - sure) <= 1e-3 * (1 + abs(sure)):
@@ -150,7 +150,7 @@ def _raw_output(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int
     return [loaded.code.finding("warning", "raw_output", what, remedy, step.line if step else None)]
 
 
-def _class_numbers(loaded: LoadedLoss, trace: Trace, *, num_outputs: int) -> list[Finding]:
+def _class_numbers(loaded: LoadedLoss, trace: Trace, *, num_outputs: int) -> list[LossFinding]:
     """Arithmetic between class numbers and something with a gradient."""
 
     def mixes(step: Step) -> bool:
@@ -169,7 +169,7 @@ def _class_numbers(loaded: LoadedLoss, trace: Trace, *, num_outputs: int) -> lis
     return [loaded.code.finding("error", "class_numbers", what, remedy, step.line)]
 
 
-def _broadcasts(loaded: LoadedLoss, trace: Trace) -> list[Finding]:
+def _broadcasts(loaded: LoadedLoss, trace: Trace) -> list[LossFinding]:
     """``(B, 1)`` against ``(B,)``: every output with every target."""
 
     def spreads(step: Step) -> bool:
@@ -188,7 +188,7 @@ def _broadcasts(loaded: LoadedLoss, trace: Trace) -> list[Finding]:
     return [loaded.code.finding("warning", "broadcast", what, remedy, step.line)]
 
 
-def _speed_and_device(loaded: LoadedLoss, trace: Trace, *, device: str) -> list[Finding]:
+def _speed_and_device(loaded: LoadedLoss, trace: Trace, *, device: str) -> list[LossFinding]:
     code, found = loaded.code, []
     waiting = trace.first(lambda s: s.name in WAITING)
     if waiting:

@@ -6,7 +6,7 @@ import threading
 
 import torch
 
-from fine_tuner.losses.code import Finding
+from fine_tuner.losses.code import LossFinding
 from fine_tuner.losses.custom import LoadedLoss
 
 
@@ -17,7 +17,7 @@ class Surroundings:
         self._threads = set(threading.enumerate())
         self._random_state = torch.get_rng_state()
 
-    def differences(self, loaded: LoadedLoss) -> list[Finding]:
+    def differences(self, loaded: LoadedLoss) -> list[LossFinding]:
         """What has changed since this was made."""
         code, found = loaded.code, []
         started = [t.name for t in threading.enumerate() if t not in self._threads]
@@ -34,7 +34,7 @@ class Surroundings:
         return found
 
 
-def changed_defaults(loaded: LoadedLoss) -> list[Finding]:
+def changed_defaults(loaded: LoadedLoss) -> list[LossFinding]:
     """Whether torch's defaults were changed; they are put back."""
     if torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled():
         return []

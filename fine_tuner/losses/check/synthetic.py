@@ -1,4 +1,4 @@
-"""A small made-up network and batch of each task, for a check without the user's data and for its corner cases."""
+"""A small synthetic network and batch of each task, for a check without the user's data and for its edge cases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 NUM_OUTPUTS = {"classification": 3, "multilabel": 3, "regression": 1, "segmentation": 3}
 
 
-def made_up_model(task: str, num_outputs: int, *, seed: int = 0) -> nn.Module:
+def synthetic_model(task: str, num_outputs: int, *, seed: int = 0) -> nn.Module:
     """Two convolutions and a head; images ``(B, 3, H, W)`` to the output of the task."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -19,16 +19,16 @@ def made_up_model(task: str, num_outputs: int, *, seed: int = 0) -> nn.Module:
         return nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_outputs))
 
 
-def made_up_batch(
+def synthetic_batch(
     task: str, num_outputs: int, *, batch: int = 8, size: int = 32, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Images ``(B, 3, H, W)`` and targets of the task; every class and label occurs."""
     rng = torch.Generator().manual_seed(seed)
     images = torch.rand(batch, 3, size, size, generator=rng)
-    return images, made_up_targets(task, num_outputs, batch=batch, size=size, rng=rng)
+    return images, synthetic_targets(task, num_outputs, batch=batch, size=size, rng=rng)
 
 
-def made_up_targets(task: str, num_outputs: int, *, batch: int, size: int, rng: torch.Generator) -> Tensor:
+def synthetic_targets(task: str, num_outputs: int, *, batch: int, size: int, rng: torch.Generator) -> Tensor:
     """Targets of the task as the loss gets them; every class and label occurs."""
     if task == "segmentation":
         blobs = torch.rand(batch, num_outputs, 4, 4, generator=rng)

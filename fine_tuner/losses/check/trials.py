@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fine_tuner.losses.check.hints import NO_NUMPY, cut_remedy, exception_remedy
 from fine_tuner.losses.check.tracing import CLASSES, LABELS, OUTPUT, Step, Trace
-from fine_tuner.losses.code import Finding, LossCode, first_sentence
+from fine_tuner.losses.code import LossCode, LossFinding, first_sentence
 from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss
 from fine_tuner.losses.inputs import without_autocast
 
@@ -29,7 +29,7 @@ class Trial:
     trace: Trace
     value: float | None = None
     gradient: Tensor | None = None
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[LossFinding] = field(default_factory=list)
 
     @property
     def is_usable(self) -> bool:
@@ -82,7 +82,7 @@ def _call(loaded: LoadedLoss, trial: Trial, output: Tensor, target: Tensor) -> A
 
 def _written_over(
     code: LossCode, trace: Trace, output: Tensor, target: Tensor, versions: tuple[int, int]
-) -> list[Finding]:
+) -> list[LossFinding]:
     found = []
     for name, tensor, before in (("output", output, versions[0]), ("target", target, versions[1])):
         if tensor._version == before:
@@ -100,12 +100,12 @@ def _written_over(
     return found
 
 
-def _unusable_value(loaded: LoadedLoss, trace: Trace, value: Any, output: Tensor) -> list[Finding]:
+def _unusable_value(loaded: LoadedLoss, trace: Trace, value: Any, output: Tensor) -> list[LossFinding]:
     """Findings about a value that is not a differentiable floating point scalar on the output's device."""
     cut = trace.last(lambda step: step.cuts_graph)
     line = loaded.code.last_return(loaded.entry)
 
-    def error(kind: str, what: str, remedy: str, at: int | None = line) -> list[Finding]:
+    def error(kind: str, what: str, remedy: str, at: int | None = line) -> list[LossFinding]:
         return [loaded.code.finding("error", kind, what, remedy, at)]
 
     if not isinstance(value, Tensor):
@@ -140,7 +140,7 @@ def _not_tensor(value: Any, cut: Step | None) -> tuple[str, str]:
     return f"the loss returns {kind}, not a tensor", NO_NUMPY if kind.startswith("numpy") else remedy
 
 
-def _not_finite(code: LossCode, trace: Trace, value: float) -> Finding:
+def _not_finite(code: LossCode, trace: Trace, value: float) -> LossFinding:
     step = trace.first(lambda s: not s.is_finite)
     at = f"; {step.name} gives the first such value" if step else ""
     remedy = _finite_remedy(step.name if step else "")
@@ -180,14 +180,14 @@ def _backward(code: LossCode, trial: Trial, value: Tensor, leaf: Tensor) -> None
     trial.gradient = gradient.detach()
 
 
-def merge(findings: list[tuple[str, Finding]], tell: Callable[[str], str]) -> list[Finding]:
+def merge(findings: list[tuple[str, LossFinding]], tell: Callable[[str], str]) -> list[LossFinding]:
     """Findings of several cases, the same one told once with the names of its cases.
 
     Args:
         findings: Name of the case and what was found in it.
         tell: Sentence part made of the joined names.
     """
-    groups: dict[tuple[str, int | None], list[tuple[str, Finding]]] = {}
+    groups: dict[tuple[str, int | None], list[tuple[str, LossFinding]]] = {}
     for name, finding in findings:
         groups.setdefault((finding.kind, finding.line), []).append((name, finding))
     merged = []
@@ -197,7 +197,7 @@ def merge(findings: list[tuple[str, Finding]], tell: Callable[[str], str]) -> li
         level = "error" if "error" in levels else levels[0]
         first = group[0][1]
         merged.append(
-            Finding(
+            LossFinding(
                 level=level, kind=first.kind, what=f"{first.what} ({tell(names)})", remedy=first.remedy,
                 line=first.line, source=first.source, file=first.file,
             )

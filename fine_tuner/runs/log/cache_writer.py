@@ -19,7 +19,7 @@ _PORTION_BYTES = 32 << 20  # added between two caches while the run is at work .
 _PORTION_SHARE = 8  # ... or this part of the log, so that writing caches stays a small part of it
 
 
-class CacheKeeper:
+class CacheWriter:
     """While it is entered, a thread brings the cache up to date; once more at the end."""
 
     def __init__(self, run: RunFolder, *, look_seconds: float = 15.0) -> None:

@@ -18,7 +18,7 @@ _LEAST_MS = 1000
 _SLOW_SECONDS = 20.0  # in which a bucket fills: from here on finer ones are worth taking all anew
 
 
-class Grain:
+class Downsampling:
     """Levels at which the curves of one run are told, one after another answer.
 
     Attributes:

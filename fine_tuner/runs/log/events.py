@@ -27,11 +27,11 @@ from fine_tuner.runs.log.payloads import (
     Message,
     Outcome,
     Payload,
-    Progress,
     RunFinished,
     RunStarted,
     TrainMetrics,
     UnknownEvent,
+    WorkProgress,
 )
 
 __all__ = [
@@ -43,11 +43,11 @@ __all__ = [
     "Message",
     "Outcome",
     "Payload",
-    "Progress",
     "RunFinished",
     "RunStarted",
     "TrainMetrics",
     "UnknownEvent",
+    "WorkProgress",
     "decode",
     "encode",
     "from_raw",

@@ -203,7 +203,7 @@ class Fold:
                     if not isinstance(payload.rewind_to, int | None):
                         raise TypeError("rewind_to")
                     dict(payload.changes), dict(payload.planned), int(payload.changes.get(EPOCHS.path, 0))
-            case events.Progress():
+            case events.WorkProgress():
                 float(payload.done), float(payload.total or 0)
 
     def _apply(self, event: events.Event) -> None:
@@ -211,7 +211,7 @@ class Fold:
         match event.payload:
             case events.RunStarted() as started:
                 self._start(started)
-            case events.Progress() as progress:
+            case events.WorkProgress() as progress:
                 facts.activity = {
                     "what": progress.what, "done": progress.done, "total": progress.total, "unit": progress.unit
                 }  # fmt: skip

@@ -32,7 +32,7 @@ class RunStarted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
+class WorkProgress:
     """Long work that is not training: reading data, downloading weights. ``total`` is None while unknown."""
 
     kind: Literal["progress"] = "progress"
@@ -129,9 +129,17 @@ class UnknownEvent:
 
 
 Payload = (
-    RunStarted | Progress | TrainMetrics | EvalMetrics | CheckpointSaved | Message | Mark | RunFinished | UnknownEvent
+    RunStarted
+    | WorkProgress
+    | TrainMetrics
+    | EvalMetrics
+    | CheckpointSaved
+    | Message
+    | Mark
+    | RunFinished
+    | UnknownEvent
 )
 KINDS: dict[str, type] = {
     c.__dataclass_fields__["kind"].default: c
-    for c in (RunStarted, Progress, TrainMetrics, EvalMetrics, CheckpointSaved, Message, Mark, RunFinished)
+    for c in (RunStarted, WorkProgress, TrainMetrics, EvalMetrics, CheckpointSaved, Message, Mark, RunFinished)
 }

@@ -2,9 +2,9 @@
 
 A cursor ``"<generation>.<seq>"`` says what a page holds: all complete buckets up to event ``seq``. A bucket is
 ``2**level`` points of one curve, with the least level that makes at most ``BUCKETS`` of them; so the first points show
-at once and a long run stays small. A fast run is told in larger buckets while it lasts, see ``grain.py``. A portion
-whose level is higher than that of the buckets a page holds asks it to merge them; a lower one, to take all anew. The
-generation changes when what a page holds is no longer true (a resume took steps back) or too coarse: then ``reset`` is
+at once and a long run stays small. A fast run is told in larger buckets while it lasts, see
+``log/downsampling.py``. A portion whose level is higher than that of the buckets a page holds asks it to merge them; a
+lower one, to take all anew. The generation changes when what a page holds is no longer true (a resume took steps back) or too coarse: then ``reset`` is
 true and everything comes anew.
 
 Payload::
@@ -37,7 +37,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fine_tuner.config.metric_specs import metric_text
-from fine_tuner.runs.log.downsampling import PACE, Grain
+from fine_tuner.runs.log.downsampling import PACE, Downsampling
 from fine_tuner.runs.log.series import Buckets, Series, level_for, thin
 from fine_tuner.runs.queue import place_of
 from fine_tuner.runs.view.run_view import RunView
@@ -56,7 +56,7 @@ _ENDED = "~"  # at the end of a generation: the last buckets, not full, were sen
 
 
 def payload(
-    view: RunView, since: str = "", keys: Iterable[str] | None = None, *, grain: Grain | None = None
+    view: RunView, since: str = "", keys: Iterable[str] | None = None, *, downsampling: Downsampling | None = None
 ) -> dict[str, Any]:
     """What a page that holds everything up to ``since`` needs to be up to date.
 
@@ -64,14 +64,14 @@ def payload(
         view: The run, refreshed by the caller.
         since: Cursor of the last payload for the same keys; "" or anything stale gives everything.
         keys: Metric keys wanted; None for all.
-        grain: How finely; the same for all who hold a cursor. None: as the length of the curves alone wants it.
+        downsampling: How finely; the same for all who hold a cursor. None: as the length of the curves alone wants it.
     """
     with view.lock:
         wanted = view.series if keys is None else view.values(keys)
         has_ended = view.status not in LIVE
-        grain = grain or Grain(pace=math.inf)
-        levels = grain.levels(wanted, BUCKETS, step_seconds=_step_seconds(view), is_live=not has_ended)
-        generation = view.generation + (f"-{grain.falls}" if grain.falls else "")
+        downsampling = downsampling or Downsampling(pace=math.inf)
+        levels = downsampling.levels(wanted, BUCKETS, step_seconds=_step_seconds(view), is_live=not has_ended)
+        generation = view.generation + (f"-{downsampling.falls}" if downsampling.falls else "")
         seq = view.counters.seq
         tails = has_ended and any(len(series) % (1 << levels[key]) for key, series in wanted.items())
         held, is_all = _held(since, generation, seq, ended=tails)
@@ -224,7 +224,7 @@ class LiveFeed:
         self._view_soon = view_soon
         self._hold_seconds = hold_seconds
         self._pace = pace
-        self._grains: dict[str, Grain] = {}
+        self._downsamplings: dict[str, Downsampling] = {}
         self._lock = threading.Lock()
         self._views: dict[str, tuple[float, RunView]] = {}
         self._made: OrderedDict[tuple[str, str, tuple[str, ...] | None], tuple[float, bytes]] = OrderedDict()
@@ -243,8 +243,8 @@ class LiveFeed:
         view, until = self._fresh(run_id)
         if isinstance(view, float):
             return _dumps({"cursor": "", "reset": True, "state": None, "curves": [], "reading": round(view, 3)})
-        grain = self._grains.setdefault(run_id, Grain(self._pace))
-        data = _dumps(payload(view, since, keys, grain=grain))
+        downsampling = self._downsamplings.setdefault(run_id, Downsampling(self._pace))
+        data = _dumps(payload(view, since, keys, downsampling=downsampling))
         with self._lock:
             self._made[key] = (until, data)
             self._made.move_to_end(key)

@@ -17,7 +17,7 @@ _LEAST_STEPS = 3  # before a rate is worth telling
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
+class RunProgress:
     """How far a run is.
 
     Attributes:
@@ -42,7 +42,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Best:
+class BestValue:
     """The best value so far of the metric that chooses the best checkpoint."""
 
     key: str
@@ -52,12 +52,12 @@ class Best:
     higher_is_better: bool
 
 
-def measure(facts: Facts, series: Mapping[str, Series], *, is_alive: bool) -> Progress:
+def measure(facts: Facts, series: Mapping[str, Series], *, is_alive: bool) -> RunProgress:
     """Progress from the fold; pace and rest only while a process is at work."""
     total, per_epoch = facts.total_steps, facts.steps_per_epoch
     rate, step_seconds = _pace(facts, series) if is_alive else (None, None)
     eta, at_least = _rest(facts, step_seconds)
-    return Progress(
+    return RunProgress(
         step=facts.step,
         total_steps=total,
         epoch=_epoch(facts, per_epoch),
@@ -106,7 +106,7 @@ def _rest(facts: Facts, step_seconds: float | None) -> tuple[float | None, bool]
     return rest + left * (took or 0.0), left > 0 and took is None
 
 
-def find_best(facts: Facts, series: Mapping[str, Series]) -> Best | None:
+def find_best(facts: Facts, series: Mapping[str, Series]) -> BestValue | None:
     """Best finite value of the run's own best metric; the first of several equal ones."""
     key, direction = facts.started.get("best_metric"), facts.started.get("best_direction")
     if key not in series:
@@ -119,7 +119,7 @@ def find_best(facts: Facts, series: Mapping[str, Series]) -> Best | None:
     point = int(values.argmax() if higher else values.argmin())
     if not np.isfinite(values[point]):
         return None
-    return Best(key, float(values[point]), int(curve.epoch[point]), int(curve.step[point]), higher)
+    return BestValue(key, float(values[point]), int(curve.epoch[point]), int(curve.step[point]), higher)
 
 
 def phase_of(facts: Facts) -> str:

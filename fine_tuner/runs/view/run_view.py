@@ -14,7 +14,7 @@ from fine_tuner.runs.log.events import Mark
 from fine_tuner.runs.log.facts import Checkpoint, Facts, Remark
 from fine_tuner.runs.log.fold import Fold
 from fine_tuner.runs.log.series import Series
-from fine_tuner.runs.view.progress import Best, Progress, find_best, measure, phase_of
+from fine_tuner.runs.view.progress import BestValue, RunProgress, find_best, measure, phase_of
 from fine_tuner.runs.view.sentences import sentence
 from fine_tuner.runs.view.status import LIVE, Failure, Status, Vital, derive, explain, look
 
@@ -170,12 +170,12 @@ class RunView:
         return ""
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> RunProgress:
         """How far, how fast, how long still."""
         return measure(self._fold.facts, self.series, is_alive=self._vital.is_alive and self.status in LIVE)
 
     @property
-    def best(self) -> Best | None:
+    def best(self) -> BestValue | None:
         """Best value so far of the metric that chooses the best checkpoint."""
         return find_best(self._fold.facts, self.series)
 

@@ -8,14 +8,19 @@ import numpy as np
 
 from fine_tuner.config.metric_specs import metric_name, metric_text
 from fine_tuner.runs.log.series import Series
-from fine_tuner.runs.view.progress import Best, Progress, duration_text
+from fine_tuner.runs.view.progress import BestValue, RunProgress, duration_text
 
 _TOLD_STEPS = 100
 _TOLD_SHARE = 0.05
 
 
 def sentence(
-    status: str, phase: str, progress: Progress, best: Best | None, series: Mapping[str, Series], problem: str | None
+    status: str,
+    phase: str,
+    progress: RunProgress,
+    best: BestValue | None,
+    series: Mapping[str, Series],
+    problem: str | None,
 ) -> str:
     """What a person wants to know first."""
     tail = _best(best)
@@ -36,7 +41,7 @@ def sentence(
     return f"{status.capitalize()}. {problem or ''}{tail}".strip()
 
 
-def _running(progress: Progress, best: Best | None, series: Mapping[str, Series]) -> str:
+def _running(progress: RunProgress, best: BestValue | None, series: Mapping[str, Series]) -> str:
     parts = [f"Epoch {progress.epoch} of {progress.epochs}."]
     if best is not None:
         curve = series[best.key]
@@ -82,7 +87,7 @@ def _trend(loss: Series | None) -> str:
     return f"Training loss {recent.mean():.3g}, {way}."
 
 
-def _best(best: Best | None) -> str:
+def _best(best: BestValue | None) -> str:
     if best is None:
         return ""
     return f" Best {metric_name(best.key)} {metric_text(best.key, best.value)} in epoch {best.epoch}."

@@ -153,7 +153,7 @@ def _parts(targets: Any) -> dict[str, Tensor]:
     """Targets as named tensors: one, or those of mixed images."""
     if isinstance(targets, Tensor):
         return {"targets": targets}
-    return {"targets": targets.first, "second_targets": targets.second, "share": torch.tensor([targets.share])}
+    return {"targets": targets.first, "second_targets": targets.second, "share": torch.tensor([targets.lam])}
 
 
 def _tensors(batches: list[Any]) -> dict[str, Tensor]:

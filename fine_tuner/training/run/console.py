@@ -11,10 +11,10 @@ from fine_tuner.runs.log.events import (
     Mark,
     Message,
     Payload,
-    Progress,
     RunFinished,
     RunStarted,
     TrainMetrics,
+    WorkProgress,
 )
 
 
@@ -44,7 +44,7 @@ class Console:
             case EvalMetrics() as evaluated:
                 self._print(self._epoch_line(evaluated))
                 self._losses, self._epoch_began = [], time.perf_counter()
-            case Progress(what=what, done=done, total=total) if what != self._progress_shown or done == total:
+            case WorkProgress(what=what, done=done, total=total) if what != self._progress_shown or done == total:
                 self._progress_shown = what
                 self._print(f"{what} ..." if done != total else f"{what}: {done:g}")
             case Mark(changes=changes) if EPOCHS.path in changes:
@@ -56,7 +56,7 @@ class Console:
 
     def progress(self, what: str, done: float, total: float | None = None) -> None:
         """Tell of long work that is no event yet."""
-        self(Progress(what=what, done=done, total=total))
+        self(WorkProgress(what=what, done=done, total=total))
 
     def _epoch_line(self, evaluated: EvalMetrics) -> str:
         parts = [f"epoch {evaluated.epoch}/{self._epochs}"]

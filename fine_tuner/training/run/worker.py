@@ -28,9 +28,9 @@ from fine_tuner.runs.log.events import (
     EventWriter,
     Mark,
     Payload,
-    Progress,
     RunFinished,
     RunStarted,
+    WorkProgress,
 )
 from fine_tuner.schedules import lowest_from_now, preview_steps
 from fine_tuner.tasks.build import Assembly, remember_pace
@@ -240,7 +240,7 @@ class _Attempt:
         now = time.monotonic()
         if done == total or now - self._progress_at > 0.25:
             self._progress_at = now
-            self.emit(Progress(what=what, done=done, total=total, unit=unit))
+            self.emit(WorkProgress(what=what, done=done, total=total, unit=unit))
 
     def finish(self, outcome: str, error: str | None = None) -> None:
         """Record how the attempt ended; on a full disk the line on standard error is all that is left of it."""

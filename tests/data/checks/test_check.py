@@ -12,20 +12,20 @@ import pytest
 from PIL import Image
 
 from fine_tuner.data.checks.check import check_data
-from fine_tuner.data.checks.findings import Finding, Report
+from fine_tuner.data.checks.findings import DataFinding, Report
 from fine_tuner.data.files.image_scan import look_at_image
 from fine_tuner.data.files.images import load_image
 
 Make = Callable[..., Path]
 
 
-def found(report: Report, code: str) -> Finding:
+def found(report: Report, code: str) -> DataFinding:
     findings = [f for f in report.findings if f.code == code]
     assert len(findings) == 1, f"{code} is not among {[f.code for f in report.findings]}"
     return findings[0]
 
 
-def again(report: Report, finding: Finding, remedy: int = 0, **options: object) -> Report:
+def again(report: Report, finding: DataFinding, remedy: int = 0, **options: object) -> Report:
     """The check with the settings of a remedy."""
     settings = finding.remedies[remedy].settings
     task = settings.get("task", report.task)

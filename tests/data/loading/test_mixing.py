@@ -1,4 +1,4 @@
-"""Mixed pictures, their shares, and classes in equal numbers."""
+"""Mixed pictures, how much of each, and classes in equal numbers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import nn
+from torchvision.transforms import v2
 
 from fine_tuner.data.loading.batches import ImageDataset, TrainBatches
 from fine_tuner.data.loading.mixing import MixedLoss, MixedTargets, Mixer
@@ -21,17 +22,29 @@ from fine_tuner.data.records import Record
 
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix", "both"])
-def test_share_is_what_is_left_of_the_first_picture(kind: str) -> None:
-    """Each picture is one value throughout, so the mean of the mixed picture tells the share."""
+def test_lam_is_what_is_left_of_the_first_picture(kind: str) -> None:
+    """Each picture is one value throughout, so the mean of the mixed picture tells lam."""
     images = torch.arange(8.0).view(8, 1, 1, 1).expand(8, 3, 20, 30)
     targets = torch.arange(8)
     for draw in range(20):
         with randomness_of(draw):
             mixed, both = Mixer(kind, 1.0)(images, targets)
-        expected = both.share * both.first + (1 - both.share) * both.second
+        expected = both.lam * both.first + (1 - both.lam) * both.second
         assert torch.allclose(mixed.mean((1, 2, 3)), expected, atol=1e-4)
         assert torch.equal(both.first, targets)
         assert (both.first != both.second).all()
+
+
+@pytest.mark.parametrize(("kind", "reference"), [("mixup", v2.MixUp), ("cutmix", v2.CutMix)])
+def test_mixing_is_that_of_torchvision_with_the_soft_targets_in_two_parts(kind: str, reference: type) -> None:
+    with randomness_of(0):
+        images, targets = torch.rand(4, 3, 12, 20), torch.tensor([0, 1, 2, 1])
+    with randomness_of(5):
+        mixed, both = Mixer(kind, 1.0)(images, targets)
+    with randomness_of(5):
+        expected, soft = reference(alpha=1.0, num_classes=3)(images, targets)
+    assert torch.equal(mixed, expected)
+    assert torch.allclose(both.lam * F.one_hot(both.first, 3) + (1 - both.lam) * F.one_hot(both.second, 3), soft)
 
 
 def test_cutmix_pastes_and_mixup_blends() -> None:
@@ -41,7 +54,7 @@ def test_cutmix_pastes_and_mixup_blends() -> None:
     with randomness_of(1):
         blended, both = Mixer("mixup", 1.0)(images, torch.arange(2))
     assert set(cut.unique().tolist()) == {0.0, 1.0}
-    assert torch.allclose(blended[1], torch.tensor(both.share))
+    assert torch.allclose(blended[1], torch.tensor(both.lam))
 
 
 def test_mixed_loss_of_cross_entropy_is_that_of_soft_targets() -> None:
@@ -111,5 +124,5 @@ def test_mixed_batches_do_not_depend_on_who_loads_them(unbalanced: ImageDataset)
         for (images, targets), (same_images, same_targets) in zip(alone[start:], other, strict=True):
             assert torch.equal(images, same_images)
             assert torch.equal(targets.second, same_targets.second)
-            assert targets.share == same_targets.share
-    assert len({targets.share for _, targets in alone}) == 8
+            assert targets.lam == same_targets.lam
+    assert len({targets.lam for _, targets in alone}) == 8

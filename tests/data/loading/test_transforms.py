@@ -15,8 +15,8 @@ from fine_tuner.data.loading.transforms import (
     AUGMENTATIONS,
     ColourChange,
     ImageTransform,
-    RandomCrop,
     RandomFlip,
+    RandomResizedCrop,
     build_transforms,
     colour_matrix,
 )
@@ -167,7 +167,7 @@ def test_random_crop_is_the_part_it_says_scaled_as_torchvision_does() -> None:
     """A picture of its own coordinates: the box can be read off the result, within a pixel of smoothing."""
     rows, columns = torch.meshgrid(torch.arange(200), torch.arange(240), indexing="ij")
     pixels = torch.stack([rows, columns, rows]).to(torch.uint8)
-    crop = RandomCrop(64, area=(0.35, 1.0), mode=InterpolationMode.BILINEAR)
+    crop = RandomResizedCrop(64, area=(0.35, 1.0), mode=InterpolationMode.BILINEAR)
     shares = []
     for draw in range(200):
         with randomness_of(draw):
@@ -190,7 +190,7 @@ def test_random_crop_is_the_part_it_says_scaled_as_torchvision_does() -> None:
 
 
 def test_very_long_picture_is_cropped_in_its_middle() -> None:
-    crop = RandomCrop(64, area=(0.8, 1.0), mode=InterpolationMode.BILINEAR)
+    crop = RandomResizedCrop(64, area=(0.8, 1.0), mode=InterpolationMode.BILINEAR)
     with randomness_of(0):
         assert crop._box(1000, 10) == (493, 0, 13, 10)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fine_tuner.losses.check.batch import Batch, made_up, prepare
+from fine_tuner.losses.check.batch import CheckBatch, prepare, synthetic
 from fine_tuner.losses.check.check import check_loss
 from fine_tuner.losses.check.report import describe_report
 from fine_tuner.losses.templates import TEMPLATES, Template, templates_for
@@ -92,14 +92,14 @@ def write(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize(("name", "task"), GOOD, ids=lambda v: v)
 def test_a_right_loss_passes_without_a_word(name: str, task: str, tmp_path: Path) -> None:
     entry = "my_loss" if name == "cross entropy module" else ""
-    report = check_loss(write(tmp_path, GOOD[name, task]), entry, prepare(made_up(task)))
+    report = check_loss(write(tmp_path, GOOD[name, task]), entry, prepare(synthetic(task)))
     assert [f["text"] for f in report["findings"]] == []
     assert report["ok"]
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda t: f"{t.task}-{t.label}")
 def test_every_template_passes_without_a_word(template: Template, tmp_path: Path) -> None:
-    report = check_loss(write(tmp_path, template.text), "", prepare(made_up(template.task)))
+    report = check_loss(write(tmp_path, template.text), "", prepare(synthetic(template.task)))
     assert [f["text"] for f in report["findings"] if f["kind"] != "slow"] == []  # a busy machine is slow as well
     assert report["style"] == template.style
 
@@ -114,7 +114,7 @@ def test_each_task_has_both_styles_of_mse_and_dice_where_it_is_offered() -> None
 
 
 def test_the_report_has_the_numbers_of_a_hand_made_computation(tmp_path: Path) -> None:
-    batch = made_up("classification", 4)
+    batch = synthetic("classification", 4)
     text = """
         from torch.nn import functional as F
         def my_loss(output, target):
@@ -132,7 +132,8 @@ def test_the_report_has_the_numbers_of_a_hand_made_computation(tmp_path: Path) -
     for name in ("bf16", "fp16"):
         assert report["values"][name]["value"] == pytest.approx(loss.item(), rel=0.01)
     assert report["batch"] == {
-        "origin": "made-up data", "images": [8, 3, 32, 32], "output": [8, 4], "targets": [8], "targets_dtype": "int64",
+        "origin": "synthetic data", "images": [8, 3, 32, 32], "output": [8, 4], "targets": [8],
+        "targets_dtype": "int64",
     }  # fmt: skip
     assert report["parameters"] == {"trainable": 6, "reached": 6, "unreached": []}
     assert report["cost"]["reference"] == "cross_entropy"
@@ -159,7 +160,7 @@ class TwoHeads(nn.Module):
 def test_parameters_that_no_gradient_reaches_are_named(tmp_path: Path) -> None:
     rng = torch.Generator().manual_seed(0)
     images, targets = torch.randn(5, 3, 2, 2, generator=rng), torch.randn(5, 2, generator=rng)
-    batch = Batch(model=TwoHeads(), images=images, targets=targets, task="regression", num_outputs=2)
+    batch = CheckBatch(model=TwoHeads(), images=images, targets=targets, task="regression", num_outputs=2)
     text = "def my_loss(output, target):\n    return (output[:, 0] - target[:, 0]).square().mean()\n"
     report = check_loss(write(tmp_path, text), "", prepare(batch))
     assert report["parameters"] == {"trainable": 4, "reached": 2, "unreached": ["second.weight", "second.bias"]}
@@ -169,7 +170,7 @@ def test_parameters_that_no_gradient_reaches_are_named(tmp_path: Path) -> None:
 
 
 def test_frozen_parameters_need_no_gradient(tmp_path: Path) -> None:
-    batch = made_up("regression")
+    batch = synthetic("regression")
     for parameter in batch.model[0].parameters():
         parameter.requires_grad_(False)
     text = "def my_loss(output, target):\n    return (output - target).square().mean()\n"
@@ -185,21 +186,21 @@ def test_a_slow_loss_is_told_what_was_left_out(tmp_path: Path) -> None:
             time.sleep(0.1)
             return (output - target).square().mean()
         """
-    report = check_loss(write(tmp_path, text), "", prepare(made_up("regression")), seconds=1.5)
+    report = check_loss(write(tmp_path, text), "", prepare(synthetic("regression")), seconds=1.5)
     (finding,) = [f for f in report["findings"] if f["kind"] == "slow"]
-    assert "corner cases" in finding["text"]
+    assert "edge cases" in finding["text"]
     assert "its curve" in finding["text"]
     assert report["ok"]
 
 
 def test_the_report_reads_as_text(tmp_path: Path) -> None:
     text = "def my_loss(output, target):\n    return (output - target.squeeze(1)).square().mean()\n"
-    report = check_loss(write(tmp_path, text), "", prepare(made_up("regression")))
+    report = check_loss(write(tmp_path, text), "", prepare(synthetic("regression")))
     lines = describe_report(report).splitlines()
     assert lines[0] == "my_loss passed the check for regression, with 1 warning(s)."
-    assert lines[1] == "on made-up data, output 8 x 1"
+    assert lines[1] == "on synthetic data, output 8 x 1"
     assert [line.split()[0] for line in lines[2:5]] == ["fp32", "bf16", "fp16"]
     assert lines[5] == "  reaches 6 of 6 parameters"
     assert lines[-1].startswith("warning: my_code.py, line 2 ")
-    failed = check_loss(write(tmp_path, "x = 1"), "", prepare(made_up("regression")))
+    failed = check_loss(write(tmp_path, "x = 1"), "", prepare(synthetic("regression")))
     assert describe_report(failed).splitlines()[0].endswith("my_code.py failed the check for regression.")

@@ -16,14 +16,14 @@ import psutil
 import pytest
 
 from fine_tuner.config.sections.losses import CustomLoss
-from fine_tuner.losses.check.batch import Batch, made_up
-from fine_tuner.losses.check.sandbox import Limits, run_check
+from fine_tuner.losses.check.batch import CheckBatch, synthetic
+from fine_tuner.losses.check.sandbox import SandboxLimits, run_check
 from fine_tuner.losses.check.verdicts import recall, remember, why_refused
 from tests.losses.check.test_wrong_losses import assert_says
 from tests.losses.check.wrong_losses import WRONG, Wrong
 
 LETHAL = [w for w in WRONG if w.is_lethal]
-LIMITS = Limits(memory_mib=2048)
+LIMITS = SandboxLimits(memory_mib=2048)
 MSE = "def my_loss(output, target):\n    return (output - target).square().mean()\n"
 PRYING = (
     """
@@ -40,11 +40,11 @@ print("CHILD", subprocess.Popen(["sleep", "1000"]).pid)
 )
 
 
-def provide(outputs: int) -> Batch:
+def provide(outputs: int) -> CheckBatch:
     """A batch as an application would provide it."""
     if outputs < 0:
         raise ValueError("a network needs at least one output")
-    return made_up("regression", outputs)
+    return synthetic("regression", outputs)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     folder = tmp_path_factory.mktemp("losses")
     provider = {"task": "regression", "provider": "tests.losses.check.test_sandbox:provide"}
     jobs: dict[str, dict[str, Any]] = {w.name: {"text": w.text, "task": w.task} for w in LETHAL}
-    jobs["endless loop"]["limits"] = Limits(seconds=1)
+    jobs["endless loop"]["limits"] = SandboxLimits(seconds=1)
     jobs["prying"] = {"text": PRYING, "arguments": {"outputs": 2}} | provider
     jobs["not provided"] = {"text": MSE, "arguments": {"outputs": -1}} | provider
 
@@ -128,12 +128,12 @@ def test_the_page_side_imports_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-# ------------------------------------------------------------------------ stamps
+# ------------------------------------------------------------------------ verdicts
 def test_train_refuses_until_this_very_code_passed(tmp_path: Path) -> None:
-    file, stamps = tmp_path / "my_code.py", tmp_path / "stamps"
+    file, verdicts = tmp_path / "my_code.py", tmp_path / "verdicts"
     file.write_text(MSE)
     loss = CustomLoss(file=str(file))
-    about = {"task": "regression", "folder": stamps}
+    about = {"task": "regression", "folder": verdicts}
     assert "was not checked for regression" in (why_refused(loss, **about) or "")
 
     report = {
@@ -142,14 +142,14 @@ def test_train_refuses_until_this_very_code_passed(tmp_path: Path) -> None:
         "task": "regression",
         "findings": [{"level": "error", "text": "it fails."}],
     }
-    remember(stamps, report, entry="")
+    remember(verdicts, report, entry="")
     assert "failed its check: it fails." in (why_refused(loss, **about) or "")
     assert why_refused(CustomLoss(file=str(file), unchecked=True), **about) is None
 
-    remember(stamps, report | {"ok": True, "findings": []}, entry="")
+    remember(verdicts, report | {"ok": True, "findings": []}, entry="")
     assert why_refused(loss, **about) is None
-    assert recall(stamps, sha256=_hash(MSE), task="regression", entry="other") is None
-    assert "was not checked for multilabel" in (why_refused(loss, task="multilabel", folder=stamps) or "")
+    assert recall(verdicts, sha256=_hash(MSE), task="regression", entry="other") is None
+    assert "was not checked for multilabel" in (why_refused(loss, task="multilabel", folder=verdicts) or "")
 
     file.write_text(MSE + "\n")
     assert "since its last change" in (why_refused(loss, **about) or "")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from fine_tuner.losses.check.batch import made_up, prepare
+from fine_tuner.losses.check.batch import prepare, synthetic
 from fine_tuner.losses.check.check import check_loss
 from tests.losses.check.wrong_losses import WRONG, Wrong
 
@@ -42,5 +42,5 @@ def test_a_wrong_loss_gets_its_message(wrong: Wrong, tmp_path: Path) -> None:
     file = tmp_path / "my_code.py"
     file.write_text(wrong.text)
     with torch.random.fork_rng(devices=[]):
-        assert_says(check_loss(file, wrong.entry, prepare(made_up(wrong.task))), wrong)
+        assert_says(check_loss(file, wrong.entry, prepare(synthetic(wrong.task))), wrong)
     assert torch.get_default_dtype() == torch.float32

@@ -254,7 +254,7 @@ WRONG = (
         def my_loss(output, target):
             return (output - target.squeeze(1)).square().mean()
         """),
-    # ------------------------------------------------------------ disturbs its surroundings
+    # ------------------------------------------------------------ has side effects
     Wrong(name="fails on one image", kind="corner_raises", line=3, says="a batch of one image", code="""
         from torch.nn import functional as F
         def my_loss(output, target):

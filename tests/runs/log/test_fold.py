@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fine_tuner.runs.log import fold as fold_module
-from fine_tuner.runs.log.events import EvalMetrics, EventWriter, Mark, Message, Progress, TrainMetrics
+from fine_tuner.runs.log.events import EvalMetrics, EventWriter, Mark, Message, TrainMetrics, WorkProgress
 from fine_tuner.runs.log.fold import Fold
 from fine_tuner.runs.view.run_view import RunView
 from tests.runs.logs import finished, lines, started, steps
@@ -56,7 +56,7 @@ payloads = st.one_of(
     st.builds(started, st.integers(0, 40), start=st.integers(0, 30)),
     st.builds(Message, text=st.text(max_size=5)),
     st.builds(Mark, step=st.integers(0, 30), label=st.just("unfreeze")),
-    st.builds(Progress, what=st.just("reading data"), done=st.integers(0, 9)),
+    st.builds(WorkProgress, what=st.just("reading data"), done=st.integers(0, 9)),
     st.builds(finished, st.integers(0, 30), st.sampled_from(["completed", "stopped", "paused", "failed"])),
 )
 junk = st.sampled_from(
@@ -159,7 +159,7 @@ def test_a_clock_set_back_stops_time_instead_of_turning_it():
 def test_an_outcome_is_past_once_the_next_attempt_says_anything():
     fold = folded(lines([started(10), *steps(1, 3), finished(3, "paused")]))
     assert fold.facts.outcome == "paused"
-    fold.feed(lines([Progress(what="reading data", done=0)], seq=5, attempt=2))
+    fold.feed(lines([WorkProgress(what="reading data", done=0)], seq=5, attempt=2))
     assert fold.facts.outcome is None
     assert fold.series["train/loss"].step.tolist() == [1, 2, 3], "rewound only when it is known where to"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fine_tuner.base.errors import RunError
 from fine_tuner.runs.lock import WorkerLock
-from fine_tuner.runs.log.downsampling import Grain
+from fine_tuner.runs.log.downsampling import Downsampling
 from fine_tuner.runs.log.events import EventWriter, Message, TrainMetrics
 from fine_tuner.runs.view import live
 from fine_tuner.runs.view.live import LiveFeed, detail, payload
@@ -23,11 +23,11 @@ from tests.runs.logs import finished, lines, started, steps
 class Page:
     """What a page does with payloads: replace on reset, merge where buckets become wider, else append."""
 
-    def __init__(self, keys=None, grain=None):
-        self.cursor, self.curves, self.keys, self.resets, self.grain = "", {}, keys, 0, grain
+    def __init__(self, keys=None, downsampling=None):
+        self.cursor, self.curves, self.keys, self.resets, self.downsampling = "", {}, keys, 0, downsampling
 
     def poll(self, view):
-        answer = payload(view, self.cursor, self.keys, grain=self.grain)
+        answer = payload(view, self.cursor, self.keys, downsampling=self.downsampling)
         message = json.loads(live._dumps(answer), parse_constant=pytest.fail)
         self.cursor = message["cursor"]
         if message["reset"]:
@@ -129,7 +129,7 @@ def test_buckets_that_widen_while_a_run_is_at_work_are_merged_by_the_page_withou
     with WorkerLock(run.lock), pytest.MonkeyPatch.context() as patch:
         patch.setattr(live, "BUCKETS", 6)
         run.events.write_bytes(lines([started(1000, per_epoch=5)]))
-        view, page, step = RunView(run), Page(grain=Grain(pace)), 0
+        view, page, step = RunView(run), Page(downsampling=Downsampling(pace)), 0
         for number in portions:
             said = steps(step + 1, step + number, per_epoch=5)
             with run.events.open("ab") as file:
@@ -137,7 +137,7 @@ def test_buckets_that_widen_while_a_run_is_at_work_are_merged_by_the_page_withou
             step += number
             view.refresh()
             page.poll(view)
-        fresh = Page(grain=page.grain)
+        fresh = Page(downsampling=page.downsampling)
         fresh.poll(view)
         for key, curve in page.curves.items():  # what it holds in finer buckets waits for the next that is full
             Page.widen(curve, fresh.curves.get(key, curve | {"level": 10})["level"])
@@ -153,7 +153,7 @@ def test_buckets_that_widen_while_a_run_is_at_work_are_merged_by_the_page_withou
 def test_a_fast_run_is_told_in_few_buckets_and_a_slow_one_after_it_in_fine_ones(run):
     run.events.write_bytes(lines([started(9000), *steps(1, 4000, validate=False)], step_seconds=0.001))
     with WorkerLock(run.lock):
-        view, page = RunView(run), Page(grain=Grain(5.0))
+        view, page = RunView(run), Page(downsampling=Downsampling(5.0))
         page.poll(view)
         assert page.curves["train/loss"]["level"] == 8, "a thousand points a second are four buckets of 256"
         said = steps(4001, 4120, validate=False)

@@ -8,9 +8,8 @@ import time
 
 import pytest
 
-from fine_tuner.runs.log import cache
-from fine_tuner.runs.log import cache_writer as keeper
-from fine_tuner.runs.log.cache_writer import CacheKeeper
+from fine_tuner.runs.log import cache, cache_writer
+from fine_tuner.runs.log.cache_writer import CacheWriter
 from fine_tuner.runs.log.events import EventWriter, read_events
 from fine_tuner.runs.log.fold import Fold
 from fine_tuner.runs.view.live import LiveFeed
@@ -75,9 +74,9 @@ def test_curves_recorded_now_and_then_are_those_of_a_plain_loop(long_run):
 
 
 def test_a_run_that_trains_leaves_a_cache_that_is_the_fold_of_its_log(run, monkeypatch):
-    monkeypatch.setattr(keeper, "WORTH_BYTES", 2000)
-    monkeypatch.setattr(keeper, "_PORTION_BYTES", 2000)
-    with CacheKeeper(run, look_seconds=0.01):
+    monkeypatch.setattr(cache_writer, "WORTH_BYTES", 2000)
+    monkeypatch.setattr(cache_writer, "_PORTION_BYTES", 2000)
+    with CacheWriter(run, look_seconds=0.01):
         writer = EventWriter(run.events)
         writer.write(started(100))
         for payload in steps(1, 60):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fine_tuner.runs.lock import WorkerLock
-from fine_tuner.runs.log.events import Progress, TrainMetrics
+from fine_tuner.runs.log.events import TrainMetrics, WorkProgress
 from fine_tuner.runs.view.run_view import RunView
 from tests.runs.logs import finished, lines, started, steps
 
@@ -103,9 +103,11 @@ def test_the_sentence_says_where_it_is_and_how_it_goes(live):
 
 
 def test_long_work_is_told_with_numbers(live):
-    assert live(Progress(what="reading data", done=0)).phase == "reading data"
-    assert live(Progress(what="reading data", done=7, total=244, unit="images")).phase == "reading data 7/244 images"
+    assert live(WorkProgress(what="reading data", done=0)).phase == "reading data"
     assert (
-        live(Progress(what="downloading weights", done=0.4, total=13.6, unit="MiB")).phase
+        live(WorkProgress(what="reading data", done=7, total=244, unit="images")).phase == "reading data 7/244 images"
+    )
+    assert (
+        live(WorkProgress(what="downloading weights", done=0.4, total=13.6, unit="MiB")).phase
         == "downloading weights 0.4/14 MiB"
     )

@@ -11,7 +11,7 @@ import pytest
 from fine_tuner.base.files import write_json
 from fine_tuner.runs import control
 from fine_tuner.runs.lock import WorkerLock
-from fine_tuner.runs.log.events import EventWriter, Progress, read_events
+from fine_tuner.runs.log.events import EventWriter, WorkProgress, read_events
 from fine_tuner.runs.queue import enqueue
 from fine_tuner.runs.view.run_view import RunView
 from tests.runs.logs import finished, lines, started, steps, wait_until
@@ -50,7 +50,7 @@ def test_a_run_in_the_queue_is_queued_whatever_it_was_before(run):
 def test_a_live_worker_is_running_then_stopping_then_what_it_says(run):
     with WorkerLock(run.lock):
         assert RunView(run).status == "running"
-        record(run, Progress(what="downloading weights", done=12.3, total=46.0, unit="MiB"))
+        record(run, WorkProgress(what="downloading weights", done=12.3, total=46.0, unit="MiB"))
         view = RunView(run)
         assert (view.status, view.phase, view.sentence) == (
             "running", "downloading weights 12/46 MiB", "Downloading weights 12/46 MiB."

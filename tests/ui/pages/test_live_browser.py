@@ -7,7 +7,7 @@ import re
 import pytest
 
 from fine_tuner.runs import control
-from fine_tuner.runs.log.events import Progress
+from fine_tuner.runs.log.events import WorkProgress
 from fine_tuner.runs.store import RunStore
 from tests.ui.live_visits import DRAWN, LOSS, SIZE, new_page
 from tests.ui.rig import build_page, serving
@@ -206,7 +206,7 @@ def test_text_of_a_run_is_never_markup(visit, make_run):
 
 def test_before_the_first_step_the_work_is_told_with_numbers(visit, make_run):
     run = make_run("new")
-    run.writer.write(Progress(what="downloading weights", done=4, total=16, unit="MiB"))
+    run.writer.write(WorkProgress(what="downloading weights", done=4, total=16, unit="MiB"))
     seen = visit(
         f"?run={run.folder.id}", wait="document.querySelector('.ftl-status')?.textContent.includes('4/16 MiB')"
     )
