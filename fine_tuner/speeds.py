@@ -6,21 +6,28 @@ A measurement holds for one network, image size, trained part, batch size, devic
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 
-from fine_tuner.base.cache_folder import cache_folder
-from fine_tuner.base.files import read_json, write_json
+from fine_tuner.base.cache_folder import cache_database
 from fine_tuner.precision import Measured
 
-_FILE = "speeds.json"
-_MOST = 500
+_FILE = "speeds.sqlite"
+_SCHEMA = """
+    CREATE TABLE IF NOT EXISTS speeds
+    (subject TEXT, variant TEXT, numbers TEXT, at REAL, PRIMARY KEY (subject, variant))
+"""
+_FORGET = """
+    DELETE FROM speeds WHERE subject NOT IN
+    (SELECT subject FROM speeds GROUP BY subject ORDER BY max(at) DESC LIMIT ?)
+"""
+_MOST = 500  # subjects, the last measured
 GAIN = 1.03  # less than this is noise: fp32 stays
 RUN = "run"  # the pace of a whole run, validation and checkpoints included
 
@@ -49,22 +56,18 @@ def variant_name(dtype: str, *, is_channels_last: bool) -> str:
 
 def read_speeds(subject: Subject) -> Mapping[str, Mapping[str, float]]:
     """What is known: by variant (see ``variant_name``; before it ``run:`` for whole runs) its numbers."""
-    found = (read_json(_path()) or {}).get(subject.key, {})
-    return found.get("variants", {}) if isinstance(found, dict) else {}
+    with cache_database(_FILE, _SCHEMA) as database, suppress(sqlite3.Error, ValueError):
+        rows = database.execute("SELECT variant, numbers FROM speeds WHERE subject=? ORDER BY at", (subject.key,))
+        return {variant: json.loads(numbers) for variant, numbers in rows}
+    return {}
 
 
 def remember(subject: Subject, variant: str, **numbers: float) -> None:
-    """Keep numbers of a variant; a cache folder that cannot be written is no error."""
-    known: dict[str, Any] = read_json(_path()) or {}
-    entry = known.pop(subject.key, {"variants": {}})
-    entry["variants"][variant] = {name: round(value, 4) for name, value in numbers.items()}
-    entry["at"] = round(time.time())
-    known[subject.key] = entry
-    while len(known) > _MOST:
-        known.pop(next(iter(known)))
-    with suppress(OSError):
-        _path().parent.mkdir(parents=True, exist_ok=True)
-        write_json(_path(), known)
+    """Keep numbers of a variant, whoever else measures meanwhile; a cache that cannot be written is no error."""
+    text = json.dumps({name: round(value, 4) for name, value in numbers.items()}, allow_nan=False)
+    with cache_database(_FILE, _SCHEMA) as database, suppress(sqlite3.Error), database:
+        database.execute("INSERT OR REPLACE INTO speeds VALUES (?, ?, ?, ?)", (subject.key, variant, text, time.time()))
+        database.execute(_FORGET, (_MOST,))
 
 
 def fastest(subject: Subject) -> Measured | None:
@@ -83,7 +86,3 @@ def fastest(subject: Subject) -> Measured | None:
     return Measured(
         dtype=dtype, is_channels_last=bool(layout), images_per_second=speeds[best], fp32_per_second=speeds["fp32"]
     )
-
-
-def _path() -> Path:
-    return cache_folder() / _FILE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -81,3 +83,20 @@ def test_without_a_compiler_the_network_runs_uncompiled_and_says_why(monkeypatch
     model = nn.Linear(2, 1)
     assert compile_network(model, CPU) == compile_problem(CPU)
     assert model(torch.zeros(1, 2)).shape == (1, 1)
+
+
+def test_whoever_measures_at_once_all_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setenv("FINE_TUNER_CACHE", str(tmp_path))
+    names = [f"variant {i}" for i in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: speeds.remember(SUBJECT, name, images_per_second=1.0), names))
+    assert sorted(speeds.read_speeds(SUBJECT)) == sorted(names)
+
+
+def test_the_longest_forgotten_subject_makes_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setenv("FINE_TUNER_CACHE", str(tmp_path))
+    monkeypatch.setattr(speeds, "_MOST", 2)
+    sizes = [dataclasses.replace(SUBJECT, image_size=size) for size in (32, 64, 96)]
+    for subject in sizes:
+        speeds.remember(subject, "fp32", images_per_second=1.0)
+    assert [bool(speeds.read_speeds(subject)) for subject in sizes] == [False, True, True]

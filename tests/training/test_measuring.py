@@ -23,7 +23,7 @@ def answer(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[dict[str, An
 def test_precisions_are_compared_remembered_and_taken_by_auto(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (cache_folder() / "speeds.json").unlink(missing_ok=True)
+    (cache_folder() / "speeds.sqlite").unlink(missing_ok=True)
     before, _ = answer(capsys, "plan", *TINY)
     assert before["seconds_estimate"] is None
     assert "has not trained" in before["seconds_words"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from fine_tuner.base.cache_folder import cache_folder
+from fine_tuner.base.cache_folder import cache_database
 from fine_tuner.base.machine import num_cores
 from fine_tuner.base.progress import OnProgress
 
@@ -33,7 +33,7 @@ def facts_about(
         progress: Called as ``progress(what, done, total)``; an exception from it ends the scan.
     """
     stamps = [_stamp(path) for path in paths]
-    with _database() as database:
+    with cache_database("scans.sqlite", _SCHEMA) as database:
         known = _read(database, kind, paths, stamps)
         missing = [i for i in range(len(paths)) if i not in known]
         done = len(paths) - len(missing)
@@ -55,29 +55,11 @@ def _stamp(path: Path) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-@contextlib.contextmanager
-def _database() -> Iterator[sqlite3.Connection]:
-    """The memory on disk; one that lasts only for this scan where the cache cannot be written."""
-    try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(cache_folder() / "scans.sqlite", timeout=5)
-        connection.execute(_SCHEMA)
-    except (OSError, sqlite3.Error):
-        connection = sqlite3.connect(":memory:")
-        connection.execute(_SCHEMA)
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
 def _read(database: sqlite3.Connection, kind: str, paths: Sequence[Path], stamps: Sequence[str]) -> dict[int, Fact]:
     known: dict[int, Fact] = {}
     with contextlib.suppress(sqlite3.Error, ValueError):
         for i, path in enumerate(paths):
-            row = database.execute(
-                "SELECT stamp, fact FROM facts WHERE kind=? AND path=?", (kind, str(path))
-            ).fetchone()
+            row = database.execute(_SELECT, (kind, str(path))).fetchone()
             if row and stamps[i] and row[0] == stamps[i]:
                 known[i] = json.loads(row[1])
     return known
@@ -85,8 +67,5 @@ def _read(database: sqlite3.Connection, kind: str, paths: Sequence[Path], stamps
 
 def _write(database: sqlite3.Connection, kind: str, rows: Sequence[tuple[Path, str, Fact]]) -> None:
     values = [(kind, str(path), stamp, json.dumps(fact)) for path, stamp, fact in rows if stamp]
-    with (
-        contextlib.suppress(sqlite3.Error, ValueError),
-        database,
-    ):  # a full disk or a lock costs the memory, not the scan
+    with contextlib.suppress(sqlite3.Error, ValueError), database:  # a full disk costs the memory, not the scan
         database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", values)

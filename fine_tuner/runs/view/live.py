@@ -2,10 +2,10 @@
 
 A cursor ``"<generation>.<seq>"`` says what a page holds: all complete buckets up to event ``seq``. A bucket is
 ``2**level`` points of one curve, with the least level that makes at most ``BUCKETS`` of them; so the first points show
-at once and a long run stays small. A fast run is told in larger buckets while it lasts, see
-``log/downsampling.py``. A portion whose level is higher than that of the buckets a page holds asks it to merge them; a
-lower one, to take all anew. The generation changes when what a page holds is no longer true (a resume took steps back) or too coarse: then ``reset`` is
-true and everything comes anew.
+at once and a long run stays small. A fast run is told in larger buckets while it lasts, see ``log/downsampling.py``. A
+portion whose level is higher than that of the buckets a page holds asks it to merge them; a lower one, to take all
+anew. The generation changes when what a page holds is no longer true (a resume took steps back) or too coarse: then
+``reset`` is true and everything comes anew.
 
 Payload::
 
