@@ -9,6 +9,9 @@
       classes.txt           names of the mask values
 
 Classification tells the shape, multi-label the patterns, regression counts, segmentation finds the shapes.
+
+Every picture is a pure function of its number. Shapes are implicit functions on a unit disc: positive inside, with a
+slope near 1 at the border, so that ``clip(f * radius_px + 0.5, 0, 1)`` is an antialiased coverage.
 """
 
 from __future__ import annotations
