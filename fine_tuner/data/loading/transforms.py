@@ -15,10 +15,10 @@ strong     crop of 15 to 100 %, flip, TrivialAugment,   flip, zoom out to 1.5x, 
 A number or a label belongs to the whole picture, so regression and multi-label never cut parts away. All randomness
 comes from torch's generator on the CPU.
 
-Crop, flip and colour are ours where that is faster. On small pictures the dispatch of torchvision's classes takes longer
-than the arithmetic (96 px to 64 px: 183 us for its RandomResizedCrop, 71 us for the interpolation in it). Its ColorJitter
-makes four passes over the picture, the one for hue through HSV, which on a CPU takes longer than reading the file; all
-four changes are linear in the colour, so here their product is applied in one pass.
+Crop, flip and colour are ours where that is faster. On small pictures the dispatch of torchvision's classes takes
+longer than the arithmetic (96 px to 64 px: 183 us for its RandomResizedCrop, 71 us for the interpolation in it). Its
+ColorJitter makes four passes over the picture, the one for hue through HSV, which on a CPU takes longer than reading
+the file; all four changes are linear in the colour, so here their product is applied in one pass.
 """
 
 from __future__ import annotations
