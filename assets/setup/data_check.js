@@ -2,11 +2,10 @@
 
 import { h, setText, statusShape, toggle } from "../base/dom.js";
 import { count, number } from "../base/format.js";
-import { ask } from "../base/poller.js";
 import { images, say, WORDS } from "../words/data.js";
 import { current, events, set } from "./form.js";
+import { JobPart } from "./job.js";
 
-const BEAT = 300; // ms between questions while a check is under way
 const FEW_IMAGES = 1000; // so many are checked unasked
 const CLASSES_SHOWN = 40;
 const OWN = /^(builtin:|torchvision:)/;
@@ -18,64 +17,21 @@ export function mountCheck(element) {
 
 const keyOf = (argv) => JSON.stringify(argv ?? null);
 
-class CheckPart {
+class CheckPart extends JobPart {
   constructor(root) {
-    this.root = root;
-    this.state = { status: "idle" };
-    this.start = h("button", { type: "button", class: "ft-find", on: { click: () => this.begin() } }, WORDS.check);
-    this.cancel = h(
-      "button",
-      { type: "button", class: "ft-find", on: { click: () => this.post("api/check/cancel", {}) } },
-      WORDS.cancel,
-    );
-    this.words = h("p", { class: "ft-find-words", role: "status" });
-    this.bar = h("progress", { class: "ft-find-bar", max: 1, "aria-label": WORDS.check });
-    this.problem = h("p", { class: "ft-find-problem", role: "alert" });
-    this.result = h("div", { class: "ft-check-result" });
-    root.append(
-      h("div", { class: "ft-find-line" }, this.start, this.cancel, this.words),
-      this.bar,
-      this.problem,
-      this.result,
-    );
+    const result = h("div", { class: "ft-check-result" });
+    super(root, { kind: "check", words: WORDS, label: WORDS.check, below: [result] });
+    this.result = result;
     events.addEventListener("state", () => this.changed());
     events.addEventListener("plan", ({ detail }) => this.planned(detail));
-    this.show();
-    this.look();
+    this.mount();
   }
 
-  // ------------------------------------------------------------------ asking
   begin() {
     const { argv, check } = /** @type {FormState} */ (current());
     if (!argv) return;
     this.tried = keyOf(check);
-    this.post("api/check", { argv });
-  }
-
-  async post(address, body) {
-    try {
-      const headers = { "Content-Type": "application/json" };
-      this.take(await ask(address, { method: "POST", headers, body: JSON.stringify(body) }));
-    } catch (error) {
-      this.take({ status: "failed", errors: { "": error.code ? error.message : WORDS.noAnswer } });
-      return;
-    }
-    this.look();
-  }
-
-  /** Follow a check until it ends. */
-  async look() {
-    clearTimeout(this.timer);
-    if (!this.root.isConnected) return;
-    try {
-      const state = await ask("api/check");
-      if (JSON.stringify(state) !== JSON.stringify(this.state)) this.take(state);
-    } catch (error) {
-      if (this.state.status === "running")
-        this.take({ status: "failed", errors: { "": error.code ? error.message : WORDS.noAnswer } });
-      return;
-    }
-    if (this.state.status === "running") this.timer = setTimeout(() => this.look(), BEAT);
+    this.job.start({ argv });
   }
 
   /** A remedy sets fields; what is left is looked for at once. */
@@ -99,36 +55,24 @@ class CheckPart {
   }
 
   // ------------------------------------------------------------------ showing
-  take(state) {
-    const isNews = this.state.status === "running" && state.status === "done";
-    this.state = state;
+  taken(state, before) {
     this.show();
-    if (isNews && this.needsDownload && state.report.can_train) events.dispatchEvent(new Event("state")); // it is here now: plan again
+    const isNews = before.status === "running" && state.status === "done";
+    if (isNews && this.needsDownload && state.result.can_train) events.dispatchEvent(new Event("state")); // it is here now: plan again
   }
 
   show() {
-    const { status, says, done, total, errors = {}, report, argv } = this.state;
-    const isRunning = status === "running";
+    const { status, says, done, total, result: report, argv } = this.state;
     const isOld = keyOf(argv) !== keyOf(current()?.check);
-    this.root.dataset.status = status;
-    toggle(this.start, !isRunning);
+    this.showJob({
+      running: says ? say.progress(says, done, total) : WORDS.preparing,
+      done: isOld ? WORDS.changed : report ? say.result(report) : "",
+    });
     this.start.disabled = !current()?.argv;
     setText(
       this.start,
       this.needsDownload ? WORDS.download : status === "done" && !isOld ? WORDS.checkAgain : WORDS.check,
     );
-    toggle(this.cancel, isRunning);
-    toggle(this.bar, isRunning);
-    if (total) this.bar.value = done / total;
-    else this.bar.removeAttribute("value");
-    const words = {
-      running: says ? say.progress(says, done, total) : WORDS.preparing,
-      cancelled: WORDS.cancelled,
-      done: isOld ? WORDS.changed : report ? say.result(report) : "",
-    };
-    setText(this.words, words[status] ?? "");
-    const problems = Object.entries(errors).map(([path, text]) => (path ? `${path}: ${text}` : text));
-    setText(this.problem, status === "failed" ? [WORDS.failed, ...problems].join(" ") : "");
     const isSamePlace = argv?.[1] === current()?.place;
     toggle(this.result, status === "done" && isSamePlace);
     this.result.classList.toggle("ft-stale", isOld);
@@ -180,7 +124,7 @@ const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function thumbnail(text, name, number_) {
   if (!name) return h("span", { class: "ft-no-thumbnail", title: text }, WORDS.noThumbnail);
-  return h("img", { src: `api/check/${number_}/${name}`, alt: text, title: text, loading: "lazy" });
+  return h("img", { src: `api/jobs/check/${number_}/${name}`, alt: text, title: text, loading: "lazy" });
 }
 
 /** Bars: images of each class by split, or the share of the pixels. */

@@ -1,12 +1,11 @@
 // The learning-rate finder in the optimizer's section: a button, a sweep under way, its curve, a click that sets a rate.
 
 import { h, setText, toggle } from "../base/dom.js";
-import { ask } from "../base/poller.js";
 import { preview } from "../charts/preview.js";
 import { say, WORDS } from "../words/rates.js";
 import { current, events } from "./form.js";
+import { JobPart } from "./job.js";
 
-const BEAT = 300; // ms between questions while a sweep is under way
 const FIELD = "#ft-optim-lr input";
 const DIGITS = 2; // a rate is known to no more than that
 
@@ -14,105 +13,35 @@ export function mountFinder(element) {
   new FinderPart(element.querySelector(".ft-finder"));
 }
 
-class FinderPart {
+class FinderPart extends JobPart {
   constructor(root) {
-    this.root = root;
-    this.argv = null; // what was swept
-    this.state = { status: "idle", points: [] };
-    this.start = h(
-      "button",
-      { type: "button", class: "ft-find", title: WORDS.findHint, on: { click: () => this.begin() } },
-      WORDS.find,
-    );
-    this.cancel = h("button", { type: "button", class: "ft-find", on: { click: () => this.end() } }, WORDS.cancel);
-    this.words = h("p", { class: "ft-find-words", role: "status" });
-    this.problem = h("p", { class: "ft-find-problem", role: "alert" });
-    this.bar = h("progress", { class: "ft-find-bar", max: 1, value: 0, "aria-label": WORDS.find });
-    this.chart = h("div", { class: "ft-find-chart" });
-    this.uses = h("div", { class: "ft-find-uses", role: "group", "aria-label": WORDS.find });
-    root.append(
-      h("div", { class: "ft-find-line" }, this.start, this.cancel, this.words),
-      this.bar,
-      this.problem,
-      this.chart,
-      this.uses,
-    );
+    const chart = h("div", { class: "ft-find-chart" });
+    const uses = h("div", { class: "ft-find-uses", role: "group", "aria-label": WORDS.find });
+    super(root, { kind: "finder", words: WORDS, label: WORDS.find, hint: WORDS.findHint, below: [chart, uses] });
+    Object.assign(this, { chart, uses });
     events.addEventListener("state", () => this.show());
-    this.show();
-    this.look();
+    this.mount();
   }
 
-  // ------------------------------------------------------------------ asking
-  async begin() {
+  begin() {
     const { argv } = /** @type {FormState} */ (current());
-    if (!argv) return this.fail(WORDS.invalid);
-    this.argv = JSON.stringify(argv);
+    if (!argv) return this.job.fail(WORDS.invalid);
     this.chosen = null;
-    this.take({ status: "running", done: 0, steps: 0, points: [] });
-    return this.post("api/finder", { argv });
-  }
-
-  end() {
-    return this.post("api/finder/cancel", {});
-  }
-
-  async post(address, body) {
-    try {
-      const headers = { "Content-Type": "application/json" };
-      this.take(await ask(address, { method: "POST", headers, body: JSON.stringify(body) }));
-    } catch (error) {
-      this.fail(error.code ? error.message : WORDS.noAnswer);
-      return;
-    }
-    this.look();
-  }
-
-  /** Follow a sweep until it ends. */
-  async look() {
-    clearTimeout(this.timer);
-    if (!this.root.isConnected) return;
-    try {
-      const state = await ask("api/finder");
-      if (state.status !== this.state.status || state.number !== this.state.number || state.status === "running")
-        this.take(state);
-    } catch (error) {
-      if (this.state.status === "running") this.fail(error.code ? error.message : WORDS.noAnswer);
-      return;
-    }
-    if (this.state.status === "running") this.timer = setTimeout(() => this.look(), BEAT);
-  }
-
-  fail(message) {
-    this.take({ status: "failed", errors: { "": message }, points: [] });
-  }
-
-  // ------------------------------------------------------------------ showing
-  take(state) {
-    this.state = state;
-    this.show();
+    return this.job.start({ argv });
   }
 
   show() {
-    const { status, done, steps, says, errors = {}, result, points = [] } = this.state;
+    const { status, done, total, argv, result, points = [] } = this.state;
     const isRunning = status === "running";
-    this.root.dataset.status = status;
-    toggle(this.start, !isRunning);
-    toggle(this.cancel, isRunning);
-    toggle(this.bar, isRunning);
-    setText(this.start, status === "done" ? WORDS.again : WORDS.find);
-    if (steps && done) this.bar.value = done / steps;
-    else this.bar.removeAttribute("value");
-    const isOld = status === "done" && this.argv && sweepKey(JSON.parse(this.argv)) !== sweepKey(current()?.argv ?? []);
-    const words = {
-      running: done ? say.progress(done, steps) : says || WORDS.preparing,
-      cancelled: WORDS.cancelled,
+    const isOld = status === "done" && sweepKey(argv) !== sweepKey(current()?.argv ?? []);
+    this.showJob({
+      running: done ? say.progress(done, total) : WORDS.preparing,
       done: isOld ? WORDS.changed : "",
-    };
-    setText(this.words, words[status] ?? "");
-    const problems = Object.entries(errors).map(([path, text]) => (path ? `${path}: ${text}` : text));
-    setText(this.problem, status === "failed" ? [WORDS.failed, ...problems].join(" ") : "");
-    const curve = result ?? { lrs: points.map((p) => p[0]), losses: points.map((p) => p[1]), smoothed: [] };
-    const hasCurve = (isRunning && points.length > 1) || Boolean(result);
+    });
+    setText(this.start, status === "done" ? WORDS.again : WORDS.find);
+    const finite = points.filter(([, loss]) => loss !== null);
+    const curve = result ?? { lrs: finite.map(([lr]) => lr), losses: finite.map(([, loss]) => loss), smoothed: [] };
+    const hasCurve = (isRunning && finite.length > 1) || Boolean(result);
     toggle(this.chart, hasCurve);
     if (hasCurve) this.drawCurve(curve);
     this.showUses(result);

@@ -5,10 +5,10 @@
 import { h, setText, toggle } from "../base/dom.js";
 import { sayLoss, LOSS_WORDS as WORDS } from "../words/loss.js";
 import { current, events, load } from "./form.js";
+import { Job } from "./job.js";
 import { redrawCurve } from "./loss.js";
 import { drawReport } from "./loss_report.js";
 
-const POLL = 300; // ms
 let text = ""; // what the editor holds
 let file = { path: "", sha256: "", text: "" }; // as last read or saved
 let report = null; // of the last check
@@ -149,7 +149,7 @@ export function mountLossTop(element, props, trigger) {
 export function mountLossCheck(element) {
   const button = (words, action, name) =>
     h("button", { type: "button", class: `ft-loss-button ${name}`, on: { click: action } }, words);
-  let running = null; // id of the check under way
+  let isBusy = false; // a check that was begun here is under way
   const status = h("p", { role: "status", class: "ft-loss-status" });
   const result = h("div", { class: "ft-loss-report" });
   const say = (words, isWrong = false) => {
@@ -202,40 +202,35 @@ export function mountLossCheck(element) {
     if (!argv) return undefined;
     report = null;
     show();
-    const begun = await ask("check", { argv, section });
-    if (begun.error || !begun.check) return say(begun.error ?? Object.values(begun.errors).join(" "), true);
-    running = begun.check;
+    isBusy = true;
     buttons();
-    return follow(running);
+    return job.start({ argv, section });
   };
-  const follow = async (name) => {
-    for (;;) {
-      const state = await ask(`check/${name}`);
-      if (running !== name) return;
-      if (state.error || state.message) return end(state.error ?? state.message, true);
-      if (state.report) {
-        const isStopped = state.report.findings.some((finding) => finding.kind === "stopped");
-        if (isStopped) return end(WORDS.stopped);
-        report = state.report;
-        end("");
-        show();
-        return redrawCurve();
-      }
-      say(sayLoss.running(state.stage, state.seconds));
-      await new Promise((done) => setTimeout(done, POLL));
+  const take = ({ status: stands, says, seconds, result, errors }, before) => {
+    if (!isBusy) return undefined;
+    if (stands === "running") {
+      if (before.number && before.number !== job.state.number) return end(WORDS.stopped); // another page began one
+      return seconds === undefined ? undefined : say(sayLoss.running(says || WORDS.starting, seconds));
     }
+    if (stands === "failed") return end(Object.values(errors).join(" "), true);
+    if (stands !== "done") return end(WORDS.stopped);
+    report = result;
+    end("");
+    show();
+    return redrawCurve();
   };
+  const job = new Job("loss", { take, noAnswer: WORDS.noAnswer, isWatched: () => isBusy && element.isConnected });
   const end = (words, isWrong = false) => {
-    running = null;
+    isBusy = false;
     buttons();
     say(words, isWrong);
   };
   const checking = button(WORDS.check, check, "ft-loss-go");
   const saving = button(WORDS.save, saveAndUse, "");
-  const cancelling = button(WORDS.cancel, () => running && ask(`check/${running}/cancel`, {}), "");
+  const cancelling = button(WORDS.cancel, () => isBusy && job.cancel(), "");
   const buttons = () => {
-    checking.disabled = saving.disabled = running !== null;
-    toggle(cancelling, running !== null);
+    checking.disabled = saving.disabled = isBusy;
+    toggle(cancelling, isBusy);
   };
   element
     .querySelector(".ft-loss-check")
@@ -244,7 +239,7 @@ export function mountLossCheck(element) {
   show();
   const typed = () => {
     if (!element.isConnected) return events.removeEventListener("loss-typed", typed);
-    if (running === null) say(text.trim() ? (isDirty() ? WORDS.unsaved : "") : WORDS.empty);
+    if (!isBusy) say(text.trim() ? (isDirty() ? WORDS.unsaved : "") : WORDS.empty);
     return undefined;
   };
   const other = () => (element.isConnected ? show() : events.removeEventListener("loss-other", other));

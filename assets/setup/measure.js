@@ -3,12 +3,10 @@
 
 import { h, setText, toggle } from "../base/dom.js";
 import { mebibytes, speed } from "../base/format.js";
-import { ask } from "../base/poller.js";
 import { say, WORDS } from "../words/memory.js";
 import { current, events, load } from "./form.js";
+import { JobPart } from "./job.js";
 import { shown } from "./memory.js";
-
-const BEAT = 400; // ms between questions while a measurement is under way
 
 export function mountPrecisions(element) {
   new Precisions(element.querySelector(".ft-measure"));
@@ -19,45 +17,13 @@ export function mountBatch(element) {
 }
 
 /** A measurement: what both have in common. */
-class Measure {
-  /**
-   * @param {HTMLElement} root
-   * @param {{ kind: string, start: string, hint: string, extra?: HTMLElement[] }} options `extra` stands before the button.
-   */
+class Measure extends JobPart {
   constructor(root, { kind, start, hint, extra = [] }) {
-    this.root = root;
-    this.kind = kind;
-    this.startWords = start;
-    /** @type {string | null} */
-    this.argv = null;
-    /** @type {any} */
-    this.state = { status: "idle" };
-    this.address = `api/measure/${kind}`;
-    this.start = h(
-      "button",
-      { type: "button", class: "ft-find", title: hint, on: { click: () => this.begin() } },
-      start,
-    );
-    this.cancel = h(
-      "button",
-      { type: "button", class: "ft-find", on: { click: () => this.post(`${this.address}/cancel`, {}) } },
-      WORDS.cancel,
-    );
-    this.words = h("p", { class: "ft-find-words", role: "status" });
-    this.problem = h("p", { class: "ft-find-problem", role: "alert" });
-    this.bar = h("progress", { class: "ft-find-bar", max: 1, value: 0, "aria-label": start });
-    this.result = h("div", { class: "ft-measure-result" });
+    const result = h("div", { class: "ft-measure-result" });
     root.classList.add("ft-finder");
-    root.append(
-      ...extra,
-      h("div", { class: "ft-find-line" }, this.start, this.cancel, this.words),
-      this.bar,
-      this.problem,
-      this.result,
-    );
+    super(root, { kind, words: WORDS, label: start, hint, above: extra, below: [result] });
+    this.result = result;
     events.addEventListener("state", () => this.show());
-    this.show();
-    this.look();
   }
 
   /** @returns {object | null} What is asked for beside the settings; null if that cannot be read. */
@@ -72,72 +38,21 @@ class Measure {
 
   begin() {
     const { argv } = current() ?? {};
-    if (!argv) return this.fail(WORDS.invalid);
+    if (!argv) return this.job.fail(WORDS.invalid);
     const body = this.body();
-    if (!body) return this.fail(WORDS.notCount);
-    this.argv = keyOf(argv);
+    if (!body) return this.job.fail(WORDS.notCount);
     this.used = false;
-    this.take({ status: "running", done: 0, steps: 0, says: "" });
-    return this.post(this.address, { argv, ...body });
-  }
-
-  async post(address, body) {
-    try {
-      this.take(
-        await ask(address, {
-          method: "POST",
-          headers: { "Content-Type": "application/json" },
-          body: JSON.stringify(body),
-        }),
-      );
-    } catch (error) {
-      return this.fail(error.code ? error.message : WORDS.noAnswer);
-    }
-    return this.look();
-  }
-
-  /** Follow a measurement until it ends. */
-  async look() {
-    clearTimeout(this.timer);
-    if (!this.root.isConnected) return;
-    try {
-      const state = await ask(this.address);
-      if (JSON.stringify(state) !== JSON.stringify(this.state) && this.state.status !== "failed") this.take(state);
-    } catch (error) {
-      if (this.state.status === "running") this.fail(error.code ? error.message : WORDS.noAnswer);
-      return;
-    }
-    if (this.state.status === "running") this.timer = setTimeout(() => this.look(), BEAT);
-  }
-
-  fail(message) {
-    this.take({ status: "failed", errors: { "": message } });
-  }
-
-  take(state) {
-    this.state = state;
-    this.show();
+    return this.job.start({ argv, ...body });
   }
 
   show() {
-    const { status, done, steps, says, errors = {}, result } = this.state;
-    const isRunning = status === "running";
-    this.root.dataset.status = status;
-    toggle(this.start, !isRunning);
-    toggle(this.cancel, isRunning);
-    toggle(this.bar, isRunning);
-    setText(this.start, status === "done" ? WORDS.again : this.startWords);
-    if (steps && done) this.bar.value = done / steps;
-    else this.bar.removeAttribute("value");
-    const isOld = status === "done" && this.argv && this.argv !== keyOf(current()?.argv ?? []);
-    const words = {
-      running: steps ? say.progress(done, steps, says) : says || WORDS.preparing,
-      cancelled: WORDS.cancelled,
+    const { status, done, total, says, argv, result } = this.state;
+    const isOld = status === "done" && keyOf(argv) !== keyOf(current()?.argv ?? []);
+    this.showJob({
+      running: total ? say.progress(done, total, says) : says || WORDS.preparing,
       done: this.used ? say.set : isOld ? WORDS.changed : "",
-    };
-    setText(this.words, words[status] ?? "");
-    const problems = Object.entries(errors).map(([path, text]) => (path ? `${path}: ${text}` : text));
-    setText(this.problem, status === "failed" ? [WORDS.failed, ...problems].join(" ") : "");
+    });
+    setText(this.start, status === "done" ? WORDS.again : this.label);
     toggle(this.result, status === "done" && Boolean(result));
     const key = JSON.stringify(result ?? null);
     if (result && key !== this.shown) {
@@ -164,6 +79,7 @@ class Precisions extends Measure {
     const tell = () => setText(about, shown.plan?.precision_support ? say.support(shown.plan) : "");
     events.addEventListener("plan", tell);
     tell();
+    this.mount();
   }
 
   parts({ rows, suggestion, fastest, words }) {
@@ -235,6 +151,7 @@ class Batch extends Measure {
       ],
     });
     this.wanted = wanted;
+    this.mount();
   }
 
   body() {

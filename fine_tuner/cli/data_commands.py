@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from fine_tuner.cli.arguments import Commands, add_overrides, print_json, read_settings
+from fine_tuner.cli.progress import progress_lines
 from fine_tuner.config.io import apply_overrides, parse
 from fine_tuner.config.settings import TASKS
 
@@ -61,7 +59,7 @@ def check_data(arguments: argparse.Namespace) -> int:
         val_fraction=settings.data.val_fraction,
         seed=settings.seed,
         batch_size=settings.train.batch_size,
-        progress=_progress_lines(0.25 if arguments.json else 2.0),
+        progress=progress_lines(is_json=arguments.json, pause_seconds=0.25 if arguments.json else 2.0),
         **{name: getattr(settings.data, name) for name in READ_OPTIONS},
     )
     found = report.to_json()
@@ -78,23 +76,9 @@ def recognise(arguments: argparse.Namespace) -> int:
     """``recognise``: what the data seems to be, at a glance."""
     from fine_tuner.data.readers.recognise import glance_at
 
-    glance = glance_at(arguments.path, _progress_lines(2.0))
+    glance = glance_at(arguments.path, progress_lines(is_json=arguments.json, pause_seconds=2.0))
     if arguments.json:
         print_json({"path": arguments.path, **dataclasses.asdict(glance)})
     else:
         print(f"{glance.words}: task={glance.task}")
     return 0
-
-
-def _progress_lines(pause_seconds: float) -> Callable[[str, float, float | None], None]:
-    """Tells of long work on standard error, a line per ``pause_seconds``: ``Decoding images 256/10000``."""
-    told_at = time.monotonic()
-
-    def tell(what: str, done: float, total: float | None) -> None:
-        nonlocal told_at
-        now = time.monotonic()
-        if now - told_at >= pause_seconds:
-            told_at = now
-            print(f"{what} {done:.0f}" + (f"/{total:.0f}" if total else ""), file=sys.stderr, flush=True)
-
-    return tell

@@ -6,7 +6,8 @@ Each takes the parsed arguments and returns its exit code. torch is imported by 
 from __future__ import annotations
 
 import argparse
-import sys
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fine_tuner.cli.arguments import (
     print_answer,
     read_settings,
 )
+from fine_tuner.cli.progress import progress_lines
 from fine_tuner.config.settings import TASKS
 from fine_tuner.planning.loss_checks import check_code, refuse_unchecked
 
@@ -73,8 +75,11 @@ def find_lr(arguments: argparse.Namespace) -> int:
     """``find-lr``: sweep the learning rate and suggest two values."""
     from fine_tuner.planning.lr_finder import find_lr_of_settings, finder_text
 
+    lines = progress_lines(is_json=arguments.json)
+
     def tell(done: int, steps: int, lr: float, loss: float) -> None:
-        _tell(done, steps, f"lr {lr:.2e}  loss {loss:.4f}")
+        point = [lr, loss if math.isfinite(loss) else None]
+        lines(f"lr {lr:.2e}, loss {loss:.4f}, step", done, steps, point=point)
 
     settings = read_settings(arguments.config, arguments.overrides)
     refuse_unchecked(settings)
@@ -88,7 +93,9 @@ def compare_precisions(arguments: argparse.Namespace) -> int:
     from fine_tuner.planning.precision_comparison import comparison_text
 
     settings = read_settings(arguments.config, arguments.overrides)
-    print_answer(arguments, run_comparison(settings, steps=arguments.steps, on_progress=_tell), comparison_text)
+    print_answer(
+        arguments, run_comparison(settings, steps=arguments.steps, on_progress=_steps(arguments)), comparison_text
+    )
     return 0
 
 
@@ -98,13 +105,14 @@ def find_batch(arguments: argparse.Namespace) -> int:
     from fine_tuner.planning.batch_finder import find_batch as run_finder
 
     settings = read_settings(arguments.config, arguments.overrides)
-    result = run_finder(settings, global_batch_size=arguments.global_batch, on_progress=_tell)
+    result = run_finder(settings, global_batch_size=arguments.global_batch, on_progress=_steps(arguments))
     print_answer(arguments, result, batch_text)
     return 0
 
 
-def _tell(done: int, total: int, what: str) -> None:
-    print(f"step {done}/{total}  {what}", file=sys.stderr, flush=True)
+def _steps(arguments: argparse.Namespace) -> Callable[[int, int, str], None]:
+    tell = progress_lines(is_json=arguments.json)
+    return lambda done, total, what: tell(what, done, total)
 
 
 def check_loss(arguments: argparse.Namespace) -> int:
@@ -118,7 +126,15 @@ def check_loss(arguments: argparse.Namespace) -> int:
         task = [f"task={arguments.task}"] if arguments.task else []
         settings = read_settings(arguments.config, [*arguments.overrides, *task])
     task = settings.task if settings is not None else arguments.task or "classification"
-    report = check_code(arguments.file, task=task, entry=arguments.entry, settings=settings)
+    tell, told = progress_lines(is_json=arguments.json), ""
+
+    def on_stage(stage: str) -> None:
+        nonlocal told
+        if arguments.json and stage != told:
+            told = stage
+            tell(stage, 0)
+
+    report = check_code(arguments.file, task=task, entry=arguments.entry, settings=settings, on_stage=on_stage)
     print_answer(arguments, report, describe_report)
     return 0 if report["ok"] else 2
 

@@ -41,6 +41,14 @@ class Reply:
     err: str
 
 
+class Ticket:
+    """One request, by which whoever made it cancels it and no other; see ``Assistant.cancel``."""
+
+    def __init__(self) -> None:
+        self.is_cancelled = False
+        self.number: int | None = None  # of the request, once it is its turn
+
+
 class Assistant:
     """Answers one request after the other; safe to use from several threads, who wait for their turn.
 
@@ -65,7 +73,12 @@ class Assistant:
 
     # -------------------------------------------------------------- requests
     def call(
-        self, argv: Sequence[str], timeout: float | None = None, *, on_line: Callable[[str], None] | None = None
+        self,
+        argv: Sequence[str],
+        timeout: float | None = None,
+        *,
+        on_line: Callable[[str], None] | None = None,
+        ticket: Ticket | None = None,
     ) -> Reply:
         """Run ``python -m fine_tuner ARGV`` in the assistant.
 
@@ -73,16 +86,20 @@ class Assistant:
             argv: The command line without the program.
             timeout: Seconds, counted from its turn; then the assistant is ended and the reply has code 124.
             on_line: Called, from this thread, with each line that the command writes to standard error meanwhile.
+            ticket: A new one, to cancel this request by, also while it waits for its turn.
         """
         with self._turn:
+            if ticket is not None and ticket.is_cancelled:
+                return _cancelled()
             try:
                 process = self._running()
             except OSError as error:
                 return Reply(DIED, "", f"The assistant cannot be started: {error}. Command: {' '.join(self._command)}.")
             if process is None:
                 return Reply(CANCELLED, "", "The app is closing.")
-            self._number += 1
-            number = self._current = self._number
+            number = self._begin(ticket)
+            if number is None:
+                return _cancelled()
             limit = self._timeout if timeout is None else timeout
             timer = threading.Timer(limit, self._end, [_timed_out(argv, limit), number])
             timer.daemon = True
@@ -94,6 +111,17 @@ class Assistant:
                 with self._state:  # from here on, a timer or a person that comes late ends nothing
                     self._current = None
             return reply or self._bury(process)
+
+    def _begin(self, ticket: Ticket | None) -> int | None:
+        """Number of the request whose turn it is; None if it was cancelled before."""
+        with self._state:
+            if ticket is not None and ticket.is_cancelled:
+                return None
+            self._number += 1
+            self._current = self._number
+            if ticket is not None:
+                ticket.number = self._number
+            return self._number
 
     def _talk(
         self, process: subprocess.Popen, number: int, argv: Sequence[str], on_line: Callable[[str], None] | None
@@ -129,9 +157,14 @@ class Assistant:
         process = self._process
         return process is not None and process.poll() is None
 
-    def cancel(self) -> None:
-        """End the request under way, if there is one; its reply has code 130. The next request starts anew."""
-        self._end(Reply(CANCELLED, "", "Cancelled."), self._current)
+    def cancel(self, ticket: Ticket) -> None:
+        """End the request of ``ticket``: its reply has code 130. One that waits for its turn never begins.
+
+        The requests of others go on; if it was under way, the next one finds a new process.
+        """
+        with self._state:
+            ticket.is_cancelled = True
+        self._end(_cancelled(), ticket.number)
 
     def renew(self) -> None:
         """Replace the process by a new one, once nothing is under way."""
@@ -201,6 +234,10 @@ class Assistant:
             self._process = self._errors = None
         text = f"The assistant process ended unexpectedly (exit code {code}). Ask again: it is started anew.\n{said}"
         return because or Reply(DIED, "", text.strip())
+
+
+def _cancelled() -> Reply:
+    return Reply(CANCELLED, "", "Cancelled.")
 
 
 def _timed_out(argv: Sequence[str], seconds: float) -> Reply:

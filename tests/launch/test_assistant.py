@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from fine_tuner.launch.assistant import Assistant
+from fine_tuner.launch.assistant import Assistant, Ticket
 from fine_tuner.launch.environment import child_environment
 from fine_tuner.launch.serve import answer
 from tests.launch.conftest import HERE
@@ -101,19 +101,41 @@ def test_a_command_that_takes_too_long_is_ended(assistant):
     assert assistant.call(["echo", "again"]).out == "again\n"
 
 
-def test_a_command_can_be_cancelled_and_cancelling_nothing_does_nothing(assistant):
-    assistant.cancel()
-    pid = assistant.call(["pid"]).out
-    assistant.cancel()
-    assert assistant.call(["pid"]).out == pid
+def asked_in_a_thread(assistant, argv, ticket=None):
+    """The thread, and the list that its reply goes to."""
     replies = []
-    thread = threading.Thread(target=lambda: replies.append(assistant.call(["sleep", "60"])))
+    thread = threading.Thread(target=lambda: replies.append(assistant.call(argv, ticket=ticket)))
     thread.start()
-    wait_until(lambda: assistant._current is not None)
-    assistant.cancel()
+    return thread, replies
+
+
+def test_a_command_can_be_cancelled_and_cancelling_what_is_over_does_nothing(assistant):
+    over, ticket = Ticket(), Ticket()
+    pid = assistant.call(["pid"], ticket=over).out
+    assistant.cancel(over)
+    assert assistant.call(["pid"]).out == pid
+    thread, replies = asked_in_a_thread(assistant, ["sleep", "60"], ticket)
+    wait_until(lambda: ticket.number is not None)
+    assistant.cancel(over)  # of another request
+    thread.join(0.2)
+    assert thread.is_alive()
+    assistant.cancel(ticket)
     thread.join(5)
     assert replies[0].code == 130
     assert assistant.call(["echo", "again"]).code == 0
+
+
+def test_what_is_cancelled_while_it_waits_never_begins_and_the_others_go_on(assistant):
+    first, second = Ticket(), Ticket()
+    pid = assistant.call(["pid"]).out
+    running, heard = asked_in_a_thread(assistant, ["sleep", "1"], first)
+    wait_until(lambda: first.number is not None)
+    waiting, replies = asked_in_a_thread(assistant, ["exit", "3"], second)
+    assistant.cancel(second)
+    running.join(10)
+    waiting.join(5)
+    assert (heard[0].code, replies[0].code, second.number) == (0, 130, None)
+    assert assistant.call(["pid"]).out == pid
 
 
 def test_threads_take_turns_and_each_gets_its_own_answer(shared):

@@ -22,9 +22,9 @@ def main(argv):
     if any(word == "loss.name=custom" for word in argv):  # tells what it was asked, and in which process
         print(json.dumps(RESULT | {"asked": argv, "process": os.getpid()}))
         return 0
-    print("reading data", file=sys.stderr)
     for done in range(1, 4):
-        print(f"step {done}/{steps}  lr {10.0**-done:.2e}  loss {1.5 / done:.4f}", file=sys.stderr)
+        event = {"progress": "sweep", "done": done, "total": steps, "point": [10.0**-done, 1.5 / done]}
+        print(json.dumps(event), file=sys.stderr)
     if steps == 1000:
         time.sleep(60)
     print(json.dumps(RESULT))

@@ -8,7 +8,7 @@ from fine_tuner.launch.serve import serve
 
 
 def main(argv):
-    print("step 3/32  bf16 channels-last", file=sys.stderr)
+    print(json.dumps({"progress": "bf16 channels-last", "done": 3, "total": 32}), file=sys.stderr)
     if "seed=13" in argv:
         time.sleep(60)
     print(json.dumps({"argv": argv}))

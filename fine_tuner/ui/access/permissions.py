@@ -98,17 +98,17 @@ def _gradio(page: Needed, actions: Needed, prefix: str = "") -> list[Rule]:
 OWNERS = [
     *_each(
         "owner", "GET", "/api/live", "/api/live/detail", "/api/runs", "/api/runs/{run_id}",
-        "/api/runs/{run_id}/weights", "/api/networks", "/api/folders", "/api/preview/{key}/{name}", "/api/finder",
-        "/api/loss/code", "/api/loss/file", "/api/loss/check/{name}", "/api/share", "/api/check",
-        "/api/check/{number}/{name}", "/api/compare", "/api/runs/{run_id}/settings",
-        "/api/runs/{run_id}/export/{kind}", "/api/measure/{kind}",
+        "/api/runs/{run_id}/weights", "/api/networks", "/api/folders", "/api/preview/{key}/{name}",
+        "/api/loss/code", "/api/loss/file", "/api/share",
+        "/api/compare", "/api/runs/{run_id}/settings",
+        "/api/runs/{run_id}/export/{kind}", "/api/jobs/{kind}", "/api/jobs/check/{number}/{name}",
     ),
     *_each(
         "owner", "POST", "/api/plan", "/api/preview", "/api/rates", "/api/runs/{run_id}/set",
-        "/api/runs/{run_id}/{action}", "/api/finder", "/api/finder/cancel", "/api/loss/curve", "/api/loss/file",
-        "/api/loss/check", "/api/loss/check/{name}/cancel", "/api/share/start", "/api/share/stop", "/api/share/tunnel",
-        "/api/share/links/{role}", "/api/share/links/{role}/revoke", "/api/share/runs/{run_id}", "/api/check",
-        "/api/check/cancel", "/api/data/recognise", "/api/measure/{kind}", "/api/measure/{kind}/cancel",
+        "/api/runs/{run_id}/{action}", "/api/loss/curve", "/api/loss/file",
+        "/api/share/start", "/api/share/stop", "/api/share/tunnel",
+        "/api/share/links/{role}", "/api/share/links/{role}/revoke", "/api/share/runs/{run_id}",
+        "/api/data/recognise", "/api/jobs/{kind}", "/api/jobs/{kind}/cancel",
     ),
     Rule("POST", "/api/data/upload", "owner", None),  # gigabytes; the route counts them as they come
 ]  # fmt: skip

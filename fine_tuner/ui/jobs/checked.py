@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.io import to_tree
+from fine_tuner.config.settings import Settings
 from fine_tuner.planning.loss_checks import refusals
 from fine_tuner.ui.form.argv import argv_of, settings_of_argv, without_code
 from fine_tuner.ui.form.folders import Allowed, path_errors
@@ -31,6 +32,22 @@ class Question(BaseModel):
     only: Annotated[str, Field(max_length=400)] = ""
 
 
+def checked_settings(question: Question, allowed: Allowed, *, only: str | tuple[str, ...] = "") -> Settings | Answer:
+    """The settings asked about, or what is wrong with them.
+
+    Args:
+        question: As asked.
+        allowed: What this page permits.
+        only: Of the paths that are not permitted, those of settings that begin so count.
+    """
+    try:
+        settings = settings_of_argv(question.argv)
+    except ConfigError as error:
+        return Answer(errors=error.fields)
+    errors = {path: text for path, text in path_errors(to_tree(settings), allowed).items() if path.startswith(only)}
+    return Answer(errors=errors) if errors else settings
+
+
 def checked_argv(question: Question, allowed: Allowed, *, keep_code: bool = False) -> list[str] | Answer:
     """The command's arguments, made anew from settings that are valid and within what is allowed here.
 
@@ -40,11 +57,9 @@ def checked_argv(question: Question, allowed: Allowed, *, keep_code: bool = Fals
         keep_code: The command runs the user's own loss, so it must have passed its check. Else the task's own loss
             stands in for it, which makes no difference to a plan, to pictures and to planned rates.
     """
-    try:
-        settings = settings_of_argv(question.argv)
-    except ConfigError as error:
-        return Answer(errors=error.fields)
-    errors = path_errors(to_tree(settings), allowed)
-    if keep_code and not errors:
-        errors = refusals(settings)
-    return Answer(errors=errors) if errors else argv_of(settings if keep_code else without_code(settings))
+    settings = checked_settings(question, allowed)
+    if isinstance(settings, Answer):
+        return settings
+    if keep_code and (errors := refusals(settings)):
+        return Answer(errors=errors)
+    return argv_of(settings if keep_code else without_code(settings))

@@ -1,6 +1,6 @@
-"""The Loss section's routes: curves of a loss, and the editor and check of the user's own.
+"""The Loss section's routes: curves of a loss, and the editor of the user's own.
 
-The user's code is text here. It runs in the child process of a check, and in a run that Train starts.
+The user's code is text here. It runs in the child process of its check (``kinds.py``), and in a run that Train starts.
 """
 
 from __future__ import annotations
@@ -10,36 +10,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 
-from fine_tuner.base.errors import ConfigError, InputError
-from fine_tuner.config.io import to_tree
+from fine_tuner.base.errors import InputError
 from fine_tuner.config.sections.losses import CustomLoss
 from fine_tuner.config.settings import TASKS, Settings
 from fine_tuner.losses.code import MAX_BYTES
 from fine_tuner.losses.templates import templates_for
 from fine_tuner.planning.loss_checks import custom_losses, last_report
-from fine_tuner.ui.form.argv import argv_of, settings_of_argv
-from fine_tuner.ui.form.folders import CUSTOM, path_errors
-from fine_tuner.ui.jobs import texts
+from fine_tuner.ui.form.argv import argv_of
+from fine_tuner.ui.form.folders import CUSTOM
+from fine_tuner.ui.jobs.checked import Question, checked_settings
 from fine_tuner.ui.jobs.loss_files import ConflictError, LossFiles
 from fine_tuner.ui.jobs.questions import Answer
 from fine_tuner.ui.jobs.services import Services
 
-Argv = Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=200)]
-
-
-class CurveQuestion(BaseModel):
-    """Which loss to draw; see ``routes.Question``."""
-
-    argv: Argv
-    visitor: Annotated[str, Field(max_length=64)] = ""
-    number: int = 0
-
-
-class CheckRequest(BaseModel):
-    """Which loss of these settings to check: ``loss`` or ``second_loss``."""
-
-    argv: Argv
-    section: Annotated[str, Field(pattern="^(loss|second_loss)$")] = "loss"
+LOSS_PATHS = ("loss.", "second_loss.")
 
 
 class CodeFile(BaseModel):
@@ -64,27 +48,21 @@ class LossRoutes:
         router.get("/code")(self.code)
         router.get("/file")(self.read_file)
         router.post("/file")(self.write_file)
-        router.post("/check")(self.check)
-        router.get("/check/{name}")(self.check_state)
-        router.post("/check/{name}/cancel")(self.cancel)
         return router
 
     # ------------------------------------------------------------- curves
-    def curve(self, question: CurveQuestion) -> dict[str, Any]:
+    def curve(self, question: Question) -> dict[str, Any]:
         """Value and gradient of the loss chosen; of the user's own what its last check has drawn."""
-        try:
-            settings = settings_of_argv(question.argv)
-        except ConfigError as error:
-            return Answer(errors=error.fields).to_json()
+        settings = checked_settings(question, self._services.allowed, only=LOSS_PATHS)
+        if isinstance(settings, Answer):
+            return settings.to_json()
         if CUSTOM in (settings.loss.name, settings.second_loss.name):
             return self._curve_of_code(settings).to_json()
         command = ["loss-curve", *argv_of(settings), "--json"]
         return self._services.questions.answer(command, visitor=question.visitor, number=question.number).to_json()
 
-    def _curve_of_code(self, settings: Settings) -> Answer:
-        errors = path_errors(to_tree(settings), self._services.allowed)
-        if errors:
-            return Answer(errors=errors)
+    @staticmethod
+    def _curve_of_code(settings: Settings) -> Answer:
         loss: CustomLoss = next(iter(custom_losses(settings).values()))
         report = last_report(loss, task=settings.task) or {}
         about = {"name": report.get("entry") or loss.file.rpartition("/")[2], "task": settings.task}
@@ -121,34 +99,6 @@ class LossRoutes:
             raise HTTPException(409, str(error)) from None
         except InputError as error:
             raise HTTPException(422, str(error)) from None
-
-    # ------------------------------------------------------------- check
-    def check(self, request: CheckRequest) -> dict[str, Any]:
-        """Begin a check: ``{"check": id}``, or ``{"errors": ...}`` by dotted path."""
-        self._require_code()
-        try:
-            settings = settings_of_argv(request.argv)
-        except ConfigError as error:
-            return {"check": None, "errors": dict(error.fields)}
-        errors = path_errors(to_tree(settings), self._services.allowed)
-        if not errors and request.section not in custom_losses(settings):
-            errors = {f"{request.section}.name": texts.NO_CODE_CHOSEN}
-        if errors:
-            return {"check": None, "errors": errors}
-        return {"check": self._services.loss_checks.start(settings, request.section), "errors": {}}
-
-    def check_state(self, name: str) -> dict[str, Any]:
-        """How far a check is; its report at the end."""
-        self._require_code()
-        state = self._services.loss_checks.state(name)
-        if state is None:
-            raise HTTPException(404, texts.NO_CHECK)
-        return state
-
-    def cancel(self, name: str) -> dict[str, Any]:
-        """End a check."""
-        self._require_code()
-        return {"cancelled": self._services.loss_checks.cancel(name)}
 
     def _require_code(self) -> None:
         if not self._services.allowed.code:

@@ -9,16 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from fine_tuner.base.cache_folder import cache_folder
-from fine_tuner.launch.assistant import Assistant
+from fine_tuner.launch.assistant import Assistant, Ticket
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.launch.standby import Standby
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.access.limits import Limits, Watching
 from fine_tuner.ui.form.folders import Allowed
-from fine_tuner.ui.jobs.data_checks import DataChecks
-from fine_tuner.ui.jobs.finder import Finder
-from fine_tuner.ui.jobs.loss_checks import LossChecks
-from fine_tuner.ui.jobs.measuring import Asked, Measuring
+from fine_tuner.ui.jobs.kinds import Jobs
 from fine_tuner.ui.jobs.networks import Networks
 from fine_tuner.ui.jobs.previews import Previews
 from fine_tuner.ui.jobs.questions import Ask, Questions, Reply
@@ -38,14 +35,11 @@ class Services:
         allowed: What the page permits, folders of the app's own included.
         data_roots: Folders to browse for data.
         questions: Commands asked of the assistant.
-        finder: Sweeps of the learning rate.
-        checks: Checks of the data.
+        jobs: Checks, sweeps and measurements: what takes long and can be cancelled.
         uploads_folder: Where zips from the browser are kept.
-        measuring: Precisions compared, the largest batch found.
         rates: Planned rates, asked while fields change.
         networks: The list for the picker.
         losses_folder: Where the editor saves a loss that is given a name alone.
-        loss_checks: Checks of the user's own losses under way.
         previews: Pictures as the network will see them.
         starter: From settings to a run at work.
         actions: What the owner may do with a run, by name.
@@ -57,7 +51,6 @@ class Services:
     def __init__(self, *, runs: Path, allowed: Allowed, ask: Ask | None = None, limits: Limits | None = None) -> None:
         """``ask`` answers command lines; None: processes of our own, with torch loaded."""
         self.losses_folder = runs.resolve() / "losses"
-        self.loss_checks = LossChecks()
         self.data_roots = allowed.roots
         self.uploads_folder = cache_folder().resolve() / "uploads"
         self.allowed = _with_folder(_with_folder(allowed, self.losses_folder), self.uploads_folder)
@@ -66,9 +59,8 @@ class Services:
         self._assistant = None if ask else Assistant()
         self.questions = Questions(ask or self._assistant.call)
         self._second = Assistant()  # for sweeps, which take long, and for rates, which must not wait
-        self.finder = Finder(self._second)
-        self.checks = DataChecks(Assistant())
-        self.measuring = Measuring(partial(Asked, ask) if ask else Assistant)
+        make_process = partial(Asked, ask) if ask else Assistant
+        self.jobs = Jobs(self.allowed, sweeper=self._second, make_process=make_process)
         self.rates = Questions(ask or self._ask_at_once)
         self.networks = Networks(self.questions)
         self.previews = Previews(self.questions)
@@ -103,22 +95,36 @@ class Services:
 
     def _ask_at_once(self, argv: Sequence[str]) -> Reply:
         """The second assistant's answer, or the first's while a sweep keeps the second busy."""
-        if self._assistant is None or not self.finder.is_running:
+        if self._assistant is None or not self.jobs["finder"].is_running:
             return self._second.call(argv)
         return self._assistant.call(argv)
 
     def close(self) -> None:
         """End the processes that serve the page only; workers go on."""
         self._closing.set()
-        self.loss_checks.close()
         self.launcher.close()
-        self.finder.close()
-        self.checks.close()
+        self.jobs.close()
         self._yielding.close()
-        self.measuring.close()
         if self._assistant is not None:
             self._assistant.close()
         self.previews.close()
+
+
+class Asked:
+    """A process in name only: ``ask`` answers."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def call(self, argv: Sequence[str], timeout: float | None = None, **_: object) -> Reply:
+        """The answer."""
+        return self._ask(argv)
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Nothing to end."""
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 def _with_folder(allowed: Allowed, folder: Path) -> Allowed:

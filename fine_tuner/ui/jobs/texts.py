@@ -17,16 +17,16 @@ ZIP_TOO_LARGE = (
     "its path."
 )
 ZIP_NOT_WRITTEN = "The zip could not be kept ({error}). Free some space on the machine that runs the app."
-MEASURING_BUSY = (
-    "A measurement is under way already, perhaps in another tab. Cancel it there, or wait until it is done."
+JOB_BUSY = (
+    "This, or another measurement, is under way already, perhaps in another tab. Cancel it there, or wait until it is "
+    "done."
 )
-FINDER_BUSY = "The finder is at work already, perhaps in another tab. Cancel it there, or wait until it is done."
+JOB_BROKE = "It failed for a reason of its own: {error}. Try again, or report this."
+NO_JOB = "There is no job {kind!r}. There are: check, finder, precisions, batch, loss."
 FILE_CHANGED = (
     "{path} is not what the editor began with: something else changed it, or it was there before. Open it, or save "
     "under another name."
 )
 FILE_NOT_WRITTEN = "{path} could not be written: {error}. Save it in another place."
 NO_PYTHON_NAME = "{path!r} is no name of a Python file. End it in .py, as in my_loss.py."
-CHECK_FAILED = "The check itself failed: {error}. Try again, or report this."
 NO_CODE_CHOSEN = "is no loss of your own. Choose 'custom' first."
-NO_CHECK = "This check is gone: the app was restarted, or newer ones took its place. Press Check to run it again."

@@ -26,7 +26,7 @@ UP = [
 ]  # fmt: skip
 ENTRIES = [
     "/page/x/{}", "/page/{}", "/api/runs/{}", "/api/runs/{}/weights", "/api/live?run={}", "/api/preview/x/{}",
-    "/api/check/1/{}", "/gradio_api/file={}", "/assets/{}", "/static/{}", "/view/{}", "/view/api/runs/{}", "/{}",
+    "/api/jobs/check/1/{}", "/gradio_api/file={}", "/assets/{}", "/static/{}", "/view/{}", "/view/api/runs/{}", "/{}",
     "/api/loss/file?path={}", "/api/folders?path={}",
 ]  # fmt: skip
 

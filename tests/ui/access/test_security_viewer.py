@@ -383,7 +383,7 @@ FIELDS = [
 ]  # fmt: skip
 BODY = st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4) | JSON
 QUERY = st.dictionaries(st.sampled_from([*FIELDS, "since", "key", "x0", "x1", "task", "name", "ids"]), TEXT, max_size=4)
-STARTS_WORK = ("/api/share/start", "/api/share/tunnel", "/api/finder", "/api/check", "/api/loss/check")
+STARTS_WORK = ("/api/share/start", "/api/share/tunnel")
 
 
 @pytest.mark.parametrize("role", ["viewer", "owner"])

@@ -18,8 +18,9 @@ from fine_tuner.config.settings import Settings
 from fine_tuner.launch.assistant import Assistant
 from fine_tuner.ui.form.argv import check_argv
 from fine_tuner.ui.form.folders import Allowed
-from fine_tuner.ui.jobs.data_checks import CheckRoutes, DataChecks
 from fine_tuner.ui.jobs.data_routes import DataRoutes
+from fine_tuner.ui.jobs.job_routes import JobRoutes
+from fine_tuner.ui.jobs.kinds import Jobs
 from fine_tuner.ui.jobs.questions import Questions
 from tests.ui.canned import printed
 
@@ -48,17 +49,17 @@ def root(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def checks(tmp_path_factory):
+def checker(tmp_path_factory):
     """One process for all tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FINE_TUNER_CACHE", str(tmp_path_factory.mktemp("cache")))
-        checks = DataChecks(Assistant())
-        yield checks
-        checks.close()
+        checker = Assistant()
+        yield checker
+        checker.close()
 
 
 @pytest.fixture
-def client(root, checks):
+def client(root, checker):
     """The routes of checks and data; ``asked`` holds what was asked of the command line."""
     asked: list[list[str]] = []
 
@@ -68,7 +69,7 @@ def client(root, checks):
 
     allowed = Allowed(roots=(root.resolve(),))
     app = FastAPI()
-    app.include_router(CheckRoutes(checks, allowed).router())
+    app.include_router(JobRoutes(Jobs(allowed, checker=checker)).router())
     app.include_router(DataRoutes(Questions(ask), allowed, root / "uploads", max_bytes=20_000).router())
     with TestClient(app) as client:
         client.asked = asked
@@ -77,7 +78,7 @@ def client(root, checks):
 
 def finished(client: TestClient) -> dict:
     end = time.monotonic() + LONGEST_SECONDS
-    while (state := client.get("/api/check").json())["status"] == "running" and time.monotonic() < end:
+    while (state := client.get("/api/jobs/check").json())["status"] == "running" and time.monotonic() < end:
         time.sleep(0.05)
     return state
 
@@ -90,23 +91,23 @@ def test_check_finds_what_is_wrong_shows_it_and_its_remedy_mends_it(client, root
     write_pictures(root / "val" / "b", 2, first=50)
     (root / "train" / "a" / "cut.png").write_bytes((root / "train" / "a" / "1.png").read_bytes()[:60])
     argv = ["default", f"data.path={root}"]
-    assert client.post("/api/check", json={"argv": argv}).json()["status"] == "running"
+    assert client.post("/api/jobs/check", json={"argv": argv}).json()["status"] == "running"
     state = finished(client)
     assert state["status"] == "done"
-    findings = {finding["code"]: finding for finding in state["report"]["findings"]}
+    findings = {finding["code"]: finding for finding in state["result"]["findings"]}
     assert findings["unreadable"]["examples"][0]["thumbnails"] == [None]
     names = findings["duplicates_across"]["examples"][0]["thumbnails"]
-    picture = client.get(f"/api/check/{state['number']}/{names[0]}")
+    picture = client.get(f"/api/jobs/check/{state['number']}/{names[0]}")
     assert picture.headers["content-type"] == "image/png"
-    assert client.get(f"/api/check/{state['number'] + 1}/{names[0]}").status_code == 404
-    assert client.get(f"/api/check/{state['number']}/..%2F..%2Fetc%2Fpasswd").status_code == 404
+    assert client.get(f"/api/jobs/check/{state['number'] + 1}/{names[0]}").status_code == 404
+    assert client.get(f"/api/jobs/check/{state['number']}/..%2F..%2Fetc%2Fpasswd").status_code == 404
 
     remedies = (
         findings["unreadable"]["remedies"][0]["settings"] | findings["duplicates_across"]["remedies"][0]["settings"]
     )
     argv += [f"{path}={value}" for path, value in remedies.items()]
-    client.post("/api/check", json={"argv": argv})
-    report = finished(client)["report"]
+    client.post("/api/jobs/check", json={"argv": argv})
+    report = finished(client)["result"]
     assert report["can_train"]
     assert {finding["level"] for finding in report["findings"]} == {"note"}
 
@@ -114,13 +115,13 @@ def test_check_finds_what_is_wrong_shows_it_and_its_remedy_mends_it(client, root
 def test_a_newer_check_takes_the_place_of_the_one_before_and_cancel_ends_it(client, root):
     write_pictures(root / "a", 3)
     write_pictures(root / "b", 3, first=20)
-    first = client.post("/api/check", json={"argv": ["default", f"data.path={root}"]}).json()
-    second = client.post("/api/check", json={"argv": ["default", f"data.path={root}", "seed=5"]}).json()
+    first = client.post("/api/jobs/check", json={"argv": ["default", f"data.path={root}"]}).json()
+    second = client.post("/api/jobs/check", json={"argv": ["default", f"data.path={root}", "seed=5"]}).json()
     assert second["number"] == first["number"] + 1
-    assert client.post("/api/check/cancel", json={}).json()["status"] == "cancelled"
+    assert client.post("/api/jobs/check/cancel", json={}).json()["status"] == "cancelled"
     assert finished(client)["status"] == "cancelled"
-    client.post("/api/check", json={"argv": ["default", f"data.path={root}"]})
-    assert finished(client)["report"]["splits"] == {"train": 4, "val": 2}
+    client.post("/api/jobs/check", json={"argv": ["default", f"data.path={root}"]})
+    assert finished(client)["result"]["splits"] == {"train": 4, "val": 2}
 
 
 @pytest.mark.parametrize(
@@ -137,18 +138,18 @@ def test_unusable_data_is_a_finding_with_the_words_of_the_reader(client, root, n
     write_pictures(root / "one" / "cats", 2)
     write_pictures(root / "loose", 2)
     (root / "notes.zip").write_text("no zip")
-    client.post("/api/check", json={"argv": ["default", f"data.path={root / name}"]})
-    (finding,) = finished(client)["report"]["findings"]
+    client.post("/api/jobs/check", json={"argv": ["default", f"data.path={root / name}"]})
+    (finding,) = finished(client)["result"]["findings"]
     assert finding["level"] == "error"
     assert message in finding["text"]
 
 
 def test_a_place_outside_of_the_allowed_folders_is_not_looked_at(client, tmp_path):
-    before = client.get("/api/check").json()
-    state = client.post("/api/check", json={"argv": ["default", f"data.path={tmp_path}"]}).json()
+    before = client.get("/api/jobs/check").json()
+    state = client.post("/api/jobs/check", json={"argv": ["default", f"data.path={tmp_path}"]}).json()
     assert state["status"] == "failed"
     assert "no file or folder" in state["errors"]["data.path"]
-    assert client.get("/api/check").json() == before
+    assert client.get("/api/jobs/check").json() == before
     answer = client.post("/api/data/recognise", json={"path": str(tmp_path)}).json()
     assert "no file or folder" in answer["errors"]["data.path"]
     assert client.asked == []

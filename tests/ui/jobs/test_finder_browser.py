@@ -62,11 +62,10 @@ def server(tmp_path_factory):
         from fine_tuner.ui.app import build_app
 
         with serving(in_a_loop(lambda: build_app(runs=root, allowed=Allowed(roots=(root,)), ask=Rates()))) as server:
-            finder = server.app.state.services.finder
-            finder.close()
-            finder._assistant = Assistant([sys.executable, str(Path(__file__).parents[1].joinpath("fake_finder.py"))])
+            jobs, program = server.app.state.services.jobs, Path(__file__).parents[1].joinpath("fake_finder.py")
+            jobs._sweeper = Assistant([sys.executable, str(program)])
             yield server
-            finder.close()
+            jobs.close()
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +92,7 @@ def words(page) -> str:
 
 def sweep(page, steps: int) -> None:
     """Press the button; ``steps`` tells the stand-in what to do."""
-    page.route("**/api/finder", lambda route: with_steps(route, steps))
+    page.route("**/api/jobs/finder", lambda route: with_steps(route, steps))
     page.locator(".ft-find", has_text="Find").click()
 
 

@@ -19,7 +19,7 @@ from fine_tuner.ui.form.argv import argv_of, without_code
 from fine_tuner.ui.form.code_state import code_state
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.form.form import read, values_of
-from fine_tuner.ui.jobs.loss_checks import LossChecks
+from fine_tuner.ui.jobs.kinds import JobQuestion, Jobs
 from fine_tuner.ui.jobs.questions import Questions
 from fine_tuner.ui.jobs.start import Starter
 from tests.ui.canned import Canned, in_a_loop, printed
@@ -86,16 +86,16 @@ def test_without_permission_no_code_is_read_written_or_checked(without_permissio
     answers = [
         without_permission.get("/api/loss/file", params={"path": str(file)}),
         without_permission.post("/api/loss/file", json={"path": "x.py", "text": CODE}),
-        without_permission.post("/api/loss/check", json={"argv": custom(file)}),
-        without_permission.get("/api/loss/check/x"),
-        without_permission.post("/api/loss/check/x/cancel"),
+        without_permission.post("/api/jobs/loss", json={"argv": custom(file)}),
+        without_permission.get("/api/jobs/loss"),
+        without_permission.post("/api/jobs/loss/cancel"),
     ]
     assert [answer.status_code for answer in answers] == [403] * 5
     assert "ft-loss-editor" not in without_permission.get("/config").text
     assert "is not offered" in without_permission.get("/config").text
 
 
-@pytest.mark.parametrize("path", ["/api/loss/file", "/api/loss/check", "/api/loss/check/x/cancel", "/api/loss/curve"])
+@pytest.mark.parametrize("path", ["/api/loss/file", "/api/jobs/loss", "/api/jobs/loss/cancel", "/api/loss/curve"])
 def test_another_site_can_ask_nothing(owner, path):
     assert owner.post(path, json={}, headers={"Origin": "https://evil.example"}).status_code == 403
 
@@ -164,7 +164,11 @@ def test_the_curve_of_own_code_is_that_of_its_last_check(owner, file):
 
 
 # ------------------------------------------------------------------ checks
-def test_a_check_tells_its_stage_and_its_report_and_a_newer_one_ends_it(file):
+def loss_jobs(root, check):
+    return Jobs(Allowed(roots=(root,)), check_loss=check)
+
+
+def test_a_check_tells_its_stage_and_its_report_and_a_newer_one_ends_it(root, file):
     go, stopped = threading.Event(), []
 
     def check(path, *, should_stop, on_stage, **about):
@@ -174,27 +178,29 @@ def test_a_check_tells_its_stage_and_its_report_and_a_newer_one_ends_it(file):
         stopped.append(should_stop())
         return {"file": path, "task": about["task"]}
 
-    checks = LossChecks(check)
-    first = checks.start(settings_with(file), "loss")
-    second = checks.start(settings_with(file), "loss")
-    wait_for(lambda: checks.state(first)["report"])
-    wait_for(lambda: checks.state(second)["stage"] == "calling the loss")
-    assert checks.state(second)["report"] is None
+    jobs, question = loss_jobs(root, check), JobQuestion(argv=custom(file))
+    first = jobs.start("loss", question)
+    second = jobs.start("loss", question)
+    assert (first["status"], second["number"]) == ("running", first["number"] + 1)
+    wait_for(lambda: stopped == [True])
+    wait_for(lambda: jobs["loss"].state()["says"] == "calling the loss")
+    assert "result" not in jobs["loss"].state()
     go.set()
-    wait_for(lambda: checks.state(second)["report"])
-    assert checks.state(second)["report"] == {"file": str(file), "task": "classification"}
+    wait_for(lambda: not jobs["loss"].is_running)
+    assert jobs["loss"].state()["result"] == {"file": str(file), "task": "classification"}
     assert stopped == [True, False]
-    assert checks.state("nothing") is None
+    jobs.close()
 
 
-def test_a_check_that_breaks_says_so(file):
+def test_a_check_that_breaks_says_so(root, file):
     def check(*_, **__):
         raise OSError("no space left")
 
-    checks = LossChecks(check)
-    name = checks.start(settings_with(file), "loss")
-    wait_for(lambda: checks.state(name)["message"])
-    assert "no space left" in checks.state(name)["message"]
+    jobs = loss_jobs(root, check)
+    jobs.start("loss", JobQuestion(argv=custom(file)))
+    wait_for(lambda: not jobs["loss"].is_running)
+    assert "no space left" in jobs["loss"].state()["errors"][""]
+    jobs.close()
 
 
 def wait_for(condition, seconds=5.0):
@@ -210,8 +216,8 @@ def test_a_check_needs_code_that_is_there(owner, root):
         (custom(root / "none.py"), "loss.file"),
         (["sample", "loss.name=nothing"], "loss.name"),
     ):
-        answer = owner.post("/api/loss/check", json={"argv": argv}).json()
-        assert (answer["check"], list(answer["errors"])) == (None, [path])
+        answer = owner.post("/api/jobs/loss", json={"argv": argv}).json()
+        assert (answer["status"], list(answer["errors"])) == ("failed", [path])
 
 
 # ------------------------------------------------------------------ Train

@@ -87,7 +87,14 @@ def test_a_bad_parameter_is_told_at_its_field(client, field, schedule, message):
 
 @pytest.mark.parametrize(
     "path",
-    ["/api/rates", "/api/plan", "/api/finder", "/api/preview", "/gradio_api/queue/join", "/gradio_api/run/changed"],
+    [
+        "/api/rates",
+        "/api/plan",
+        "/api/jobs/finder",
+        "/api/preview",
+        "/gradio_api/queue/join",
+        "/gradio_api/run/changed",
+    ],
 )
 def test_a_formula_reaches_the_app_by_no_one_but_the_owner(path):
     """Text that runs: every way in that takes settings is closed to those who only look, and to strangers."""
