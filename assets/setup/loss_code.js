@@ -206,10 +206,11 @@ export function mountLossCheck(element) {
     buttons();
     return job.start({ argv, section });
   };
-  const take = ({ status: stands, says, seconds, result, errors }, before) => {
+  const take = ({ status: stands, number, says, seconds, result, errors }, before) => {
     if (!isBusy) return undefined;
     if (stands === "running") {
-      if (before.number && before.number !== job.state.number) return end(WORDS.stopped); // another page began one
+      const isAnothers = before.status === "running" && before.number !== undefined && before.number !== number;
+      if (isAnothers) return end(WORDS.stopped); // another page began one
       return seconds === undefined ? undefined : say(sayLoss.running(says || WORDS.starting, seconds));
     }
     if (stands === "failed") return end(Object.values(errors).join(" "), true);
