@@ -18,7 +18,8 @@ class FinderPart extends JobPart {
     const chart = h("div", { class: "ft-find-chart" });
     const uses = h("div", { class: "ft-find-uses", role: "group", "aria-label": WORDS.find });
     super(root, { kind: "finder", words: WORDS, label: WORDS.find, hint: WORDS.findHint, below: [chart, uses] });
-    Object.assign(this, { chart, uses });
+    this.chart = chart;
+    this.uses = uses;
     events.addEventListener("state", () => this.show());
     this.mount();
   }

@@ -7,9 +7,17 @@ const BEAT = 300; // ms between questions while work is under way
 
 /** One kind of job as this page knows it. */
 export class Job {
-  /** `take(state)` hears of every change; `isWatched()` says whether anybody still looks; `noAnswer` is said for the app. */
+  /**
+   * @param {string} kind
+   * @param {{ take: (state: any, before: any) => unknown, noAnswer: string, isWatched?: () => boolean }} options `take`
+   *   hears of every change, `isWatched` says whether anybody still looks, `noAnswer` is said for an app that is silent.
+   */
   constructor(kind, { take, noAnswer, isWatched = () => true }) {
-    Object.assign(this, { address: `api/jobs/${kind}`, tell: take, noAnswer, isWatched });
+    this.address = `api/jobs/${kind}`;
+    this.tell = take;
+    this.noAnswer = noAnswer;
+    this.isWatched = isWatched;
+    /** @type {any} */
     this.state = { status: "idle" };
   }
 
@@ -91,11 +99,15 @@ export class Job {
 /** Its usual place in a section: two buttons, words, a bar, a problem; a kind says what stands below, and in which words. */
 export class JobPart {
   /**
-   * `words` of the kind: cancel, preparing, cancelled, failed, noAnswer. `label` and `hint` are of the first button,
-   * `above` and `below` elements around.
+   * @param {HTMLElement} root
+   * @param {{ kind: string, words: any, label: string, hint?: string, above?: Element[], below?: Element[] }} options
+   *   `words` of the kind: cancel, preparing, cancelled, failed, noAnswer. `label` and `hint` are of the first button,
+   *   `above` and `below` stand around.
    */
   constructor(root, { kind, words, label, hint = "", above = [], below = [] }) {
-    Object.assign(this, { root, WORDS: words, label });
+    this.root = root;
+    this.WORDS = words;
+    this.label = label;
     this.job = new Job(kind, {
       take: (state, before) => this.taken(state, before),
       noAnswer: words.noAnswer,
@@ -122,9 +134,20 @@ export class JobPart {
     this.job.look();
   }
 
-  taken() {
+  /**
+   * The state has changed.
+   * @param {any} _state
+   * @param {any} _before
+   */
+  taken(_state, _before) {
     this.show();
   }
+
+  /** Press the first button; of the kind. */
+  begin() {}
+
+  /** Draw; of the kind. */
+  show() {}
 
   /** What is the same for all kinds; `words` says something for the statuses running and done. */
   showJob(words) {

@@ -18,6 +18,10 @@ export function mountBatch(element) {
 
 /** A measurement: what both have in common. */
 class Measure extends JobPart {
+  /**
+   * @param {HTMLElement} root
+   * @param {{ kind: string, start: string, hint: string, extra?: HTMLElement[] }} options `extra` stands before the button.
+   */
   constructor(root, { kind, start, hint, extra = [] }) {
     const result = h("div", { class: "ft-measure-result" });
     root.classList.add("ft-finder");

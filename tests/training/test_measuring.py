@@ -31,7 +31,7 @@ def test_precisions_are_compared_remembered_and_taken_by_auto(
     variants = [row["variant"] for row in result["rows"]]
     assert variants == ["fp32", "fp32 channels-last", "bf16", "bf16 channels-last"]
     assert all(row["images_per_second"] > 0 and row["peak_mib"] > 50 for row in result["rows"])
-    assert "step 12/12  bf16 channels-last" in told
+    assert json.loads(told.splitlines()[-1]) == {"progress": "bf16 channels-last", "done": 12, "total": 12}
     assert result["fastest"] in variants
     after, _ = answer(capsys, "plan", *TINY, "devices=cpu", "precision.dtype=auto")
     assert after["precision"] == result["suggestion"]["precision.dtype"]
