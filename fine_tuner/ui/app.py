@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from fine_tuner.ui import static
 from fine_tuner.ui.access.entry import Access
 from fine_tuner.ui.access.guard import Guard
-from fine_tuner.ui.access.limits import Limits
+from fine_tuner.ui.access.limits import VisitorLimits
 from fine_tuner.ui.access.permissions import VIEW
 from fine_tuner.ui.access.roles import gradio_owner, gradio_viewer, owner_route
 from fine_tuner.ui.access.sharing import ShareRoutes, Sharing
@@ -63,7 +63,7 @@ def build_app(
     access: Access | None = None,
     ask: Ask | None = None,
     tunnel: Tunnel | None = None,
-    limits: Limits | None = None,
+    limits: VisitorLimits | None = None,
 ) -> FastAPI:
     """The whole application; ``ui/environment.py`` must have prepared the environment.
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fine_tuner.ui.access.entry import Access
-from fine_tuner.ui.access.limits import Allowance, Limits
+from fine_tuner.ui.access.limits import Allowance, VisitorLimits
 from fine_tuner.ui.access.tunnel import Tunnel
 from fine_tuner.ui.connection import PatientProtocol, SecondDoor, make_server
 from fine_tuner.ui.environment import private_environment
@@ -20,7 +20,7 @@ from tests.ui.hand_run import HandRun
 
 SECRET = "TOP-SECRET-4711"
 PLENTY = Allowance(1e6, 1e6)
-LIMITS = Limits(session=PLENTY, strangers=PLENTY, asks=PLENTY, viewers=PLENTY, tries=PLENTY, all_tries=PLENTY)
+LIMITS = VisitorLimits(session=PLENTY, strangers=PLENTY, asks=PLENTY, viewers=PLENTY, tries=PLENTY, all_tries=PLENTY)
 
 
 def no_tunnel(port: int) -> str:

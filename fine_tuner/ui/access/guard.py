@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fine_tuner.ui.access import texts
 from fine_tuner.ui.access.body_limits import bounded, is_too_long
 from fine_tuner.ui.access.entry import LOOPBACK_NAMES, Access
-from fine_tuner.ui.access.limits import Limits, Meter
+from fine_tuner.ui.access.limits import Meter, VisitorLimits
 from fine_tuner.ui.access.links import Link, Role
 from fine_tuner.ui.access.permissions import VIEW, Needed, Rule, Table
 
@@ -62,12 +62,12 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, access: Access, *, table: Table | None = None, limits: Limits | None = None
+        self, app: ASGIApp, access: Access, *, table: Table | None = None, limits: VisitorLimits | None = None
     ) -> None:
         self.app = app
         self.access = access
         self.table = table or Table()
-        self.limits = limits or Limits()
+        self.limits = limits or VisitorLimits()
         self._meter = Meter()
         self._failures: deque[float] = deque(maxlen=LOGIN_TRIES_PER_MINUTE)
 

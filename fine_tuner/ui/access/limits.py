@@ -27,7 +27,7 @@ class Allowance:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class VisitorLimits:
     """How much is let through.
 
     Attributes:

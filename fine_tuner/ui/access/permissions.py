@@ -1,8 +1,8 @@
 """Who may ask for what: one rule for every route of the running app, Gradio's included.
 
-A route without a rule is the owner's alone, and ``tests/ui/test_security_matrix.py`` fails until it has one. *Nobody*
-closes what Gradio serves and this app has no use for. Of the viewer's page only what is needed to load it is open, and
-the routes of ``viewer.py``; it contains no function that could be called.
+A route without a rule is the owner's alone, and ``tests/ui/access/test_security_matrix.py`` fails until it has one.
+*Nobody* closes what Gradio serves and this app has no use for. Of the viewer's page only what is needed to load it is
+open, and the routes of ``api/viewer.py``; it contains no function that could be called.
 """
 
 from __future__ import annotations

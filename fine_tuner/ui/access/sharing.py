@@ -49,7 +49,7 @@ class Door(Protocol):
         """Stop to."""
 
 
-class Wish(BaseModel):
+class LinkRequest(BaseModel):
     """How long a link is to be valid, in seconds; None: until it is revoked."""
 
     model_config = ConfigDict(extra="forbid")
@@ -159,7 +159,7 @@ class ShareRoutes:
             "runs": [self._run(run_id) for run_id in self._store.ids()[:200]],
         }
 
-    def start(self, wish: Wish) -> dict[str, Any]:
+    def start(self, wish: LinkRequest) -> dict[str, Any]:
         """Share."""
         self._sharing.start(wish.seconds)
         return self.state()
@@ -176,7 +176,7 @@ class ShareRoutes:
         self._sharing.tunnel.open(self._sharing.way_in)
         return self.state()
 
-    def renew(self, role: Role, wish: Wish) -> dict[str, Any]:
+    def renew(self, role: Role, wish: LinkRequest) -> dict[str, Any]:
         """A new link; the old one and its sessions end. The owner's own session goes on with ``login``."""
         if role == "owner" and self._sharing.access.is_private:
             raise HTTPException(409, texts.NO_OWNER_LINK)

@@ -30,7 +30,7 @@ from fine_tuner.runs.publishing import Published, published
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.live import LiveFeed, detail
 from fine_tuner.ui.access import redacted
-from fine_tuner.ui.access.limits import POLLS_PER_SECOND, Limits, Meter, Watching
+from fine_tuner.ui.access.limits import POLLS_PER_SECOND, Meter, VisitorLimits, Watching
 from fine_tuner.ui.access.roles import require_viewer
 from fine_tuner.ui.access.texts import TOO_MANY
 from fine_tuner.ui.api import texts
@@ -46,7 +46,13 @@ class ViewerRoutes:
     """The routes, on what the owner has published."""
 
     def __init__(
-        self, store: RunStore, trials: Trials, watching: Watching, limits: Limits, *, feed: LiveFeed | None = None
+        self,
+        store: RunStore,
+        trials: Trials,
+        watching: Watching,
+        limits: VisitorLimits,
+        *,
+        feed: LiveFeed | None = None,
     ) -> None:
         self._store = store
         self._trials = trials

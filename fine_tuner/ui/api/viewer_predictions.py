@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from fine_tuner.ui.access import redacted
-from fine_tuner.ui.access.limits import Limits, Meter
+from fine_tuner.ui.access.limits import Meter, VisitorLimits
 from fine_tuner.ui.api import texts
 from fine_tuner.ui.jobs.questions import Ask, read_reply
 
@@ -54,7 +54,7 @@ class Trials:
         limits: How many.
     """
 
-    def __init__(self, ask: Ask, runs: Path, limits: Limits) -> None:
+    def __init__(self, ask: Ask, runs: Path, limits: VisitorLimits) -> None:
         self._ask = ask
         self._runs = runs
         self._limits = limits

@@ -13,13 +13,13 @@ from fine_tuner.launch.assistant import Assistant, Ticket
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.launch.standby import Standby
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui.access.limits import Limits, Watching
+from fine_tuner.ui.access.limits import VisitorLimits, Watching
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.jobs.kinds import Jobs
 from fine_tuner.ui.jobs.networks import Networks
 from fine_tuner.ui.jobs.previews import Previews
 from fine_tuner.ui.jobs.questions import Ask, Questions, Reply
-from fine_tuner.ui.jobs.start import Starter
+from fine_tuner.ui.jobs.start import RunStarter
 
 _SERVE_FIRST_SECONDS = 0.3  # before the assistant loads torch: the page comes first
 _TRIAL_SECONDS = 60.0  # for a viewer's picture, loading torch and the network included
@@ -48,7 +48,9 @@ class Services:
         watching: Who has the viewer's page open.
     """
 
-    def __init__(self, *, runs: Path, allowed: Allowed, ask: Ask | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, *, runs: Path, allowed: Allowed, ask: Ask | None = None, limits: VisitorLimits | None = None
+    ) -> None:
         """``ask`` answers command lines; None: processes of our own, with torch loaded."""
         self.losses_folder = runs.resolve() / "losses"
         self.data_roots = allowed.roots
@@ -64,7 +66,7 @@ class Services:
         self.rates = Questions(ask or self._ask_at_once)
         self.networks = Networks(self.questions)
         self.previews = Previews(self.questions)
-        self.starter = Starter(self.store, self.launcher, self.questions)
+        self.starter = RunStarter(self.store, self.launcher, self.questions)
         self.actions = {
             "stop": self.launcher.request_stop,
             "pause": self.launcher.request_pause,
@@ -72,7 +74,7 @@ class Services:
             "checkpoint": self.launcher.request_save,
             "evaluate": self.launcher.request_validation,
         }
-        self.limits = limits or Limits()
+        self.limits = limits or VisitorLimits()
         self.watching = Watching()
         self._yielding = Assistant(timeout=_TRIAL_SECONDS, yields=True)  # started by the first viewer who tries a model
         self.ask_yielding: Ask = ask or self._yielding.call

@@ -16,7 +16,7 @@ from fine_tuner.ui.form.updates import Outcome
 from fine_tuner.ui.jobs.questions import Questions
 
 
-class Starter:
+class RunStarter:
     """From settings to a run at work, or to what is wrong with them."""
 
     def __init__(self, store: RunStore, launcher: Launcher, questions: Questions) -> None:

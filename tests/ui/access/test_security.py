@@ -17,17 +17,17 @@ from starlette.websockets import WebSocketDisconnect
 
 from fine_tuner.ui.access.entry import Access
 from fine_tuner.ui.access.guard import LOGIN_TRIES_PER_MINUTE, Guard, may
-from fine_tuner.ui.access.limits import Allowance, Limits
+from fine_tuner.ui.access.limits import Allowance, VisitorLimits
 from fine_tuner.ui.access.links import LINK_SECONDS, SESSION_SECONDS, Links, new_token
 from fine_tuner.ui.access.peer import _by_netlink, _by_table, whose
 from fine_tuner.ui.access.permissions import RULES, Rule, Table
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 TABLE = Table([*RULES, Rule("WEBSOCKET", "/ws", "owner")])
-LIMITS = Limits(strangers=Allowance(10_000, 1000))
+LIMITS = VisitorLimits(strangers=Allowance(10_000, 1000))
 
 
-def serve(access: Access, host: str = "127.0.0.1:7860", limits: Limits = LIMITS) -> TestClient:
+def serve(access: Access, host: str = "127.0.0.1:7860", limits: VisitorLimits = LIMITS) -> TestClient:
     app = FastAPI()
 
     @app.api_route("/{path:path}", methods=["GET", "HEAD", "OPTIONS", *METHODS])
@@ -199,7 +199,7 @@ def test_guessing_is_slowed_down_and_shuts_nobody_out(shared, access):
 
 
 def test_a_viewer_who_asks_too_much_waits_and_another_does_not(access):
-    serving = serve(access, limits=Limits(session=Allowance(3, 0.001)))
+    serving = serve(access, limits=VisitorLimits(session=Allowance(3, 0.001)))
     sign_in(serving, access, "viewer")
     assert [serving.get("/view/api/runs").status_code for _ in range(5)] == [200, 200, 200, 429, 429]
     serving.cookies.clear()

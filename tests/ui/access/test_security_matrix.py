@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from fine_tuner.ui.access.entry import Access
 from fine_tuner.ui.access.guard import Guard, may
-from fine_tuner.ui.access.limits import Allowance, Limits
+from fine_tuner.ui.access.limits import Allowance, VisitorLimits
 from fine_tuner.ui.access.links import SESSION_SECONDS, Links
 from fine_tuner.ui.access.permissions import RULES, Table
 from fine_tuner.ui.environment import private_environment
@@ -19,7 +19,7 @@ from tests.ui.canned import Canned, in_a_loop
 
 HOME = "http://127.0.0.1:7860"
 PLENTY = Allowance(1e6, 1e6)
-LIMITS = Limits(session=PLENTY, strangers=PLENTY, asks=PLENTY, viewers=PLENTY)
+LIMITS = VisitorLimits(session=PLENTY, strangers=PLENTY, asks=PLENTY, viewers=PLENTY)
 TABLE = Table()
 STRANGERS = ("anonymous", "expired", "forged", "another app's")
 

@@ -28,7 +28,7 @@ from fine_tuner.runs.publishing import Published, publish, published
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.access import redacted, texts
 from fine_tuner.ui.access.entry import Access
-from fine_tuner.ui.access.limits import POLLS_PER_SECOND, SEEN_SECONDS, Allowance, Limits, Meter, Watching
+from fine_tuner.ui.access.limits import POLLS_PER_SECOND, SEEN_SECONDS, Allowance, Meter, VisitorLimits, Watching
 from fine_tuner.ui.access.tunnel import Tunnel
 from fine_tuner.ui.api.viewer_predictions import RefusedError, Trials, check_picture
 from fine_tuner.ui.environment import private_environment
@@ -40,7 +40,7 @@ from tests.ui.hand_run import HandRun
 HOME = "http://127.0.0.1:7860"
 CANARY = "/home/canary/private"  # in every text of a run that is not for viewers
 PLENTY = Allowance(1e6, 1e6)
-LIMITS = Limits(session=PLENTY, strangers=PLENTY, asks=PLENTY, viewers=PLENTY, tries=PLENTY, all_tries=PLENTY)
+LIMITS = VisitorLimits(session=PLENTY, strangers=PLENTY, asks=PLENTY, viewers=PLENTY, tries=PLENTY, all_tries=PLENTY)
 
 
 def secretive_run(root, name: str, *, outcome: str = "failed") -> HandRun:
@@ -249,7 +249,7 @@ def test_what_went_wrong_is_told_without_paths(tmp_path, reply, status):
 
 
 def test_viewers_wait_for_their_turn_and_not_for_ever(tmp_path):
-    limits = Limits(tries=PLENTY, all_tries=PLENTY, waiting_tries=1)
+    limits = VisitorLimits(tries=PLENTY, all_tries=PLENTY, waiting_tries=1)
     going, begun = threading.Event(), threading.Semaphore(0)
 
     def slow(argv):
@@ -277,7 +277,7 @@ def test_viewers_wait_for_their_turn_and_not_for_ever(tmp_path):
 
 
 def test_one_viewer_gets_so_many_answers_a_minute_and_all_together_so_many(tmp_path):
-    limits = Limits(tries=Allowance(2, 0.001), all_tries=Allowance(3, 0.001))
+    limits = VisitorLimits(tries=Allowance(2, 0.001), all_tries=Allowance(3, 0.001))
     trials = Trials(lambda argv: printed({"predictions": [{"label": "ant"}]}), tmp_path, limits)
 
     def ask(who):

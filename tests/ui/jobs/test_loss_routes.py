@@ -21,7 +21,7 @@ from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.form.form import read, values_of
 from fine_tuner.ui.jobs.kinds import JobQuestion, Jobs
 from fine_tuner.ui.jobs.questions import Questions
-from fine_tuner.ui.jobs.start import Starter
+from fine_tuner.ui.jobs.start import RunStarter
 from tests.ui.canned import Canned, in_a_loop, printed
 
 HOME = "http://127.0.0.1:7860"
@@ -228,7 +228,7 @@ def test_train_on_the_page_refuses_what_was_not_checked_and_says_the_way_on(tmp_
         start = started.append
 
     store = RunStore(tmp_path / "runs")
-    starter = Starter(store, Launcher, Questions(lambda _: printed({})))
+    starter = RunStarter(store, Launcher, Questions(lambda _: printed({})))
     refused = starter.start(settings_with(file))
     assert (refused.run, store.ids(), started) == (None, [], [])
     assert "Press Check" in refused.errors["loss.file"]

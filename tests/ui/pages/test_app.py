@@ -34,7 +34,7 @@ from fine_tuner.ui.form.setup_page import SetupPage
 from fine_tuner.ui.form.updates import Outcome
 from fine_tuner.ui.jobs.previews import Previews
 from fine_tuner.ui.jobs.questions import Questions
-from fine_tuner.ui.jobs.start import Starter
+from fine_tuner.ui.jobs.start import RunStarter
 from fine_tuner.ui.pages.try_page import TryPage
 from fine_tuner.ui.server import Options, data_roots, listen, runs_folder
 from tests.ui.canned import Canned, in_a_loop, printed, refused
@@ -249,7 +249,7 @@ def launcher(tmp_path):
 
 def test_a_start_makes_the_run_that_the_command_describes(tmp_path, launcher):
     store = RunStore(tmp_path / "runs")
-    outcome = Starter(store, launcher, Questions(lambda _: printed({}))).start(load_preset("sample"))
+    outcome = RunStarter(store, launcher, Questions(lambda _: printed({}))).start(load_preset("sample"))
     run = store.get(outcome.run)
     assert read_tree(run.config)["model"]["name"] == "shufflenet_v2_x0_5"
     assert launcher.wait(run, timeout=20)
@@ -258,7 +258,7 @@ def test_a_start_makes_the_run_that_the_command_describes(tmp_path, launcher):
 def test_data_that_cannot_be_used_leaves_no_run_behind(tmp_path, launcher):
     store = RunStore(tmp_path / "runs")
     ask = Questions(lambda _: refused("DataError", "It has one class only."))
-    outcome = Starter(store, launcher, ask).start(load_preset("sample"))
+    outcome = RunStarter(store, launcher, ask).start(load_preset("sample"))
     assert outcome.run is None
     assert outcome.errors == {"data.path": "It has one class only."}
     assert store.ids() == []
@@ -267,7 +267,7 @@ def test_data_that_cannot_be_used_leaves_no_run_behind(tmp_path, launcher):
 def test_an_assistant_that_died_keeps_nobody_from_training(tmp_path, launcher):
     store = RunStore(tmp_path / "runs")
     ask = Questions(lambda _: Reply(137, "", "The assistant process ended unexpectedly."))
-    outcome = Starter(store, launcher, ask).start(load_preset("sample"))
+    outcome = RunStarter(store, launcher, ask).start(load_preset("sample"))
     assert launcher.wait(store.get(outcome.run), timeout=20)
 
 
