@@ -17,6 +17,8 @@ export class Job {
     this.tell = take;
     this.noAnswer = noAnswer;
     this.isWatched = isWatched;
+    /** @type {Promise<any> | null} The answer to the last start. */
+    this.begun = null;
     /** @type {any} */
     this.state = { status: "idle" };
   }
@@ -28,14 +30,17 @@ export class Job {
   /** Begin, for the settings `body.argv`; what another page began is shown instead of a refusal. */
   async start(body) {
     this.take({ status: "running" });
-    const state = await this.post(this.address, body);
+    this.begun = this.post(this.address, body);
+    const state = await this.begun;
     if (!state) return;
     this.take(state);
     await this.follow();
   }
 
-  /** End the work that this page sees, and no other. */
+  /** End the work that this page sees, and no other; what only just begins has no number yet, so that is awaited. */
   async cancel() {
+    await this.begun;
+    if (!this.isRunning) return;
     const { number } = this.state;
     const state = await this.post(`${this.address}/cancel${number === undefined ? "" : `?number=${number}`}`, {});
     if (!state) return;
