@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from fine_tuner.base.errors import RunError
+from fine_tuner.config.tasks import TargetKind
 from fine_tuner.data.files.images import load_image
 from fine_tuner.data.loading.transforms import build_transforms
 from fine_tuner.data.masks import IGNORE_INDEX, lay_over, legend
@@ -18,7 +19,7 @@ from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.models.saved import load_network
 from fine_tuner.runs.layout import RunFolder
-from fine_tuner.tasks import TASK_SPECS
+from fine_tuner.tasks import TASKS
 
 OVERLAY_PX = 1024
 
@@ -34,7 +35,7 @@ class Predictor:
     def __init__(self, built: BuiltModel, about: dict[str, Any]) -> None:
         self.about = about
         self._model = built.model.eval()
-        self._task = TASK_SPECS[built.task]
+        self._task = TASKS[built.task]
         self._names = about["classes"]
         preprocessing = built.preprocessing.to_dict()
         self._transform = build_transforms(augment="none", train=False, task=built.task, **preprocessing)
@@ -65,7 +66,7 @@ class Predictor:
             DataError: If the file is not a picture that can be read.
         """
         picture = load_image(image)
-        if self._task.name != "segmentation":
+        if self._task.spec.target is not TargetKind.MASK:
             pixels, _ = self._transform(picture, torch.tensor(0))
             logits, _ = split_outputs(self._model(pixels.unsqueeze(0)))
             return {"task": self._task.name, **self._task.describe(logits, self._names)}

@@ -128,10 +128,10 @@ function thumbnail(text, name, number_) {
 }
 
 /** Bars: images of each class by split, or the share of the pixels. */
-function balance({ task, classes }) {
+function balance({ classes }) {
   if (!classes.length) return [];
   const splits = Object.keys(classes[0]).filter((key) => key !== "name");
-  const isPixels = task === "segmentation";
+  const isPixels = splits.includes("pixels of train");
   const totals = classes.map((row) => splits.reduce((sum, split) => sum + (row[split] ?? 0), 0));
   const [most, all] = [
     Math.max(...totals, 1),

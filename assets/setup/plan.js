@@ -174,8 +174,8 @@ class PlanPanel {
   }
 
   /** Which classes pictures may be of; the one chosen stays while the data has it. */
-  offerClasses({ classes, task }) {
-    const names = task === "regression" ? [] : classes;
+  offerClasses({ classes, target }) {
+    const names = target === "numbers" ? [] : classes;
     const key = JSON.stringify(names);
     if (key !== this.offered) {
       this.offered = key;

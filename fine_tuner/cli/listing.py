@@ -12,6 +12,7 @@ from fine_tuner.cli.arguments import Commands, print_json
 from fine_tuner.config.io import CHOICES, FIELDS
 from fine_tuner.config.presets import describe_preset, list_presets
 from fine_tuner.config.settings import TASKS
+from fine_tuner.config.tasks import DEFAULT_TASK
 from fine_tuner.runs.store import RunStore
 
 Row = dict[str, Any]
@@ -20,7 +21,7 @@ Row = dict[str, Any]
 def _models(task: str | None, runs: Path) -> list[Row]:
     from fine_tuner.models.catalogue import list_models
 
-    return [dataclasses.asdict(model) for model in list_models(task or "classification")]
+    return [dataclasses.asdict(model) for model in list_models(task or DEFAULT_TASK)]
 
 
 def _variants(path: str) -> Callable[[str | None, Path], list[Row]]:

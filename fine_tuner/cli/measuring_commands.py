@@ -21,6 +21,7 @@ from fine_tuner.cli.arguments import (
 )
 from fine_tuner.cli.progress import progress_lines
 from fine_tuner.config.settings import TASKS
+from fine_tuner.config.tasks import DEFAULT_TASK
 from fine_tuner.planning.loss_checks import check_code, refuse_unchecked
 
 
@@ -125,7 +126,7 @@ def check_loss(arguments: argparse.Namespace) -> int:
     if arguments.config is not None:
         task = [f"task={arguments.task}"] if arguments.task else []
         settings = read_settings(arguments.config, [*arguments.overrides, *task])
-    task = settings.task if settings is not None else arguments.task or "classification"
+    task = settings.task if settings is not None else arguments.task or DEFAULT_TASK
     tell, told = progress_lines(is_json=arguments.json), ""
 
     def on_stage(stage: str) -> None:

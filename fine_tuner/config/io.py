@@ -14,8 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.explain import CHOICES, FIELDS, explain, folded, suggest_path
 from fine_tuner.config.knobs import Field, lookup
-from fine_tuner.config.sections.losses import DEFAULT_LOSS
 from fine_tuner.config.settings import Settings
+from fine_tuner.config.tasks import default_loss
 
 __all__ = [
     "CHOICES",
@@ -89,12 +89,12 @@ def parse(tree: Mapping[str, Any]) -> Settings:
 def _with_tags(tree: Mapping[str, Any]) -> dict[str, Any]:
     """A copy in which every choice has a tag spelled as it is registered (``adamw`` -> ``AdamW``).
 
-    Where no loss is named, it is the task's own (``DEFAULT_LOSS``).
+    Where no loss is named, it is the task's own (``tasks.default_loss``).
     """
     out = copy.deepcopy(dict(tree))
     loss = out.setdefault("loss", {})
     if isinstance(loss, dict):
-        loss.setdefault("name", DEFAULT_LOSS.get(str(out.get("task")), DEFAULT_LOSS["classification"]))
+        loss.setdefault("name", default_loss(str(out.get("task"))))
     for path, choice in CHOICES.items():
         node = lookup(out, path)
         if isinstance(node, dict):

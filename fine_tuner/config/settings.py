@@ -7,7 +7,7 @@ written once. Dotted paths (``optim.lr``) name settings everywhere; their spelli
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import annotated_types as at
 
@@ -19,9 +19,9 @@ from fine_tuner.config.sections.precision import PrecisionSettings
 from fine_tuner.config.sections.schedules import OneCycleLR, ScheduleSettings
 from fine_tuner.config.sections.second_loss import NoSecondLoss, SecondLossSettings
 from fine_tuner.config.sections.train import TrainSettings
+from fine_tuner.config.tasks import DEFAULT_TASK, TASK_SPECS
 
-Task = Literal["classification", "multilabel", "regression", "segmentation"]
-TASKS: tuple[str, ...] = get_args(Task)
+TASKS: tuple[str, ...] = tuple(TASK_SPECS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,9 @@ class Settings:
         at.MaxLen(120),
         Knob(label="Title", help="Shown in the list of runs; empty: made from data and network.", advanced=True),
     ] = ""
-    task: Annotated[Task, Knob(label="Task", help="What the network learns to tell from an image.")] = "classification"
+    task: Annotated[Literal[TASKS], Knob(label="Task", help="What the network learns to tell from an image.")] = (  # type: ignore[valid-type]
+        DEFAULT_TASK
+    )
     data: DataSettings = field(default_factory=DataSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     model: ModelSettings = field(default_factory=ModelSettings)

@@ -14,6 +14,7 @@ import numpy as np
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.files import write_json
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.masks import MaskCoding
 
 Target = int | tuple[float, ...] | Path
@@ -65,7 +66,7 @@ class DataSplits:
     @property
     def output_names(self) -> tuple[str, ...]:
         """Name of each output of the network: the classes, or for regression the numbers."""
-        return self.target_names if self.task == "regression" else self.classes
+        return self.target_names if target_kind(self.task) is TargetKind.NUMBERS else self.classes
 
     @property
     def num_outputs(self) -> int:
@@ -78,16 +79,16 @@ class DataSplits:
         None for regression, and for the pixels of another split.
         """
         records = self.splits.get(split, ())
-        if self.task == "classification":
+        if target_kind(self.task) is TargetKind.CLASS:
             counts = Counter(r.target for r in records)
             return tuple(counts[i] for i in range(len(self.classes)))
-        if self.task == "multilabel":
+        if target_kind(self.task) is TargetKind.LABELS:
             return tuple(int(sum(r.target[i] for r in records)) for i in range(len(self.classes)))
         return self.pixel_counts if split == "train" else None
 
     def target_mean_and_sd(self, split: str = "train") -> tuple[tuple[float, float], ...] | None:
         """Mean and standard deviation of each number over a split (regression), else None."""
-        if self.task != "regression":
+        if target_kind(self.task) is not TargetKind.NUMBERS:
             return None
         columns = zip(*(r.target for r in self.splits[split]), strict=True)
         return tuple(_mean_and_sd(column) for column in columns)

@@ -30,6 +30,7 @@ from fine_tuner.config.sections.losses import (
     TverskyLoss,
 )
 from fine_tuner.config.sections.second_loss import SecondLossBase, without_weight
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.losses import functional, overlap
 from fine_tuner.losses.custom import load_custom_loss
 from fine_tuner.losses.inputs import NO_INDEX
@@ -57,7 +58,7 @@ class Targets:
     @property
     def are_masks(self) -> bool:
         """Whether there is a target per pixel."""
-        return self.task == "segmentation"
+        return target_kind(self.task) is TargetKind.MASK
 
 
 def build_loss(
@@ -110,7 +111,7 @@ def _ignore(targets: Targets) -> dict[str, Any]:
 
 
 def _weight(settings: ClassWeighted, targets: Targets) -> Tensor | None:
-    if settings.class_weights == "none" or targets.task == "multilabel":
+    if settings.class_weights == "none" or target_kind(targets.task) is TargetKind.LABELS:
         return None
     if targets.class_counts is None or len(targets.class_counts) != targets.num_outputs:
         counted = "no class" if targets.class_counts is None else f"{len(targets.class_counts)} classes"
@@ -149,7 +150,7 @@ def _(settings: BinaryCrossEntropyLoss, *, targets: Targets) -> nn.Module:
 
 @LOSSES.register(MSELoss)
 def _(settings: MSELoss, *, targets: Targets) -> nn.Module:
-    if targets.task == "regression":
+    if target_kind(targets.task) is TargetKind.NUMBERS:
         return FormulaLoss(functional.mse_loss)
     return FormulaLoss(functional.brier_loss, **_ignore(targets))
 
@@ -186,7 +187,7 @@ def _(settings: DiceCrossEntropyLoss, *, targets: Targets) -> nn.Module:
 
 @LOSSES.register(FocalLoss)
 def _(settings: FocalLoss, *, targets: Targets) -> nn.Module:
-    if targets.task == "multilabel":
+    if target_kind(targets.task) is TargetKind.LABELS:
         return FormulaLoss(functional.sigmoid_focal_loss, gamma=settings.gamma, alpha=settings.alpha)
     weight = _weight(settings, targets)
     return FormulaLoss(functional.focal_loss, weight=weight, gamma=settings.gamma, **_ignore(targets))

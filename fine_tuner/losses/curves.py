@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.sections.losses import CustomLoss, LossBase
 from fine_tuner.config.sections.second_loss import SecondLossBase
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.losses.build import build_loss
 
 LossFn = Callable[[Tensor, Tensor], Tensor]
@@ -52,18 +53,18 @@ def loss_curve(settings: LossBase, task: str, *, second: SecondLossBase | None =
 
 
 def _outputs(task: str) -> int:
-    return {"regression": 1, "multilabel": 1}.get(task, 2)
+    return 1 if target_kind(task) in (TargetKind.NUMBERS, TargetKind.LABELS) else 2
 
 
 def curve_panels(loss_fn: LossFn | nn.Module, task: str) -> list[dict[str, Any]]:
     """The panels of ``loss_curve`` for any loss of (output, target)."""
-    if task == "regression":
+    if target_kind(task) is TargetKind.NUMBERS:
         return [_panel("error", "Error: prediction - target", _errors(), _regression(loss_fn), "prediction")]
     probability = _probabilities()
     panels = [
         _panel("probability", "Probability of the right answer", probability, _answers(loss_fn, task), "its logit")
     ]
-    if task == "segmentation":
+    if target_kind(task) is TargetKind.MASK:
         panels.append(_panel("overlap", "Overlap (IoU) of predicted and true region", *_overlap(loss_fn), "overlap"))
     return panels
 
@@ -110,12 +111,12 @@ def _answers(loss_fn: LossFn, task: str) -> tuple[list[float], list[float]]:
 
     Classes: one image of class 0. Labels: four images, the label there in one. Masks: a square of a quarter.
     """
-    target = _square() if task == "segmentation" else torch.zeros(1, dtype=torch.int64)
+    target = _square() if target_kind(task) is TargetKind.MASK else torch.zeros(1, dtype=torch.int64)
     sign = torch.tensor([[1.0], [-1.0], [-1.0], [-1.0]])
     is_first = (target == 0).unsqueeze(1)
 
     def loss_at(logit: Tensor) -> Tensor:
-        if task == "multilabel":
+        if target_kind(task) is TargetKind.LABELS:
             return loss_fn(logit * sign, (sign > 0).float())
         first, second = torch.where(is_first, logit, 0.0), torch.where(is_first, 0.0, logit)
         return loss_fn(torch.cat([first, second], 1), target)

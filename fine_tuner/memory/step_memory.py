@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.mixing import MixedLoss, MixedTargets
 from fine_tuner.losses.custom import CustomLossModule
 from fine_tuner.memory.sized_tensors import Ledger, Moment, SizedTensor, prime_for, use_sized_tensors
@@ -179,9 +180,11 @@ class _Staged:
 def _targets(situation: Situation, ledger: Ledger) -> Any:
     """Targets of a batch, as the loss wants them."""
     batch, outputs, side = ledger.batch_size, situation.num_outputs, situation.image_size
-    shapes = {"classification": (batch,), "segmentation": (batch, side, side)}
-    dtype = torch.int64 if situation.task in shapes else torch.float32
-    targets = ledger.sized_tensor(*shapes.get(situation.task, (batch, outputs)), dtype=dtype, is_counted=False)
+    shapes = {TargetKind.CLASS: (batch,), TargetKind.MASK: (batch, side, side)}
+    dtype = torch.int64 if target_kind(situation.task) in shapes else torch.float32
+    targets = ledger.sized_tensor(
+        *shapes.get(target_kind(situation.task), (batch, outputs)), dtype=dtype, is_counted=False
+    )
     if not situation.is_mixed:
         return targets
     second = ledger.sized_tensor(*targets.shape, dtype=dtype, is_counted=False)

@@ -13,6 +13,7 @@ from torchvision.models import WeightsEnum
 
 from fine_tuner.base.errors import WeightsError
 from fine_tuner.base.progress import OnProgress
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.models.catalogue import backbone_enum, builder_of, cache_file, cached, weights_enum
 from fine_tuner.models.preprocessing import Preprocessing
 from fine_tuner.models.pretrained.choice import WeightsChoice, choose_weights
@@ -104,7 +105,7 @@ def build_model(
         fitted = _fit(name, structure, choice, state)
         model, new = _with_weights(name, num_outputs, structure, fitted, state), fitted.new
     unclipped = unclip_outputs(model, structure.head_layers)
-    if state is not None and task == "regression":  # a head that goes on as it was, in the units it learned
+    if state is not None and target_kind(task) is TargetKind.NUMBERS:  # a head that goes on, in the units it learned
         kept = [path for path in structure.head_layers if f"{path}.weight" not in new]
         rescale_as_saved(model, kept, state.tensors)
     return BuiltModel(
@@ -215,7 +216,7 @@ def _preprocessing(
     else:
         chosen = Preprocessing.from_entry(choice.entry or _entry_like(name, choice.file))
     chosen = chosen.at_size(image_size)
-    return chosen.without_crop() if task == "segmentation" else chosen
+    return chosen.without_crop() if target_kind(task) is TargetKind.MASK else chosen
 
 
 def _entry_like(name: str, file: Path | None) -> WeightsEnum:

@@ -18,6 +18,7 @@ from torchvision.models import WeightsEnum, get_model_builder, get_model_weights
 
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.base.registry import suggest
+from fine_tuner.config.tasks import CLASSIFICATION, SEGMENTATION, TargetKind, target_kind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +84,8 @@ def model_names(task: str) -> list[str]:
     >>> "resnet18" in model_names("multilabel"), "resnet18" in model_names("segmentation")
     (True, False)
     """
-    module = torchvision.models.segmentation if task == "segmentation" else torchvision.models
+    is_per_pixel = target_kind(task) is TargetKind.MASK
+    module = torchvision.models.segmentation if is_per_pixel else torchvision.models
     return torchvision.models.list_models(module=module)
 
 
@@ -197,7 +199,7 @@ def builder_of(name: str, task: str) -> Callable[..., nn.Module]:
     names = model_names(task)
     if name in names:
         return get_model_builder(name)
-    other = "classification" if task == "segmentation" else "segmentation"
+    other = (CLASSIFICATION if target_kind(task) is TargetKind.MASK else SEGMENTATION).name
     if name in model_names(other):
         raise ConfigError(
             {"model.name": f"{name!r} is a {other} network and the task is {task}. Choose one of: {_some(names)}."}

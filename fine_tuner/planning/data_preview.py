@@ -8,6 +8,7 @@ from typing import Any
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.registry import suggest
 from fine_tuner.config.settings import Settings
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.preview import preview
 from fine_tuner.data.masks import legend
 from fine_tuner.models.build import find_preprocessing
@@ -48,5 +49,5 @@ def write_preview(settings: Settings, folder: Path, *, count: int, draw: int, on
         path = folder / f"{number:02d}.png"
         shown.picture.save(path)
         images.append({"file": str(path), "label": shown.label})
-    colours = legend(names) if settings.task == "segmentation" else []
+    colours = legend(names) if target_kind(settings.task) is TargetKind.MASK else []
     return {"images": images, "classes": names, "legend": colours}

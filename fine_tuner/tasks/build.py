@@ -16,6 +16,7 @@ from torchmetrics import MetricCollection
 from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.config.metric_specs import MetricSpec
 from fine_tuner.config.settings import Settings
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.batches import EvalBatches, ImageDataset, TrainBatches
 from fine_tuner.data.loading.mixing import MixedLoss, Mixer
 from fine_tuner.data.loading.transforms import build_transforms
@@ -31,8 +32,8 @@ from fine_tuner.optim import build_optimizer
 from fine_tuner.precision import Precision, PrecisionChoice, choose_precision, compile_network, compile_problem
 from fine_tuner.schedules import Schedule, build_schedule, check_schedule
 from fine_tuner.speeds import RUN, Subject, fastest, remember, variant_name
-from fine_tuner.tasks import TASK_SPECS
-from fine_tuner.tasks.base import TaskSpec
+from fine_tuner.tasks import TASKS
+from fine_tuner.tasks.base import Task
 from fine_tuner.tasks.network import build_network
 from fine_tuner.tasks.standardise import standardised
 
@@ -71,7 +72,7 @@ class Assembly:
     """
 
     settings: Settings
-    spec: TaskSpec
+    task: Task
     best: MetricSpec
     data: DataSplits
     built: BuiltModel
@@ -133,8 +134,8 @@ def assemble(
     Raises:
         InputError: If a setting does not fit the data, the network or the machine.
     """
-    spec = TASK_SPECS[settings.task]
-    best = spec.best_by(settings.train.best_metric, data.num_outputs)
+    task = TASKS[settings.task]
+    best = task.best_by(settings.train.best_metric, data.num_outputs)
     device = choose_device(settings.devices)
     torch.manual_seed(settings.seed)  # decides the new head's first weights, then dropout
     built = build_network(settings, data, on_progress, outline=outline, checkpoint=checkpoint)
@@ -176,7 +177,7 @@ def assemble(
         seed=settings.seed,
         num_workers=settings.data.num_workers,
         pin_memory=device.type == "cuda",
-        sampling=settings.data.sampling if settings.task == "classification" else "natural",
+        sampling=settings.data.sampling if target_kind(settings.task) is TargetKind.CLASS else "natural",
         mixer=mixer,
     )
     steps_per_epoch = -(-train_batches.per_epoch // settings.train.accumulate)
@@ -198,7 +199,7 @@ def assemble(
     )
     return Assembly(
         settings=settings,
-        spec=spec,
+        task=task,
         best=best,
         data=data,
         built=built,
@@ -212,7 +213,7 @@ def assemble(
         schedule=schedule,
         train_batches=train_batches,
         val_batches=_val_batches(settings, data, built, device),
-        metrics=spec.build_metrics(data.num_outputs),
+        metrics=task.build_metrics(data.num_outputs),
     )
 
 
@@ -265,7 +266,11 @@ def build_dataset(settings: Settings, data: DataSplits, preprocessing: Preproces
 def _mixer(settings: Settings) -> Mixer | None:
     """Mixes training images in pairs, where wanted and where a class is what is learned."""
     mix = settings.augment.mix
-    return Mixer(mix, settings.augment.mix_alpha) if mix != "none" and settings.task == "classification" else None
+    return (
+        Mixer(mix, settings.augment.mix_alpha)
+        if mix != "none" and target_kind(settings.task) is TargetKind.CLASS
+        else None
+    )
 
 
 def _val_batches(settings: Settings, data: DataSplits, built: BuiltModel, device: torch.device) -> EvalBatches | None:

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from fine_tuner.config.metric_specs import ACCURACY, MACRO_F1, TOP5
+from fine_tuner.config import tasks
 from fine_tuner.metrics import classification_metrics
-from fine_tuner.tasks.base import TaskSpec
+from fine_tuner.tasks.base import Task
 
 
 def describe(logits: Tensor, names: Sequence[str]) -> dict[str, Any]:
@@ -19,9 +19,8 @@ def describe(logits: Tensor, names: Sequence[str]) -> dict[str, Any]:
     return {"label": ranked[0][0], "probabilities": dict(ranked)}
 
 
-CLASSIFICATION = TaskSpec(
-    name="classification",
-    metrics=(ACCURACY, MACRO_F1, TOP5),
+CLASSIFICATION = Task(
+    spec=tasks.CLASSIFICATION,
     build_metrics=classification_metrics,
     describe=describe,
 )

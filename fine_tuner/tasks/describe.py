@@ -16,6 +16,7 @@ def facts_of(assembly: Assembly) -> dict[str, Any]:
     train, val = data.splits["train"], data.splits.get("val", ())
     return {
         "task": settings.task,
+        "target": assembly.task.spec.target.value,
         "device": device_name(assembly.device),
         "precision": assembly.precision.dtype,
         "is_channels_last": assembly.precision.is_channels_last,
@@ -36,7 +37,7 @@ def facts_of(assembly: Assembly) -> dict[str, Any]:
         "schedule": planned_rates(assembly),
         "best_metric": f"val/{assembly.best.key}",
         "best_direction": "max" if assembly.best.higher_is_better else "min",
-        "metrics": {f"val/{m.key}": m.facts() for m in assembly.spec.metrics},
+        "metrics": {f"val/{m.key}": m.facts() for m in assembly.task.metrics},
         "notices": [*data.notices, *built.notices],
     }
 

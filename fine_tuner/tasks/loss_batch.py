@@ -9,6 +9,7 @@ import torch
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.config.io import parse
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.batches import TrainBatches
 from fine_tuner.data.masks import IGNORE_INDEX
 from fine_tuner.losses.check.batch import CheckBatch
@@ -18,8 +19,7 @@ from fine_tuner.models.outputs import split_outputs
 from fine_tuner.tasks.build import build_data, build_dataset
 from fine_tuner.tasks.standardise import in_own_units
 
-IMAGES = {"segmentation": 2}
-DEFAULT_IMAGES = 4
+IMAGES, MASKED_IMAGES = 4, 2
 
 
 def first_batch(settings: Mapping[str, Any]) -> CheckBatch:
@@ -47,7 +47,7 @@ def first_batch(settings: Mapping[str, Any]) -> CheckBatch:
     dataset = build_dataset(chosen, data, built.preprocessing, "train")
     if not len(dataset):
         raise DataError("There are no images to train on. Choose another folder in data.path.")
-    count = min(IMAGES.get(chosen.task, DEFAULT_IMAGES), len(dataset))
+    count = min(MASKED_IMAGES if target_kind(chosen.task) is TargetKind.MASK else IMAGES, len(dataset))
     batches = TrainBatches(dataset, batch_size=count, seed=chosen.seed, num_workers=0)
     try:
         images, targets = next(batches.starting_at(0))

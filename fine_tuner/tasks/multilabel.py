@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from fine_tuner.config.metric_specs import MACRO_F1, MAP
+from fine_tuner.config import tasks
 from fine_tuner.metrics import multilabel_metrics
-from fine_tuner.tasks.base import TaskSpec
+from fine_tuner.tasks.base import Task
 
 
 def describe(logits: Tensor, names: Sequence[str]) -> dict[str, Any]:
@@ -19,9 +19,8 @@ def describe(logits: Tensor, names: Sequence[str]) -> dict[str, Any]:
     return {"labels": [name for name, p in ranked.items() if p >= 0.5], "probabilities": ranked}
 
 
-MULTILABEL = TaskSpec(
-    name="multilabel",
-    metrics=(MAP, MACRO_F1),
+MULTILABEL = Task(
+    spec=tasks.MULTILABEL,
     build_metrics=multilabel_metrics,
     describe=describe,
 )

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from fine_tuner.config.metric_specs import MAE, R2, RMSE
+from fine_tuner.config import tasks
 from fine_tuner.metrics import regression_metrics
-from fine_tuner.tasks.base import TaskSpec
+from fine_tuner.tasks.base import Task
 
 
 def describe(outputs: Tensor, names: Sequence[str]) -> dict[str, Any]:
@@ -17,9 +17,8 @@ def describe(outputs: Tensor, names: Sequence[str]) -> dict[str, Any]:
     return {"numbers": dict(zip(names, outputs.float()[0].tolist(), strict=True))}
 
 
-REGRESSION = TaskSpec(
-    name="regression",
-    metrics=(MAE, RMSE, R2),
+REGRESSION = Task(
+    spec=tasks.REGRESSION,
     build_metrics=regression_metrics,
     describe=describe,
 )

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fine_tuner.config.metric_specs import DICE, MEAN_IOU, PIXEL_ACCURACY
+from fine_tuner.config import tasks
 from fine_tuner.data.masks import IGNORE_INDEX
 from fine_tuner.metrics import segmentation_metrics
-from fine_tuner.tasks.base import TaskSpec
+from fine_tuner.tasks.base import Task
 
 
 def describe(logits: Tensor, names: Sequence[str]) -> dict[str, Any]:
@@ -23,9 +23,8 @@ def describe(logits: Tensor, names: Sequence[str]) -> dict[str, Any]:
     return {"shares": ranked}
 
 
-SEGMENTATION = TaskSpec(
-    name="segmentation",
-    metrics=(MEAN_IOU, DICE, PIXEL_ACCURACY),
+SEGMENTATION = Task(
+    spec=tasks.SEGMENTATION,
     build_metrics=partial(segmentation_metrics, ignore_index=IGNORE_INDEX),
     describe=describe,
 )

@@ -19,7 +19,7 @@ from fine_tuner.config.metric_specs import (
     metric_text,
     register_metrics,
 )
-from fine_tuner.tasks import TASK_SPECS
+from fine_tuner.config.tasks import TASK_SPECS
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 

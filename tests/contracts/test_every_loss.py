@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from fine_tuner.config.io import FIELDS, overrides_between, parse, replace, to_tree
 from fine_tuner.config.knobs import Field, tag_of
-from fine_tuner.config.sections.losses import ALL_TASKS, DEFAULT_LOSS, VARIANTS, ClassWeighted, CustomLoss
+from fine_tuner.config.sections.losses import ALL_TASKS, VARIANTS, ClassWeighted, CustomLoss
 from fine_tuner.config.sections.second_loss import SECOND_VARIANTS, without_weight
 from fine_tuner.config.settings import Settings
+from fine_tuner.config.tasks import default_loss
 from fine_tuner.losses.build import LOSSES, build_loss
 from fine_tuner.losses.curves import loss_curve
 from tests.losses.formulas import FORMULAS
@@ -88,7 +89,7 @@ def test_says_what_it_is(variant: type) -> None:
 @pytest.mark.parametrize("task", ALL_TASKS)
 def test_each_task_has_its_default_loss(task: str) -> None:
     settings = parse({"task": task})
-    assert settings.loss.name == DEFAULT_LOSS[task]
+    assert settings.loss.name == default_loss(task)
     assert task in settings.loss.tasks
 
 
@@ -277,7 +278,7 @@ def test_overfits_one_batch(variant: type, task: str) -> None:
 def test_a_weighted_sum_is_the_sum(variant: type, task: str) -> None:
     logits, targets = make_batch(task)
     second = SECOND_VARIANTS[tag_of(variant)](weight=0.4)
-    first = next(v for v in OFFERED if tag_of(v) == DEFAULT_LOSS[task])
+    first = next(v for v in OFFERED if tag_of(v) == default_loss(task))
     total = build_loss(first(), task=task, num_outputs=K, second=second)(logits, targets)
     parts = make_loss(first, task)(logits, targets) + 0.4 * make_loss(variant, task)(logits, targets)
     torch.testing.assert_close(total, parts, rtol=1e-6, atol=0)

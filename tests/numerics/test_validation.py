@@ -13,7 +13,7 @@ from fine_tuner.metrics import (
     segmentation_metrics,
 )
 from fine_tuner.precision import Precision
-from fine_tuner.tasks import TASK_SPECS
+from fine_tuner.tasks import TASKS
 from fine_tuner.training.loop.validation import evaluate
 
 CPU = torch.device("cpu")
@@ -135,8 +135,8 @@ def test_every_task_s_metrics_are_those_its_specs_describe() -> None:
         "regression": (torch.randn(6, 6), torch.randn(6, 6)),
         "segmentation": (torch.randn(2, 6, 4, 4), torch.randint(0, 6, (2, 4, 4))),
     }
-    assert set(examples) == set(TASK_SPECS)
+    assert set(examples) == set(TASKS)
     for name, (outputs, targets) in examples.items():
-        metrics = TASK_SPECS[name].build_metrics(6)
+        metrics = TASKS[name].build_metrics(6)
         metrics.update(outputs, targets)
-        assert set(metrics.compute()) == {m.key for m in TASK_SPECS[name].metrics}
+        assert set(metrics.compute()) == {m.key for m in TASKS[name].metrics}

@@ -9,11 +9,12 @@ import annotated_types as at
 
 from fine_tuner.config.knobs import Knob
 from fine_tuner.config.sections.losses import STRICT
+from fine_tuner.config.tasks import TargetKind, tasks_with
 
 SAMPLE_DATA = "builtin:sample"
 
-_OF_TABLES = (("task", ("classification", "multilabel", "regression")),)
-_OF_MASKS = (("task", ("segmentation",)),)
+_OF_TABLES = (("task", tasks_with(TargetKind.CLASS, TargetKind.LABELS, TargetKind.NUMBERS)),)
+_OF_MASKS = (("task", tasks_with(TargetKind.MASK)),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,7 @@ class DataSettings:
         Knob(
             label="Sampling",
             help="natural: every image once per epoch; balanced: all classes equally often, rare images repeated.",
-            when=(("task", ("classification",)),),
+            when=(("task", tasks_with(TargetKind.CLASS)),),
             advanced=True,
         ),
     ] = "natural"
@@ -213,7 +214,7 @@ class AugmentSettings:
         Knob(
             label="Mix images",
             help="Train on two pictures in one, with the loss of both in proportion; steadies long runs on few images.",
-            when=(("task", ("classification",)),),
+            when=(("task", tasks_with(TargetKind.CLASS)),),
             advanced=True,
         ),
     ] = "none"
@@ -224,7 +225,7 @@ class AugmentSettings:
         Knob(
             label="Mixing strength",
             help="Alpha of the Beta distribution of the shares; 1 is uniform, less keeps one picture dominant.",
-            when=(("task", ("classification",)), ("augment.mix", ("mixup", "cutmix", "both"))),
+            when=(("task", tasks_with(TargetKind.CLASS)), ("augment.mix", ("mixup", "cutmix", "both"))),
             advanced=True,
         ),
     ] = 1.0

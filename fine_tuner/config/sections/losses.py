@@ -7,7 +7,6 @@ e = prediction - target; sums run over images and pixels. The second loss of a s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -17,18 +16,16 @@ import annotated_types as at
 from pydantic import ConfigDict, Field
 
 from fine_tuner.config.knobs import Knob
+from fine_tuner.config.tasks import TASK_SPECS, TargetKind, tasks_with
 
 STRICT = ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
-DENSE = ("classification", "multilabel", "segmentation")
-CLASSES = ("classification", "segmentation")
-ALL_TASKS = (*DENSE, "regression")
+CLASSES = tasks_with(TargetKind.CLASS, TargetKind.MASK)
+LABELS = tasks_with(TargetKind.LABELS)
+NUMBERS = tasks_with(TargetKind.NUMBERS)
+MASKS = tasks_with(TargetKind.MASK)
+DENSE = (*CLASSES, *LABELS)
+ALL_TASKS = tuple(TASK_SPECS)
 TORCH = "https://docs.pytorch.org/docs/stable/generated/torch.nn."
-DEFAULT_LOSS: Mapping[str, str] = {
-    "classification": "cross_entropy",
-    "multilabel": "binary_cross_entropy",
-    "regression": "mse",
-    "segmentation": "dice_cross_entropy",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +70,7 @@ class Overlap(LossBase):
             label="Overlap per",
             help="Overlap over the whole batch, or per image and then averaged.",
             advanced=True,
-            when=(("task", ("segmentation",)),),
+            when=(("task", MASKS),),
         ),
     ] = "batch"
     include_background: Annotated[
@@ -82,7 +79,7 @@ class Overlap(LossBase):
             label="Score class 0",
             help="Off: class 0 is background, scored only through the others. On: a class like any other.",
             advanced=True,
-            when=(("task", ("segmentation",)),),
+            when=(("task", MASKS),),
         ),
     ] = False
     include_absent: Annotated[
@@ -120,7 +117,7 @@ class CrossEntropyLoss(SmoothedLabels):
 class BinaryCrossEntropyLoss(LossBase):
     """Binary cross entropy: minus the log of the probability given to the right answer, label by label."""
 
-    tasks = ("multilabel",)
+    tasks = LABELS
     formula = "mean of -(w t log p + (1 - t) log(1 - p))"
     source = TORCH + "BCEWithLogitsLoss.html"
     name: Literal["binary_cross_entropy"] = "binary_cross_entropy"
@@ -145,7 +142,7 @@ class MSELoss(LossBase):
 class L1Loss(LossBase):
     """Mean absolute error: large errors count in proportion, so outliers pull less than with MSE."""
 
-    tasks = ("regression",)
+    tasks = NUMBERS
     formula = "mean of |e|"
     source = TORCH + "L1Loss.html"
     name: Literal["l1"] = "l1"
@@ -155,7 +152,7 @@ class L1Loss(LossBase):
 class SmoothL1Loss(LossBase):
     """Smooth L1: squared for small errors, absolute beyond, with slope 1 there."""
 
-    tasks = ("regression",)
+    tasks = NUMBERS
     formula = "mean of e^2 / (2 beta) where |e| < beta, else |e| - beta / 2"
     source = TORCH + "SmoothL1Loss.html; Girshick 2015, https://arxiv.org/abs/1504.08083"
     name: Literal["smooth_l1"] = "smooth_l1"
@@ -168,7 +165,7 @@ class SmoothL1Loss(LossBase):
 class HuberLoss(LossBase):
     """Huber: half the squared error for small errors, absolute beyond, with slope delta there."""
 
-    tasks = ("regression",)
+    tasks = NUMBERS
     formula = "mean of e^2 / 2 where |e| < delta, else delta (|e| - delta / 2)"
     source = TORCH + "HuberLoss.html; Huber 1964"
     name: Literal["huber"] = "huber"
@@ -236,7 +233,7 @@ class FocalLoss(ClassWeighted):
         Knob(
             label="Alpha",
             help="Weight of labels that are there; those that are not get the rest of 1. Empty: all count 1.",
-            when=(("task", ("multilabel",)),),
+            when=(("task", LABELS),),
         ),
     ] = None
 

@@ -18,6 +18,7 @@ import numpy as np
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.base.text import counted
+from fine_tuner.config.tasks import DEFAULT_TASK, TargetKind, target_kind
 from fine_tuner.data.checks.findings import NUM_EXAMPLES, DataFinding, Example, Level, Remedy, Report
 from fine_tuner.data.files.image_scan import ImageFacts, Twins, find_twins, scan_images
 from fine_tuner.data.readers.read import take_survey
@@ -53,7 +54,7 @@ def check_data(
     progress = progress or no_progress
     chosen = ReadOptions(**options)
     likely = task_like(path, progress)
-    wanted = task or likely or "classification"
+    wanted = task or likely or DEFAULT_TASK
     try:
         data, problems = _read(path, wanted, val_fraction, seed, chosen, progress)
     except DataError as error:
@@ -130,7 +131,7 @@ def _report(
 
 
 def _class_rows(data: DataSplits) -> tuple[Mapping[str, Any], ...]:
-    if data.task == "segmentation":
+    if target_kind(data.task) is TargetKind.MASK:
         return tuple(
             {"name": name, "pixels of train": count}
             for name, count in zip(data.classes, data.class_counts("train") or (), strict=False)
@@ -140,7 +141,7 @@ def _class_rows(data: DataSplits) -> tuple[Mapping[str, Any], ...]:
 
 
 def _number_rows(data: DataSplits) -> tuple[Mapping[str, Any], ...]:
-    if data.task != "regression":
+    if target_kind(data.task) is not TargetKind.NUMBERS:
         return ()
     columns = zip(*(r.target for r in data.splits["train"]), strict=True)
     rows = zip(data.target_names, columns, data.target_mean_and_sd() or (), strict=True)
@@ -274,7 +275,7 @@ def _short(record: Record, data: DataSplits) -> str:
 # ----------------------------------------------------------------- classes
 def about_classes(data: DataSplits) -> list[DataFinding]:
     """Classes that are rare, few, or absent from a split; numbers that never change."""
-    if data.task == "regression":
+    if target_kind(data.task) is TargetKind.NUMBERS:
         return [
             DataFinding(
                 "constant_number", "warning", f"{name} is {mean:g} in every training image: nothing to learn.", 1
@@ -285,7 +286,7 @@ def about_classes(data: DataSplits) -> list[DataFinding]:
     counts = data.class_counts("train")
     if not counts:
         return []
-    unit = "pixels" if data.task == "segmentation" else "images"
+    unit = "pixels" if target_kind(data.task) is TargetKind.MASK else "images"
     out = []
     largest = max(counts)
     rare = [i for i, n in enumerate(counts) if n * _RARE_FACTOR <= largest]
@@ -309,9 +310,9 @@ def about_classes(data: DataSplits) -> list[DataFinding]:
 
 def _against_imbalance(data: DataSplits) -> tuple[Remedy, ...]:
     weights = Remedy("weigh classes in the loss", {"loss.class_weights": "balanced"})
-    if data.task == "classification":
+    if target_kind(data.task) is TargetKind.CLASS:
         return (Remedy("show all classes equally often", {"data.sampling": "balanced"}), weights)
-    return (weights,) if data.task == "segmentation" else ()
+    return (weights,) if target_kind(data.task) is TargetKind.MASK else ()
 
 
 # -------------------------------------------------------- sizes, EXIF, batch
@@ -333,7 +334,7 @@ def about_orientation(data: DataSplits, facts: Mapping[Path, ImageFacts]) -> lis
     if not turned:
         return []
     text = f"{counted(len(turned), 'image')} stored turned (EXIF) and turned upright when read"
-    text += "; check that the masks are upright." if data.task == "segmentation" else "."
+    text += "; check that the masks are upright." if target_kind(data.task) is TargetKind.MASK else "."
     return [
         DataFinding("exif", "note", text, len(turned), tuple(Example(str(p), (str(p),)) for p in turned[:NUM_EXAMPLES]))
     ]

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 
 from fine_tuner.base.errors import DataError, TrainingError
 from fine_tuner.base.machine import default_num_workers
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.files.images import load_image, load_mask
 from fine_tuner.data.loading.loader import Loader
 from fine_tuner.data.loading.mixing import MixedTargets, Mixer
@@ -76,9 +77,9 @@ class ImageDataset(Dataset):
             return self.transform(image, target)
 
     def _target(self, record: Record, size: tuple[int, int]) -> Any:
-        if self.task == "classification":
+        if target_kind(self.task) is TargetKind.CLASS:
             return torch.tensor(record.target, dtype=torch.int64)
-        if self.task != "segmentation":
+        if target_kind(self.task) is not TargetKind.MASK:
             return torch.tensor(record.target, dtype=torch.float32)
         return load_classes(record, size, self.mask_coding)
 

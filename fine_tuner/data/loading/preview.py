@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.batches import ImageDataset, Key
 from fine_tuner.data.masks import IGNORE_INDEX, lay_over
 
@@ -81,12 +82,12 @@ def visible(pixels: Tensor, mask: Tensor | None = None) -> Image.Image:
 
 def label_in_words(target: Tensor, names: Sequence[str], task: str) -> str:
     """What a picture is labelled with."""
-    match task:
-        case "classification":
+    match target_kind(task):
+        case TargetKind.CLASS:
             return names[int(target)]
-        case "multilabel":
+        case TargetKind.LABELS:
             return ", ".join(n for n, present in zip(names, target.tolist(), strict=True) if present) or "none"
-        case "regression":
+        case TargetKind.NUMBERS:
             return ", ".join(f"{n} {value:g}" for n, value in zip(names, target.tolist(), strict=True))
     present = [int(k) for k in target.unique() if k != IGNORE_INDEX]
     return ", ".join(names[k] for k in present if k > 0)

@@ -36,6 +36,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode
 
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.masks import IGNORE_INDEX
 
 _ATTEMPTS = 10
@@ -240,12 +241,12 @@ def build_transforms(
         raise ValueError(f"augment {augment!r} is not one of {', '.join(AUGMENTATIONS)}")
     mode = InterpolationMode(interpolation)
     changes = augment if train else "none"
-    strength = 0.0 if task == "classification" and changes == "strong" else _COLOUR[changes]
+    strength = 0.0 if target_kind(task) is TargetKind.CLASS and changes == "strong" else _COLOUR[changes]
     fill = tuple(round(255 * m) for m in mean)
-    if task == "segmentation":
+    if target_kind(task) is TargetKind.MASK:
         steps = _segmentation(changes, image_size, mode, fill, flip)
         return SegmentationTransform(steps, mean=mean, std=std, colour=strength)
-    if task == "classification":
+    if target_kind(task) is TargetKind.CLASS:
         steps = _classification(changes, image_size, resize_size, mode, flip)
     else:
         steps = _whole_picture(changes, image_size, mode, fill, flip)

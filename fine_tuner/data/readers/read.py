@@ -23,6 +23,7 @@ from typing import Any
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.base.text import counted
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.files.image_scan import Size, find_twins, image_sizes, scan_images
 from fine_tuner.data.readers.class_folders import read_class_folders
 from fine_tuner.data.readers.mask_folders import read_mask_folders, with_classes
@@ -167,14 +168,14 @@ def read_source(
         if not found.pairs:
             raise DataError(f"{found.root} has no folders images/ and masks/. Correct data.layout, or add them.")
         return found.root, read_mask_folders(found.root, found.pairs, options, progress)
-    if task != "classification":
+    if target_kind(task) is not TargetKind.CLASS:
         raise DataError(f"data.layout=classes serves classification only, not task={task}. Change one of the two.")
     return found.root, read_class_folders(found)
 
 
 def _of_tables(root: Path, tables: Mapping[str, Path], task: str, options: ReadOptions, progress: OnProgress) -> Source:
     source = read_tables(root, dict(tables), task, options)
-    if task != "segmentation":
+    if target_kind(task) is not TargetKind.MASK:
         return source
     masked = with_classes(root, source.records, options, progress, words=source.words)
     return replace(masked, notices=(*source.notices, *masked.notices), problems=(*source.problems, *masked.problems))

@@ -12,6 +12,7 @@ from pathlib import Path
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.base.text import counted
+from fine_tuner.config.tasks import CLASSIFICATION, SEGMENTATION, TASK_SPECS, TargetKind, target_kind, tasks_with
 from fine_tuner.data.files.archives import ARCHIVE_SUFFIXES, unpack
 from fine_tuner.data.files.folders import (
     Passed,
@@ -31,15 +32,9 @@ from fine_tuner.data.readers.table_columns import task_of
 from fine_tuner.data.readers.table_source import choose_tables, tables_in
 from fine_tuner.data.readers.tables import TABLE_SUFFIXES, read_table
 
-_LAYOUTS_OF: Mapping[str, tuple[Layout, ...]] = {
-    "classification": ("classes", "table"),
-    "multilabel": ("table",),
-    "regression": ("table",),
-    "segmentation": ("masks", "table"),
-}
 _SERVES: Mapping[Layout, tuple[str, str]] = {
-    "masks": ("images with masks", "segmentation"),
-    "classes": ("class folders", "classification"),
+    "masks": ("images with masks", SEGMENTATION.name),
+    "classes": ("class folders", CLASSIFICATION.name),
 }
 _NEEDS: Mapping[Layout, str] = {
     "masks": "has no masks. Put images into a folder images/ and their masks, named alike, into masks/ beside it.",
@@ -77,7 +72,7 @@ class Found:
             "masks": bool(self.pairs),
             "table": bool(self.tables),
         }
-        wanted = _LAYOUTS_OF[task]
+        wanted = TASK_SPECS[task].layouts
         for layout in wanted:
             if layouts[layout]:
                 return layout
@@ -95,17 +90,17 @@ class Found:
             DataError: If there is nothing but a table that cannot be read.
         """
         if self.pairs:
-            return "segmentation"
+            return SEGMENTATION.name
         if not self.tables:
-            return "classification"
+            return CLASSIFICATION.name
         try:
             index = ImageIndex(self.root, images_below(self.root, Passed()))
             task = task_of(read_table(next(iter(choose_tables(self.root).values()))), index)
         except DataError:
             if len(self.class_folders) < 2:
                 raise
-            return "classification"  # the table is about something else
-        return task if task == "segmentation" or len(self.class_folders) < 2 else "classification"
+            return CLASSIFICATION.name  # the table is about something else
+        return task if target_kind(task) is TargetKind.MASK or len(self.class_folders) < 2 else CLASSIFICATION.name
 
 
 def unpacked(path: str, progress: OnProgress = no_progress) -> str:
@@ -186,7 +181,7 @@ def glance_at(path: str, progress: OnProgress = no_progress) -> Glance:
         DataError: If there is nothing of the kind, or nothing that can be told.
     """
     if path == SAMPLE_PATH:
-        tasks = ("classification", "multilabel", "regression", "segmentation")
+        tasks = tuple(TASK_SPECS)
         return Glance(tasks[0], tasks, "auto", "sample pictures made by the app")
     if path.startswith(TORCHVISION_PREFIX):
         return _of_set(path.removeprefix(TORCHVISION_PREFIX).partition("@")[0])
@@ -209,11 +204,11 @@ def _of_set(name: str) -> Glance:
 def _served(found: Found, likely: str) -> tuple[str, ...]:
     tasks = [likely]
     if found.pairs:
-        tasks.append("segmentation")
+        tasks += tasks_with(TargetKind.MASK)
     if len(found.class_folders) >= 2:
-        tasks.append("classification")
+        tasks += tasks_with(TargetKind.CLASS)
     if found.tables:
-        tasks += ["classification", "multilabel", "regression"]
+        tasks += tasks_with(TargetKind.CLASS, TargetKind.LABELS, TargetKind.NUMBERS)
     return tuple(dict.fromkeys(tasks))
 
 

@@ -31,6 +31,7 @@ from fine_tuner.base.cache_folder import CACHE_VARIABLE, cache_folder
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.files import making_folder
 from fine_tuner.base.progress import OnProgress, no_progress
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.masks import MaskCoding
 from fine_tuner.data.records import DataSplits, Record, Target, split_records
 
@@ -51,32 +52,34 @@ def read_sample(*, task: str, val_fraction: float, seed: int, progress: OnProgre
     with (root / "labels.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     records = [Record(root / row["file"], _target(row, task, root)) for row in rows]
-    names = {"classification": SHAPES, "multilabel": LABELS, "segmentation": (_BACKGROUND, *SHAPES)}.get(task, ())
+    names = {TargetKind.CLASS: SHAPES, TargetKind.LABELS: LABELS, TargetKind.MASK: (_BACKGROUND, *SHAPES)}.get(
+        target_kind(task), ()
+    )
     train, val = split_records(records, val_fraction=val_fraction, seed=seed, names=names)
     what = {
-        "classification": f"which of {len(SHAPES)} shapes it shows ({', '.join(SHAPES)})",
-        "multilabel": f"which of {len(LABELS)} labels fit ({', '.join(LABELS)})",
-        "regression": "how many shapes it shows",
-        "segmentation": f"where its shapes are ({', '.join(SHAPES)})",
+        TargetKind.CLASS: f"which of {len(SHAPES)} shapes it shows ({', '.join(SHAPES)})",
+        TargetKind.LABELS: f"which of {len(LABELS)} labels fit ({', '.join(LABELS)})",
+        TargetKind.NUMBERS: "how many shapes it shows",
+        TargetKind.MASK: f"where its shapes are ({', '.join(SHAPES)})",
     }
     return DataSplits(
         task=task,
         classes=names,
         splits={"train": train, "val": val},
-        kind=f"sample pictures made by the app; for each, {what[task]}",
+        kind=f"sample pictures made by the app; for each, {what[target_kind(task)]}",
         root=root,
-        target_names=("count",) if task == "regression" else (),
-        mask_coding=MaskCoding(tuple(range(len(SHAPES) + 1))) if task == "segmentation" else None,
+        target_names=("count",) if target_kind(task) is TargetKind.NUMBERS else (),
+        mask_coding=MaskCoding(tuple(range(len(SHAPES) + 1))) if target_kind(task) is TargetKind.MASK else None,
     )
 
 
 def _target(row: dict[str, str], task: str, root: Path) -> Target:
-    match task:
-        case "classification":
+    match target_kind(task):
+        case TargetKind.CLASS:
             return SHAPES.index(row["shape"])
-        case "multilabel":
+        case TargetKind.LABELS:
             return tuple(float(row[label]) for label in LABELS)
-        case "regression":
+        case TargetKind.NUMBERS:
             return (float(row["count"]),)
     return root / row["mask"]
 

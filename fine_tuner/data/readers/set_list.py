@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fine_tuner.config.tasks import CLASSIFICATION, SEGMENTATION
 from fine_tuner.data.readers.source import UNSPLIT
 
 TORCHVISION_PREFIX = "torchvision:"
@@ -34,12 +35,13 @@ class TorchvisionSet:
     num_classes: int
     download_mib: int
     splits: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {UNSPLIT: {}})
-    tasks: tuple[str, ...] = ("classification",)
+    tasks: tuple[str, ...] = (CLASSIFICATION.name,)
 
 
 _PETS = {"train": {"split": "trainval"}, "test": {"split": "test"}}
 _VOC = {"train": {"image_set": "train"}, "val": {"image_set": "val"}}
-_CLASSES_AND_MASKS = ("classification", "segmentation")
+_MASKS = (SEGMENTATION.name,)
+_CLASSES_AND_MASKS = (CLASSIFICATION.name, *_MASKS)
 SETS: Mapping[str, TorchvisionSet] = {
     s.name: s
     for s in (
@@ -60,6 +62,6 @@ SETS: Mapping[str, TorchvisionSet] = {
         TorchvisionSet("Imagenette", "10 easy classes of ImageNet", 13_394, 10, 1_484,
                        {"train": {"split": "train"}, "val": {"split": "val"}}),
         TorchvisionSet("RenderedSST2", "sentences drawn as pictures, good or bad", 9_613, 2, 15, _SPLITS_WITH_VAL),
-        TorchvisionSet("VOCSegmentation", "20 kinds of objects, outlined", 2_913, 20, 1_907, _VOC, ("segmentation",)),
+        TorchvisionSet("VOCSegmentation", "20 kinds of objects, outlined", 2_913, 20, 1_907, _VOC, _MASKS),
     )
 }  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.registry import suggest
+from fine_tuner.config.tasks import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION, TargetKind, target_kind
 from fine_tuner.data.readers.image_index import ImageIndex
 from fine_tuner.data.readers.source import ReadOptions, names_in, split_named
 from fine_tuner.data.readers.tables import Table, truth
@@ -76,9 +77,9 @@ def find_columns(table: Table, index: ImageIndex, task: str, options: ReadOption
     given = tuple(_named(table, name, "data.label_columns") for name in names_in(options.label_columns))
     labels = given or _label_columns(table, rest, index, task)
     separator = None
-    if task == "multilabel" and len(labels) == 1 and not table.is_binary(labels[0]):
+    if target_kind(task) is TargetKind.LABELS and len(labels) == 1 and not table.is_binary(labels[0]):
         separator = _separator_of(table.column(labels[0])) or "|"
-    if task == "classification" and len(labels) > 1 and not is_one_hot(table, labels):
+    if target_kind(task) is TargetKind.CLASS and len(labels) > 1 and not is_one_hot(table, labels):
         raise DataError(
             f"Classification learns one column, data.label_columns names {len(labels)} ({', '.join(labels)}), of which "
             "not exactly one is 1 in every row. Name one, or choose task=multilabel."
@@ -93,16 +94,16 @@ def task_of(table: Table, index: ImageIndex) -> str:
     rest = [c for c in table.columns if c not in (file, split) and c.lower() not in _GROUP_NAMES]
     named = [c for c in rest if c.lower() in _LABEL_NAMES]
     if any(_are_files(table, c, index) for c in rest if not table.is_numeric(c)):  # counts may equal stems: 3, 3.png
-        return "segmentation"
+        return SEGMENTATION.name
     if len(named) == 1:
         return _task_of_column(table, named[0])
     binary = [c for c in rest if table.is_binary(c)]
     if len(binary) >= 2:
-        return "classification" if is_one_hot(table, binary) else "multilabel"
+        return (CLASSIFICATION if is_one_hot(table, binary) else MULTILABEL).name
     texts = [c for c in rest if not table.is_numeric(c) and _is_class_like(table, c)]
     if len(texts) == 1:
         return _task_of_column(table, texts[0])
-    return "regression"
+    return REGRESSION.name
 
 
 def _task_of_column(table: Table, name: str) -> str:
@@ -110,8 +111,8 @@ def _task_of_column(table: Table, name: str) -> str:
     if table.is_numeric(name):
         are_integers = all((n := table.number(v)) is not None and n.is_integer() for v in values)
         few = len(set(values)) <= min(_MAX_CLASSES_OF_INTEGERS, max(2, len(values) // 3))
-        return "classification" if are_integers and few else "regression"
-    return "multilabel" if _separator_of(values) else "classification"
+        return (CLASSIFICATION if are_integers and few else REGRESSION).name
+    return (MULTILABEL if _separator_of(values) else CLASSIFICATION).name
 
 
 def group_hint(table: Table, columns: Columns) -> str | None:
@@ -166,25 +167,25 @@ def _split_column(table: Table, given: str) -> str | None:
 
 def _label_columns(table: Table, rest: Sequence[str], index: ImageIndex, task: str) -> tuple[str, ...]:
     found: Sequence[str] = ()
-    match task:
-        case "segmentation":
+    match target_kind(task):
+        case TargetKind.MASK:
             found = [c for c in rest if _are_files(table, c, index)][:1]
-        case "regression":
+        case TargetKind.NUMBERS:
             found = [c for c in rest if table.is_numeric(c) and c.lower() not in _ROW_NUMBER_NAMES]
-        case "multilabel":
+        case TargetKind.LABELS:
             binary = [c for c in rest if table.is_binary(c)]
             found = binary if len(binary) >= 2 else _single(table, rest)
-        case "classification":
+        case TargetKind.CLASS:
             found = _single(table, rest)
             binary = [c for c in rest if table.is_binary(c)]
             if not found and len(binary) >= 2 and is_one_hot(table, binary):
                 found = binary
     if not found:
         what = {
-            "segmentation": "names mask files",
-            "regression": "holds numbers",
-            "multilabel": "holds labels (columns of 0 and 1, or one column like 'cat|dog')",
-        }.get(task, "is plainly the label")
+            TargetKind.MASK: "names mask files",
+            TargetKind.NUMBERS: "holds numbers",
+            TargetKind.LABELS: "holds labels (columns of 0 and 1, or one column like 'cat|dog')",
+        }.get(target_kind(task), "is plainly the label")
         raise DataError(
             f"No column of {table.path} {what} (columns left: {', '.join(rest) or 'none'}). Name it in "
             "data.label_columns, or choose another task."

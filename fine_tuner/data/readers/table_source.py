@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.text import counted
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.files.folders import IMAGE_SUFFIXES, MASK_SUFFIXES, Passed, images_below, visible_files
 from fine_tuner.data.readers.image_index import ImageIndex
 from fine_tuner.data.readers.source import UNSPLIT, Problem, ReadOptions, Source, split_named
@@ -57,7 +58,7 @@ class TableReader:
 
     def __init__(self, root: Path, tables: dict[str, Path], task: str, options: ReadOptions) -> None:
         self.task, self.options = task, options
-        suffixes = MASK_SUFFIXES if task == "segmentation" else IMAGE_SUFFIXES
+        suffixes = MASK_SUFFIXES if target_kind(task) is TargetKind.MASK else IMAGE_SUFFIXES
         self.index = ImageIndex(root, images_below(root, Passed(), suffixes))
         self.tables = {split: read_table(path) for split, path in tables.items()}
         first = next(iter(self.tables.values()))
@@ -79,7 +80,7 @@ class TableReader:
         return Source(
             records={split: tuple(rows) for split, rows in records.items()},
             classes=names,
-            target_names=self.columns.labels if self.task == "regression" else (),
+            target_names=self.columns.labels if target_kind(self.task) is TargetKind.NUMBERS else (),
             words=self._words(names),
             notices=tuple(self._notices()),
             problems=tuple(self.problems),
@@ -112,19 +113,19 @@ class TableReader:
 
     def _target(self, table: Table, row: int, cells: dict[str, str], names: Sequence[str]) -> Target | None:
         labels = self.columns.labels
-        match self.task:
-            case "regression":
+        match target_kind(self.task):
+            case TargetKind.NUMBERS:
                 return self._numbers(table, row, cells)
-            case "segmentation":
+            case TargetKind.MASK:
                 mask = self.index.find(cells[labels[0]])
                 return mask or self._wrong(table, row, labels[0], cells[labels[0]], "names no mask file")
-            case "multilabel" if self.columns.separator is None:
+            case TargetKind.LABELS if self.columns.separator is None:
                 values = [truth(cells[c]) for c in labels]
                 if None in values:
                     column = labels[values.index(None)]
                     return self._wrong(table, row, column, cells[column], "is neither 0 nor 1")
                 return tuple(values)
-            case "multilabel":
+            case TargetKind.LABELS:
                 present = _parts(cells[labels[0]], self.columns.separator)
                 return tuple(float(name in present) for name in names)
         if len(labels) > 1:  # one column per class, one of them 1
@@ -160,12 +161,12 @@ class TableReader:
     # ----------------------------------------------------------------- whole
     def _class_names(self) -> tuple[str, ...]:
         labels, separator = self.columns.labels, self.columns.separator
-        if self.task in ("regression", "segmentation"):
+        if target_kind(self.task) in (TargetKind.NUMBERS, TargetKind.MASK):
             return ()
-        if len(labels) > 1 or (self.task == "multilabel" and separator is None):
+        if len(labels) > 1 or (target_kind(self.task) is TargetKind.LABELS and separator is None):
             return labels
         cells = [v for table in self.tables.values() for v in table.column(labels[0]) if v]
-        if self.task == "multilabel":
+        if target_kind(self.task) is TargetKind.LABELS:
             return tuple(sorted({part for cell in cells for part in _parts(cell, separator)}))
         names = set(cells)
         is_numbered = all(name.lstrip("-").isdigit() for name in names)
@@ -177,12 +178,12 @@ class TableReader:
         group = f", grouped by column {self.columns.group!r}" if self.columns.group else ""
         labels = self.columns.labels
         listed = ", ".join(labels[:4]) + (", ..." if len(labels) > 4 else "")
-        match self.task:
-            case "regression":
+        match target_kind(self.task):
+            case TargetKind.NUMBERS:
                 what = f"{counted(len(labels), 'number')} ({listed})"
-            case "segmentation":
+            case TargetKind.MASK:
                 what = f"masks in column {labels[0]!r}"
-            case "multilabel":
+            case TargetKind.LABELS:
                 what = f"{counted(len(names), 'label')}" + (f" in column {labels[0]!r}" if len(labels) == 1 else "")
             case _:
                 what = f"{counted(len(names), 'class')}" + (f" in column {labels[0]!r}" if len(labels) == 1 else "")

@@ -21,6 +21,7 @@ from fine_tuner.base.files import making_folder
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.base.registry import suggest
 from fine_tuner.base.text import counted
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.readers.mask_folders import with_classes
 from fine_tuner.data.readers.set_list import SETS, TorchvisionSet
 from fine_tuner.data.readers.source import ReadOptions, Source
@@ -56,7 +57,7 @@ def read_torchvision(
         for split, arguments in spec.splits.items()
     }
     words = f"torchvision's {name} ({spec.title})"
-    if task == "segmentation":
+    if target_kind(task) is TargetKind.MASK:
         return _segmentation(root, loaded, options, progress, words)
     names = _class_names(spec, loaded)
     records = {split: tuple(_records(spec, data, split, names, progress)) for split, data in loaded.items()}
@@ -68,7 +69,11 @@ def _load(
 ) -> Any:
     """Torchvision's object for one split; downloads only what is not there, and nothing without ``progress``."""
     cls = getattr(datasets, spec.name)
-    extra = {"target_types": "segmentation"} if spec.name == "OxfordIIITPet" and task == "segmentation" else {}
+    extra = (
+        {"target_types": "segmentation"}
+        if spec.name == "OxfordIIITPet" and target_kind(task) is TargetKind.MASK
+        else {}
+    )
     root.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(RuntimeError, FileNotFoundError):  # what they raise where nothing is to be found
         return cls(str(root), download=False, **arguments, **extra)

@@ -10,6 +10,7 @@ from torch import nn
 from fine_tuner.base.errors import InputError
 from fine_tuner.config.sections.losses import CustomLoss, LossBase
 from fine_tuner.config.sections.second_loss import without_weight
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.mixing import MixedTargets
 from fine_tuner.export.script.bundle import Bundle, Import
 from fine_tuner.export.script.run import Run
@@ -39,7 +40,7 @@ def loss_part(run: Run, bundle: Bundle) -> str:
     if statistics is not None and is_standardised(settings):
         mean, sd = zip(*statistics, strict=True)
         parts.append(_STANDARDISED.format(mean=list(mean), scale=[value or 1.0 for value in sd], expression=expression))
-    elif settings.augment.mix != "none" and settings.task == "classification":
+    elif settings.augment.mix != "none" and target_kind(settings.task) is TargetKind.CLASS:
         parts += [bundle.take(MixedTargets), _MIXED.format(expression=expression)]
     else:
         parts.append(_PLAIN.format(expression=expression))

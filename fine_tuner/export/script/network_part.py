@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from torch import nn
 from torchvision.models import get_model_weights, list_models
 
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.export.script import replay
 from fine_tuner.export.script.bundle import Bundle
 from fine_tuner.export.script.pictures_part import preprocessing_of
@@ -43,7 +44,7 @@ def network_part(run: Run, bundle: Bundle) -> str:
     about = f"{model.name} with {run.data.num_outputs} outputs; weights: {choice.label}.".replace("\\", "/")
     loading = [] if choice.is_random else [replay.load_fitting]
     loading += [] if choice.file is None else [replay.read_weights]
-    loading += [rescale_outputs] if run.settings.task == "regression" else []
+    loading += [rescale_outputs] if target_kind(run.settings.task) is TargetKind.NUMBERS else []
     loading += [quicken_statistics] if any(line.strip() == "quicken_statistics(model)" for line in body) else []
     parts = [
         _stages(run, structure.model, stages),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading import transforms
 from fine_tuner.data.loading.batches import _balanced
 from fine_tuner.data.loading.mixing import Mixer
@@ -61,16 +62,16 @@ def pictures_part(run: Run, bundle: Bundle) -> str:
     """Definitions, ``build_transform``, ``target_of``, ``order_of`` and ``mixed``."""
     settings = run.settings
     parts = [bundle.take(replay.load_picture, replay.Pictures), *_transform(run, bundle)]
-    if settings.task == "segmentation":
+    if target_kind(settings.task) is TargetKind.MASK:
         parts.append(bundle.take(MaskCoding, replay.load_mask_values))
         parts.append(_MASK.format(coding=run.data.mask_coding))
     else:
-        parts.append(_CLASS if settings.task == "classification" else _NUMBERS)
-    if settings.data.sampling == "balanced" and settings.task == "classification":
+        parts.append(_CLASS if target_kind(settings.task) is TargetKind.CLASS else _NUMBERS)
+    if settings.data.sampling == "balanced" and target_kind(settings.task) is TargetKind.CLASS:
         parts += [bundle.take(_balanced), _BALANCED]
     else:
         parts += [bundle.take(replay.epoch_order), _NATURAL]
-    if settings.augment.mix != "none" and settings.task == "classification":
+    if settings.augment.mix != "none" and target_kind(settings.task) is TargetKind.CLASS:
         parts.append(bundle.take(Mixer, randomness_of))
         parts.append(_MIXED.format(kind=settings.augment.mix, alpha=settings.augment.mix_alpha))
     else:
@@ -85,10 +86,10 @@ def _transform(run: Run, bundle: Bundle) -> list[str]:
     )
     size, fill = sizes.image_size, tuple(round(255 * m) for m in sizes.mean)
     shared = f"mode, {{}}{settings.augment.flip})"
-    match settings.task:
-        case "segmentation":
+    match target_kind(settings.task):
+        case TargetKind.MASK:
             build, arguments = transforms._segmentation, f"changes, {size}, " + shared.format(f"{fill}, ")
-        case "classification":
+        case TargetKind.CLASS:
             arguments = f"changes, {size}, {sizes.resize_size}, " + shared.format("")
             build = transforms._classification
         case _:

@@ -14,9 +14,7 @@ import torch
 import torchvision
 
 import fine_tuner
-from fine_tuner import metrics
 from fine_tuner.config.io import dump_yaml
-from fine_tuner.data.masks import IGNORE_INDEX
 from fine_tuner.data.records import DataSplits
 from fine_tuner.export.script import replay, replay_pictures
 from fine_tuner.export.script.bundle import Bundle
@@ -27,13 +25,8 @@ from fine_tuner.export.script.pictures_part import pictures_part
 from fine_tuner.export.script.run import Run
 from fine_tuner.export.script.script_text import ALWAYS_DIFFERENT, HEADER, MAIN
 from fine_tuner.export.script.unsupported import not_repeated
+from fine_tuner.tasks import TASKS
 
-_METRICS = {
-    "classification": metrics.classification_metrics,
-    "multilabel": metrics.multilabel_metrics,
-    "regression": metrics.regression_metrics,
-    "segmentation": metrics.segmentation_metrics,
-}
 _IMPORTS = (
     *((name, "", name) for name in ("argparse", "json", "math", "torch", "torchvision")),
     ("pathlib", "Path", "Path"), ("torch", "Tensor", "Tensor"), ("torch", "nn", "nn"), ("typing", "Any", "Any"),
@@ -125,15 +118,16 @@ CHANGES = [{changes}]"""
 
 
 def _metrics(run: Run, bundle: Bundle) -> str:
-    build = _METRICS[run.settings.task]
-    text = bundle.take(build)
-    ignored = f", ignore_index={IGNORE_INDEX}" if run.settings.task == "segmentation" else ""
+    build = TASKS[run.settings.task].build_metrics
+    function = getattr(build, "func", build)  # of a partial
+    text = bundle.take(function)
+    fixed = "".join(f", {name}={value!r}" for name, value in getattr(build, "keywords", {}).items())
     return f'''{text}
 
 
 def build_metrics() -> MetricCollection:
     """Of the validation split."""
-    return {build.__name__}({run.data.num_outputs}{ignored})'''
+    return {function.__name__}({run.data.num_outputs}{fixed})'''
 
 
 def _loop(bundle: Bundle) -> str:

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from fine_tuner.config.knobs import tag_of
-from fine_tuner.config.sections.losses import DEFAULT_LOSS, VARIANTS
+from fine_tuner.config.sections.losses import VARIANTS
+from fine_tuner.config.tasks import TargetKind, default_loss, target_kind
 from fine_tuner.losses.build import build_loss
 from fine_tuner.losses.check.synthetic import NUM_OUTPUTS, synthetic_batch, synthetic_model
 from fine_tuner.losses.code import first_sentence
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-REFERENCES = {**DEFAULT_LOSS, "segmentation": "cross_entropy"}
+REFERENCES = {TargetKind.MASK: "cross_entropy"}  # of other targets the task's own
 """The loss of each task that cost and reach are compared with."""
 
 
@@ -81,7 +82,7 @@ class PreparedBatch:
 
 def synthetic(task: str, num_outputs: int | None = None, ignore_index: int = 255) -> CheckBatch:
     """A small batch and network for a check without the user's data."""
-    outputs = num_outputs or NUM_OUTPUTS[task]
+    outputs = num_outputs or NUM_OUTPUTS[target_kind(task)]
     images, targets = synthetic_batch(task, outputs, batch=max(8, outputs + 1))
     return CheckBatch(
         model=synthetic_model(task, outputs), images=images, targets=targets, task=task, num_outputs=outputs,
@@ -91,7 +92,7 @@ def synthetic(task: str, num_outputs: int | None = None, ignore_index: int = 255
 
 def prepare(batch: CheckBatch, device: str = "cpu") -> PreparedBatch:
     """Run the network on a batch, in evaluation mode."""
-    name = REFERENCES[batch.task]
+    name = REFERENCES.get(target_kind(batch.task), default_loss(batch.task))
     settings = next(v for v in VARIANTS if tag_of(v) == name)()
     reference = build_loss(
         settings, task=batch.task, num_outputs=batch.num_outputs, ignore_index=batch.ignore_index

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from fine_tuner.base.errors import TrainingError
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.losses.check.batch import PreparedBatch
 from fine_tuner.losses.check.edge_cases import HALF_SIDE_PX, check_edge_cases, check_half_precision
 from fine_tuner.losses.check.sanity import check_sanity, check_trace, check_zero_gradient
@@ -124,7 +125,7 @@ class _Check:
     def _optional(self, report: dict[str, Any], first: Trial, call_seconds: float) -> list[LossFinding]:
         """Parts that a slow loss has no time for are left out, and named."""
         about, device = self.about, self.prepared.device
-        half_calls = 2 * HALF_SIDE_PX**2 / self.targets.numel() if self.task == "segmentation" else 2
+        half_calls = 2 * HALF_SIDE_PX**2 / self.targets.numel() if target_kind(self.task) is TargetKind.MASK else 2
         parts: list[tuple[str, float, Callable[[], list[LossFinding]]]] = [
             ("what it means", 7, lambda: check_sanity(self.loaded, first.trace, device=device, **about)),
             ("its cost", 3, lambda: self._cost(report, repeats=7 if call_seconds < 1 else 1)),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.losses.check.synthetic import sure_output, synthetic_targets
 from fine_tuner.losses.check.trials import attempt, merge
 from fine_tuner.losses.code import LossFinding
@@ -30,15 +31,15 @@ def edge_cases(task: str, num_outputs: int, ignore_index: int) -> Iterator[tuple
     yield "every answer wrong and sure", "error", sure(-20.0), target
     yield "all outputs 0", "error", torch.zeros_like(output), target
     yield "a batch of one image", "error", output[:1], target[:1]
-    if task == "regression":
+    if target_kind(task) is TargetKind.NUMBERS:
         yield "all targets equal", "error", output, torch.ones_like(target)
         yield "errors of 1,000", "warning", sure(-1000.0), target
         return
     none = torch.zeros_like(target)
-    name = {"multilabel": "no label in the batch", "segmentation": "masks of background only"}
-    yield name.get(task, "all targets class 0"), "error", output, none
+    name = {TargetKind.LABELS: "no label in the batch", TargetKind.MASK: "masks of background only"}
+    yield name.get(target_kind(task), "all targets class 0"), "error", output, none
     yield "outputs of 100", "warning", sure(-100.0), target
-    if task == "segmentation":
+    if target_kind(task) is TargetKind.MASK:
         some = target.clone()
         some[:, :2] = ignore_index
         yield f"some pixels to ignore ({ignore_index})", "warning", output, some
@@ -72,7 +73,7 @@ def check_half_precision(
 
     Masks are tried at 512 x 512, whose sums pass float16's 65,504.
     """
-    if task == "segmentation":
+    if target_kind(task) is TargetKind.MASK:
         rng = torch.Generator().manual_seed(2)
         target = synthetic_targets(task, num_outputs, batch=1, size=HALF_SIDE_PX, rng=rng).to(output.device)
         output = torch.randn((1, num_outputs, HALF_SIDE_PX, HALF_SIDE_PX), generator=rng).to(output.device)
@@ -82,7 +83,7 @@ def check_half_precision(
     if not overflows or not single.is_usable:
         return []
     finding = overflows[0]
-    size = f" at {HALF_SIDE_PX} x {HALF_SIDE_PX}" if task == "segmentation" else ""
+    size = f" at {HALF_SIDE_PX} x {HALF_SIDE_PX}" if target_kind(task) is TargetKind.MASK else ""
     what = f"in float16{size} {finding.what}, in float32 it is {single.value:.4g}"
     remedy = (
         "Here the loss always gets float32, so training is safe; begin with output.float() to be safe elsewhere too."

@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.losses.check.edge_cases import SIDE_PX
 from fine_tuner.losses.check.synthetic import sure_output, synthetic_targets
 from fine_tuner.losses.check.tracing import (
@@ -116,7 +117,9 @@ def _activations(loaded: LoadedLoss, trace: Trace, *, task: str) -> list[LossFin
             what = "nll_loss is given something else than log-probabilities, so it can fall without end"
             remedy = "Give it output.log_softmax(1), or use cross_entropy with the raw output."
             found.append(code.finding("error", "nll", what, remedy, step.line))
-    softmax = trace.first(lambda s: s.name in ("softmax", "log_softmax", "cross_entropy") and task == "multilabel")
+    softmax = trace.first(
+        lambda s: s.name in ("softmax", "log_softmax", "cross_entropy") and target_kind(task) is TargetKind.LABELS
+    )
     if softmax:
         what = f"{softmax.name} makes labels compete, but an image may have several"
         remedy = "Use output.sigmoid(), or binary_cross_entropy_with_logits."
@@ -126,14 +129,14 @@ def _activations(loaded: LoadedLoss, trace: Trace, *, task: str) -> list[LossFin
 
 def _another(target: Tensor, task: str, num_outputs: int) -> Tensor:
     """A target that disagrees with ``target``."""
-    if task == "regression":
+    if target_kind(task) is TargetKind.NUMBERS:
         return 1.5 * target.flip(0)
-    return 1 - target if task == "multilabel" else (target + 1) % num_outputs
+    return 1 - target if target_kind(task) is TargetKind.LABELS else (target + 1) % num_outputs
 
 
 def _raw_output(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:
     """A loss that makes no probabilities and never settles as right outputs grow from 20 to 200."""
-    if task == "regression" or trace.has_activation:
+    if target_kind(task) is TargetKind.NUMBERS or trace.has_activation:
         return []
     rng = torch.Generator().manual_seed(4)
     target = synthetic_targets(task, num_outputs, batch=max(6, 2 * num_outputs), size=SIDE_PX, rng=rng)
@@ -144,7 +147,7 @@ def _raw_output(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int
     step = trace.first(lambda s: s.name in ARITHMETIC and any(OUTPUT in tags for tags in s.tags)) or trace.first(
         lambda s: any(OUTPUT in tags for tags in s.tags)
     )
-    activation = "output.sigmoid()" if task == "multilabel" else "output.softmax(1)"
+    activation = "output.sigmoid()" if target_kind(task) is TargetKind.LABELS else "output.softmax(1)"
     what = "output is used as if it were probabilities, but it is raw: any number, below 0 and above 1 too"
     remedy = f"Begin with probs = {activation}, unless raw outputs are meant."
     return [loaded.code.finding("warning", "raw_output", what, remedy, step.line if step else None)]

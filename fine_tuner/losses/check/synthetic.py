@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-NUM_OUTPUTS = {"classification": 3, "multilabel": 3, "regression": 1, "segmentation": 3}
+from fine_tuner.config.tasks import TargetKind, target_kind
+
+NUM_OUTPUTS = {TargetKind.CLASS: 3, TargetKind.LABELS: 3, TargetKind.NUMBERS: 1, TargetKind.MASK: 3}
 
 
 def synthetic_model(task: str, num_outputs: int, *, seed: int = 0) -> nn.Module:
@@ -14,7 +16,7 @@ def synthetic_model(task: str, num_outputs: int, *, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         body = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
-        if task == "segmentation":
+        if target_kind(task) is TargetKind.MASK:
             return nn.Sequential(body, nn.Conv2d(8, num_outputs, 1))
         return nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_outputs))
 
@@ -30,14 +32,14 @@ def synthetic_batch(
 
 def synthetic_targets(task: str, num_outputs: int, *, batch: int, size: int, rng: torch.Generator) -> Tensor:
     """Targets of the task as the loss gets them; every class and label occurs."""
-    if task == "segmentation":
+    if target_kind(task) is TargetKind.MASK:
         blobs = torch.rand(batch, num_outputs, 4, 4, generator=rng)
         targets = F.interpolate(blobs, size=(size, size), mode="bilinear", align_corners=False).argmax(1)
         targets.view(-1)[:num_outputs] = torch.arange(num_outputs)
         return targets
-    if task == "regression":
+    if target_kind(task) is TargetKind.NUMBERS:
         return torch.rand(batch, num_outputs, generator=rng) * 2 + 1
-    if task == "multilabel":
+    if target_kind(task) is TargetKind.LABELS:
         labels = (torch.rand(batch, num_outputs, generator=rng) < 0.5).float()
         labels[0], labels[-1] = 1.0, 0.0
         return labels
@@ -50,9 +52,9 @@ def sure_output(target: Tensor, *, task: str, num_outputs: int, scale: float) ->
 
     For numbers it is the target itself, plus ``scale`` where that is negative.
     """
-    if task == "regression":
+    if target_kind(task) is TargetKind.NUMBERS:
         return target + min(scale, 0.0)
-    if task == "multilabel":
+    if target_kind(task) is TargetKind.LABELS:
         return scale * (2 * target - 1)
     one_hot = F.one_hot(target.clamp(0, num_outputs - 1), num_outputs).movedim(-1, 1).float()
     return scale * (2 * one_hot - 1)

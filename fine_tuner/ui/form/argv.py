@@ -13,8 +13,8 @@ from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.io import apply_overrides, overrides_between, parse, to_tree
 from fine_tuner.config.knobs import lookup
 from fine_tuner.config.presets import load_preset, nearest_preset
-from fine_tuner.config.sections.losses import DEFAULT_LOSS
 from fine_tuner.config.settings import Settings
+from fine_tuner.config.tasks import default_loss
 from fine_tuner.ui.form.folders import CUSTOM
 
 LOSS_SECTIONS = ("loss", "second_loss")
@@ -59,7 +59,7 @@ def without_code(settings: Settings) -> Settings:
 
 def stand_in_tree(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The tree of ``without_code``."""
-    stand_ins = {"loss": DEFAULT_LOSS.get(str(tree["task"]), "cross_entropy"), "second_loss": "none"}
+    stand_ins = {"loss": default_loss(str(tree["task"])), "second_loss": "none"}
     return dict(tree) | {
         section: {"name": stand_ins[section]} for section in LOSS_SECTIONS if lookup(tree, f"{section}.name") == CUSTOM
     }

@@ -14,8 +14,8 @@ from typing import Any
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.io import CHOICES, parse, to_tree
 from fine_tuner.config.knobs import lookup
-from fine_tuner.config.sections.losses import DEFAULT_LOSS
 from fine_tuner.config.settings import Settings
+from fine_tuner.config.tasks import TASK_SPECS
 from fine_tuner.ui.form import sections
 from fine_tuner.ui.form.argv import argv_of, check_argv, command_of
 from fine_tuner.ui.form.folders import CUSTOM, Allowed, path_errors
@@ -159,10 +159,6 @@ def with_settings(values: Values, settings: Mapping[str, Any]) -> dict[str, Any]
     return changes
 
 
-NETWORKS = {"segmentation": "lraspp_mobilenet_v3_large"}
-"""The network of a task that those of other tasks do not serve; the others start with the default of the settings."""
-
-
 def for_task(values: Values, allowed: Allowed, *, before: str) -> dict[str, Any]:
     """Values that must change because the task has.
 
@@ -170,12 +166,13 @@ def for_task(values: Values, allowed: Allowed, *, before: str) -> dict[str, Any]
     network that cannot serve it to one that can.
     """
     changes: dict[str, Any] = {}
-    if NETWORKS.get(values["task"]) != NETWORKS.get(before):
-        changes["model.name"] = NETWORKS.get(values["task"], BY_KEY["model.name"].field.default)
+    now, then = TASK_SPECS[values["task"]], TASK_SPECS[before]
+    if now.default_network != then.default_network:
+        changes["model.name"] = now.default_network or BY_KEY["model.name"].field.default
         if values["model.weights"] not in ("default", "none"):
             changes["model.weights"] = "default"
-    if values["loss.name"] == DEFAULT_LOSS.get(before):
-        changes["loss.name"] = DEFAULT_LOSS[values["task"]]
+    if values["loss.name"] == then.default_loss:
+        changes["loss.name"] = now.default_loss
     for path in CHOICES:
         spec = BY_KEY[f"{path}.name"]
         tags = [tag for _, tag in offered(spec, values["task"], allowed)]

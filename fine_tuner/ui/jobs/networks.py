@@ -17,10 +17,11 @@ from typing import Any
 from fine_tuner import __version__
 from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.base.files import read_json, write_json
+from fine_tuner.config.tasks import TASK_SPECS, networks_task
 from fine_tuner.ui.jobs import texts
 from fine_tuner.ui.jobs.questions import Questions
 
-LISTS = ("classification", "segmentation")  # tasks whose networks differ; the others take those of the first
+LISTS = tuple(dict.fromkeys(map(networks_task, TASK_SPECS)))  # tasks whose networks differ
 
 
 def checkpoints_folder() -> Path:
@@ -43,7 +44,7 @@ class Networks:
 
     def state(self, task: str) -> dict[str, Any]:
         """``{"state": "ready" | "loading" | "failed", "networks": [...], "message": ...}``; never waits."""
-        task = task if task in LISTS else LISTS[0]
+        task = networks_task(task)
         rows = self._known(task)
         if rows is not None:
             return {"state": "ready", "networks": [_with_cached(row) for row in rows], "message": ""}

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from fine_tuner.base.cache_folder import cache_folder
+from fine_tuner.config.tasks import DEFAULT_TASK
 from fine_tuner.launch.assistant import Assistant, Ticket
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.launch.standby import Standby
@@ -93,7 +94,7 @@ class Services:
             self.launcher.open()
         if self._assistant is not None and not self._closing.wait(_SETTLE_SECONDS):
             self._second.start()
-            self.networks.state("classification")
+            self.networks.state(DEFAULT_TASK)
 
     def _ask_at_once(self, argv: Sequence[str]) -> Reply:
         """The second assistant's answer, or the first's while a sweep keeps the second busy."""
