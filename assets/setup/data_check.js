@@ -128,7 +128,7 @@ function thumbnail(text, name, number_) {
 }
 
 /** Bars: images of each class by split, or the share of the pixels. */
-function balance({ classes }) {
+function balance({ task, classes }) {
   if (!classes.length) return [];
   const splits = Object.keys(classes[0]).filter((key) => key !== "name");
   const isPixels = splits.includes("pixels of train");
