@@ -14,7 +14,7 @@ from fine_tuner.base.errors import RunError
 from fine_tuner.config.tasks import TargetKind
 from fine_tuner.data.files.images import load_image
 from fine_tuner.data.loading.transforms import build_transforms
-from fine_tuner.data.masks import IGNORE_INDEX, lay_over, legend
+from fine_tuner.data.mask_coding import IGNORE_INDEX, lay_over, legend
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.models.saved import load_network

@@ -48,7 +48,7 @@ def check_data(arguments: argparse.Namespace) -> int:
     """``check-data``: recognise the data and report findings."""
     from fine_tuner.data.checks.check import check_data as run_check
     from fine_tuner.data.checks.thumbnails import write_thumbnails
-    from fine_tuner.data.readers.source import READ_OPTIONS
+    from fine_tuner.data.options import READ_OPTIONS
 
     task = [f"task={arguments.task}"] if arguments.task else []
     tree = apply_overrides({}, [*arguments.overrides, *task])

@@ -15,7 +15,7 @@ import numpy as np
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.files import write_json
 from fine_tuner.config.tasks import TargetKind, target_kind
-from fine_tuner.data.masks import MaskCoding
+from fine_tuner.data.mask_coding import MaskCoding
 
 Target = int | tuple[float, ...] | Path
 SCHEMA = 1

@@ -10,7 +10,7 @@ from fine_tuner.base.registry import suggest
 from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.preview import preview
-from fine_tuner.data.masks import legend
+from fine_tuner.data.mask_coding import legend
 from fine_tuner.models.build import find_preprocessing
 from fine_tuner.tasks.build import build_data, build_dataset
 

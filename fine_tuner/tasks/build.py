@@ -20,9 +20,9 @@ from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.batches import EvalBatches, ImageDataset, TrainBatches
 from fine_tuner.data.loading.mixing import MixedLoss, Mixer
 from fine_tuner.data.loading.transforms import build_transforms
-from fine_tuner.data.readers.read import read_data
-from fine_tuner.data.readers.source import READ_OPTIONS
+from fine_tuner.data.options import READ_OPTIONS
 from fine_tuner.data.records import DataSplits
+from fine_tuner.data.sources import read_data
 from fine_tuner.distributed import choose_device, device_name
 from fine_tuner.losses.build import build_loss
 from fine_tuner.models.build import BuiltModel

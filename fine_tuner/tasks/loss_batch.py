@@ -11,7 +11,7 @@ from fine_tuner.base.errors import DataError
 from fine_tuner.config.io import parse
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.batches import TrainBatches
-from fine_tuner.data.masks import IGNORE_INDEX
+from fine_tuner.data.mask_coding import IGNORE_INDEX
 from fine_tuner.losses.check.batch import CheckBatch
 from fine_tuner.models.build import build_model
 from fine_tuner.models.freezing import Freezing

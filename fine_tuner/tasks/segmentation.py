@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fine_tuner.config import tasks
-from fine_tuner.data.masks import IGNORE_INDEX
+from fine_tuner.data.mask_coding import IGNORE_INDEX
 from fine_tuner.metrics import segmentation_metrics
 from fine_tuner.tasks.base import Task
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from fine_tuner.base.cache_folder import CACHE_VARIABLE
-from fine_tuner.data.readers.read import read_data
 from fine_tuner.data.records import DataSplits
+from fine_tuner.data.sources import read_data
 
 
 def picture(seed: int, size: tuple[int, int] = (24, 16)) -> Image.Image:

@@ -21,10 +21,10 @@ from fine_tuner.base.text import counted
 from fine_tuner.config.tasks import DEFAULT_TASK, TargetKind, target_kind
 from fine_tuner.data.checks.findings import NUM_EXAMPLES, DataFinding, Example, Level, Remedy, Report
 from fine_tuner.data.files.image_scan import ImageFacts, Twins, find_twins, scan_images
-from fine_tuner.data.readers.read import take_survey
+from fine_tuner.data.options import MendableError, Problem, ReadOptions
 from fine_tuner.data.readers.recognise import glance_at
-from fine_tuner.data.readers.source import MendableError, Problem, ReadOptions
 from fine_tuner.data.records import DataSplits, Record
+from fine_tuner.data.sources import take_survey
 
 _LEVELS = ("error", "warning", "note")
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.data.files.images import load_image, load_mask, open_image
-from fine_tuner.data.masks import lay_over
+from fine_tuner.data.mask_coding import lay_over
 
 SIDE_PX = 160
 _MOST_NUMBERS = 64  # a picture of darker greys than this, and of few of them, is a mask

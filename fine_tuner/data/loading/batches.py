@@ -25,7 +25,7 @@ from fine_tuner.data.loading.loader import Loader
 from fine_tuner.data.loading.mixing import MixedTargets, Mixer
 from fine_tuner.data.loading.randomness import randomness_of, seed_of
 from fine_tuner.data.loading.transforms import ImageTransform
-from fine_tuner.data.masks import MaskCoding
+from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.data.records import Record
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.batches import ImageDataset, Key
-from fine_tuner.data.masks import IGNORE_INDEX, lay_over
+from fine_tuner.data.mask_coding import IGNORE_INDEX, lay_over
 
 _GAP_PX = 4
 _MOST_LOOKED_AT = 400  # masks that are read in search of a rare class

@@ -37,7 +37,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode
 
 from fine_tuner.config.tasks import TargetKind, target_kind
-from fine_tuner.data.masks import IGNORE_INDEX
+from fine_tuner.data.mask_coding import IGNORE_INDEX
 
 _ATTEMPTS = 10
 _RATIOS = (3 / 4, 4 / 3)

@@ -8,8 +8,8 @@ from pathlib import Path
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.text import counted
 from fine_tuner.data.files.folders import Passed, images_below, is_image_name, visible_files, visible_folders
+from fine_tuner.data.options import UNSPLIT, Source
 from fine_tuner.data.readers.recognise import Found
-from fine_tuner.data.readers.source import UNSPLIT, Source
 from fine_tuner.data.records import Record
 
 Classes = Mapping[str, list[Path]]

@@ -23,11 +23,11 @@ from fine_tuner.data.files.folders import (
     visible_files,
     visible_folders,
 )
+from fine_tuner.data.masks.folders import IMAGE_FOLDERS, MASK_FOLDERS, FolderPair, find_folder_pairs
+from fine_tuner.data.options import Layout, split_named
 from fine_tuner.data.readers.image_index import ImageIndex
-from fine_tuner.data.readers.mask_folders import IMAGE_FOLDERS, MASK_FOLDERS, FolderPair, find_folder_pairs
 from fine_tuner.data.readers.sample import SAMPLE_PATH
 from fine_tuner.data.readers.set_list import SETS, TORCHVISION_PREFIX
-from fine_tuner.data.readers.source import Layout, split_named
 from fine_tuner.data.readers.table_columns import task_of
 from fine_tuner.data.readers.table_source import choose_tables, tables_in
 from fine_tuner.data.readers.tables import TABLE_SUFFIXES, read_table

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fine_tuner.config.tasks import CLASSIFICATION, SEGMENTATION
-from fine_tuner.data.readers.source import UNSPLIT
+from fine_tuner.data.options import UNSPLIT
 
 TORCHVISION_PREFIX = "torchvision:"
 _TRAIN_TEST = {"train": {"train": True}, "test": {"train": False}}

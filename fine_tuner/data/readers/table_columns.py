@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.registry import suggest
 from fine_tuner.config.tasks import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION, TargetKind, target_kind
+from fine_tuner.data.options import ReadOptions, names_in, split_named
 from fine_tuner.data.readers.image_index import ImageIndex
-from fine_tuner.data.readers.source import ReadOptions, names_in, split_named
 from fine_tuner.data.readers.tables import Table, truth
 
 _FILE_NAMES = (

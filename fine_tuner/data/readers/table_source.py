@@ -9,8 +9,8 @@ from fine_tuner.base.errors import DataError
 from fine_tuner.base.text import counted
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.files.folders import IMAGE_SUFFIXES, MASK_SUFFIXES, Passed, images_below, visible_files
+from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source, split_named
 from fine_tuner.data.readers.image_index import ImageIndex
-from fine_tuner.data.readers.source import UNSPLIT, Problem, ReadOptions, Source, split_named
 from fine_tuner.data.readers.table_columns import find_columns, group_hint
 from fine_tuner.data.readers.tables import TABLE_SUFFIXES, Table, read_table, truth
 from fine_tuner.data.records import Record, Target

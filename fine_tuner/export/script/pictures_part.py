@@ -7,7 +7,7 @@ from fine_tuner.data.loading import transforms
 from fine_tuner.data.loading.batches import _balanced
 from fine_tuner.data.loading.mixing import Mixer
 from fine_tuner.data.loading.randomness import randomness_of
-from fine_tuner.data.masks import MaskCoding
+from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.export.script import replay_pictures as replay
 from fine_tuner.export.script.bundle import Bundle
 from fine_tuner.export.script.run import Run

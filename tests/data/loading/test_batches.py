@@ -21,7 +21,7 @@ from fine_tuner.base.machine import default_num_workers
 from fine_tuner.data.loading.batches import EvalBatches, ImageDataset, Key, TrainBatches, _Mixed
 from fine_tuner.data.loading.mixing import Mixer
 from fine_tuner.data.loading.transforms import build_transforms
-from fine_tuner.data.masks import MaskCoding
+from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.data.records import Record
 
 Batch = tuple[Tensor, Tensor]

@@ -12,7 +12,7 @@ from PIL import Image
 from fine_tuner.data.loading.batches import ImageDataset, Key
 from fine_tuner.data.loading.preview import grid, preview, visible
 from fine_tuner.data.loading.transforms import build_transforms
-from fine_tuner.data.masks import IGNORE_INDEX
+from fine_tuner.data.mask_coding import IGNORE_INDEX
 from fine_tuner.data.readers.sample import SAMPLE_PATH
 from fine_tuner.data.records import DataSplits
 

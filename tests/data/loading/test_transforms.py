@@ -20,7 +20,7 @@ from fine_tuner.data.loading.transforms import (
     build_transforms,
     colour_matrix,
 )
-from fine_tuner.data.masks import IGNORE_INDEX
+from fine_tuner.data.mask_coding import IGNORE_INDEX
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TASKS = ("classification", "multilabel", "regression", "segmentation")

@@ -11,8 +11,8 @@ from PIL import Image
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.data.loading.batches import load_classes
-from fine_tuner.data.masks import IGNORE_INDEX, MaskCoding
-from fine_tuner.data.readers.colour_tables import read_colour_table
+from fine_tuner.data.mask_coding import IGNORE_INDEX, MaskCoding
+from fine_tuner.data.masks.colour_tables import read_colour_table
 from fine_tuner.data.readers.recognise import look_into
 from fine_tuner.data.records import DataSplits, Record
 

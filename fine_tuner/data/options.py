@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fine_tuner.base.errors import DataError
-from fine_tuner.data.masks import MaskCoding
+from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.data.records import Record
 
 UNSPLIT = "all"

@@ -10,9 +10,9 @@ from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.base.text import counted
 from fine_tuner.data.files.folders import MASK_SUFFIXES, Passed, holds_images, images_below, visible_folders
-from fine_tuner.data.readers.colour_tables import find_class_names, find_colour_table
-from fine_tuner.data.readers.mask_values import MaskScan, class_pixels, decide_classes, scan_masks
-from fine_tuner.data.readers.source import UNSPLIT, Problem, ReadOptions, Source, split_named
+from fine_tuner.data.masks.colour_tables import find_class_names, find_colour_table
+from fine_tuner.data.masks.values import MaskScan, class_pixels, decide_classes, scan_masks
+from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source, split_named
 from fine_tuner.data.records import Record
 
 IMAGE_FOLDERS = frozenset(

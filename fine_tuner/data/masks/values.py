@@ -14,8 +14,8 @@ from fine_tuner.base.progress import OnProgress
 from fine_tuner.base.text import counted
 from fine_tuner.data.files.images import load_mask, open_image
 from fine_tuner.data.files.scan_cache import Fact, facts_about
-from fine_tuner.data.masks import IGNORE_INDEX, MaskCoding, as_values
-from fine_tuner.data.readers.source import MendableError, ReadOptions, names_in
+from fine_tuner.data.mask_coding import IGNORE_INDEX, MaskCoding, as_values
+from fine_tuner.data.options import MendableError, ReadOptions, names_in
 
 _MAX_CLASSES = 64  # of values as they come; numbered from 0 there may be more: ADE20K has 150
 _MAX_NUMBERED_CLASSES = 200

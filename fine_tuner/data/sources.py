@@ -3,7 +3,7 @@
 =====================  =============================================================================================
 ``data.path``          read by
 =====================  =============================================================================================
-``builtin:sample``     ``sample.py``
+``builtin:sample``     ``readers/sample.py``
 ``torchvision:NAME``   ``torchvision_sets.py``, which downloads and hands over files
 a zip                  ``archives.py``, which unpacks into the cache; then as a folder
 a folder               ``recognise.py`` decides between ``class_folders.py``, ``table_source.py``, ``mask_folders.py``
@@ -25,13 +25,13 @@ from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.base.text import counted
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.files.image_scan import Size, find_twins, image_sizes, scan_images
+from fine_tuner.data.masks.folders import read_mask_folders, with_classes
+from fine_tuner.data.masks.values import mask_facts
+from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source
 from fine_tuner.data.readers.class_folders import read_class_folders
-from fine_tuner.data.readers.mask_folders import read_mask_folders, with_classes
-from fine_tuner.data.readers.mask_values import mask_facts
 from fine_tuner.data.readers.recognise import look_into, unpacked
 from fine_tuner.data.readers.sample import SAMPLE_PATH, read_sample
 from fine_tuner.data.readers.set_list import TORCHVISION_PREFIX
-from fine_tuner.data.readers.source import UNSPLIT, Problem, ReadOptions, Source
 from fine_tuner.data.readers.table_source import choose_tables, read_tables
 from fine_tuner.data.readers.tables import TABLE_SUFFIXES
 from fine_tuner.data.records import DataSplits, Record, split_records
