@@ -1,9 +1,13 @@
 """The torchmetrics objects that compute the metrics of each task; ``config/metric_specs.py`` says how they are read.
 
-Each is computed over a whole split, never averaged over batches, and is correct across ranks.
+Each is computed over a whole split, never averaged over batches, and is correct across ranks. Where torchmetrics' own
+sums lose digits, the numbers themselves are kept until the end of the split: two passes in float64 over them give what
+scikit-learn gives, whatever the offset and unit.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -12,10 +16,8 @@ from torchmetrics.classification import (
     MulticlassAccuracy,
     MulticlassConfusionMatrix,
     MulticlassF1Score,
-    MultilabelAveragePrecision,
-    MultilabelF1Score,
 )
-from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
+from torchmetrics.utilities import dim_zero_cat
 
 from fine_tuner.config.metric_specs import (
     ACCURACY,
@@ -43,26 +45,16 @@ def classification_metrics(num_classes: int) -> MetricCollection:
 
 
 def multilabel_metrics(num_labels: int) -> MetricCollection:
-    """Mean average precision and macro F1 of ``logits`` ``(B, K)`` against ``targets`` ``(B, K)`` of 0 and 1."""
-    return MetricCollection(
-        {
-            MAP.key: _Labels(MultilabelAveragePrecision(num_labels, average="macro", validate_args=False)),
-            MACRO_F1.key: _Labels(MultilabelF1Score(num_labels, average="macro", validate_args=False)),
-        },
-        compute_groups=False,
-    )
+    """Mean average precision and macro F1 of ``logits`` ``(B, K)`` against ``targets`` ``(B, K)`` of 0 and 1.
+
+    A label that no image of the split has is left out of both means; without any label they are NaN.
+    """
+    return MetricCollection({"labels": _Labels(num_labels)})
 
 
 def regression_metrics(num_outputs: int) -> MetricCollection:
-    """MAE, RMSE and R² of outputs ``(B, D)`` against targets ``(B, D)``, averaged over the D numbers."""
-    return MetricCollection(
-        {
-            MAE.key: MeanAbsoluteError(),
-            RMSE.key: MeanSquaredError(squared=False),
-            R2.key: _R2(),
-        },
-        compute_groups=False,
-    )
+    """MAE, RMSE and R² of outputs ``(B, D)`` against targets ``(B, D)``: of each number, then the mean over the D."""
+    return MetricCollection({"numbers": _Numbers(num_outputs)})
 
 
 def segmentation_metrics(num_classes: int, *, ignore_index: int) -> MetricCollection:
@@ -73,31 +65,75 @@ def segmentation_metrics(num_classes: int, *, ignore_index: int) -> MetricCollec
     return MetricCollection({"overlap": _Overlap(num_classes, ignore_index)})
 
 
-class _Labels(Metric):
-    """Feeds a multi-label metric with probabilities and integer targets, as it demands."""
+class _Kept(Metric):
+    """Keeps what the network said, and what is true, until the end of the split: ``(B, D)`` each."""
 
     full_state_update = False
+    outputs: list[Tensor]
+    targets: list[Tensor]
 
-    def __init__(self, metric: Metric) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.metric = metric
+        self.width = width
+        self.add_state("outputs", default=[], dist_reduce_fx="cat")
+        self.add_state("targets", default=[], dist_reduce_fx="cat")
 
-    def update(self, logits: Tensor, targets: Tensor) -> None:
-        self.metric.update(logits.sigmoid(), targets.long())
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        self.outputs.append(outputs.detach())
+        self.targets.append(targets)
 
-    def compute(self) -> Tensor:
-        return self.metric.compute()
+    def kept(self) -> tuple[Tensor, Tensor]:
+        """All outputs and targets, ``(N, D)`` float64 on the CPU (not every device has float64)."""
+        if not isinstance(self.outputs, Tensor) and not self.outputs:
+            return torch.zeros(0, self.width, dtype=torch.float64), torch.zeros(0, self.width, dtype=torch.float64)
+        return dim_zero_cat(self.outputs).cpu().double(), dim_zero_cat(self.targets).cpu().double()
 
-    def reset(self) -> None:
-        super().reset()
-        self.metric.reset()
+
+class _Labels(_Kept):
+    """Mean average precision and F1 over the labels that some image has."""
+
+    def compute(self) -> dict[str, Tensor]:
+        logits, targets = self.kept()
+        truth, predicted = targets >= 0.5, logits >= 0  # sigmoid(0) = 1/2
+        is_there = truth.any(0)
+        precision = [_average_precision(logits[:, k], truth[:, k]) for k in is_there.nonzero().flatten()]
+        hits, both = (truth & predicted).sum(0), truth.sum(0) + predicted.sum(0)
+        return {
+            MAP.key: torch.stack(precision).mean() if precision else torch.tensor(math.nan),
+            MACRO_F1.key: (2 * hits / both)[is_there].mean(),
+        }
 
 
-class _R2(R2Score):
-    """R² that is NaN, not an error, for fewer than two images."""
+def _average_precision(scores: Tensor, truth: Tensor) -> Tensor:
+    """``sum (R_n - R_{n-1}) P_n`` over the thresholds of ``scores`` ``(N,)``, of which ``truth`` says who is positive.
 
-    def compute(self) -> Tensor:
-        return super().compute() if self.total >= 2 else torch.tensor(float("nan"))
+    Logits are ranked, not probabilities: a sigmoid in float32 is 1 from 17 on, so that what differs there is a tie.
+    Scores that are equal are one threshold. Source: scikit-learn's ``average_precision_score``.
+    """
+    ordered, order = scores.sort(descending=True)
+    hits = truth[order].cumsum(0)
+    last = torch.unique_consecutive(ordered, return_counts=True)[1].cumsum(0) - 1  # of each run of equal scores
+    hits = hits[last].double()
+    return (hits.diff(prepend=hits.new_zeros(1)) * hits / (last + 1)).sum() / truth.sum()
+
+
+class _Numbers(_Kept):
+    """MAE, RMSE and R², each the mean over the numbers.
+
+    Source: scikit-learn's ``mean_absolute_error``, ``root_mean_squared_error`` and ``r2_score``, also for a number that
+    is the same in all images: its R² is 1 where all errors are 0, else 0. R² is NaN for fewer than two images.
+    """
+
+    def compute(self) -> dict[str, Tensor]:
+        outputs, targets = self.kept()
+        error = outputs - targets
+        residual, total = error.square().sum(0), (targets - targets.mean(0)).square().sum(0)
+        explained = torch.where(total > 0, 1 - residual / total, (residual == 0).double())
+        return {
+            MAE.key: error.abs().mean(0).mean(),
+            RMSE.key: error.square().mean(0).sqrt().mean(),
+            R2.key: explained.mean() if len(targets) >= 2 else torch.tensor(math.nan),
+        }
 
 
 class _Overlap(Metric):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 from fine_tuner.base.errors import RunError
 from fine_tuner.config.tasks import TargetKind
 from fine_tuner.data.files.images import load_image
+from fine_tuner.data.loading.batches import load_input
 from fine_tuner.data.loading.transforms import build_transforms
 from fine_tuner.data.mask_coding import IGNORE_INDEX, lay_over, legend
 from fine_tuner.models.build import BuiltModel
@@ -65,19 +67,22 @@ class Predictor:
         Raises:
             DataError: If the file is not a picture that can be read.
         """
-        picture = load_image(image)
         if self._task.spec.target is not TargetKind.MASK:
-            pixels, _ = self._transform(picture, torch.tensor(0))
-            logits, _ = split_outputs(self._model(pixels.unsqueeze(0)))
+            logits, _ = self._logits(image, lambda size: None)
             return {"task": self._task.name, **self._task.describe(logits, self._names)}
-        pixels, inside = self._transform(picture, np.zeros(picture.size[::-1], np.uint8))
-        logits, _ = split_outputs(self._model(pixels.unsqueeze(0)))
+        logits, inside = self._logits(image, lambda size: np.zeros(size[::-1], np.uint8))
         logits = logits[..., *_extent(inside != IGNORE_INDEX)]  # what was padded to a square is no part of the picture
         answer = {"task": self._task.name, **self._task.describe(logits, self._names)}
         if overlay is not None:
-            _write_overlay(picture, logits, overlay)
+            _write_overlay(load_image(image), logits, overlay)
             answer |= {"overlay": str(overlay), "legend": legend(self._names)}
         return answer
+
+    def _logits(self, image: Path, target_for: Callable[[tuple[int, int]], Any]) -> tuple[torch.Tensor, Any]:
+        """Output ``(1, ...)`` for the picture as evaluation sees it, and the target as it came along."""
+        pixels, target = load_input(image, self._transform, target_for)
+        logits, _ = split_outputs(self._model(pixels.unsqueeze(0)))
+        return logits, target
 
 
 def _extent(inside: torch.Tensor) -> tuple[slice, slice]:

@@ -116,8 +116,10 @@ def test_regression_metrics_are_their_formulas(width: int) -> None:
     explained = 1 - error.square().sum(0) / (targets - targets.mean(0)).square().sum(0)
     got = {k: v.item() for k, v in metrics.compute().items()}
     expected = {
-        "mae": error.abs().mean().item(), "rmse": error.square().mean().sqrt().item(), "r2": explained.mean().item()
-    }  # fmt: skip
+        "mae": error.abs().mean().item(),
+        "rmse": error.square().mean(0).sqrt().mean().item(),
+        "r2": explained.mean().item(),
+    }
     assert got == pytest.approx(expected, rel=1e-5)
 
 

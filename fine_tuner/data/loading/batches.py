@@ -7,8 +7,9 @@ generator, which is left untouched. So ``starting_at(k)`` yields exactly what is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import cycle
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,10 +72,8 @@ class ImageDataset(Dataset):
         """
         key = key if isinstance(key, tuple) else Key(key)
         record = self.records[key.index]
-        image = load_image(record.image, min_side_px=self.transform.min_side_px)
-        target = self._target(record, image.size)
         with randomness_of(key.seed, key.epoch, key.index):
-            return self.transform(image, target)
+            return load_input(record.image, self.transform, lambda size: self._target(record, size))
 
     def _target(self, record: Record, size: tuple[int, int]) -> Any:
         if target_kind(self.task) is TargetKind.CLASS:
@@ -82,6 +81,29 @@ class ImageDataset(Dataset):
         if target_kind(self.task) is not TargetKind.MASK:
             return torch.tensor(record.target, dtype=torch.float32)
         return load_classes(record, size, self.mask_coding)
+
+
+def load_input(
+    image: Path, transform: ImageTransform, target_for: Callable[[tuple[int, int]], Any]
+) -> tuple[Tensor, Any]:
+    """What a network sees of a file: the one way from a picture to a tensor, for training, evaluation and prediction.
+
+    A picture may be decoded at a fraction of its size (``load_image``), which changes its pixels a little. A network
+    that was validated on such pictures is asked about such pictures.
+
+    Args:
+        image: The file.
+        transform: See ``build_transforms``; draws from torch's generator where it augments.
+        target_for: From the picture's width and height, as decoded, to its target.
+
+    Returns:
+        Image ``(3, H, W)`` float32 and its target.
+
+    Raises:
+        DataError: Naming the file that cannot be read.
+    """
+    picture = load_image(image, min_side_px=transform.min_side_px)
+    return transform(picture, target_for(picture.size))
 
 
 def load_classes(record: Record, size: tuple[int, int], coding: MaskCoding) -> np.ndarray:
