@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fine_tuner.data.loading.batches import EvalBatches, ImageDataset
 from fine_tuner.data.loading.transforms import build_transforms
-from fine_tuner.data.masks import MaskCoding
+from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.data.records import Record
 from fine_tuner.export.script.replay_pictures import Pictures
 from fine_tuner.models.build import BuiltModel, build_model
