@@ -173,6 +173,9 @@ interface FormState {
   hidden: string[];
   notice?: string;
   asked?: number;
+  /** Number of the event that this answers, and ids of the fields that the answer gives a value. */
+  event?: number;
+  filled?: string[];
   place: string;
   task: string;
   /** What the form says of a loss of the user's own, and of the second one. */

@@ -26,6 +26,9 @@ let wishes = 0;
 let isLoading = false;
 let isLoaded = true;
 let typedIn = ""; // id of the field in which someone types; "" once it is left, or Enter was pressed
+/** @type {Map<string, { text: string, after: number }>} */
+const typed = new Map(); // id of a text field -> what was typed last, and the number of the event sent before that
+let sent = 0; // events sent, counted
 
 /** @type {PageEvents} */
 export const events = /** @type {any} */ (new EventTarget()); // "state": the form says something new; "typing": a text field holds another text; "plan": it is answered; "code": the user's own loss is another; "started": a run was
@@ -42,11 +45,28 @@ const parse = (text) => {
 /** @type {string | null} */
 let parent = null; // id of the run that the form was filled from
 
-/** Before an event goes to the server: in which field is someone in the middle of typing? Its error can wait. */
-window.FTStamp = (values) => [
-  JSON.stringify({ ...parse(values[0]), ...(wanted ?? {}), typing: typedIn, parent }),
-  ...values.slice(1),
-];
+/**
+ * Before an event goes to the server: in which field is someone in the middle of typing? Its error can wait.
+ * And what was typed is what is sent, whatever Gradio says that the fields hold.
+ */
+window.FTStamp = ([stamp, ...values]) => {
+  sent += 1;
+  const shown = fields.map(({ id }, at) => typed.get(id)?.text ?? values[at]);
+  return [JSON.stringify({ ...parse(stamp), ...(wanted ?? {}), typing: typedIn, parent, event: sent }), ...shown];
+};
+
+/**
+ * Put back what was typed. Gradio gives a field that comes into view the value it had before a moment later, and an
+ * answer under way does not know of keys pressed since; the app's own values are taken only where they are newer.
+ */
+function keepTyped() {
+  for (const [id, { text }] of typed) {
+    const input = /** @type {HTMLInputElement | null} */ (document.querySelector(`#${id} input[type="text"]`));
+    if (!input || input.value === text) continue;
+    input.value = text;
+    input.dispatchEvent(new Event("input", { bubbles: true })); // Gradio takes it over; `listen` sends it
+  }
+}
 
 /**
  * Events of the text fields. Gradio's own `input` is a key press: it misses what is pasted, deleted or picked from a list.
@@ -59,12 +79,16 @@ function listen(setup) {
     clearTimeout(timer);
     timer = setTimeout(send, delay); // after Gradio has taken over the value
   };
-  setup.addEventListener("input", ({ target }) => {
-    if (!isText(target)) return;
-    typedIn = target.closest(".block.ft-field").id;
+  setup.addEventListener("input", (event) => {
+    const { target } = event;
+    if (!isText(target)) return undefined;
+    const { id } = target.closest(".block.ft-field");
+    if (!event.isTrusted && typed.get(id)?.text === target.value) return tell(90); // put back, not typed
+    typed.set(id, { text: target.value, after: sent });
+    typedIn = id;
     const path = fields.find((field) => field.id === typedIn)?.path;
     if (path) events.dispatchEvent(new CustomEvent("typing", { detail: { path, text: target.value.trim() } }));
-    tell(90);
+    return tell(90);
   });
   const leave = ({ target }) => {
     if (!isText(target) || !typedIn) return;
@@ -173,6 +197,7 @@ function apply(element, next) {
   const changed = JSON.stringify(next.argv) !== JSON.stringify(state?.argv);
   const isOtherCode = JSON.stringify(next.code) !== JSON.stringify(state?.code);
   state = next;
+  for (const id of next.filled ?? []) if ((typed.get(id)?.after ?? 0) < (next.event ?? 0)) typed.delete(id);
   if (changed) found = {};
   presetName = state.argv?.[0] ?? presetName;
   for (const button of element.querySelectorAll(".ft-preset")) {
@@ -198,6 +223,7 @@ function redraw() {
   clearErrors(errors);
   showErrors(errors);
   suggestFolders();
+  keepTyped();
   queueMicrotask(() => (isDrawing = false));
 }
 

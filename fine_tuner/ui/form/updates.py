@@ -70,13 +70,15 @@ def answer(
     Args:
         values: What every input shows.
         stamp: The state last given; and ``load``, an argv to fill the form from, or ``set``, a mapping of dotted paths
-            to values to put into it. ``ask`` numbers such a wish; the answer says it as ``asked``.
+            to values to put into it. ``ask`` numbers such a wish; the answer says it as ``asked``. ``event`` numbers
+            the events; the answer says it, and in ``filled`` the fields that it gives a value.
         allowed: What the page permits.
         weights_of: Entries of the weights enum of a network, empty while the list is not loaded.
         typing: Element id of the field in which someone is typing; see ``form.due_errors``.
     """
     changed, notice = _changed(values, stamp, allowed)
     updates: dict[str, dict[str, Any]] = {key: {"value": value} for key, value in changed.items()}
+    filled = [BY_KEY[key].elem_id for key, value in changed.items() if values.get(key) != value]
     values = {**values, **changed}
     reading = read(values, allowed)
     is_filled = bool(stamp.get("load")) and not notice  # what a preset leaves open is not the user's error yet
@@ -86,6 +88,8 @@ def answer(
     state |= {
         "notice": notice,
         "asked": stamp.get("ask"),
+        "event": stamp.get("event"),
+        "filled": filled,
         "task": values["task"],
         "place": values["data.path"],
         "network": f"{values['model.name']}/{len(entries)}",

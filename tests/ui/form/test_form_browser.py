@@ -68,6 +68,12 @@ def app_server(root):
             yield server
 
 
+LOAD = """async (argv) => {
+  const scripts = performance.getEntriesByType("resource").map((entry) => entry.name);
+  (await import(scripts.find((name) => name.endsWith("/form.js")))).load(argv);
+}"""
+
+
 @pytest.fixture(scope="module")
 def page(browser):
     """One for all tests: loading Gradio takes longer than most of them."""
@@ -111,6 +117,49 @@ def test_the_first_page_is_complete_and_fits_one_screen(walk):
     assert walk.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert walk.page.locator(".ft-train").bounding_box()["y"] < 1000
     assert walk.text(".ft-stages .ft-frozen .ft-stage-rate") == "frozen"
+
+
+def test_what_is_typed_the_moment_a_field_appears_stays(walk):
+    """Gradio gives a field that it draws late the value it had before once more, a moment after it is there."""
+    walk.page.evaluate(LOAD, ["sample", "optim.momentum=0.5", "optim.name=SGD"])
+    walk.until_text(".ft-command", "momentum=0.5")
+    walk.page.evaluate("""() => {
+      const seen = new MutationObserver(() => {
+        const input = document.querySelector("#ft-optim-lr input");
+        if (!input) return;
+        seen.disconnect();
+        input.focus();
+        input.value = "7e-3";
+        input.dispatchEvent(new Event("input", { bubbles: true }));
+      });
+      seen.observe(document.body, { childList: true, subtree: true });
+    }""")
+    walk.open("optim")
+    walk.until_text(".ft-command", "optim.lr=0.007")
+    assert walk.page.input_value("#ft-optim-lr input") == "7e-3"
+    walk.page.evaluate(LOAD, ["sample"])  # and a preset chosen after it wins
+    walk.until("!document.querySelector('.ft-command').textContent.includes('optim.lr')")
+    walk.until("document.querySelector('#ft-optim-lr input').value !== '7e-3'")
+
+
+def test_keys_pressed_while_an_answer_is_under_way_are_kept(walk):
+    walk.open("optim")
+    walk.page.evaluate("""() => {
+      const { fetch } = window;
+      window.fetch = async (...what) => {
+        const answer = await fetch(...what);
+        const isForm = String(what[0].url ?? what[0]).includes("gradio_api/run");
+        if (isForm) await new Promise((done) => setTimeout(done, 700));
+        return answer;
+      };
+    }""")
+    walk.page.evaluate(LOAD, ["sample", "optim.lr=5e-3"])  # fills every field
+    walk.page.wait_for_timeout(250)
+    walk.type("ft-optim-lr", "9e-3")
+    walk.until_text(".ft-command", "optim.lr=0.009")
+    walk.page.wait_for_timeout(1000)
+    assert walk.page.input_value("#ft-optim-lr input") == "9e-3"
+    assert "optim.lr=0.009" in walk.text(".ft-command")
 
 
 def test_a_wrong_value_is_told_at_the_field_once_it_is_left_and_until_it_is_right(walk):
