@@ -57,10 +57,13 @@ export function number(value, digits = 3) {
  * The same without trailing zeros, for axes: 2.3, 0.05, 20k.
  *
  * @param {number | null | undefined} value
+ * @param {number=} digits Significant ones where neighbours differ by less than the fourth: 0.693147.
  */
-export function tick(value) {
+export function tick(value, digits) {
   if (!isNumber(value)) return odd(value);
   const size = Math.abs(value);
+  if (digits !== undefined && size > 0)
+    return size >= 1e-3 && size < 1e12 ? minus(trim(value.toPrecision(digits))) : exponential(value, digits);
   if (size >= 999_999.5) return minus(`${trim((value / 1e6).toPrecision(4))}M`);
   if (size >= 9_999.5) return minus(`${trim((value / 1e3).toPrecision(4))}k`);
   if (size >= 1000) return minus(group(String(Math.round(value))));
@@ -208,12 +211,14 @@ export function value(kind, given) {
  *
  * @param {string} kind
  * @param {number} given
+ * @param {number=} digits Significant ones, where fewer would not tell neighbours apart.
  */
-export function axis(kind, given) {
+export function axis(kind, given, digits) {
+  if (kind === "fraction" && digits !== undefined) return `${tick(given * 100, digits)}${NBSP}%`;
   if (kind === "fraction") return `${trim((given * 100).toFixed(2))}${NBSP}%`;
   if (kind === "memory" && Math.abs(given) >= 1024) return `${trim((given / 1024).toFixed(2))}${NBSP}GiB`;
   if (kind === "memory" || kind === "rate" || kind === "seconds") return given === 0 ? "0" : value(kind, given);
-  return tick(given);
+  return tick(given, digits);
 }
 
 /**

@@ -1,35 +1,39 @@
 // Ranges and ticks of a chart's axes, as Plotly layout. Ranges are set by us, never guessed anew: nothing jumps.
 
-import { duration, axis as label, rate, tick } from "../base/format.js";
-import { airyRange, linearTicks, logTicks } from "../base/numbers.js";
+import { duration, axis as label, rate } from "../base/format.js";
+import { airyRange, drawable, linearTicks, logTicks, wholeTicks } from "../base/ticks.js";
 
 /** @typedef {Pick<Palette, "axis" | "grid" | "subdued" | "font">} AxisColors */
 
 /** Space around the plotting area; the same for all charts, so that their horizontal axes line up. */
 export const MARGIN = { l: 58, r: 12, t: 8, b: 24 };
 
+/** Significant digits of ticks: as usual, or more where that would write two the same. */
+const DIGITS = [undefined, 6, 8, 10, 12];
+
 /**
- * Horizontal axis: `range` in its own unit, one of step, epoch, time, or a number.
+ * Horizontal axis: the range `wanted` in its own unit, one of step, epoch, time, or a number.
  *
- * @param {[number, number]} range
+ * @param {[number, number]} wanted
  * @param {string} axis
  * @param {number} width In pixels.
  * @param {AxisColors} palette
  * @param {number[]} epochs Places where epochs end.
  */
-export function horizontal(range, axis, width, palette, epochs) {
+export function horizontal(wanted, axis, width, palette, epochs) {
+  const range = drawable(wanted);
   /** @type {Record<string, string>} */
   const kinds = { step: "count", epoch: range[1] - range[0] > 4 ? "count" : "number", time: "seconds" };
   const kind = kinds[axis] ?? "number";
   const isLog = axis === "log10"; // places are powers of ten
   const ticks = isLog
-    ? decades(range, width)
+    ? wholeTicks(...range, width / 52)
     : linearTicks(Math.max(range[0], 0), range[1], Math.max(2, width / 76), kind);
   const text = isLog
     ? ticks.map((t) => rate(10 ** t))
     : axis === "time"
       ? ticks.map((t) => (t === 0 ? "0" : duration(t)))
-      : ticks.map(tick);
+      : texts("number", ticks);
   return {
     ...quiet(palette),
     range,
@@ -49,23 +53,23 @@ export function horizontal(range, axis, width, palette, epochs) {
 }
 
 /**
- * Vertical axis: `range` in values, also where the axis is logarithmic.
+ * Vertical axis: the range `wanted` in values, also where the axis is logarithmic.
  *
- * @param {[number, number]} range
+ * @param {[number, number]} wanted
  * @param {{ kind: string, log: boolean }} options
  * @param {number} height In pixels.
  * @param {AxisColors} palette
  */
-export function vertical(range, { kind, log }, height, palette) {
-  const wanted = Math.max(2, height / 46);
-  const ticks = log ? logTicks(...range) : linearTicks(...range, wanted, kind);
+export function vertical(wanted, { kind, log }, height, palette) {
+  const range = drawable(wanted, log);
+  const ticks = log ? logTicks(...range) : linearTicks(...range, Math.max(2, height / 46), kind);
   return {
     ...quiet(palette),
     type: log ? "log" : "linear",
     range: log ? range.map(Math.log10) : range,
     autorange: false,
     tickvals: ticks,
-    ticktext: ticks.map((t) => label(kind, t)),
+    ticktext: texts(kind, ticks),
     showgrid: true,
     gridcolor: palette.grid,
     showline: false,
@@ -74,15 +78,14 @@ export function vertical(range, { kind, log }, height, palette) {
 }
 
 /**
- * Whole powers of ten in `range`, as many as fit.
+ * Texts of ticks, with as many digits as it takes to tell them apart.
  *
- * @param {[number, number]} range
- * @param {number} width In pixels.
+ * @param {string} kind
+ * @param {number[]} ticks
  */
-function decades(range, width) {
-  const [first, last] = [Math.ceil(range[0]), Math.floor(range[1])];
-  const stride = Math.max(1, Math.ceil((last - first + 1) / Math.max(2, width / 52)));
-  return Array.from({ length: Math.max(0, Math.floor((last - first) / stride) + 1) }, (_, i) => first + i * stride);
+function texts(kind, ticks) {
+  const found = DIGITS.map((digits) => ticks.map((t) => label(kind, t, digits)));
+  return found.find((words) => new Set(words).size === ticks.length) ?? found[0];
 }
 
 /** @param {AxisColors} palette */

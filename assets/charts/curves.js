@@ -29,10 +29,21 @@ function coarser(curve, level, isRate) {
     made.t.push(curve.t[from + width - 1]);
     if (isRate) made.y.push(curve.y[from + width - 1]);
     else made.y.push(ys.length ? Number((ys.reduce((sum, y) => sum + y, 0) / ys.length).toPrecision(5)) : null);
-    lo.push(ys.length ? Math.min(...values(curve.lo ?? curve.y)) : null);
-    hi.push(ys.length ? Math.max(...values(curve.hi ?? curve.y)) : null);
+    lo.push(ys.length ? values(curve.lo ?? curve.y).reduce((a, b) => Math.min(a, b)) : null);
+    hi.push(ys.length ? values(curve.hi ?? curve.y).reduce((a, b) => Math.max(a, b)) : null);
   }
   return made;
+}
+
+/**
+ * Append `more`; one by one, since a call takes no more than some 100,000 arguments.
+ *
+ * @template T
+ * @param {T[]} values
+ * @param {T[]} more
+ */
+function extend(values, more) {
+  for (const value of more) values.push(value);
 }
 
 export class Curves {
@@ -96,12 +107,12 @@ export class Curves {
   append(key, portion, at) {
     const curve = this.byKey.get(key) ?? emptyCurve(portion.level);
     this.byKey.set(key, curve);
-    curve.x.push(...portion.x);
-    curve.t.push(...portion.t);
-    curve.y.push(...portion.y[at]);
+    extend(curve.x, portion.x);
+    extend(curve.t, portion.t);
+    extend(curve.y, portion.y[at]);
     if (curve.lo && curve.hi) {
-      curve.lo.push(...(portion.lo?.[at] ?? portion.y[at]));
-      curve.hi.push(...(portion.hi?.[at] ?? portion.y[at]));
+      extend(curve.lo, portion.lo?.[at] ?? portion.y[at]);
+      extend(curve.hi, portion.hi?.[at] ?? portion.y[at]);
     }
   }
 

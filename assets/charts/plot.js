@@ -5,6 +5,7 @@
 import { h } from "../base/dom.js";
 import { extent, outlierBounds, upperBound } from "../base/numbers.js";
 import { fade } from "../base/palette.js";
+import { drawable } from "../base/ticks.js";
 import { horizontal, MARGIN, steadyRange, vertical } from "./axes.js";
 import { Overlay } from "./overlay.js";
 
@@ -43,6 +44,7 @@ export class Plot {
     this.view = null;
     this.yRange = null;
     this.isForgotten = false;
+    this.isOlder = false;
     this.plotly = null;
     this.followPointer();
   }
@@ -90,9 +92,13 @@ export class Plot {
     this.isForgotten = false;
     this.plotly = plotly;
     this.lines = lines;
-    this.view = view;
+    const { range, zoomY, log } = view;
+    this.view = { ...view, range: drawable(range), zoomY: zoomY && drawable(zoomY, log) };
     const isFirst = !this.isDrawn;
-    await plotly.react(this.canvas, this.traces(), this.layout(), CONFIG);
+    this.isOlder = true; // what the canvas holds until `react` is done are the points of an earlier drawing
+    const [traces, layout] = [this.traces(), this.layout()];
+    this.isOlder = false;
+    await plotly.react(this.canvas, traces, layout, CONFIG);
     if (isFirst) this.followZoom();
     this.placeHidden();
     return true;
@@ -187,7 +193,7 @@ export class Plot {
   /** Values of line `i` as drawn. */
   values(line) {
     const data = this.canvas.data;
-    const has = data?.[line.at]?.name === line.id;
+    const has = !this.isOlder && data?.[line.at]?.name === line.id;
     const part = (index, ys, name) => (has && index !== undefined ? data[index][name] : ys);
     return {
       x: part(line.at, line.x, "x"),

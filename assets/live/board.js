@@ -4,6 +4,7 @@ import { h, setText } from "../base/dom.js";
 import { count, duration, tick } from "../base/format.js";
 import { growingEnd, upperBound } from "../base/numbers.js";
 import { onThemeChange, readPalette } from "../base/palette.js";
+import { epochEnds } from "../base/ticks.js";
 import { Chart } from "../charts/chart.js";
 import { MAIN, moreSpecs } from "../charts/specs.js";
 import { Toolbar } from "../charts/toolbar.js";
@@ -167,7 +168,8 @@ export class Board {
   /** Set the range of the horizontal axis; true if it is another one. */
   measure() {
     const { curves, settings } = this;
-    const { axis, zoom } = settings.values;
+    const { axis } = settings.values;
+    const zoom = settings.values.zoom && this.partOfRun(settings.values.zoom); // an address may say anything
     const before = String(this.range);
     if (zoom) {
       this.range = zoom.map((step) => curves.placeOfStep(axis, step));
@@ -199,12 +201,9 @@ export class Board {
     if (!perEpoch) return [];
     const { axis } = this.settings.values;
     const [from, to] = this.range.map((place) => this.curves.stepAt(axis, place));
-    if ((to - from) / perEpoch > 40) return [];
-    const ends = [];
-    for (let n = Math.max(1, Math.ceil(from / perEpoch)); n * perEpoch <= Math.min(to, this.curves.total || to); n++) {
-      ends.push(this.curves.placeOfStep(axis, n * perEpoch));
-    }
-    return ends;
+    const last = Math.min(to, this.curves.total || to);
+    const ends = epochEnds(Math.max(from, perEpoch), last, perEpoch);
+    return ends.map((step) => this.curves.placeOfStep(axis, step));
   }
 
   marks() {
@@ -235,13 +234,17 @@ export class Board {
     const others = Object.fromEntries(Object.entries(zoomY).filter(([other]) => other !== id));
     const changes = { zoomY: y ? { ...others, [id]: y.map(short) } : others };
     if (x) {
-      const last = Math.max(this.curves.total, this.curves.lastStep, 1);
-      const steps = x.map((place) => short(this.curves.stepAt(axis, place)));
-      const kept = [Math.max(steps[0], -0.006 * last), Math.min(steps[1], 1.015 * last)];
-      const isAll = kept[0] <= 0 && kept[1] >= last;
-      changes.zoom = isAll || !(kept[1] - kept[0] > last * 1e-5) ? null : kept;
+      changes.zoom = this.partOfRun(x.map((place) => short(this.curves.stepAt(axis, place))));
     } else changes.zoom = zoom;
     this.settings.set(changes);
+  }
+
+  /** The part of the run between two steps; null if it is the whole or nothing of it. */
+  partOfRun([from, to]) {
+    const last = Math.max(this.curves.total, this.curves.lastStep, 1);
+    const [first, end] = [Math.max(from, -0.006 * last), Math.min(to, 1.015 * last)];
+    const isAll = first <= 0 && end >= last;
+    return isAll || !(end - first > last * 1e-5) ? null : [first, end];
   }
 
   resetZoom() {

@@ -5,6 +5,7 @@ import { count, duration, NONE, value as show } from "../base/format.js";
 import { upperBound } from "../base/numbers.js";
 import { metricOf, metricTitle, say, TEXT } from "../words/live.js";
 
+const ROWS = 200; // newest epochs in the table; the CSV of a chart has all
 const LEVELS = { info: "Info", warning: "Warning", error: "Error", mark: "Mark" };
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
@@ -104,7 +105,7 @@ export class Table {
     const columns = tableKeys(curves).map((key) => [key, columnOf(key)]);
     const header = [TEXT.epoch, TEXT.step, ...columns.map(([, column]) => column.title), TEXT.took];
     const rows = [];
-    for (let epoch = epochs; epoch >= 1; epoch--) {
+    for (let epoch = epochs; epoch >= Math.max(1, epochs - ROWS + 1); epoch--) {
       const [from, to] = [(epoch - 1) * curves.perEpoch, epoch * curves.perEpoch];
       const cells = columns.map(([key, column]) => {
         const value = column.of(part(curves.get(key), from, to));
@@ -139,7 +140,7 @@ function part(curve, from, to) {
 }
 
 const last = (ys) => ys.at(-1);
-const most = (ys) => (ys.length ? Math.max(...ys) : undefined);
+const most = (ys) => (ys.length ? ys.reduce((a, b) => Math.max(a, b)) : undefined);
 const mean = (ys) => (ys.length ? ys.reduce((sum, y) => sum + y, 0) / ys.length : undefined);
 
 function columnOf(key) {

@@ -1,16 +1,14 @@
 // The planned rates as a chart: every group, warm-up, unfreezing and epochs, the lowest course where a metric decides.
 // While a field of the schedule changes they are asked for alone, with the last plan's numbers, ahead of the plan.
 
+import { epochEnds } from "../base/ticks.js";
 import { WORDS } from "../words/rates.js";
 
-const EPOCHS_SHOWN = 40; // more would be a hatching
 const LISTS = new Set(["schedule.milestones", "schedule.changes"]);
 const QUICK = /^(schedule\.|optim\.lr=|train\.epochs=|model\.head_epochs=)/;
 
 /** What preview.js draws for the `schedule` of a plan. */
 export function rateSpec({ steps, groups, lowest, warmup_end: warmup, unfreeze, steps_per_epoch: perEpoch }, title) {
-  const ends = [];
-  for (let step = perEpoch; perEpoch && step <= (steps.at(-1) ?? 0); step += perEpoch) ends.push(step);
   const marks = [
     warmup ? { place: warmup, label: WORDS.warmup } : null,
     unfreeze ? { place: unfreeze, label: WORDS.unfreeze } : null,
@@ -22,7 +20,7 @@ export function rateSpec({ steps, groups, lowest, warmup_end: warmup, unfreeze, 
     unit: "step",
     height: 170,
     bounds: [0, null],
-    epochs: ends.length > EPOCHS_SHOWN ? [] : ends,
+    epochs: epochEnds(perEpoch, steps.at(-1) ?? 0, perEpoch),
     marks: marks.filter(Boolean),
     note: lowest ? WORDS.plateau : "",
     lines: Object.entries(groups).map(([label, y]) => ({

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import * as numbers from "../../../assets/base/numbers.js";
 import { close } from "../close.js";
 
-const { Smoother, airyRange, growingEnd, linearTicks, logTicks, outlierBounds, quantile, upperBound, wilson } = numbers;
+const { Smoother, growingEnd, outlierBounds, quantile, upperBound, wilson } = numbers;
 
 test("smoothing is the mean of a constant, and forgets at its rate", () => {
   const constant = new Smoother(5);
@@ -73,25 +73,6 @@ test("an axis grows by doubling and ends at the total", () => {
     [5, 0, 5],
   ];
   for (const [reached, total, end] of cases) assert.equal(growingEnd(reached, total), end);
-});
-
-test("ticks are round", () => {
-  close(linearTicks(0, 1, 4), [0, 0.25, 0.5, 0.75, 1]);
-  close(linearTicks(0, 160, 5, "count"), [0, 50, 100, 150]);
-  close(linearTicks(0, 3, 8, "count"), [0, 1, 2, 3]);
-  close(linearTicks(0, 2000, 4, "memory"), [0, 512, 1024, 1536]);
-  close(linearTicks(0, 95, 4, "seconds"), [0, 30, 60, 90]);
-  close(logTicks(0.09, 2), [0.1, 0.2, 0.5, 1, 2]);
-});
-
-test("a range holds its values and respects bounds", () => {
-  const share = airyRange([0.82, 0.99], { kind: "fraction", bounds: [0, 1] });
-  assert.ok(share[0] <= 0.82 && share[1] >= 0.99 && share[1] <= 1.01);
-  assert.equal(airyRange([0.3, 2], {})[0], 0);
-  const memory = airyRange([755, 775], { kind: "memory", bounds: [0, null] });
-  assert.ok(memory[0] === 0 && memory[1] > 800);
-  const rates = airyRange([1e-4, 1e-2], { log: true });
-  assert.ok(rates[0] < 1e-4 && rates[1] > 1e-2);
 });
 
 test("outliers are what lies far beyond the bulk", () => {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { airyRange } from "../../../assets/base/numbers.js";
+import { airyRange } from "../../../assets/base/ticks.js";
 import { horizontal, steadyRange, vertical } from "../../../assets/charts/axes.js";
 
 const PALETTE = { axis: "#000000", grid: "#eeeeee", subdued: "#777777", font: "sans-serif" };
