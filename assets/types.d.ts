@@ -88,6 +88,15 @@ interface MetricSpec {
   is_in_target_units?: boolean;
 }
 
+/** A button below a run; see fine_tuner/runs/view/next_steps.py. */
+interface NextStep {
+  action: string;
+  label: string;
+  settings?: Record<string, string | number>;
+  focus?: string;
+  epochs?: number;
+}
+
 /** What the live panel tells its listeners. */
 interface News {
   run: string | null;
@@ -196,6 +205,9 @@ interface PageEvents {
 interface DocumentEventMap {
   /** Id of a run whose settings are to fill the set-up. */
   "ft-clone": CustomEvent<string>;
+  "ft-next": CustomEvent<{ run: string; step: NextStep }>;
+  "ft-try": CustomEvent<string>;
+  "ft-results": CustomEvent<string>;
 }
 
 interface Window {

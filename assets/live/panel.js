@@ -9,6 +9,7 @@ import { ACTIVE, say, TEXT } from "../words/live.js";
 import { Board } from "./board.js";
 import { ChangeBar } from "./change.js";
 import { Header } from "./header.js";
+import { NextSteps } from "./next.js";
 import { Notices } from "./notices.js";
 import { Events, Table } from "./parts.js";
 
@@ -44,6 +45,11 @@ export class Panel {
       exportAddress: (run, format) => this.address(`api/runs/${encodeURIComponent(run)}/export/${format}`),
     });
     this.notices = new Notices({ retry: () => this.poller.now(), showRun: (run) => this.show(run) });
+    this.next = new NextSteps({
+      actions,
+      ask: (action, body) => this.ask(action, body),
+      weightsAddress: (run) => this.address(`api/runs/${encodeURIComponent(run)}/weights`),
+    });
     const clone = () => document.dispatchEvent(new CustomEvent("ft-clone", { detail: this.run }));
     this.change = actions.includes("set")
       ? new ChangeBar({ actions, changes, clone, send: (wish, action = "set") => this.ask(action, wish) })
@@ -87,7 +93,14 @@ export class Panel {
       h("div", { class: "ftl-parts" }, this.board.more, this.events.element, this.table.element),
     );
     this.root.classList.add("ftl");
-    this.root.replaceChildren(this.header.element, this.notices.element, this.notices.empty, this.loading, this.body);
+    this.root.replaceChildren(
+      this.header.element,
+      this.notices.element,
+      this.next.element,
+      this.notices.empty,
+      this.loading,
+      this.body,
+    );
     toggle(this.header.element, false);
     /** @type {HTMLDetailsElement[]} */
     this.parts = [this.board.more, this.events.element, this.table.element];
@@ -167,7 +180,7 @@ export class Panel {
     if (
       !before ||
       answer.reset ||
-      ["status", "messages", "marks"].some(differs) ||
+      ["status", "messages", "marks", "queue"].some(differs) ||
       (differs("step") && !before?.step)
     ) {
       await this.fetchAbout();
@@ -188,6 +201,7 @@ export class Panel {
     this.board.setAbout(about);
     this.events.show(about.messages, about.marks, about.facts?.notices);
     if (this.state) this.header.show(this.state, about);
+    this.next.show(about);
   }
 
   async fetchDetail(keys, x0, x1) {
@@ -240,6 +254,7 @@ export class Panel {
     if (this.settings.values.run !== run) this.settings.set({ run });
     this.board.setRun(run);
     this.header.clear();
+    this.next.show();
     this.events.show();
     this.table.show();
     setText(this.summary, "");

@@ -5,11 +5,13 @@ import { h } from "../base/dom.js";
 import { hearOfRuns } from "../runs/runs.js";
 import { current, events } from "../setup/form.js";
 import { WORDS } from "../words/setup.js";
+import { hearOfNext } from "./next.js";
 
 const VIEWS = ["run", "plan"];
 
 export function mountViews(element) {
   hearOfRuns();
+  hearOfNext();
   const column = element.closest("#ft-right");
   const buttons = VIEWS.map((name) =>
     h(

@@ -42,6 +42,7 @@ export function mountRunChoice(element, props, trigger) {
     isChosen = true;
     set(select.value);
   });
+  document.addEventListener("ft-try", () => (isChosen = false)); // the run on view, again
   const refresh = async () => {
     const answer = await fetch("api/runs", { cache: "no-store" }).catch(() => null);
     const runs = (answer?.ok ? (await answer.json()).runs : []).filter((run) => run.best_key);

@@ -32,14 +32,25 @@ export function showErrors(errors) {
   }
 }
 
+/** Open what a header folds. */
+async function unfold(header) {
+  if (header && !header.classList.contains("open")) header.click();
+  await new Promise((done) => setTimeout(done, 120)); // what was folded is drawn then
+}
+
+/** Bring the field with this id, of a section that is open, into view and give it the focus. */
+export async function showFieldOf(id) {
+  await unfold(null);
+  const more = document.getElementById(id)?.closest(".ft-more");
+  if (more) await unfold(more.querySelector(":scope > button"));
+  const field = document.getElementById(id);
+  field?.scrollIntoView({ block: "nearest" });
+  if (field) inputOf(field)?.focus();
+}
+
 /** Bring the first marked field into view, unfolding what hides it. */
 export async function focusFirstError() {
-  const isClosed = (header) => header && !header.classList.contains("open");
   const section = document.querySelector(".ft-section:has(> button.ft-wrong)");
-  const unfold = async (header) => {
-    if (isClosed(header)) header.click();
-    await new Promise((done) => setTimeout(done, 120)); // what was folded is drawn then
-  };
   if (section) await unfold(section.querySelector(":scope > button"));
   if (!document.querySelector(".block.ft-field[data-wrong]")) await unfold(section?.querySelector(".ft-more > button"));
   const field = document.querySelector(".block.ft-field[data-wrong]");

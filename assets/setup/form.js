@@ -5,7 +5,7 @@
 
 import { h, setText } from "../base/dom.js";
 import { WORDS } from "../words/setup.js";
-import { clearErrors, focusFirstError, showErrors, suggestFolders } from "./fields.js";
+import { clearErrors, focusFirstError, showErrors, showFieldOf, suggestFolders } from "./fields.js";
 
 const STORED = "fine-tuner-form";
 /** @type {FormState | null} */
@@ -136,7 +136,7 @@ export function mountState(element, props, trigger, watch) {
 }
 
 function choose(preset) {
-  if (preset.name === "default") afterLoad = () => openSection("data", true); // not before: the answer fills the fields
+  afterLoad = preset.name === "default" ? () => openSection("data", true) : null; // not before: the answer fills the fields
   presetName = preset.name;
   parent = null;
   cloneHint = "";
@@ -145,10 +145,18 @@ function choose(preset) {
 
 let cloneHint = "";
 
-/** Fill the form with the settings of a run; the next start names it as the parent. */
-export function fillFrom(argv, run, hint) {
+/**
+ * Fill the form with the settings of a run; the next start names it as the parent.
+ *
+ * @param {string[]} argv
+ * @param {string} run
+ * @param {string} hint
+ * @param {(() => void) | null} after Called once the form shows them.
+ */
+export function fillFrom(argv, run, hint, after = null) {
   parent = run;
   cloneHint = hint;
+  afterLoad = after;
   load(argv);
 }
 
@@ -210,6 +218,7 @@ function apply(element, next) {
   redraw();
   if (changed) events.dispatchEvent(new Event("state"));
   if (isOtherCode) events.dispatchEvent(new Event("code"));
+  if (!isAnswered) return;
   if (afterLoad) setTimeout(afterLoad);
   afterLoad = null;
 }
@@ -254,13 +263,25 @@ export function extend(section, text) {
 
 const hasFound = (section) => fields.some((field) => field.section === section && field.id in found);
 
-function openSection(section, isFocused) {
+/** Unfold a section, and go to its first field where `isFocused`. */
+export function openSection(section, isFocused = false) {
   const header = headerOf(section);
   if (header && !header.classList.contains("open")) header.click();
   const focus = () =>
     /** @type {HTMLElement | null} */ (document.querySelector(`#ft-section-${section} input`))?.focus();
   if (isFocused) setTimeout(focus, 120);
 }
+
+/** Unfold the section of the setting at a dotted path, bring its field into view and give it the focus. */
+export async function showField(path) {
+  const field = fields.findLast((one) => one.path === path && !state?.hidden.includes(one.key));
+  if (!field) return;
+  openSection(field.section);
+  await showFieldOf(field.id);
+}
+
+/** Press Train. */
+export const press = () => document.getElementById("ft-train-button")?.click();
 
 /** Errors that the plan found, by dotted path; shown at their fields until the settings change. Returns the rest. */
 export function showFound(errors) {

@@ -71,6 +71,7 @@ export const TEXT = {
   disconnected: "Connection lost.",
   disconnectedText: "The run goes on without this page.",
   retry: "Try now",
+  next: "What next",
   raw: "raw",
   planned: "planned",
   forecast: "forecast",

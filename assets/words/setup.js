@@ -33,6 +33,7 @@ export const WORDS = {
   loadingNetworks: "Reading the list of networks from torchvision\u2026",
   noNetworks: "No network matches.",
   retry: "Try again",
+  firstSection: "data",
   onMachine: "weights on this machine",
   theme: "Light or dark",
   epoch: "epoch",
@@ -60,6 +61,7 @@ export const NETWORK_COLUMNS = [
 
 /** Sentences with numbers in them. */
 export const say = {
+  mended: (label) => `The settings of the run before, changed: ${label.toLowerCase()}.`,
   length: (plan) =>
     [
       plural(plan.total_steps, "step"),

@@ -101,8 +101,8 @@ class HandRun:
     def mark(self, label: str, text: str = "") -> None:
         self.writer.write(Mark(step=self.step, label=label, text=text))
 
-    def finish(self, outcome: str = "completed", error: str | None = None) -> None:
-        self.writer.write(RunFinished(outcome=outcome, step=self.step, error=error))  # type: ignore[arg-type]
+    def finish(self, outcome: str = "completed", error: str | None = None, **summary: str) -> None:
+        self.writer.write(RunFinished(outcome=outcome, step=self.step, error=error, summary=summary))  # type: ignore[arg-type]
         self.die()
 
     def die(self) -> None:

@@ -27,6 +27,10 @@ Status = Literal["queued", "running", "paused", "stopping", "completed", "stoppe
 STATUSES: tuple[str, ...] = get_args(Status)
 LIVE: frozenset[str] = frozenset({"queued", "running", "stopping"})
 
+# What has to be mended after a failure. The worker says it in the summary of its last event; else its words tell.
+Cause = Literal["weights", "data", "setting", "memory", "killed", "disk", "numbers", "other"]
+CAUSES: tuple[str, ...] = get_args(Cause)
+
 _STARTING_SECONDS = 15.0  # from making the folder to the first lock, when nobody queued it: a start by hand
 _LOG_TAIL_LINES = 40
 
@@ -139,11 +143,13 @@ class Failure:
         text: What happened.
         advice: What to do first.
         log: Last lines of what the worker printed.
+        cause: What has to be mended.
     """
 
     text: str
     advice: str
     log: tuple[str, ...]
+    cause: Cause = "other"
 
 
 def explain(run: RunFolder, facts: Facts, vital: Vital, status: Status, *, can_resume: bool) -> Failure | None:
@@ -162,20 +168,34 @@ def explain(run: RunFolder, facts: Facts, vital: Vital, status: Status, *, can_r
         text = f"The training process ended with exit code {ended['code']} {where}" + (f": {spoken}" if spoken else ".")
     else:
         text = f"The training process ended {where} without a last word: it was killed, or the machine went down."
-    return Failure(text, _advice(f"{text}\n{spoken}", ended, can_resume=can_resume), log)
+    said = facts.summary.get("cause") if status == "failed" and not ended else None
+    cause: Cause = said if said in CAUSES else _cause(f"{text}\n{spoken}", ended)
+    return Failure(text, _advice(cause, can_resume=can_resume), log, cause)
 
 
-def _advice(text: str, ended: Mapping[str, Any], *, can_resume: bool) -> str:
-    onward = "Resume goes on from the last checkpoint." if can_resume else "Start it again."
+def _cause(text: str, ended: Mapping[str, Any]) -> Cause:
+    """What has to be mended, from the last words of a process that did not say it as data."""
     folded = text.casefold()
     if "out of memory" in folded or "outofmemory" in folded or "can't allocate memory" in folded:
-        return "The device's memory did not suffice: halve train.batch_size and double train.accumulate. " + onward
+        return "memory"
     if ended.get("signal") == "SIGKILL":
-        return "Most often the machine ran out of memory: lower train.batch_size or data.num_workers. " + onward
+        return "killed"
     if "no space left" in folded or "disk full" in folded or "file too large" in folded:
-        return "Free some space on the disk of the runs folder. " + onward
-    if ended.get("code") == 2:
-        return "Correct the settings and start again."
+        return "disk"
+    return "setting" if ended.get("code") == 2 else "other"
+
+
+def _advice(cause: Cause, *, can_resume: bool) -> str:
+    onward = "Resume goes on from the last checkpoint." if can_resume else "Start it again."
+    match cause:
+        case "memory":
+            return "The device's memory did not suffice: halve train.batch_size and double train.accumulate. " + onward
+        case "killed":
+            return "Most often the machine ran out of memory: lower train.batch_size or data.num_workers. " + onward
+        case "disk":
+            return "Free some space on the disk of the runs folder. " + onward
+        case "setting" | "data" | "weights":
+            return "Correct the settings and start again."
     return onward
 
 

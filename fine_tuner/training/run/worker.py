@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from fine_tuner.base.errors import FineTunerError, InputError
+from fine_tuner.base.errors import ConfigError, DataError, FineTunerError, InputError, NonFiniteError, WeightsError
 from fine_tuner.config.io import parse, read_tree
 from fine_tuner.data.records import DataSplits
 from fine_tuner.memory.forecast import expected_mib
@@ -101,7 +101,7 @@ class _Attempt:
         except Exception as error:
             if not isinstance(error, FineTunerError):
                 traceback.print_exc()
-            self.finish("failed", message_for(error))
+            self.finish("failed", message_for(error), cause_of(error))
             is_input = isinstance(error, InputError) and not (self.trainer and self.trainer.position.step)
             return 2 if is_input else 1
         self.finish(outcome)
@@ -242,11 +242,12 @@ class _Attempt:
             self._progress_at = now
             self.emit(WorkProgress(what=what, done=done, total=total, unit=unit))
 
-    def finish(self, outcome: str, error: str | None = None) -> None:
+    def finish(self, outcome: str, error: str | None = None, cause: str = "") -> None:
         """Record how the attempt ended; on a full disk the line on standard error is all that is left of it."""
         step = self.trainer.position.step if self.trainer else 0
         best = self.trainer.validation.best if self.trainer else None
         summary = {"best": {"key": best.key, "value": best.value, "epoch": best.epoch}} if best and best.epoch else {}
+        summary |= {"cause": cause} if cause else {}
         if outcome in ("stopped", "paused"):
             self.control.done()
         try:
@@ -274,6 +275,24 @@ def planned_from_now(trainer: Trainer, assembly: Assembly) -> dict[str, Any]:
         "groups": assembly.schedule.plan(steps),
         "lowest": lowest_from_now(assembly.schedule, steps),
     }
+
+
+def cause_of(error: Exception) -> str:
+    """What has to be mended, for the page's next step; see ``runs/view/status.py``."""
+    match error:
+        case WeightsError():
+            return "weights"
+        case DataError():
+            return "data"
+        case ConfigError():
+            return "setting"
+        case NonFiniteError():
+            return "numbers"
+        case OSError(errno=errno.ENOSPC):
+            return "disk"
+        case _ if is_out_of_memory(error):
+            return "memory"
+    return "other"
 
 
 def message_for(error: Exception) -> str:

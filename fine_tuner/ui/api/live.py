@@ -29,6 +29,7 @@ from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import Mark
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.live import LiveFeed, detail
+from fine_tuner.runs.view.next_steps import next_steps, situation_of
 from fine_tuner.runs.view.run_view import RunView
 
 Act = Callable[[RunFolder], object]
@@ -85,7 +86,9 @@ class LiveRoutes:
 
     def about(self, run_id: str, request: Request) -> Response:
         """What changes seldom: asked for again when the state says that there is something new."""
-        return json_answer(request, describe(self._view(run_id)))
+        view = self._view(run_id)
+        waiting = [entry.run.id for entry in queue.waiting(self._store.root)] if view.status == "queued" else []
+        return json_answer(request, describe(view, waiting.index(run_id) if run_id in waiting else None))
 
     def weights(self, run_id: str) -> FileResponse:
         """The weights of the best validation so far, with class names and preprocessing inside."""
@@ -122,9 +125,10 @@ class LiveRoutes:
             raise HTTPException(404, str(error), _NO_STORE) from None
 
 
-def describe(view: RunView) -> dict[str, Any]:
-    """What the panel shows of a run beside curves and state."""
+def describe(view: RunView, queue: int | None = None) -> dict[str, Any]:
+    """What the panel shows of a run beside curves and state; ``queue`` runs wait before it."""
     with view.lock:
+        onward = next_steps(situation_of(view, queue))
         failure, notes = view.failure, read_json(view.run.notes) or {}
         return {
             "id": view.id,
@@ -135,6 +139,7 @@ def describe(view: RunView) -> dict[str, Any]:
             "failure": failure and dataclasses.asdict(failure),
             "can_resume": view.can_resume,
             "has_weights": view.run.best_weights.is_file(),
+            "next": onward and dataclasses.asdict(onward),
         }
 
 
