@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
@@ -36,6 +37,25 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the right to read, change and write ``path`` again, against every process and thread that asks for it.
+
+    Whoever changes a part of a file that others change too does it in here, or one of the changes is lost. The lock is
+    on a file beside it: ``path`` itself is replaced by each writing.
+
+    Raises:
+        OSError: If the lock's file cannot be made (read-only folder).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_atomically(path: Path, data: bytes | str, *, is_private: bool = False) -> None:
@@ -125,3 +145,13 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def change_json(path: Path, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+    """Replace the object in a JSON file by what ``change`` makes of it; {} where there is none. Nobody comes between.
+
+    Raises:
+        OSError: As the file system says.
+    """
+    with exclusive(path):
+        write_json(path, change(read_json(path) or {}))

@@ -66,15 +66,22 @@ def read_settings(config: str, overrides: Sequence[str]) -> Settings:
     """
     is_file = config.endswith((".yaml", ".yml")) or Path(config).is_file()
     tree = read_tree(Path(config)) if is_file else to_tree(load_preset(config))
-    return parse(apply_overrides(_with_kept_code(tree, Path(config).parent) if is_file else tree, overrides))
+    run = RunFolder(Path(config).resolve().parent)
+    return parse(apply_overrides(_of_run(tree, run) if is_file and run.info.is_file() else tree, overrides))
 
 
-def _with_kept_code(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Settings out of a run's folder, with the losses that the run kept: what is repeated is the code that trained."""
+def _of_run(tree: dict[str, Any], run: RunFolder) -> dict[str, Any]:
+    """Settings out of a run's folder, with the losses that the run kept: what is repeated is the code that trained.
+
+    That it may run unchecked is for a person to say, not for a folder that came from somewhere.
+    """
     for section in ("loss", "second_loss"):
-        kept = RunFolder(folder.resolve()).code / f"{section}.py"
-        if kept.is_file() and tree.get(section, {}).get("name") == "custom":
-            tree = {**tree, section: {**tree[section], "file": str(kept)}}
+        own = tree.get(section)
+        if not isinstance(own, dict) or own.get("name") != "custom":
+            continue
+        kept = run.code / f"{section}.py"
+        own = {key: value for key, value in own.items() if key != "unchecked"}
+        tree = {**tree, section: own | ({"file": str(kept)} if kept.is_file() else {})}
     return tree
 
 

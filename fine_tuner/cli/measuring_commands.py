@@ -53,7 +53,9 @@ def plan(arguments: argparse.Namespace) -> int:
     """``plan``: derived numbers, schedule and network, without training."""
     from fine_tuner.planning.plan import make_plan, plan_text
 
-    print_answer(arguments, make_plan(read_settings(arguments.config, arguments.overrides)), plan_text)
+    settings = read_settings(arguments.config, arguments.overrides)
+    refuse_unchecked(settings)
+    print_answer(arguments, make_plan(settings), plan_text)
     return 0
 
 
@@ -94,6 +96,7 @@ def compare_precisions(arguments: argparse.Namespace) -> int:
     from fine_tuner.planning.precision_comparison import comparison_text
 
     settings = read_settings(arguments.config, arguments.overrides)
+    refuse_unchecked(settings)
     print_answer(
         arguments, run_comparison(settings, steps=arguments.steps, on_progress=_steps(arguments)), comparison_text
     )
@@ -106,6 +109,7 @@ def find_batch(arguments: argparse.Namespace) -> int:
     from fine_tuner.planning.batch_finder import find_batch as run_finder
 
     settings = read_settings(arguments.config, arguments.overrides)
+    refuse_unchecked(settings)
     result = run_finder(settings, global_batch_size=arguments.global_batch, on_progress=_steps(arguments))
     print_answer(arguments, result, batch_text)
     return 0

@@ -16,7 +16,7 @@ from fine_tuner.config import live_changes
 from fine_tuner.config.io import read_tree
 from fine_tuner.launch.devices import hold
 from fine_tuner.launch.extension import check_extension
-from fine_tuner.planning.loss_checks import refuse_unchecked
+from fine_tuner.planning.loss_checks import refuse_code_of_run, refuse_unchecked
 from fine_tuner.runs import control, queue
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
@@ -59,6 +59,7 @@ def train(arguments: argparse.Namespace) -> int:
 def resume(arguments: argparse.Namespace) -> int:
     """``resume``: train on, in this process, from the newest checkpoint."""
     run = find_run(arguments)
+    refuse_code_of_run(run)
     control.clear_for_start(run)
     return _train_folder(run, arguments)
 
@@ -74,6 +75,7 @@ def extend(arguments: argparse.Namespace) -> int:
     """``extend``: more epochs; a run that has ended trains on in this process."""
     run = find_run(arguments)
     check_extension(run, arguments.epochs)
+    refuse_code_of_run(run)
     queue.claim(run)
     is_alive = look(run).is_alive
     control.request(run, "set", **{live_changes.EPOCHS.path: arguments.epochs})
@@ -89,6 +91,7 @@ def _train_folder(run: RunFolder, arguments: argparse.Namespace, prepared: Any =
     from fine_tuner.runs.log.cache_writer import CacheWriter
     from fine_tuner.training.run.worker import run_worker
 
+    refuse_code_of_run(run)
     devices = str(read_tree(run.config).get("devices", "auto"))
     with hold(run.path.parent, devices) as was_free, CacheWriter(run):
         if not was_free:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Literal
 
-from fine_tuner.base.errors import ConfigError, RunError
+from fine_tuner.base.errors import ConfigError, InputError, RunError
 from fine_tuner.config.io import read_tree
 from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.launch import devices
@@ -37,6 +37,7 @@ class Launcher:
         store: The runs folder.
         command: Command line of a run's worker.
         standby: A process kept ready, which saves the time of importing torch; None: every start is from nothing.
+        refuse: Called with each run before it is queued, and before it starts; raises InputError if it may not train.
         on_end: Called with each run that this launcher started, once exit.json is written.
         look_seconds: How often to see whether a device has become free, while runs wait.
     """
@@ -47,12 +48,14 @@ class Launcher:
         *,
         command: Callable[[RunFolder], Sequence[str]] = train_command,
         standby: Standby | None = None,
+        refuse: Callable[[RunFolder], None] = lambda run: None,
         on_end: Callable[[RunFolder], None] = lambda run: None,
         look_seconds: float = 0.25,
     ) -> None:
         self._store = store
         self._command = command
         self._standby = standby
+        self._refuse = refuse
         self._on_end = on_end
         self._look_seconds = look_seconds
         self._wake = threading.Event()
@@ -113,12 +116,13 @@ class Launcher:
         """Queue a run; it starts at once if its device is free. One with a checkpoint goes on from there.
 
         Raises:
-            RunError: If it is at work already, or its folder cannot be written.
+            RunError: If it is at work already, may not train here, or its folder cannot be written.
         """
         vital = look(run)
         if vital.is_alive:
             raise RunError(f"The run {run.id} is at work already. Stop it first, or wait until it ends.")
-        if vital.queued is None:
+        self._check(run)
+        if vital.queued is None or queue.read_waiting(run) is None:
             try:
                 queue.enqueue(run, devices.device_keys(_devices_setting(run)))
             except OSError as error:
@@ -128,6 +132,12 @@ class Launcher:
                 ) from None
         self._begin()
         self._wake.set()
+
+    def _check(self, run: RunFolder) -> None:
+        try:
+            self._refuse(run)
+        except InputError as error:
+            raise RunError(f"The run {run.id} is not started: {error}") from None
 
     def request_stop(self, run: RunFolder) -> None:
         """Ask a run to end within a step, keeping best and last checkpoint; one that waits leaves the queue."""
@@ -155,6 +165,8 @@ class Launcher:
             raise RunError(f"The run {run.id} is waiting. Cancel it, or let it begin, and extend it then.")
         is_alive = look(run).is_alive
         check_extension(run, epochs)
+        if not is_alive:
+            self._check(run)
         self._leave(run, "set", "extend", {EPOCHS.path: epochs})
         if not is_alive:
             self.start(run)
@@ -227,6 +239,7 @@ class Launcher:
             return
         self._busy.add(run.id)
         try:
+            self._check(run)
             claim = partial(queue.claim, run)
             worker = launch(run, self._command(run), held, start=self._standby or start_process, claim=claim)
         except Exception as error:  # whatever it was, it must not end the thread that serves the queue

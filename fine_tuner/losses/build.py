@@ -32,9 +32,11 @@ from fine_tuner.config.sections.losses import (
 from fine_tuner.config.sections.second_loss import SecondLossBase, without_weight
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.losses import functional, overlap
-from fine_tuner.losses.custom import load_custom_loss
+from fine_tuner.losses.code import read_code
+from fine_tuner.losses.custom import load_code
 from fine_tuner.losses.inputs import NO_INDEX
 from fine_tuner.losses.modules import FormulaLoss, LossSum, balanced_weights
+from fine_tuner.losses.verdicts import checks_folder, why_not_run
 
 LOSSES: Registry[nn.Module] = Registry("loss")
 
@@ -216,4 +218,8 @@ def _(settings: LovaszLoss, *, targets: Targets) -> nn.Module:
 
 @LOSSES.register(CustomLoss)
 def _(settings: CustomLoss, *, targets: Targets) -> nn.Module:
-    return load_custom_loss(settings.file, settings.entry).module
+    code = read_code(settings.file)
+    why = why_not_run(code, task=targets.task, entry=settings.entry, folder=checks_folder())
+    if why is not None:
+        raise ConfigError({f"{targets.path}.file": why})
+    return load_code(code, settings.entry).module

@@ -101,7 +101,15 @@ def load_custom_loss(file: str | Path, entry: str = "") -> LoadedLoss:
     Raises:
         LossCodeError: If the file cannot be read or run, or defines no loss, or several and none is named.
     """
-    code = read_code(file)
+    return load_code(read_code(file), entry)
+
+
+def load_code(code: LossCode, entry: str = "") -> LoadedLoss:
+    """As ``load_custom_loss``, of a file that was read: what was looked at is what runs.
+
+    Raises:
+        LossCodeError: If it cannot be run, or defines no loss, or several and none is named.
+    """
     module = _execute(code)
     name = entry.strip() or _only_candidate(code, module)
     if not hasattr(module, name):

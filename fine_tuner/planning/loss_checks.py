@@ -9,23 +9,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.base.errors import ConfigError
-from fine_tuner.config.io import FIELDS, to_tree
+from fine_tuner.config.io import FIELDS, parse, read_tree, to_tree
 from fine_tuner.config.knobs import lookup
 from fine_tuner.config.sections.losses import CustomLoss
 from fine_tuner.config.settings import Settings
 from fine_tuner.losses.check.sandbox import run_check
-from fine_tuner.losses.check.verdicts import custom_losses, recall, remember, why_refused
 from fine_tuner.losses.code import LossCodeError, read_code
+from fine_tuner.losses.verdicts import (
+    checks_folder,
+    custom_losses,
+    permit,
+    recall,
+    remember,
+    why_not_run,
+    why_refused,
+)
+from fine_tuner.runs.layout import RunFolder
 
 PROVIDER = "fine_tuner.tasks.loss_batch:first_batch"
 _NO_VERDICT = frozenset({"stopped", "setup"})  # findings of a check that never came to the user's code, or was ended
-
-
-def checks_folder() -> Path:
-    """Where reports are kept."""
-    return cache_folder() / "loss-checks"
 
 
 def check_code(
@@ -84,12 +87,33 @@ def refusals(settings: Settings) -> dict[str, str]:
 
 
 def refuse_unchecked(settings: Settings) -> None:
-    """Do nothing if the user's code in ``settings`` may train, see ``refusals``.
+    """Let the user's code in ``settings``, which a person gave, train here from now on; see ``refusals``.
 
     Raises:
         ConfigError: At each setting that names code that may not.
     """
     if refused := refusals(settings):
+        raise ConfigError(refused)
+    for loss in custom_losses(settings).values():
+        if loss.unchecked:
+            permit(checks_folder(), read_code(loss.file).sha256)
+
+
+def refuse_code_of_run(run: RunFolder) -> None:
+    """Do nothing if the code that ``run`` would train with may run: what its own settings say of it counts for nothing.
+
+    Raises:
+        ConfigError: At each setting that names code which did not pass a check here, or that cannot be read.
+    """
+    settings = parse(read_tree(run.config))
+    refused = {}
+    for section, loss in custom_losses(settings).items():
+        kept = run.code / f"{section}.py"
+        code = read_code(kept if kept.exists() else loss.file)
+        why = why_not_run(code, task=settings.task, entry=loss.entry, folder=checks_folder())
+        if why is not None:
+            refused[f"{section}.file"] = why
+    if refused:
         raise ConfigError(refused)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from fine_tuner.base.files import read_json, write_json
+from fine_tuner.base.files import change_json, read_json
 from fine_tuner.runs.layout import RunFolder
 
 _KEY = "published"
@@ -38,7 +40,9 @@ def publish(run: RunFolder, wish: Published) -> Published:
         OSError: If the run's folder cannot be written.
     """
     wish = Published(run=wish.run, model=wish.run and wish.model)
-    notes = read_json(run.notes) or {}
-    notes.pop(_KEY, None)
-    write_json(run.notes, notes | ({_KEY: asdict(wish)} if wish.run else {}))
+    change_json(run.notes, lambda notes: _without(notes) | ({_KEY: asdict(wish)} if wish.run else {}))
     return wish
+
+
+def _without(notes: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in notes.items() if key != _KEY}

@@ -1,10 +1,15 @@
 """Runs that wait for their device: ``queued.json`` in each run folder, so that the queue outlives every app.
 
 Whoever removes ``queued.json`` has the run: the launcher to start it, a person to cancel it. Only one can.
+
+An entry is signed for the run, its settings and this user. One that came into the folder in another way, with a run
+that somebody put there, is shown and can be cancelled, but it starts nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import socket
 import time
@@ -12,7 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fine_tuner.base.files import read_json, write_json
+from fine_tuner.base.files import exclusive, read_json, write_json
+from fine_tuner.base.own_secret import is_signed, sign
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import read_last_event
 
@@ -32,18 +38,24 @@ class Waiting:
 
 
 def read_waiting(run: RunFolder) -> Waiting | None:
-    """What ``queued.json`` says; None if the run does not wait, or waits on another machine."""
+    """What ``queued.json`` says; None if the run does not wait, or waits on another machine or for somebody else."""
     entry = read_json(run.queued)
     if entry is None or entry.get("host") != socket.gethostname():
         return None
     try:
-        return Waiting(
-            run=run,
-            order=float(entry["order"]),
-            devices=tuple(str(key) for key in entry["devices"]),
-        )
+        waiting = Waiting(run=run, order=float(entry["order"]), devices=tuple(str(key) for key in entry["devices"]))
     except (KeyError, TypeError, ValueError):
         return None
+    return waiting if is_signed("queued", _signed_part(waiting), entry.get("signature")) else None
+
+
+def _signed_part(entry: Waiting) -> bytes:
+    """What is signed of an entry: the run and the settings that are to train, its place and its devices."""
+    try:
+        settings = hashlib.sha256(entry.run.config.read_bytes()).hexdigest()
+    except OSError:
+        settings = ""
+    return json.dumps([entry.run.id, settings, entry.order, entry.devices, socket.gethostname()]).encode()
 
 
 def waiting(root: Path) -> list[Waiting]:
@@ -63,8 +75,14 @@ def enqueue(run: RunFolder, devices: Sequence[str]) -> None:
     Raises:
         OSError: If its folder cannot be written.
     """
-    order = max((w.order for w in waiting(run.path.parent)), default=0.0) + 1
-    _write(Waiting(run=run, order=order, devices=tuple(devices)))
+    with exclusive(_queue(run)):
+        order = max((w.order for w in waiting(run.path.parent)), default=0.0) + 1
+        _write(Waiting(run=run, order=order, devices=tuple(devices)))
+
+
+def _queue(run: RunFolder) -> Path:
+    """Stands for the queue of a runs folder: who changes the order of its runs holds the lock of it."""
+    return run.path.parent / "queue"
 
 
 def _write(entry: Waiting) -> None:
@@ -73,6 +91,7 @@ def _write(entry: Waiting) -> None:
         "devices": list(entry.devices),
         "host": socket.gethostname(),
         "time": round(time.time(), 3),
+        "signature": sign("queued", _signed_part(entry)),
     }
     write_json(entry.run.queued, content)
 
@@ -96,7 +115,16 @@ def cancel(run: RunFolder) -> bool:
 
 
 def move(run: RunFolder, place: int) -> None:
-    """Give a waiting run another place, 0 being the next to start; no effect on one that does not wait."""
+    """Give a waiting run another place, 0 being the next to start; no effect on one that does not wait.
+
+    Raises:
+        OSError: If its folder cannot be written.
+    """
+    with exclusive(_queue(run)):
+        _move(run, place)
+
+
+def _move(run: RunFolder, place: int) -> None:
     queue = waiting(run.path.parent)
     moved = next((w for w in queue if w.run == run), None)
     if moved is None:

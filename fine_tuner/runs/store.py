@@ -9,9 +9,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from fine_tuner.base.errors import RunError
-from fine_tuner.base.files import read_json, sync_folder, write_atomically, write_json
+from fine_tuner.base.files import change_json, sync_folder, write_atomically, write_json
 from fine_tuner.base.registry import suggest
 from fine_tuner.config.io import dump_yaml
 from fine_tuner.config.settings import Settings
@@ -254,14 +255,14 @@ class RunStore:
             OSError: If its folder cannot be written.
         """
         run = self.get(run_id)
-        notes = read_json(run.notes) or {}
+        changed: dict[str, Any] = {}
         if title is not None:
-            notes["title"] = title.strip()[:120]
+            changed["title"] = title.strip()[:120]
         if tags is not None:
-            notes["tags"] = sorted({tag.strip() for tag in tags if tag.strip()})
+            changed["tags"] = sorted({tag.strip() for tag in tags if tag.strip()})
         if note is not None:
-            notes["note"] = note.strip()[:4000]
-        write_json(run.notes, notes)
+            changed["note"] = note.strip()[:4000]
+        change_json(run.notes, lambda notes: notes | changed)
 
     def delete(self, run_id: str) -> None:
         """Move a run to the trash; ``restore`` takes it back.

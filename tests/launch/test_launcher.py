@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -12,10 +13,11 @@ from itertools import pairwise
 
 import pytest
 
-from fine_tuner.base.errors import RunError
-from fine_tuner.base.files import read_json
+from fine_tuner.base.errors import ConfigError, RunError
+from fine_tuner.base.files import read_json, write_json
 from fine_tuner.launch import devices
 from fine_tuner.launch.process import end_worker, worker_pid
+from fine_tuner.runs import queue
 from fine_tuner.runs.lock import WorkerLock, find_holder
 from fine_tuner.runs.log.events import EventWriter, read_events
 from fine_tuner.runs.queue import waiting
@@ -145,6 +147,45 @@ def test_a_run_started_by_hand_meanwhile_is_left_alone(store, make_run, make_lau
         with pytest.raises(RunError, match="at work already"):
             launcher.start(run)
     assert not run.events.exists()
+
+
+# ------------------------------------------------------- what came into the folder without us
+def test_a_run_that_somebody_put_into_the_folder_with_a_queue_entry_is_not_started(store, make_run, make_launcher):
+    run, own = make_run(), make_run()
+    write_json(run.queued, {"order": 0.0, "devices": ["cpu"], "host": socket.gethostname(), "time": time.time()})
+    launcher = make_launcher("--steps", 4)
+    launcher.open()
+    launcher.start(own)
+    assert launcher.wait(own, 10)
+    time.sleep(0.1)  # some looks more
+    assert not run.events.exists()
+    assert store.view(run.id).status == "queued"
+    launcher.start(run)  # a person wants it
+    assert launcher.wait(run, 10)
+    assert store.view(run.id).status == "completed"
+
+
+def test_a_run_that_may_not_train_is_neither_queued_nor_started_nor_extended(store, make_run, make_launcher):
+    def refuse(run):
+        raise ConfigError({"loss.file": "was not checked here"})
+
+    run = make_run()
+    launcher = make_launcher("--steps", 4, refuse=refuse)
+    with pytest.raises(RunError, match=r"is not started: loss\.file: was not checked here"):
+        launcher.start(run)
+    assert not run.queued.exists()
+    queue.enqueue(run, ["cpu"])  # as it was before a change of its code
+    launcher.open()
+    assert launcher.wait(run, 10)
+    assert not run.events.exists()
+    assert "was not checked here" in store.view(run.id).failure.text
+    run.exit.unlink()
+    run.events.write_bytes(lines([started(20), *steps(1, 10), finished(10, "paused")]))
+    (run.checkpoints / "step-00000010").mkdir(parents=True)
+    (run.checkpoints / "step-00000010" / "manifest.json").write_text("{}")
+    with pytest.raises(RunError, match="was not checked here"):
+        launcher.extend(run, 30)
+    assert not (run.control / "set").exists()
 
 
 # --------------------------------------------------------------------- ending

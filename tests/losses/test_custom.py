@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from fine_tuner.base.errors import InputError, TrainingError
+from fine_tuner.base.cache_folder import CACHE_VARIABLE
+from fine_tuner.base.errors import ConfigError, InputError, TrainingError
 from fine_tuner.config.sections.losses import CustomLoss
 from fine_tuner.config.sections.second_loss import SECOND_VARIANTS
 from fine_tuner.losses.build import build_loss
-from fine_tuner.losses.code import LossCodeError
+from fine_tuner.losses.code import LossCodeError, read_code
 from fine_tuner.losses.custom import CustomLossModule, load_custom_loss
+from fine_tuner.losses.verdicts import checks_folder, permit, remember
 
 MSE = "def my_loss(output, target):\n    return (output - target).square().mean()\n"
 MODULE = """
@@ -62,14 +64,41 @@ def test_what_is_imported_is_not_a_candidate(tmp_path: Path) -> None:
     assert load_custom_loss(write(tmp_path, text)).entry == "my_loss"
 
 
-def test_the_code_is_kept_with_its_hash(tmp_path: Path) -> None:
+def test_the_code_is_kept_with_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     file = write(tmp_path, MSE)
+    permit(checks_folder(), read_code(file).sha256)
     second = SECOND_VARIANTS["custom"](file=str(file))
     loss_fn = build_loss(CustomLoss(file=str(file)), task="regression", num_outputs=1, second=second)
     codes = [m.code for m in loss_fn.modules() if isinstance(m, CustomLossModule)]
     file.write_text("changed")
     assert [c.text for c in codes] == [MSE, MSE]
     assert codes[0].sha256 == hashlib.sha256(MSE.encode()).hexdigest()
+
+
+def test_code_runs_only_with_a_permission_of_this_machine_whatever_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    file = write(tmp_path, f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\n{MSE}")
+    loss = CustomLoss(file=str(file), unchecked=True)
+    with pytest.raises(ConfigError, match=r"has not passed a check on this machine.*check-loss"):
+        build_loss(loss, task="regression", num_outputs=1)
+    assert not (tmp_path / "ran").exists()
+
+    sha256 = read_code(file).sha256
+    remember(checks_folder(), {"ok": False, "sha256": sha256, "task": "regression", "findings": []}, entry="")
+    with pytest.raises(ConfigError, match="has not passed"):
+        build_loss(loss, task="regression", num_outputs=1)
+    remember(checks_folder(), {"ok": True, "sha256": sha256, "task": "regression", "findings": []}, entry="")
+    build_loss(loss, task="regression", num_outputs=1)
+    assert (tmp_path / "ran").exists()
+
+    file.write_text(file.read_text() + "# changed\n")
+    with pytest.raises(ConfigError, match="has not passed"):
+        build_loss(loss, task="regression", num_outputs=1)
+    permit(checks_folder(), read_code(file).sha256)
+    build_loss(loss, task="regression", num_outputs=1)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

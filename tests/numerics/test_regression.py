@@ -8,6 +8,7 @@ from PIL import Image
 
 from fine_tuner.config.io import parse
 from fine_tuner.losses.functional import huber_loss, mse_loss
+from fine_tuner.losses.verdicts import ALLOW_VARIABLE
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.tasks.build import assemble, build_data
 from fine_tuner.tasks.standardise import StandardisedLoss
@@ -59,7 +60,8 @@ def test_loss_is_that_of_standardised_numbers(settings, name, formula):
         assert loss_fn(mean.expand(6, 2), targets).item() == pytest.approx(1, rel=1e-4)  # always saying the mean
 
 
-def test_loss_of_the_users_own_gets_the_numbers_as_they_are(settings, tmp_path):
+def test_loss_of_the_users_own_gets_the_numbers_as_they_are(settings, tmp_path, monkeypatch):
+    monkeypatch.setenv(ALLOW_VARIABLE, "1")
     file = tmp_path / "mine.py"
     file.write_text("def mine(output, target):\n    return (output - target).abs().mean()\n")
     chosen = settings(loss={"name": "custom", "file": str(file), "unchecked": True})

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from fine_tuner.config.io import read_tree
+from fine_tuner.cli.main import main
+from fine_tuner.config.io import read_tree, replace
+from fine_tuner.config.presets import load_preset
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import RunStarted, read_events
+from fine_tuner.runs.store import RunStore
 
 from .conftest import fine_tuner, run_folder
 
@@ -87,6 +90,29 @@ def test_train_refuses_code_until_it_passed_its_check_and_after_every_change(
     assert clone.returncode == 0, clone.stderr
     assert (RunFolder(run_folder(clone.stdout)).code / "loss.py").read_text() == GOOD
     assert read_tree(run.config)["loss"]["file"] == str(code)
+
+
+def test_code_that_came_with_a_run_s_folder_is_run_by_no_command(
+    tiny_settings: tuple[str, ...], code: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As somebody who can write to the folder of runs would leave it: settings that insist, and code."""
+    run = RunStore(tmp_path / "runs").create(
+        replace(load_preset("default"), *tiny_settings, *custom(code), "loss.unchecked=true"), argv=["train"]
+    )
+    run.code.mkdir()
+    (run.code / "loss.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n{GOOD}")
+    for command in (
+        ("train", str(run.path)), ("resume", str(run.path)), ("clone", str(run.path)),
+        ("train", str(run.config)), ("find-lr", str(run.config)), ("plan", str(run.config)),
+        ("find-batch", str(run.config)), ("compare-precisions", str(run.config)),
+    ):  # fmt: skip
+        assert main([*command, "--runs", str(tmp_path / "others")]) == 2, command
+        said = capsys.readouterr().err
+        assert "loss.file" in said
+        assert "check" in said
+    assert not (tmp_path / "ran").exists()
+    assert not run.events.exists()
+    assert not (tmp_path / "others").exists()
 
 
 def test_a_second_loss_is_refused_in_the_same_way(tiny_settings: tuple[str, ...], code: Path, tmp_path: Path) -> None:

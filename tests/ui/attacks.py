@@ -20,7 +20,9 @@ from tests.ui.hand_run import HandRun
 
 SECRET = "TOP-SECRET-4711"
 PLENTY = Allowance(1e6, 1e6)
-LIMITS = VisitorLimits(session=PLENTY, strangers=PLENTY, asks=PLENTY, viewers=PLENTY, tries=PLENTY, all_tries=PLENTY)
+LIMITS = VisitorLimits(
+    session=PLENTY, stranger=PLENTY, strangers=PLENTY, asks=PLENTY, viewers=PLENTY, tries=PLENTY, all_tries=PLENTY
+)
 
 
 def no_tunnel(port: int) -> str:

@@ -14,6 +14,7 @@ from fine_tuner.runs.log.events import Mark
 from fine_tuner.runs.log.facts import Checkpoint, Facts, Remark
 from fine_tuner.runs.log.fold import Fold
 from fine_tuner.runs.log.series import Series
+from fine_tuner.runs.queue import read_waiting
 from fine_tuner.runs.view.progress import BestValue, RunProgress, find_best, measure, phase_of
 from fine_tuner.runs.view.sentences import sentence
 from fine_tuner.runs.view.status import LIVE, Failure, Status, Vital, derive, explain, look
@@ -162,7 +163,9 @@ class RunView:
         """What the run is doing, in plain words; "" unless queued, running or stopping."""
         vital, facts = self._vital, self._fold.facts
         if self.status == "queued":
-            return "waiting for the device" if vital.queued is not None else "starting"
+            if vital.queued is None:
+                return "starting"
+            return "waiting for the device" if read_waiting(self.run) else "queued elsewhere, which starts nothing here"
         if self.status == "stopping":
             return "saving" if "stop" in vital.requests else "saving, then pausing"
         if self.status == "running":

@@ -11,8 +11,8 @@ from typing import Any
 from fine_tuner.base.files import write_atomically
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
-from fine_tuner.losses.check.verdicts import code_facts, custom_losses
 from fine_tuner.losses.code import read_code
+from fine_tuner.losses.verdicts import code_facts, custom_losses
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import RunStarted, read_events
 

@@ -28,6 +28,8 @@ from fine_tuner.ui.access.permissions import VIEW, Needed, Rule, Table
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOGIN_TRIES_PER_MINUTE = 20
+_KEPT = re.compile(rf"({VIEW})?/(assets|static|svelte|page)/")  # scripts and styles, the same for everyone
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^\[\]:@/\s]+)(:[0-9]{1,5})?")
 RUN_ID = re.compile(r"[\w.-]{1,120}")
 # unsafe-eval and unsafe-inline: Gradio's own front end needs both. What the policy does guarantee is that the page
 # talks to no other host.
@@ -44,6 +46,8 @@ HEADERS: dict[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Frame-Options": "SAMEORIGIN",
     "X-Robots-Tag": "noindex",
+    # tokens, pictures, predictions: nothing stays in a browser's or a proxy's cache, but what says itself that it may
+    "Cache-Control": "no-store",
 }
 # what someone uploaded, opened by itself, is a picture at most: no script of an SVG or HTML file runs
 FILE_HEADERS: dict[str, str] = HEADERS | {"Content-Security-Policy": "sandbox; default-src 'none'"}
@@ -88,8 +92,9 @@ class Guard:
             return
         if scope["type"] == "http" and method not in SAFE_METHODS:
             receive = bounded(receive, Rule.max_bytes if rule is None else rule.max_bytes)
-        is_file = "/gradio_api/file" in scope["path"]
-        added = FILE_HEADERS if is_file else HEADERS
+        added = FILE_HEADERS if "/gradio_api/file" in scope["path"] else HEADERS
+        if _KEPT.match(scope["path"]):
+            added = {name: value for name, value in added.items() if name != "Cache-Control"}
         await self.app(self._as_outside(scope), receive, _with_headers(send, added))
 
     def _without_prefix(self, scope: Scope) -> Scope:
@@ -123,10 +128,12 @@ class Guard:
             return PlainTextResponse(texts.CROSS_SITE, 403)
         role, session = self._identify(scope, headers, is_open)
         scope["state"].update(role=role, session=session)
-        if not self._has_allowance(role, session):
+        if scope["path"] == "/login" and (link := self._link_of(scope)) is not None:
+            return self._come_in(link, scope, headers, role)  # before any limit: nobody's requests keep out who may
+        if not self._has_allowance(role, session, scope):
             return PlainTextResponse(texts.TOO_MANY, 429, {"Retry-After": "5"})
         if scope["path"] == "/login":
-            return self._login(scope, headers, role)
+            return self._not_come_in(scope)
         if not may(role, needed):
             return self._not_allowed(scope, headers, role, needed)
         if scope["type"] == "http" and is_too_long(headers, Rule.max_bytes if rule is None else rule.max_bytes):
@@ -146,11 +153,13 @@ class Guard:
             return None, ""
         return session.role, session.id
 
-    def _has_allowance(self, role: Role | None, session: str) -> bool:
+    def _has_allowance(self, role: Role | None, session: str, scope: Scope) -> bool:
         if role == "owner":
             return True
-        if role is None:
-            return self._meter.take("stranger", "", self.limits.strangers)
+        if role is None:  # one address may be many people's, behind a tunnel, or one person's many
+            address = str((scope.get("client") or ("",))[0])
+            is_calm = self._meter.take("stranger", address, self.limits.stranger)
+            return is_calm and self._meter.take("strangers", "", self.limits.strangers)
         return self._meter.take("session", session, self.limits.session)
 
     def _not_allowed(self, scope: Scope, headers: Headers, role: Role | None, needed: Needed) -> Response:
@@ -163,22 +172,29 @@ class Guard:
             return RedirectResponse(f"{self.access.prefix}/login", 303)
         return PlainTextResponse(texts.NOT_SIGNED_IN, 401)
 
-    def _login(self, scope: Scope, headers: Headers, role: Role | None) -> Response:
-        """``/login?token=...`` sets the cookie and goes to the page; without a token it says what to do."""
-        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-        token = query.get("token", [""])[0]
-        if not token:
-            return HTMLResponse(LOGIN_PAGE, 401)
-        link, now = self.access.links.of_token(token), time.monotonic()
-        if link is None or (link.role == "owner" and self.access.is_private and not self.access.is_open(scope)):
-            if len(self._failures) == self._failures.maxlen and now - self._failures[0] < 60:
-                return PlainTextResponse(texts.TOO_MANY_TOKENS, 429, {"Retry-After": "60"})
-            self._failures.append(now)
-            return HTMLResponse(LOGIN_PAGE, 401)
-        response = RedirectResponse(self._home(link, query.get("run", [""])[0]), 303)
+    def _link_of(self, scope: Scope) -> Link | None:
+        """The link whose token a request to ``/login?token=...`` holds, if it opens this port."""
+        link = self.access.links.of_token(_query(scope, "token"))
+        is_owners_elsewhere = (
+            link is not None and link.role == "owner" and self.access.is_private and not self.access.is_open(scope)
+        )
+        return None if is_owners_elsewhere else link
+
+    def _come_in(self, link: Link, scope: Scope, headers: Headers, role: Role | None) -> Response:
+        """Set the cookie and go to the page, so that the token leaves the address."""
+        response = RedirectResponse(self._home(link, _query(scope, "run")), 303)
         if role != "owner" or link.role == "owner":  # a viewer's link takes nothing from the owner who tries it
             self._set_cookie(response, link, scope, headers)
         return response
+
+    def _not_come_in(self, scope: Scope) -> Response:
+        """What to do, for who has no token or a wrong one; the wrong ones are counted."""
+        now = time.monotonic()
+        if _query(scope, "token"):
+            if len(self._failures) == self._failures.maxlen and now - self._failures[0] < 60:
+                return PlainTextResponse(texts.TOO_MANY_TOKENS, 429, {"Retry-After": "60"})
+            self._failures.append(now)
+        return HTMLResponse(LOGIN_PAGE, 401)
 
     def _home(self, link: Link, run: str) -> str:
         if link.role == "owner":
@@ -219,11 +235,15 @@ def is_embedded(headers: Headers) -> bool:
     return headers.get("sec-fetch-mode") != "navigate" or headers.get("sec-fetch-dest") != "document"
 
 
+def _query(scope: Scope, name: str) -> str:
+    """The first value of ``name`` in the address; empty if there is none."""
+    return parse_qs(scope.get("query_string", b"").decode("latin-1")).get(name, [""])[0]
+
+
 def _host_name(host: str) -> str:
-    """The name in a Host header, without the port: ``[::1]:7860`` -> ``[::1]``."""
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0].casefold()
+    """The name in a Host header, without the port: ``[::1]:7860`` -> ``[::1]``; empty if it is none."""
+    found = _HOST.fullmatch(host)
+    return found["name"].casefold() if found else ""
 
 
 def _with_headers(send: Send, added: Mapping[str, str] = HEADERS) -> Send:

@@ -1,6 +1,7 @@
 """What one visitor, and all of them together, may ask for; and who is watching.
 
-Visitors are told apart by the random id in their session, never by an address: behind a tunnel all come from one.
+Visitors who are signed in are told apart by the random id in their session, never by an address: behind a tunnel all
+come from one.
 Someone who signs in again and again has many sessions, so there is a limit for all viewers together too.
 """
 
@@ -32,7 +33,8 @@ class VisitorLimits:
 
     Attributes:
         session: Requests of one viewer; a page loads about 100 files at first.
-        strangers: Requests of all who are not signed in.
+        stranger: Requests from one address of those who are not signed in.
+        strangers: Requests of all of them. A right token comes in whatever is left of both.
         asks: Requests of one viewer for numbers: one or two a second, more while zooming.
         viewers: The same of all viewers; beyond, their pages wait longer and longer.
         tries: Predictions for one viewer.
@@ -41,7 +43,8 @@ class VisitorLimits:
     """
 
     session: Allowance = Allowance(400, 20)
-    strangers: Allowance = Allowance(100, 20)
+    stranger: Allowance = Allowance(60, 10)
+    strangers: Allowance = Allowance(200, 40)
     asks: Allowance = Allowance(40, 4)
     viewers: Allowance = Allowance(200, 2 * POLLS_PER_SECOND)
     tries: Allowance = Allowance(5, 1 / 6)

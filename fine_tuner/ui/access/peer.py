@@ -4,6 +4,10 @@ Linux tells the user of every socket, through the ``sock_diag`` netlink family (
 the table ``/proc/net/tcp``. A socket whose process has let go of it has no inode and no true user any more; it counts
 as unknown, so that nobody passes by hanging up at once.
 
+A port that root passes on to loopback (of a container, of a virtual machine) must not make everyone behind it the
+owner. So root is another user, except to an app that runs as root itself; and that one takes only sockets of
+processes that it can see: what passes a port into a container lives outside of it.
+
 Source: Linux ``include/uapi/linux/inet_diag.h`` and ``sock_diag.h``; ``sock_diag(7)``.
 """
 
@@ -15,7 +19,8 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from functools import cache
+from contextlib import suppress
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -25,11 +30,12 @@ _REQUEST_HEAD = struct.Struct("=BBBBI")  # struct inet_diag_req_v2, before its s
 _NO_COOKIE = b"\xff" * 8
 _REPLY_OWNER = 4 + 48 + 12  # into struct inet_diag_msg: after state, sockid, expires, rqueue, wqueue: uid, inode
 Address = tuple[str, int]
+Lookup = Callable[[Address, Address], "tuple[int, int] | None"]
 Whose = Literal["ours", "another's", "nobody's"]
 
 
 def whose(client: Address | None, server: Address | None) -> Whose:
-    """Whose process the connection from ``client`` comes from; root counts as us.
+    """Whose process the connection from ``client`` comes from.
 
     "ours" where the system does not tell (other than Linux): see SECURITY.md. "nobody's" once it has hung up.
     """
@@ -37,31 +43,49 @@ def whose(client: Address | None, server: Address | None) -> Whose:
     if lookup is None:
         return "ours"
     try:
-        uid = None if client is None or server is None else lookup(client, server)
+        found = None if client is None or server is None else lookup(client, server)
     except (OSError, ValueError):
-        uid = None
-    if uid is None:
+        found = None
+    if found is None:
         return "nobody's"
-    return "ours" if uid in (os.getuid(), 0) else "another's"
+    uid, inode = found
+    return "ours" if uid == os.getuid() and (uid != 0 or _is_held_here(inode)) else "another's"
+
+
+@lru_cache(maxsize=4096)
+def _is_held_here(inode: int) -> bool:
+    """Whether a process that this one, being root, can see holds the socket; asked once for each connection."""
+    name = f"socket:[{inode}]"
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            handles: list[str] = []
+            with suppress(OSError):  # it has ended meanwhile
+                handles = os.listdir(process / "fd")
+            for handle in handles:
+                with suppress(OSError):
+                    if os.readlink(process / "fd" / handle) == name:
+                        return True
+    return False
 
 
 @cache
-def _lookup() -> Callable[[Address, Address], int | None] | None:
+def _lookup() -> Lookup | None:
     """The way that works here, tried on a connection of our own; None if none does."""
     if sys.platform != "linux":
         return None
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as ours:
         for way in (_by_netlink, _by_table):
             try:
-                if way(ours.getsockname(), ours.getpeername()) == os.getuid():
-                    return way
+                found = way(ours.getsockname(), ours.getpeername())
             except (OSError, ValueError):
                 continue
+            if found is not None and found[0] == os.getuid():
+                return way
     return None
 
 
-def _by_netlink(client: Address, server: Address) -> int | None:
-    """User of the socket bound to ``client`` and connected to ``server``; None if no process holds it.
+def _by_netlink(client: Address, server: Address) -> tuple[int, int] | None:
+    """User and inode of the socket bound to ``client`` and connected to ``server``; None if no process holds it.
 
     Raises:
         OSError: If the kernel does not answer.
@@ -83,10 +107,10 @@ def _by_netlink(client: Address, server: Address) -> int | None:
             return None
         raise OSError(code, os.strerror(code))
     uid, inode = struct.unpack_from("=II", reply, _HEADER.size + _REPLY_OWNER)
-    return uid if inode else None
+    return (uid, inode) if inode else None
 
 
-def _by_table(client: Address, server: Address) -> int | None:
+def _by_table(client: Address, server: Address) -> tuple[int, int] | None:
     """As ``_by_netlink``, from the table of all connections: slower where there are many."""
     family, source = _packed(client[0])
     _, target = _packed(server[0])
@@ -95,7 +119,7 @@ def _by_table(client: Address, server: Address) -> int | None:
     for line in table.read_text().splitlines()[1:]:
         fields = line.split()
         if (fields[1], fields[2]) == wanted:
-            return int(fields[7]) if int(fields[9]) else None
+            return (int(fields[7]), int(fields[9])) if int(fields[9]) else None
     return None
 
 

@@ -106,6 +106,7 @@ class HistoryRoutes:
             for section in ("loss", "second_loss"):
                 if lookup(tree, f"{section}.name") == "custom":
                     tree[section]["file"] = self._kept_code(run, section) or tree[section].get("file", "")
+                    tree[section].pop("unchecked", None)  # that is for a person to say, not for a folder
             return {"run": run_id, "argv": argv_of(parse(tree))}
         except ConfigError as error:
             raise HTTPException(409, f"The settings of {run_id} cannot be used: {error}") from None

@@ -13,6 +13,7 @@ from fine_tuner.config.tasks import DEFAULT_TASK
 from fine_tuner.launch.assistant import Assistant, Ticket
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.launch.standby import Standby
+from fine_tuner.planning.loss_checks import refuse_code_of_run
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.access.limits import VisitorLimits, Watching
 from fine_tuner.ui.form.folders import Allowed
@@ -58,7 +59,7 @@ class Services:
         self.uploads_folder = cache_folder().resolve() / "uploads"
         self.allowed = _with_folder(_with_folder(allowed, self.losses_folder), self.uploads_folder)
         self.store = RunStore(runs)
-        self.launcher = Launcher(self.store, standby=None if ask else Standby())
+        self.launcher = Launcher(self.store, standby=None if ask else Standby(), refuse=refuse_code_of_run)
         self._assistant = None if ask else Assistant()
         self.questions = Questions(ask or self._assistant.call)
         self._second = Assistant()  # for sweeps, which take long, and for rates, which must not wait

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from fine_tuner.base.errors import FineTunerError
+from fine_tuner.base.errors import ConfigError, FineTunerError
 from fine_tuner.config.settings import Settings
 from fine_tuner.launch.launcher import Launcher
-from fine_tuner.planning.loss_checks import refusals
+from fine_tuner.planning.loss_checks import refuse_unchecked
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.form.argv import argv_of, without_code
 from fine_tuner.ui.form.updates import Outcome
@@ -33,8 +33,10 @@ class RunStarter:
             parent: Id of the run that the form was filled from.
         """
         argv, parent = argv_of(settings), parent if parent in self._store.ids() else None  # it may be deleted by now
-        if refused := refusals(settings):
-            return Outcome.refused(refused)
+        try:
+            refuse_unchecked(settings)
+        except ConfigError as error:
+            return Outcome.refused(error.fields)
         asked = argv_of(without_code(settings))
         plan = self._questions.answer(["plan", *asked, "--json"])  # as a rule known: the page shows it already
         if plan.is_wrong_input:

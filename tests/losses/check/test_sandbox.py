@@ -18,7 +18,7 @@ import pytest
 from fine_tuner.config.sections.losses import CustomLoss
 from fine_tuner.losses.check.batch import CheckBatch, synthetic
 from fine_tuner.losses.check.sandbox import SandboxLimits, run_check
-from fine_tuner.losses.check.verdicts import recall, remember, why_refused
+from fine_tuner.losses.verdicts import recall, remember, why_refused
 from tests.losses.check.test_wrong_losses import assert_says
 from tests.losses.check.wrong_losses import WRONG, Wrong
 
@@ -122,7 +122,7 @@ def test_a_missing_file_starts_no_process() -> None:
 def test_the_page_side_imports_no_torch() -> None:
     code = (
         "import sys; import fine_tuner.losses.check.sandbox, fine_tuner.losses.templates, "
-        "fine_tuner.losses.check.verdicts, "
+        "fine_tuner.losses.verdicts, "
         "fine_tuner.config.settings; sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -16,6 +16,7 @@ from fastapi import FastAPI, WebSocket
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from fine_tuner.ui.access import peer
 from fine_tuner.ui.access.entry import Access
 from fine_tuner.ui.access.guard import LOGIN_TRIES_PER_MINUTE, Guard, may
 from fine_tuner.ui.access.limits import Allowance, VisitorLimits
@@ -25,7 +26,7 @@ from fine_tuner.ui.access.permissions import RULES, Rule, Table
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 TABLE = Table([*RULES, Rule("WEBSOCKET", "/ws", "owner")])
-LIMITS = VisitorLimits(strangers=Allowance(10_000, 1000))
+LIMITS = VisitorLimits(stranger=Allowance(10_000, 1000), strangers=Allowance(10_000, 1000))
 
 
 def serve(access: Access, host: str = "127.0.0.1:7860", limits: VisitorLimits = LIMITS) -> TestClient:
@@ -77,7 +78,22 @@ def test_the_loopback_names_are_served_without_a_login(local, host):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:7860", "localhost.evil.example", "127.0.0.1.nip.io", "192.168.0.2:7860", ""]
+    "host",
+    [
+        "evil.example",
+        "evil.example:7860",
+        "localhost.evil.example",
+        "127.0.0.1.nip.io",
+        "192.168.0.2:7860",
+        "",
+        "[::1].evil.example",
+        "[::1]@evil.example",
+        "localhost@evil.example",
+        "localhost/evil.example",
+        "[::1]:7860:x",
+        "[evil.example]",
+        "localhost:7860x",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_name_that_was_rebound_to_loopback_is_refused(local, host, method):
@@ -197,6 +213,26 @@ def test_guessing_is_slowed_down_and_shuts_nobody_out(shared, access):
     assert codes == [401] * LOGIN_TRIES_PER_MINUTE + [429]
     assert shared.get("/").status_code == 401
     sign_in(shared, access, "owner")
+
+
+def test_a_right_token_comes_in_whatever_strangers_do(access):
+    busy = VisitorLimits(stranger=Allowance(2, 0.001), strangers=Allowance(3, 0.001))
+    client = serve(access, limits=busy)
+    codes = [client.get(path).status_code for path in ("/", "/login", "/", "/login?token=guess", "/login?token=guess")]
+    assert codes == [401, 401, 429, 429, 429]
+    other = serve(access, limits=busy)
+    for _ in range(50):
+        other.get("/login", params={"token": "guess"})
+    for role in ("owner", "viewer"):
+        sign_in(client, access, role)
+        assert client.get("/view/api/runs").status_code == 200
+        client.cookies.clear()
+
+
+def test_strangers_are_limited_by_address_and_in_sum(access):
+    guard = Guard(None, access, limits=VisitorLimits(stranger=Allowance(2, 0.001), strangers=Allowance(5, 0.001)))
+    calm = [guard._has_allowance(None, "", {"client": (f"192.0.2.{n // 3}", 9)}) for n in range(12)]
+    assert calm == [True, True, False, True, True, False, True, False, False, False, False, False]
 
 
 def test_a_viewer_who_asks_too_much_waits_and_another_does_not(access):
@@ -345,7 +381,7 @@ def test_a_connection_is_known_to_be_ours_until_it_hangs_up():
         ours = socket.create_connection(listener.getsockname())
         ends = ours.getsockname(), ours.getpeername()
         assert whose(*ends) == "ours"
-        assert _by_netlink(*ends) == _by_table(*ends) == os.getuid()
+        assert _by_netlink(*ends) == _by_table(*ends) == (os.getuid(), os.fstat(ours.fileno()).st_ino)
         ours.close()  # nobody can pass as root by closing at once
         assert whose(*ends) == "nobody's"
         assert [_by_netlink(*ends), _by_table(*ends)] == [None, None]
@@ -361,6 +397,16 @@ def test_a_process_of_another_user_is_told():
             with accepted:
                 assert whose(client, accepted.getsockname()) == "another's"
                 other.stdin.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whose a socket is")
+def test_a_port_that_root_passes_on_makes_nobody_the_owner(monkeypatch):
+    """To an app of a user root is another; to an app of root so is a root whose process it cannot see."""
+    inode = 2**40  # of no process here, as for one outside of a container
+    for user, socket_of, expected in ((1000, 0, "another's"), (1000, 1000, "ours"), (0, 0, "another's")):
+        monkeypatch.setattr(peer.os, "getuid", lambda user=user: user)
+        monkeypatch.setattr(peer, "_lookup", lambda who=socket_of: lambda client, server: (who, inode))
+        assert whose(("127.0.0.1", 1), ("127.0.0.1", 2)) == expected
 
 
 def test_another_user_needs_the_owners_link_which_is_told_at_the_terminal():
@@ -387,6 +433,17 @@ def test_every_answer_keeps_the_browser_to_this_host(local, shared):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert "access-control-allow-origin" not in answer.headers
+
+
+def test_nothing_but_scripts_and_styles_stays_in_a_cache(local, shared, access):
+    token = access.links.get("owner").token
+    for client, path in (
+        (local, "/"), (local, "/api/share"), (local, "/view/api/runs/x"), (local, "/gradio_api/file=x.png"),
+        (shared, "/"), (shared, "/login"), (shared, f"/login?token={token}"), (shared, "/login?token=wrong"),
+    ):  # fmt: skip
+        assert client.get(path).headers["cache-control"] == "no-store", path
+    assert "cache-control" not in local.get("/assets/index.js").headers
+    assert "cache-control" not in local.get("/view/svelte/svelte.js").headers
 
 
 def test_the_cookie_of_a_shared_page_is_not_asked_for_on_loopback(local):

@@ -19,7 +19,7 @@ from tests.ui.canned import Canned, in_a_loop
 
 HOME = "http://127.0.0.1:7860"
 PLENTY = Allowance(1e6, 1e6)
-LIMITS = VisitorLimits(session=PLENTY, strangers=PLENTY, asks=PLENTY, viewers=PLENTY)
+LIMITS = VisitorLimits(session=PLENTY, stranger=PLENTY, strangers=PLENTY, asks=PLENTY, viewers=PLENTY)
 TABLE = Table()
 STRANGERS = ("anonymous", "expired", "forged", "another app's")
 

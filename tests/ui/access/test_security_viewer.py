@@ -40,7 +40,9 @@ from tests.ui.hand_run import HandRun
 HOME = "http://127.0.0.1:7860"
 CANARY = "/home/canary/private"  # in every text of a run that is not for viewers
 PLENTY = Allowance(1e6, 1e6)
-LIMITS = VisitorLimits(session=PLENTY, strangers=PLENTY, asks=PLENTY, viewers=PLENTY, tries=PLENTY, all_tries=PLENTY)
+LIMITS = VisitorLimits(
+    session=PLENTY, stranger=PLENTY, strangers=PLENTY, asks=PLENTY, viewers=PLENTY, tries=PLENTY, all_tries=PLENTY
+)
 
 
 def secretive_run(root, name: str, *, outcome: str = "failed") -> HandRun:

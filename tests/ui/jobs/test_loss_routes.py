@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from fine_tuner.config.io import replace
 from fine_tuner.config.presets import load_preset
-from fine_tuner.losses.check.verdicts import remember
+from fine_tuner.losses.verdicts import remember
 from fine_tuner.planning.loss_checks import checks_folder, refusals
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.environment import private_environment

@@ -1,16 +1,25 @@
-"""Which code passed its check: reports kept by the hash of the file, so that Train can refuse what was not checked."""
+"""Which code may run: reports of its check, and what a person insisted on, kept by the hash of the file.
+
+They lie in the cache folder of whoever uses the machine, never in a folder of runs: a run that was put there by
+somebody else brings code and settings along, but no permission.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.base.files import read_json, write_json
 from fine_tuner.config.sections.losses import CustomLoss, LossBase
 from fine_tuner.config.sections.second_loss import SecondLossBase, without_weight
-from fine_tuner.losses.code import LossCodeError, read_code
+from fine_tuner.losses.code import LossCode, LossCodeError, read_code
+
+ALLOW_VARIABLE = "FINE_TUNER_ALLOW_CODE"
+"""Set to 1, any code may run: ``app.py --allow-code`` says so to the processes that it starts."""
 
 
 class Losses(Protocol):
@@ -51,6 +60,34 @@ def code_facts(settings: Losses, kept: Mapping[str, Path]) -> dict[str, dict[str
     }
 
 
+def checks_folder() -> Path:
+    """Where reports and permissions are kept."""
+    return cache_folder() / "loss-checks"
+
+
+def permit(folder: Path, sha256: str) -> None:
+    """Let code with this hash run here from now on, whatever its check says: somebody insists.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    write_json(_permission(folder, sha256), {"sha256": sha256})
+
+
+def why_not_run(code: LossCode, *, task: str, entry: str, folder: Path) -> str | None:
+    """Why code may not run in a process that trains; None if it passed its check here, or somebody insisted here."""
+    if os.environ.get(ALLOW_VARIABLE) == "1" or _permission(folder, code.sha256).exists():
+        return None
+    report = recall(folder, sha256=code.sha256, task=task, entry=entry)
+    if report is not None and report.get("ok") is True:
+        return None
+    return (
+        f"the code in {code.path} (SHA-256 {code.sha256[:12]}) has not passed a check on this machine, and a run's "
+        f"folder can't vouch for the code in it. Read it, then check it: check-loss {code.path} --task {task}"
+        + (f" --entry {entry}" if entry else "")
+    )
+
+
 def remember(folder: Path, report: dict[str, Any], *, entry: str) -> None:
     """Keep a report of ``run_check``; ``entry`` as it was asked for. A later report on the same code replaces it."""
     if "sha256" not in report:
@@ -86,3 +123,7 @@ def why_refused(loss: CustomLoss, *, task: str, folder: Path) -> str | None:
 
 def _path(folder: Path, sha256: str, task: str, entry: str) -> Path:
     return folder / f"{hashlib.sha256(f'{sha256}/{task}/{entry}'.encode()).hexdigest()[:32]}.json"
+
+
+def _permission(folder: Path, sha256: str) -> Path:
+    return folder / f"permitted-{sha256}.json"
