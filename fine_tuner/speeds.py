@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from fine_tuner.base.cache_folder import cache_database
-from fine_tuner.precision import Measured
+from fine_tuner.precision import Measured, Switch
 
 _FILE = "speeds.sqlite"
 _SCHEMA = """
@@ -30,6 +30,7 @@ _FORGET = """
 _MOST = 500  # subjects, the last measured
 GAIN = 1.03  # less than this is noise: fp32 stays
 RUN = "run"  # the pace of a whole run, validation and checkpoints included
+TRIAL = "trial"  # a few steps at the beginning of a run, on a processor of one core
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,13 +50,8 @@ class Subject:
         return " | ".join([*map(str, parts), f"torch {torch.__version__}"])
 
 
-def variant_name(dtype: str, *, is_channels_last: bool) -> str:
-    """Name of a precision in a memory format, such as ``bf16 channels-last``."""
-    return f"{dtype} channels-last" if is_channels_last else dtype
-
-
 def read_speeds(subject: Subject) -> Mapping[str, Mapping[str, float]]:
-    """What is known: by variant (see ``variant_name``; before it ``run:`` for whole runs) its numbers."""
+    """What is known: by variant (see ``variant_name``; before it ``run:`` or ``trial:``) its numbers."""
     with cache_database(_FILE, _SCHEMA) as database, suppress(sqlite3.Error, ValueError):
         rows = database.execute("SELECT variant, numbers FROM speeds WHERE subject=? ORDER BY at", (subject.key,))
         return {variant: json.loads(numbers) for variant, numbers in rows}
@@ -70,19 +66,29 @@ def remember(subject: Subject, variant: str, **numbers: float) -> None:
         database.execute(_FORGET, (_MOST,))
 
 
-def fastest(subject: Subject) -> Measured | None:
-    """The fastest variant measured; None unless plain fp32 and another were."""
-    speeds = {
-        name: numbers["images_per_second"]
-        for name, numbers in read_speeds(subject).items()
-        if not name.startswith(RUN) and "images_per_second" in numbers
-    }
-    if "fp32" not in speeds or len(speeds) < 2:
+def known_fastest(subject: Subject, channels_last: Switch = "auto") -> Measured | None:
+    """The fastest variant that was ever measured, of one memory format or of both; see ``fastest``."""
+    known = {name: n["images_per_second"] for name, n in read_speeds(subject).items() if "images_per_second" in n}
+    tried = {name.removeprefix(f"{TRIAL}:"): speed for name, speed in known.items() if name.startswith(f"{TRIAL}:")}
+    compared = {name: speed for name, speed in known.items() if ":" not in name}
+    return fastest(compared, channels_last) or fastest(tried, channels_last)
+
+
+def fastest(speeds: Mapping[str, float], channels_last: Switch = "auto") -> Measured | None:
+    """The fastest of variants by their images per second; None unless float32 and another were measured."""
+    if channels_last != "auto":
+        speeds = {name: s for name, s in speeds.items() if (" " in name) == (channels_last == "on")}
+    plain = next((name for name in ("fp32", "fp32 channels-last") if name in speeds), None)
+    if plain is None or len(speeds) < 2:
         return None
     best = max(speeds, key=speeds.__getitem__)
-    if speeds[best] < GAIN * speeds["fp32"]:
-        best = "fp32"
+    if speeds[best] < GAIN * speeds[plain]:
+        best = plain
     dtype, _, layout = best.partition(" ")
     return Measured(
-        dtype=dtype, is_channels_last=bool(layout), images_per_second=speeds[best], fp32_per_second=speeds["fp32"]
+        dtype=dtype,
+        is_channels_last=bool(layout),
+        images_per_second=speeds[best],
+        fp32_per_second=speeds[plain],
+        speeds=dict(speeds),
     )

@@ -14,7 +14,7 @@ from fine_tuner.runs.layout import RunFolder
 from fine_tuner.tasks.build import Assembly, assemble, build_dataset
 from fine_tuner.training.loop.micro_batches import MicroBatches, free_memory, until_it_fits
 from fine_tuner.training.loop.validation import evaluate
-from fine_tuner.training.run.kept_settings import keep_code
+from fine_tuner.training.run.kept_settings import keep_code, keep_precision
 
 
 def evaluate_run(run: RunFolder, split: Literal["val", "test"]) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def evaluate_run(run: RunFolder, split: Literal["val", "test"]) -> dict[str, Any
         there = ", ".join(name for name, records in data.splits.items() if records)
         remedy = {"test": "Give the data a folder test/.", "val": "Set data.val_fraction."}[split]
         raise DataError(f"The data of run {run.id} has no split {split!r}; it has {there}. {remedy}")
-    settings = keep_code(parse(read_tree(run.config)), run)
+    settings = keep_precision(keep_code(parse(read_tree(run.config)), run), run)
     about = read_about(run.best_weights)
     with assemble(settings, data, checkpoint=run.best_weights) as assembly:
         if about.get("precision", assembly.precision.dtype) != assembly.precision.dtype:

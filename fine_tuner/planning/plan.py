@@ -13,8 +13,8 @@ from fine_tuner.distributed import device_name
 from fine_tuner.memory.forecast import RunForecast, expected_mib, forecast_run, misfit_words
 from fine_tuner.memory.readings import memory_used_mib
 from fine_tuner.models.describe import describe_head, describe_stages
-from fine_tuner.precision import device_support
-from fine_tuner.speeds import RUN, read_speeds, variant_name
+from fine_tuner.precision import device_support, variant_name
+from fine_tuner.speeds import RUN, read_speeds
 from fine_tuner.tasks.build import Assembly, assemble, build_data, subject_of
 from fine_tuner.tasks.describe import facts_of
 

@@ -19,17 +19,11 @@ from fine_tuner.planning.measured_steps import (
     measure_steps,
     take_batches,
 )
-from fine_tuner.precision import device_support
-from fine_tuner.speeds import GAIN, fastest, remember, variant_name
+from fine_tuner.precision import device_support, variant_name, variants_for
+from fine_tuner.speeds import GAIN, known_fastest, remember
 from fine_tuner.tasks.build import assemble, build_data, subject_of
 
 _BATCHES = 2
-
-
-def variants_for(device: torch.device) -> list[tuple[str, bool]]:
-    """Precisions and whether channels are last, plain float32 first; fp16 is left out where it is emulated."""
-    halves = {"cuda": ["bf16", "fp16"], "mps": ["fp16", "bf16"]}.get(device.type, ["bf16"])
-    return [(dtype, is_last) for dtype in ("fp32", *halves) for is_last in (False, True)]
 
 
 def compare_precisions(settings: Settings, *, steps: int, on_progress: OnMeasured) -> dict[str, Any]:
@@ -65,7 +59,7 @@ def compare_precisions(settings: Settings, *, steps: int, on_progress: OnMeasure
             speed, peak = round(measured.images_per_second, 2), round(measured.peak_mib)
             rows.append(row | {"images_per_second": speed, "peak_mib": peak, "problem": None})
         free_memory(device)
-    return _result(rows, settings, device, fastest(about))
+    return _result(rows, settings, device, known_fastest(about))
 
 
 def _measure(

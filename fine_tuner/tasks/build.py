@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torchmetrics import MetricCollection
 
+from fine_tuner.base.machine import num_cores
 from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.config.metric_specs import MetricSpec
 from fine_tuner.config.settings import Settings
@@ -29,12 +30,20 @@ from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.freezing import Freezing, parameter_groups
 from fine_tuner.models.preprocessing import Preprocessing
 from fine_tuner.optim import build_optimizer
-from fine_tuner.precision import Precision, PrecisionChoice, choose_precision, compile_network, compile_problem
+from fine_tuner.precision import (
+    Precision,
+    PrecisionChoice,
+    choose_precision,
+    compile_network,
+    compile_problem,
+    variant_name,
+)
 from fine_tuner.schedules import Schedule, build_schedule, check_schedule
-from fine_tuner.speeds import RUN, Subject, fastest, remember, variant_name
+from fine_tuner.speeds import RUN, Subject, known_fastest, remember
 from fine_tuner.tasks import TASKS
 from fine_tuner.tasks.base import Task
 from fine_tuner.tasks.network import build_network
+from fine_tuner.tasks.precision_trial import FEWEST_STEPS, try_precisions
 from fine_tuner.tasks.standardise import standardised
 
 
@@ -79,7 +88,7 @@ class Assembly:
     freezing: Freezing
     device: torch.device
     precision: Precision
-    precision_reason: str
+    precision_choice: PrecisionChoice
     loss_fn: nn.Module
     optimizer: torch.optim.Optimizer
     group_lrs: dict[str, float]
@@ -120,6 +129,7 @@ def assemble(
     *,
     on_progress: OnProgress = no_progress,
     outline: bool = False,
+    may_measure: bool = False,
     checkpoint: Path | None = None,
 ) -> Assembly:
     """Build every object of a run, in the order in which a person would describe it.
@@ -129,6 +139,7 @@ def assemble(
         data: Its splits.
         on_progress: Told of downloads.
         outline: Build the network without weights, downloading nothing: for a plan.
+        may_measure: Find the fastest precision by a trial of seconds, where ``auto`` knows of none.
         checkpoint: Weights of this run to go on from; those it started from are not needed any more.
 
     Raises:
@@ -139,12 +150,16 @@ def assemble(
     device = choose_device(settings.devices)
     torch.manual_seed(settings.seed)  # decides the new head's first weights, then dropout
     built = build_network(settings, data, on_progress, outline=outline, checkpoint=checkpoint)
-    choice = _choose_precision(settings, built, device)
+    if not outline:
+        built.model.to(device)
+    choice = _choose_precision(
+        settings, data, built, device, on_progress=on_progress if may_measure and not outline else None
+    )
     precision = Precision(
         choice.dtype, device, is_channels_last=choice.is_channels_last, allow_tf32=settings.precision.tf32
     )
     if not outline:
-        precision.arrange(built.model.to(device))
+        precision.arrange(built.model)
     if settings.precision.compile:
         built = _compiled(built, device, outline=outline)
     freezing = Freezing(built, settings.model.trainable, head_epochs=settings.model.head_epochs)
@@ -206,7 +221,7 @@ def assemble(
         freezing=freezing,
         device=device,
         precision=precision,
-        precision_reason=choice.reason,
+        precision_choice=choice,
         loss_fn=loss_fn,
         optimizer=optimizer,
         group_lrs=group_lrs,
@@ -224,7 +239,7 @@ def subject_of(settings: Settings, built: BuiltModel, device: torch.device) -> S
         image_size=built.preprocessing.image_size,
         trainable=settings.model.trainable,
         batch_size=settings.train.batch_size,
-        device=device_name(device),
+        device=device_name(device) + (f", {num_cores()} cores" if device.type == "cpu" else ""),
     )
 
 
@@ -236,11 +251,33 @@ def remember_pace(assembly: Assembly, *, images_per_second: float) -> None:
     remember(subject, f"{RUN}:{variant}", images_per_second=images_per_second)
 
 
-def _choose_precision(settings: Settings, built: BuiltModel, device: torch.device) -> PrecisionChoice:
-    """As set, else as measured for this network on this device, else as suits the device."""
+def _choose_precision(
+    settings: Settings, data: DataSplits, built: BuiltModel, device: torch.device, *, on_progress: OnProgress | None
+) -> PrecisionChoice:
+    """As set, else as measured for this network on this device, if need be now, else as suits the device.
+
+    Args:
+        settings: Of the run.
+        data: Of the run; tells how long it is.
+        built: Its network.
+        device: Where it is.
+        on_progress: Told of a trial; None makes none.
+    """
     wanted = settings.precision
-    measured = fastest(subject_of(settings, built, device)) if "auto" in (wanted.dtype, wanted.channels_last) else None
-    return choose_precision(wanted.dtype, device, channels_last=wanted.channels_last, measured=measured)
+    if "auto" not in (wanted.dtype, wanted.channels_last):
+        return choose_precision(wanted.dtype, device, channels_last=wanted.channels_last)
+    subject, until = subject_of(settings, built, device), ""
+    measured = known_fastest(subject, wanted.channels_last)
+    if measured is None and wanted.dtype == "auto":
+        train = settings.train
+        steps = -(-len(data.splits["train"]) * train.epochs // (train.batch_size * train.accumulate))
+        if steps < FEWEST_STEPS:
+            until = f"{steps} steps are too few for measuring what is faster"
+        elif on_progress is None:
+            until = "until the first seconds of a run have measured what is fastest here"
+        else:
+            measured = try_precisions(settings, built, device, subject, on_progress=on_progress)
+    return choose_precision(wanted.dtype, device, channels_last=wanted.channels_last, measured=measured, until=until)
 
 
 def _compiled(built: BuiltModel, device: torch.device, *, outline: bool) -> BuiltModel:

@@ -20,7 +20,7 @@ def facts_of(assembly: Assembly) -> dict[str, Any]:
         "device": device_name(assembly.device),
         "precision": assembly.precision.dtype,
         "is_channels_last": assembly.precision.is_channels_last,
-        "precision_reason": assembly.precision_reason,
+        "precision_reason": assembly.precision_choice.reason,
         "model": settings.model.name,
         "weights": built.weights,
         "parameters": built.parameters,

@@ -53,7 +53,7 @@ def test_what_was_measured_decides_auto_and_nothing_else() -> None:
     measured = Measured(dtype="fp32", is_channels_last=True, images_per_second=150.0, fp32_per_second=100.0)
     chosen = choose_precision("auto", CPU, channels_last="auto", measured=measured)
     assert (chosen.dtype, chosen.is_channels_last) == ("fp32", True)
-    assert "150 images/s, 50 % more than fp32" in chosen.reason
+    assert "1.50 times the speed of fp32" in chosen.reason
     assert choose_precision("bf16", CPU, channels_last="off", measured=measured).is_channels_last is False
     assert choose_precision("bf16", CPU, channels_last="auto", measured=measured).is_channels_last is False
 
@@ -65,15 +65,15 @@ def test_the_fastest_measured_is_remembered_for_its_subject(
     half_speed: float, expected: tuple[str, bool], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     monkeypatch.setenv("FINE_TUNER_CACHE", str(tmp_path))
-    assert speeds.fastest(SUBJECT) is None
+    assert speeds.known_fastest(SUBJECT) is None
     speeds.remember(SUBJECT, "fp32", images_per_second=100.0)
     speeds.remember(SUBJECT, "bf16 channels-last", images_per_second=half_speed)
     speeds.remember(SUBJECT, "run:fp32", images_per_second=999.0)
-    best = speeds.fastest(SUBJECT)
+    best = speeds.known_fastest(SUBJECT)
     assert best is not None
     assert (best.dtype, best.is_channels_last) == expected
     other = speeds.Subject(network="resnet18", image_size=64, trainable="all", batch_size=9, device="CPU")
-    assert speeds.fastest(other) is None, "another batch size is another measurement"
+    assert speeds.known_fastest(other) is None, "another batch size is another measurement"
 
 
 def test_without_a_compiler_the_network_runs_uncompiled_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,12 +50,12 @@ def with_code(facts: dict[str, Any], asked: Settings, folder: RunFolder) -> dict
 
 
 def keep_precision(settings: Settings, folder: RunFolder) -> Settings:
-    """Settings in which ``auto`` is what it was when the run began, whatever was measured since; others stay."""
+    """Settings in which ``auto`` is what it was in the last attempt, whatever was measured since; others stay."""
     wanted = settings.precision
     if "auto" not in (wanted.dtype, wanted.channels_last):
         return settings
     events, _ = read_events(folder.events)
-    facts = next((e.payload.facts for e in events if isinstance(e.payload, RunStarted)), {})
+    facts = next((e.payload.facts for e in reversed(events) if isinstance(e.payload, RunStarted)), {})
     if "is_channels_last" not in facts:
         return settings
     layout = "on" if facts["is_channels_last"] else "off"

@@ -40,7 +40,7 @@ def prepare(
         InputError: If settings, data, network and machine do not go together.
     """
     data = splits or build_data(settings, on_progress)
-    assembly = assemble(settings, data, on_progress=on_progress, checkpoint=checkpoint)
+    assembly = assemble(settings, data, on_progress=on_progress, may_measure=True, checkpoint=checkpoint)
     forecast = forecast_run(assembly)
     check_fits(forecast, assembly.device)
     return Prepared(data, assembly, forecast)

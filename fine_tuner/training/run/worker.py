@@ -127,6 +127,7 @@ class _Attempt:
         self.rollback.begin()
         self.planned = partial(planned_from_now, trainer, assembly)
         facts = facts_of(assembly)
+        facts["notices"] += filter(None, [assembly.precision_choice.notice])
         if trainer.position.step:  # a change before the checkpoint is in its schedule, not in the settings
             facts["schedule"] |= self.planned()
 
