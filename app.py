@@ -39,8 +39,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Serve until interrupted; the exit code."""
     arguments = parse_arguments(argv)
+    from fine_tuner.base.files import keep_private
     from fine_tuner.ui.server import Options, serve
 
+    keep_private()
     return serve(Options(**vars(arguments)))
 
 

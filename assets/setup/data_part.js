@@ -3,6 +3,7 @@
 import { h, setText, toggle } from "../base/dom.js";
 import { say, WORDS } from "../words/data.js";
 import { current, events, set, wasLoaded } from "./form.js";
+import { KeptZips } from "./kept_zips.js";
 import { Asker } from "./plan.js";
 
 const SAMPLE = "builtin:sample";
@@ -48,6 +49,7 @@ class DataPart {
       this.bar,
       this.problem,
       this.buildSets(),
+      new KeptZips().element,
       this.recognised,
     );
     this.busy(false);

@@ -13,6 +13,8 @@ export const WORDS = {
   set: "Data set",
   root: "Folder that holds it, or shall hold it; empty: the app's cache",
   use: "Use it",
+  kept: "Zips kept",
+  remove: "Remove",
   recognised: "Recognised",
   notRight: "Not right? Correct task and layout.",
   sample: "sample pictures made by the app, for any task",
@@ -42,6 +44,11 @@ export const say = {
   progress: (what, done, total) => (total ? `${what}: ${count(done)} of ${count(total)}` : `${what}: ${count(done)}`),
   megabytes: (done, total) =>
     `${WORDS.uploading}: ${(done / 2 ** 20).toFixed(1)} of ${(total / 2 ** 20).toFixed(1)} MiB`,
+  kept: (folder, days, uploads) =>
+    uploads.length
+      ? `In ${folder}, for you alone. One that no run needs goes after ${days} days without use.`
+      : `None. They would lie in ${folder}, for you alone.`,
+  zip: (name, bytes) => `${name}, ${(bytes / 2 ** 20).toFixed(1)} MiB with what was unpacked`,
   set: ({ title, num_images: images, num_classes: classes, download_mib: size, tasks }) =>
     `${title}: ${plural(images, "image")}, ${plural(classes, "class", "classes")}, about ${count(size)} MiB to download. For ${tasks.join(" and ")}.`,
   looksLike: (task) => `It looks made for ${task}.`,

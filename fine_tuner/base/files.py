@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+MAX_JSON_BYTES = 16 << 20
+UMASK_VARIABLE = "FINE_TUNER_UMASK"
+"""An octal number such as 027, for those who share their folder of runs with a group."""
+
+
+def keep_private() -> None:
+    """What this process and its children write is for this user alone, unless the environment says otherwise."""
+    given = os.environ.get(UMASK_VARIABLE, "")
+    os.umask(int(given, 8) & 0o777 if given and set(given) <= set("01234567") else 0o077)
 
 
 @contextmanager
@@ -92,7 +104,6 @@ def making_folder(folder: Path, *, is_whole: Callable[[Path], bool] = Path.is_di
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         yield draft
-        draft.chmod(0o755)
         try:
             draft.rename(folder)
         except OSError:
@@ -138,10 +149,26 @@ def write_json(path: Path, value: Any, *, indent: int = 2) -> None:
     write_atomically(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
 
 
+def read_bounded(path: Path, max_bytes: int) -> bytes:
+    """The content of a plain file that is not larger than it should be.
+
+    Raises:
+        OSError: As the file system says; also for a folder or a pipe, and for a file of more than ``max_bytes``.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for somebody to write
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "is no plain file", str(path))
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"has more than {max_bytes:,} bytes", str(path))
+    return content
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None if it is missing or not (yet) whole."""
+    """The object in a JSON file; None if it is missing, not (yet) whole, or larger than MAX_JSON_BYTES."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_bounded(path, MAX_JSON_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

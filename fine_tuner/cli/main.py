@@ -15,6 +15,7 @@ from functools import cache
 
 from fine_tuner import __version__
 from fine_tuner.base.errors import FineTunerError, InputError
+from fine_tuner.base.files import keep_private
 from fine_tuner.cli import data_commands, listing, measuring_commands, run_commands, training_commands
 from fine_tuner.cli.arguments import Commands, print_json
 
@@ -25,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # makes a small network many times slower beside other work; sleeping at once halves its speed on idle cores.
     # This short spin costs neither; results are the same.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    if argv is None:  # else another program called us, whose files are its own matter
+        keep_private()
     arguments = parse_arguments(argv)
     try:
         return arguments.run(arguments)

@@ -12,6 +12,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from fine_tuner.base.errors import ConfigError
+from fine_tuner.base.files import read_bounded
 from fine_tuner.config.explain import CHOICES, FIELDS, explain, folded, suggest_path
 from fine_tuner.config.knobs import Field, lookup
 from fine_tuner.config.settings import Settings
@@ -32,8 +33,31 @@ __all__ = [
 _ADAPTER = TypeAdapter(Settings)
 
 
+_MAX_YAML_BYTES = 1 << 18  # fifty times what all settings take
+_MAX_YAML_DEPTH = 20
+
+
 class _Yaml(yaml.SafeLoader):
-    """YAML 1.2 scalars: ``3e-4`` is a number, ``no`` and ``on`` are words."""
+    """YAML 1.2 scalars: ``3e-4`` is a number, ``no`` and ``on`` are words.
+
+    No aliases, and not deeper than settings are: nine lines of aliases of aliases are gigabytes once they are used.
+    """
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """As SafeLoader's, within these bounds."""
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "settings hold no aliases; write the value out", mark)
+        if self._depth > _MAX_YAML_DEPTH:
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, f"more than {_MAX_YAML_DEPTH} levels", mark)
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
 
 
 _Yaml.yaml_implicit_resolvers = {
@@ -130,12 +154,12 @@ def read_tree(path: Path) -> dict[str, Any]:
         ConfigError: If the file cannot be read or is not YAML.
     """
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Yaml)
+        tree = yaml.load(read_bounded(path, _MAX_YAML_BYTES).decode("utf-8"), Loader=_Yaml)
     except OSError as error:
         raise ConfigError(
             {str(path): f"cannot be read ({error.strerror}). Give a YAML file, or a preset's name."}
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, a number of 5,000 digits
         raise ConfigError(
             {str(path): f"is not YAML: {' '.join(str(error).split())}. Correct the file there."}
         ) from None
@@ -182,7 +206,7 @@ def _split_override(item: str) -> tuple[str, Any]:
         raise ConfigError({item: "is not of the form section.key=value, such as optim.lr=3e-4."})
     try:
         value = yaml.load(text, Loader=_Yaml) if text else ""
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         value = text  # such as a path with a colon: plain text
     spec = next((f for f in FIELDS if f.path == path), None)
     if spec is not None and spec.type is str and not (spec.optional and value is None):

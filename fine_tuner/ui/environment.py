@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 QUIET = {
@@ -16,15 +17,44 @@ QUIET = {
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",
     "GRADIO_ANALYTICS_MAX_EVENTS": "100",
 }
+_PREFIX = "fine-tuner-app-"
+_LOCK = ".lock"
 
 
 @contextmanager
 def private_environment() -> Iterator[Path]:
-    """Environment of the app; yields a folder that only this user can read (0700), removed at the end."""
+    """Environment of the app; yields a folder that only this user can read (0700), removed at the end.
+
+    All temporary files of this process lie in it. Those of apps that were killed are removed here.
+    """
     os.environ |= QUIET
-    folder = Path(tempfile.mkdtemp(prefix="fine-tuner-"))
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    sweep_temporary_folders()
+    folder, before = Path(tempfile.mkdtemp(prefix=_PREFIX)), tempfile.tempdir
+    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX)  # until the last of this process is gone, however it ends
+    os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = str(folder)
     try:
         yield folder
     finally:
+        tempfile.tempdir = before
+        os.close(handle)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_temporary_folders() -> list[Path]:
+    """Remove the folders of this user's apps that are not alive any more; returns them."""
+    swept = []
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
+            handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(handle)
+            shutil.rmtree(folder, ignore_errors=True)
+            swept.append(folder)
+    return swept

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fine_tuner.base.errors import FineTunerError, InputError
+from fine_tuner.data.files.reach import ROOTS_VARIABLE, roots_text
 from fine_tuner.losses.verdicts import ALLOW_VARIABLE
 from fine_tuner.ui.access.entry import LINK_HOURS, LOOPBACK_NAMES, Access, bracketed, check_entry, open_access
 from fine_tuner.ui.environment import private_environment
@@ -79,6 +80,7 @@ def _serve(options: Options, say: Say) -> int:
     )  # fmt: skip
     # uvicorn ends in order, then raises the signal that ended it again: it must not kill what is left to tidy up
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.environ[ROOTS_VARIABLE] = roots_text(roots)
     if options.allow_code:
         os.environ[ALLOW_VARIABLE] = "1"
     with private_environment(), suppress(KeyboardInterrupt):

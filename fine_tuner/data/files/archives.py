@@ -39,14 +39,14 @@ def unpack(path: Path, progress: OnProgress, *, max_bytes: int = MAX_BYTES, max_
     path = path.expanduser().absolute()
     if not path.is_file():
         existing_folder(str(path))  # raises, with the nearest name
-    folder = cache_folder() / "unpacked" / f"{_safe(path.stem)}-{_digest(path)[:16]}"
+    folder = _unpacked_folders() / f"{_safe(path.stem)}-{_digest(path)[:16]}"
     if folder.is_dir():
         return folder
     try:
         with zipfile.ZipFile(path) as archive:
             members = _checked(archive, path, max_bytes=max_bytes, max_files=max_files)
             total = sum(m.file_size for m in members)
-            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _check_space(folder.parent, total, path)
             with making_folder(folder) as draft:
                 _write(archive, members, draft, total, progress)
@@ -58,6 +58,17 @@ def unpack(path: Path, progress: OnProgress, *, max_bytes: int = MAX_BYTES, max_
             f"name another folder in the environment variable {CACHE_VARIABLE}."
         ) from None
     return folder
+
+
+def _unpacked_folders() -> Path:
+    return cache_folder() / "unpacked"
+
+
+def unpacked_folder(stem: str, digits: str, *, num_digits: int) -> Path:
+    """Where ``unpack`` put a zip, by the first digits of its digest; a folder that is not there if it did not."""
+    name = f"{_safe(stem)}-{digits}"
+    found = _unpacked_folders().glob(f"{name}*") if len(digits) == num_digits and digits.isalnum() else ()
+    return next(iter(found), _unpacked_folders() / name)
 
 
 def look_over(path: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.text import counted
+from fine_tuner.data.files.reach import check_reach
 
 # Those of torchvision's ImageFolder, and two more names of JPEG: a folder holds the same images here and there.
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -61,6 +62,7 @@ def existing_folder(path: str) -> Path:
     if not path.strip():
         raise DataError("data.path is empty. Give the folder that holds your images, or builtin:sample.")
     folder = Path(path).expanduser().absolute()
+    check_reach(folder)
     try:
         if folder.is_dir():
             os.scandir(folder).close()
@@ -90,7 +92,11 @@ def is_ignored_folder(name: str) -> bool:
 
 
 def visible_folders(folder: Path, passed: Passed | None = None) -> list[Path]:
-    """Folders directly below ``folder`` that may hold data, sorted by name."""
+    """Folders directly below ``folder`` that may hold data, sorted by name.
+
+    Raises:
+        DataError: If a link leads out of where data may be read, as from all that look for files here.
+    """
     out = []
     try:
         children = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -99,6 +105,8 @@ def visible_folders(folder: Path, passed: Passed | None = None) -> list[Path]:
     for child in children:
         if child.is_dir():
             if not is_ignored_folder(child.name):
+                if child.is_symlink():
+                    check_reach(child.path)
                 out.append(folder / child.name)
             elif passed is not None:
                 passed.folders += 1
@@ -115,6 +123,7 @@ def images_below(folder: Path, passed: Passed, suffixes: frozenset[str] = IMAGE_
     seen: set[str] = set()
     for current, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(current)
+        check_reach(real)
         if real in seen:  # a link back up
             folders.clear()
             continue

@@ -22,6 +22,7 @@ from PIL import (
 from PIL.ImageFile import ImageFile
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.data.files.reach import check_reach
 
 # Pillow's own error level: 0.5 GB as RGB. A small file that claims more is an attack or a mistake.
 MAX_PIXELS = 178_956_970
@@ -52,8 +53,9 @@ def open_image(path: Path) -> Iterator[ImageFile]:
 
     Raises:
         DataError: If the file is absent, empty, no image, damaged (also while the caller decodes it), or has more than
-            MAX_PIXELS pixels.
+            MAX_PIXELS pixels; or if it is none that this process may read.
     """
+    check_reach(path)
     try:
         with path.open("rb") as file:
             parser = _parser_of(file.read(8), path)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.data.files.reach import check_reach
 
 _CLASS_FILES = ("classes.txt", "class_names.txt", "codes.txt", "labels.txt", "obj.names", "classes.names")
 _COLOUR_FILES = (
@@ -27,6 +28,7 @@ def find_class_names(folders: tuple[Path, ...]) -> tuple[str, ...]:
     path = find_beside(folders, _CLASS_FILES)
     if path is None:
         return ()
+    check_reach(path)
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     return tuple(line.strip() for line in lines if line.strip())
 
@@ -60,6 +62,7 @@ def read_colour_table(path: Path) -> Mapping[str, int]:
     Raises:
         DataError: If it is no text, a line has no colour or no name, or two classes have one colour.
     """
+    check_reach(path)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.data.files.reach import check_reach
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 _DELIMITERS = ",;\t|"
@@ -119,6 +120,7 @@ def _is_number(text: str) -> bool:
 
 
 def _text_of(path: Path) -> str:
+    check_reach(path)
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -13,15 +13,15 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from itsdangerous import BadSignature, Signer
 
-from fine_tuner.base.files import write_atomically
+from fine_tuner.base.files import exclusive, write_atomically
 
 Role = Literal["owner", "viewer"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -96,27 +96,23 @@ class Links:
         now = time.time()
         expires = None if seconds is None else now + seconds
         link = Link(role=role, id=secrets.token_hex(6), token=new_token(), created=now, expires=expires)
-        with self._lock:
+        with self._changing():
             self._links[role] = link
-            self._save()
         return link
 
     def extend(self, role: Role, seconds: float | None) -> Link | None:
         """Another expiry, from now on, for the link there is; its sessions stay."""
-        with self._lock:
+        with self._changing():
             link = self.get(role)
-            if link is None:
-                return None
-            link = replace(link, expires=None if seconds is None else time.time() + seconds)
-            self._links[role] = link
-            self._save()
+            if link is not None:
+                link = replace(link, expires=None if seconds is None else time.time() + seconds)
+                self._links[role] = link
         return link
 
     def revoke(self, role: Role) -> None:
         """Close the link and end its sessions."""
-        with self._lock:
-            if self._links.pop(role, None) is not None:
-                self._save()
+        with self._changing():
+            self._links.pop(role, None)
 
     def of_token(self, token: str) -> Link | None:
         """The link with this token; all are compared, in constant time."""
@@ -152,18 +148,34 @@ class Links:
     # -------------------------------------------------------------- on disk
     def keep(self) -> None:
         """Write the file even though nothing changed, so that a restart knows this app's sessions."""
-        with self._lock:
-            self._save()
+        with self._changing():
+            pass
 
-    def _save(self) -> None:
-        """Best effort: what cannot be kept privately is not kept, and a restart asks everybody to come in anew."""
-        if self._path is None:
-            return
-        data = {"secret": self._secret.hex(), "links": [asdict(link) for link in self._links.values()]}
-        with suppress(OSError):
-            self._path.parent.mkdir(mode=0o700, exist_ok=True)
-            self._path.parent.chmod(0o700)
-            write_atomically(self._path, json.dumps(data), is_private=True)
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Change the links as they are on disk by now: apps on one folder of runs share them.
+
+        Best effort on disk: what cannot be kept privately is not kept, and a restart asks everybody to come in anew.
+        """
+        with self._lock:
+            if self._path is None:
+                yield
+                return
+            has_changed = False
+            try:
+                self._path.parent.mkdir(mode=0o700, exist_ok=True)
+                self._path.parent.chmod(0o700)
+                with exclusive(self._path):
+                    saved = _read(self._path)
+                    if saved.get("secret") == self._secret.hex():  # else another app began anew: ours hold for us
+                        self._links = {link.role: link for link in saved["links"]}
+                    has_changed = True
+                    yield
+                    data = {"secret": self._secret.hex(), "links": [asdict(link) for link in self._links.values()]}
+                    write_atomically(self._path, json.dumps(data), is_private=True)
+            except OSError:
+                if not has_changed:
+                    yield
 
 
 def new_token() -> str:

@@ -100,7 +100,7 @@ OWNERS = [
         "owner", "GET", "/api/live", "/api/live/detail", "/api/runs", "/api/runs/{run_id}",
         "/api/runs/{run_id}/weights", "/api/networks", "/api/folders", "/api/preview/{key}/{name}",
         "/api/loss/code", "/api/loss/file", "/api/share",
-        "/api/compare", "/api/runs/{run_id}/settings",
+        "/api/compare", "/api/runs/{run_id}/settings", "/api/data/uploads",
         "/api/runs/{run_id}/export/{kind}", "/api/jobs/{kind}", "/api/jobs/check/{number}/{name}",
     ),
     *_each(
@@ -108,7 +108,7 @@ OWNERS = [
         "/api/runs/{run_id}/{action}", "/api/loss/curve", "/api/loss/file",
         "/api/share/start", "/api/share/stop", "/api/share/tunnel",
         "/api/share/links/{role}", "/api/share/links/{role}/revoke", "/api/share/runs/{run_id}",
-        "/api/data/recognise", "/api/jobs/{kind}", "/api/jobs/{kind}/cancel",
+        "/api/data/recognise", "/api/data/uploads/remove", "/api/jobs/{kind}", "/api/jobs/{kind}/cancel",
     ),
     Rule("POST", "/api/data/upload", "owner", None),  # gigabytes; the route counts them as they come
 ]  # fmt: skip

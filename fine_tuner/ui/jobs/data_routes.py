@@ -6,7 +6,6 @@ line, by its path, as any other data.
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,14 +16,13 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from fine_tuner.base.errors import DataError
-from fine_tuner.data.files.archives import look_over
+from fine_tuner.data.files.uploads import MAX_TOTAL_BYTES, UNUSED_SECONDS, Uploads
 from fine_tuner.ui.form.folders import Allowed, path_errors
 from fine_tuner.ui.jobs import texts
 from fine_tuner.ui.jobs.questions import Questions
 
 MAX_UPLOAD_BYTES = 4 * 2**30
 SPARE_BYTES = 2**30  # left free on the disk, for runs
-_NAME_LENGTH = 60
 
 
 class Place(BaseModel):
@@ -41,12 +39,12 @@ class DataRoutes:
     Args:
         questions: Where ``recognise`` is asked.
         allowed: What the page permits; ``uploads`` is below its roots.
-        uploads: Folder for zips.
+        uploads: Zips brought by the browser.
         max_bytes: Of one zip.
     """
 
     def __init__(
-        self, questions: Questions, allowed: Allowed, uploads: Path, *, max_bytes: int = MAX_UPLOAD_BYTES
+        self, questions: Questions, allowed: Allowed, uploads: Uploads, *, max_bytes: int = MAX_UPLOAD_BYTES
     ) -> None:
         self._questions = questions
         self._allowed = allowed
@@ -58,6 +56,8 @@ class DataRoutes:
         router = APIRouter(prefix="/api/data")
         router.post("/recognise")(self.recognise)
         router.post("/upload")(self.upload)
+        router.get("/uploads")(self.uploads)
+        router.post("/uploads/remove")(self.remove)
         return router
 
     def recognise(self, place: Place) -> dict[str, Any]:
@@ -65,6 +65,7 @@ class DataRoutes:
         errors = path_errors({"data": {"path": place.path}}, self._allowed)
         if errors:
             return {"value": None, "errors": errors, "overtaken": False}
+        self._uploads.use(place.path)
         command = ["recognise", place.path, "--json"]
         return self._questions.answer(command, visitor=place.visitor, number=place.number).to_json()
 
@@ -72,47 +73,57 @@ class DataRoutes:
         """Keep the zip that is the body of the request; answers with the path to give as ``data.path``."""
         if not name.lower().endswith(".zip"):
             raise HTTPException(422, texts.NO_ZIP.format(name=name))
-        await run_in_threadpool(self._uploads.mkdir, parents=True, exist_ok=True)
-        limit = min(self._max_bytes, shutil.disk_usage(self._uploads).free - SPARE_BYTES)
-        if int(request.headers.get("content-length", 0)) > limit:
-            raise HTTPException(413, texts.ZIP_TOO_LARGE.format(limit=_size(limit)))
-        draft = self._uploads / f".{secrets.token_hex(8)}"
+        draft: Path | None = None
         try:
-            await _write(request.stream(), draft, limit)
-            place = await run_in_threadpool(_keep, draft, self._uploads, name)
+            draft = await run_in_threadpool(self._uploads.draft)
+            limit = await run_in_threadpool(self._limit)
+            if int(request.headers.get("content-length", 0)) > limit:
+                raise HTTPException(413, self._too_large(limit))
+            await _write(request.stream(), draft, limit, self._too_large(limit))
+            place = await run_in_threadpool(self._uploads.keep, draft, name)
         except DataError as error:
             raise HTTPException(422, str(error).replace(str(draft), name)) from None
         except OSError as error:
             raise HTTPException(507, texts.ZIP_NOT_WRITTEN.format(error=error.strerror)) from None
         finally:
-            draft.unlink(missing_ok=True)
+            if draft is not None:
+                draft.unlink(missing_ok=True)
         return {"path": str(place)}
 
+    def _limit(self) -> int:
+        """Bytes that may come: of one zip, of all together, and what the disk has room for."""
+        kept = sum(upload.num_bytes for upload in self._uploads.list())
+        free = shutil.disk_usage(self._uploads.folder).free - SPARE_BYTES
+        return min(self._max_bytes, MAX_TOTAL_BYTES - kept, free)
 
-async def _write(chunks: AsyncIterator[bytes], draft: Path, limit: int) -> None:
+    def _too_large(self, limit: int) -> str:
+        if limit < self._max_bytes:
+            return texts.ZIPS_TOO_LARGE.format(limit=_size(limit), folder=self._uploads.folder)
+        return texts.ZIP_TOO_LARGE.format(limit=_size(limit))
+
+    def uploads(self) -> dict[str, Any]:
+        """The zips that are kept, and where."""
+        kept = [{"path": str(u.path), "bytes": u.num_bytes, "used": u.used} for u in self._uploads.list()]
+        return {"folder": str(self._uploads.folder), "days": UNUSED_SECONDS // 86400, "uploads": kept}
+
+    def remove(self, place: Place) -> dict[str, Any]:
+        """Remove one of them, with what was unpacked from it."""
+        try:
+            self._uploads.remove(place.path)
+        except DataError as error:
+            raise HTTPException(404, str(error)) from None
+        return self.uploads()
+
+
+async def _write(chunks: AsyncIterator[bytes], draft: Path, limit: int, refusal: str) -> None:
     """The body as a file; refused as soon as it exceeds ``limit`` bytes, whatever its header said."""
     written = 0
     with draft.open("wb") as file:
         async for chunk in chunks:
             written += len(chunk)
             if written > limit:
-                raise HTTPException(413, texts.ZIP_TOO_LARGE.format(limit=_size(limit)))
+                raise HTTPException(413, refusal)
             await run_in_threadpool(file.write, chunk)
-
-
-def _keep(draft: Path, folder: Path, name: str) -> Path:
-    """Give a sound zip its name; one of the same content keeps the place that it has.
-
-    Raises:
-        DataError: If it is none, or made to do harm.
-    """
-    digest = look_over(draft)
-    stem = "".join(c if c.isalnum() or c in "-_ " else "-" for c in name[: -len(".zip")]).strip() or "data"
-    place = folder / digest[:12] / f"{stem[:_NAME_LENGTH]}.zip"
-    place.parent.mkdir(exist_ok=True)
-    for other in place.parent.glob("*.zip"):
-        return other
-    return draft.rename(place)
 
 
 def _size(count: int) -> str:

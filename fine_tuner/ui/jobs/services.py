@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.config.tasks import DEFAULT_TASK
+from fine_tuner.data.files.uploads import Uploads
 from fine_tuner.launch.assistant import Assistant, Ticket
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.launch.standby import Standby
@@ -38,7 +40,7 @@ class Services:
         data_roots: Folders to browse for data.
         questions: Commands asked of the assistant.
         jobs: Checks, sweeps and measurements: what takes long and can be cancelled.
-        uploads_folder: Where zips from the browser are kept.
+        uploads: Zips from the browser.
         rates: Planned rates, asked while fields change.
         networks: The list for the picker.
         losses_folder: Where the editor saves a loss that is given a name alone.
@@ -56,8 +58,8 @@ class Services:
         """``ask`` answers command lines; None: processes of our own, with torch loaded."""
         self.losses_folder = runs.resolve() / "losses"
         self.data_roots = allowed.roots
-        self.uploads_folder = cache_folder().resolve() / "uploads"
-        self.allowed = _with_folder(_with_folder(allowed, self.losses_folder), self.uploads_folder)
+        self.uploads = Uploads(cache_folder().resolve() / "uploads")
+        self.allowed = _with_folder(_with_folder(allowed, self.losses_folder), self.uploads.folder)
         self.store = RunStore(runs)
         self.launcher = Launcher(self.store, standby=None if ask else Standby(), refuse=refuse_code_of_run)
         self._assistant = None if ask else Assistant()
@@ -96,6 +98,13 @@ class Services:
         if self._assistant is not None and not self._closing.wait(_SETTLE_SECONDS):
             self._second.start()
             self.networks.state(DEFAULT_TASK)
+            with suppress(OSError):  # they stay until the next start
+                self.uploads.sweep(is_needed=self._has_run_of)
+
+    def _has_run_of(self, path: Path) -> bool:
+        """Whether the settings of a run name ``path``."""
+        configs = (self.store.get(run_id).config for run_id in self.store.ids())
+        return any(str(path) in config.read_text(errors="replace") for config in configs if config.is_file())
 
     def _ask_at_once(self, argv: Sequence[str]) -> Reply:
         """The second assistant's answer, or the first's while a sweep keeps the second busy."""

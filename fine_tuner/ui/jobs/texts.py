@@ -16,6 +16,10 @@ ZIP_TOO_LARGE = (
     "The zip is larger than {limit}, the most that is taken here. Copy it to the machine that runs the app, and give "
     "its path."
 )
+ZIPS_TOO_LARGE = (
+    "There is room for {limit} more in {folder}. Remove zips there that you need no more (Zips kept, below the path), "
+    "or copy this one to the machine that runs the app, and give its path."
+)
 ZIP_NOT_WRITTEN = "The zip could not be kept ({error}). Free some space on the machine that runs the app."
 JOB_BUSY = (
     "This, or another measurement, is under way already, perhaps in another tab. Cancel it there, or wait until it is "

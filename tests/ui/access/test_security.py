@@ -342,6 +342,19 @@ def test_without_a_link_no_token_is_right():
 
 
 # ------------------------------------------------------------------ what is kept
+def test_what_two_apps_on_one_folder_do_to_their_links_all_counts(tmp_path):
+    one = Links(tmp_path)
+    one.make("owner")
+    two = Links(tmp_path)
+    viewer = two.make("viewer")
+    one.make("owner")
+    assert Links(tmp_path).get("viewer") == viewer
+    two.revoke("viewer")
+    one.extend("owner", 60)
+    assert Links(tmp_path).get("viewer") is None
+    assert one.get("viewer") is None
+
+
 def test_links_and_sessions_survive_a_restart_in_a_file_for_this_user_alone(tmp_path):
     before = Links(tmp_path)
     link = before.make("viewer")
@@ -350,7 +363,8 @@ def test_links_and_sessions_survive_a_restart_in_a_file_for_this_user_alone(tmp_
     assert after.get("viewer") == link
     assert after.read_session(cookie).role == "viewer"
     assert after.cookie_name == before.cookie_name != Links().cookie_name
-    (file,) = (tmp_path / ".access").iterdir()
+    file = tmp_path / ".access" / "links.json"
+    assert {path.stat().st_mode & 0o777 for path in file.parent.iterdir()} == {0o600}
     assert [stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent)] == [0o600, 0o700]
 
 

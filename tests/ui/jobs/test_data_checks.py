@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 import time
 import zipfile
 from pathlib import Path
@@ -13,11 +15,15 @@ from fastapi import FastAPI
 from PIL import Image
 from starlette.testclient import TestClient
 
+from fine_tuner.base.progress import no_progress
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
+from fine_tuner.data.files.archives import unpack
+from fine_tuner.data.files.uploads import UNUSED_SECONDS, Uploads
 from fine_tuner.launch.assistant import Assistant
 from fine_tuner.ui.form.argv import check_argv
 from fine_tuner.ui.form.folders import Allowed
+from fine_tuner.ui.jobs import data_routes
 from fine_tuner.ui.jobs.data_routes import DataRoutes
 from fine_tuner.ui.jobs.job_routes import JobRoutes
 from fine_tuner.ui.jobs.kinds import Jobs
@@ -70,7 +76,7 @@ def client(root, checker):
     allowed = Allowed(roots=(root.resolve(),))
     app = FastAPI()
     app.include_router(JobRoutes(Jobs(allowed, checker=checker)).router())
-    app.include_router(DataRoutes(Questions(ask), allowed, root / "uploads", max_bytes=20_000).router())
+    app.include_router(DataRoutes(Questions(ask), allowed, Uploads(root / "uploads"), max_bytes=20_000).router())
     with TestClient(app) as client:
         client.asked = asked
         yield client
@@ -212,3 +218,49 @@ def test_a_body_that_is_longer_than_its_header_says_is_cut_off(client, root):
     answer = client.post("/api/data/upload", params={"name": "x.zip"}, content=iter([bytes(9000)] * 5))
     assert answer.status_code == 413
     assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
+def test_what_was_brought_is_for_this_user_alone_is_listed_and_can_be_removed(client, root, tmp_path, monkeypatch):
+    monkeypatch.setenv("FINE_TUNER_CACHE", str(tmp_path / "cache"))
+    place = Path(upload(client, zipped("a/1.png", "b/2.png"), "photos.zip").json()["path"])
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (place, place.parent, root / "uploads")]
+    assert modes == [0o600, 0o700, 0o700]
+    unpacked = unpack(place, no_progress)
+    told = client.get("/api/data/uploads").json()
+    assert told["folder"] == str(root / "uploads")
+    (kept,) = told["uploads"]
+    assert kept["path"] == str(place)
+    assert kept["bytes"] == place.stat().st_size + sum(p.stat().st_size for p in unpacked.rglob("*") if p.is_file())
+    for path in (str(root / "uploads"), str(place.parent), "/etc/passwd", f"{place.parent}/../{place.parent.name}"):
+        assert client.post("/api/data/uploads/remove", json={"path": path}).status_code == 404
+    assert place.exists()
+    assert client.post("/api/data/uploads/remove", json={"path": str(place)}).json()["uploads"] == []
+    assert not place.parent.exists()
+    assert not unpacked.exists()
+
+
+def test_what_nobody_used_for_a_month_goes_unless_a_run_needs_it(root):
+    uploads = Uploads(root / "uploads")
+    places = []
+    for name in ("old", "needed", "new"):
+        draft = uploads.draft()
+        draft.write_bytes(zipped(f"{name}/1.png"))
+        places.append(uploads.keep(draft, f"{name}.zip"))
+    torn = uploads.draft()
+    now = time.time()
+    for path in (*places[:2], torn):
+        os.utime(path, (now - UNUSED_SECONDS - 60,) * 2)
+    assert uploads.sweep(is_needed=lambda path: path == places[1], now=now) == [places[0]]
+    assert [path.exists() for path in (*places, torn)] == [False, True, True, False]
+    os.utime(places[1], (now - UNUSED_SECONDS - 60,) * 2)
+    uploads.use(str(places[1]))
+    assert uploads.sweep(is_needed=lambda path: False, now=now) == []
+
+
+def test_zips_together_take_no_more_than_their_share(client, root, monkeypatch):
+    assert upload(client, zipped("a", content=bytes(3000)), "a.zip").status_code == 200
+    monkeypatch.setattr(data_routes, "MAX_TOTAL_BYTES", 4000)
+    answer = upload(client, zipped("b", content=bytes(3000)), "b.zip")
+    assert answer.status_code == 413
+    assert "more in" in answer.json()["detail"]
+    assert "Remove zips" in answer.json()["detail"]

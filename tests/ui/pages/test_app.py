@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui import static
 from fine_tuner.ui.access.entry import Access
-from fine_tuner.ui.environment import private_environment
+from fine_tuner.ui.environment import private_environment, sweep_temporary_folders
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.form.form import values_of
 from fine_tuner.ui.form.inputs import INPUTS
@@ -327,6 +328,27 @@ def test_the_apps_files_are_private_and_go_with_it(monkeypatch):
         assert folder.stat().st_mode & 0o777 == 0o700
         (folder / "upload").touch()
     assert not folder.exists()
+
+
+def test_what_a_killed_app_left_is_removed_by_the_next_and_what_a_living_one_has_is_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    code = (
+        "import sys, time, tempfile\nfrom fine_tuner.ui.environment import private_environment\n"
+        "with private_environment() as folder:\n    print(tempfile.mkdtemp(), flush=True)\n    time.sleep(60)\n"
+    )
+    apps = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    killed, alive = [Path(app.stdout.readline().strip()) for app in apps]
+    apps[0].kill(), apps[0].wait()
+    (tmp_path / "fine-tuner-app-of-somebody").mkdir()  # without a lock: not one of ours
+    with private_environment():
+        assert (killed.parent.exists(), alive.exists()) == (False, True)
+    apps[1].kill(), apps[1].wait()
+    for app in apps:
+        app.stdout.close()
+    assert sweep_temporary_folders() == [alive.parent]
+    assert (tmp_path / "fine-tuner-app-of-somebody").exists()
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
