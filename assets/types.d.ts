@@ -53,13 +53,15 @@ interface LiveAnswer {
   reading?: number;
 }
 
-/** A run as `api/runs` lists it. Times in seconds; `created` since 1970. */
+/** A run as `api/runs` lists it. Times in seconds; `created` and `ended` since 1970. */
 interface RunRow {
   id: string;
   title: string;
   status: string;
   created: number;
+  ended?: number | null;
   seconds?: number;
+  has_weights?: boolean;
   data: string;
   model: string;
   tags: string[];
@@ -112,6 +114,7 @@ interface Live {
   current(): string | null;
   state(): RunState | null;
   refresh(): Promise<void>;
+  lookForRuns(): Promise<void> | undefined;
   news(): News | null;
   onChange(listener: (news: News) => void): () => void;
 }

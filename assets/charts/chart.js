@@ -108,7 +108,13 @@ export class Chart {
       return;
     }
     this.decorate();
-    this.frame.plot.overlay.setWaiting(this.frame.plot.isEmpty ? (this.content.waiting ?? TEXT.noPoints) : "");
+    this.frame.plot.overlay.setWaiting(this.frame.plot.isEmpty ? this.waiting : "");
+  }
+
+  /** Why there is nothing to draw: a run that has ended waits for nothing. */
+  get waiting() {
+    const { state } = this.board;
+    return (state.status && !this.board.isActive ? null : this.content.waiting) ?? TEXT.noPoints;
   }
 
   /** Points of a line so far; with what is needed to append to them. */

@@ -1,8 +1,8 @@
 // The top of the live panel: which run, its status, how far, how fast, how long still, and what can be done with it.
 
 import { h, setText, statusShape, toggle } from "../base/dom.js";
-import { ago, count, duration, NONE, value as show, speed } from "../base/format.js";
-import { ACTIVE, metricOf, STATUS, say, TEXT } from "../words/live.js";
+import { count, duration, NONE, value as show, speed } from "../base/format.js";
+import { ACTIVE, endedOf, metricOf, STATUS, say, TEXT } from "../words/live.js";
 import { ExportMenu } from "./take.js";
 
 const TELLS_OPEN = CSS.supports("selector(:open)");
@@ -102,7 +102,7 @@ export class Header {
     const words = (run) =>
       (ACTIVE.has(run.status)
         ? [run.status === "running" ? say.running(run) : STATUS[run.status].toLowerCase()]
-        : [STATUS[run.status].toLowerCase(), bestOf(run), ago(Date.now() / 1000 - run.created)]
+        : [STATUS[run.status].toLowerCase(), bestOf(run), endedOf(run)]
       )
         .filter(Boolean)
         .join(" \u00b7 ");
@@ -205,7 +205,9 @@ export class Header {
       resume,
       has("resume") && Boolean(about.can_resume) && ["paused", "stopped", "failed", "lost"].includes(status),
     );
-    setText(stop, isStopping && !requests.includes("pause") ? TEXT.stopping : TEXT.stop);
+    const isQueued = status === "queued"; // nothing to keep yet
+    setText(stop, isStopping && !requests.includes("pause") ? TEXT.stopping : isQueued ? TEXT.cancel : TEXT.stop);
+    stop.title = isQueued ? TEXT.cancelHint : TEXT.stopHint;
     stop.disabled = isStopping;
     resume.disabled = this.pending === "resume";
     toggle(this.weights, Boolean(about.has_weights));

@@ -7,6 +7,7 @@
 //   FTLive.current()        id of the run that is shown, null if none
 //   FTLive.state()          its state as last told, null if none
 //   FTLive.refresh()        ask now; resolves when the answer is drawn
+//   FTLive.lookForRuns()    ask for the list of runs now: one was made
 //   FTLive.onChange(f)      f({run, state, runs}) after each answer that says something new about status or runs
 //   FTLive.news()           what those listeners heard last, null if nothing yet
 //   FTChart.preview(...)    see preview.js
@@ -56,6 +57,7 @@ window.FTLive = {
     await panel?.poller.now();
     await panel?.board.settled();
   },
+  lookForRuns: () => panel?.lookForRuns(),
   news: () => last,
   onChange: (listener) => {
     listeners.add(listener);

@@ -300,8 +300,22 @@ export class Panel {
     const shown = this.runs.find((run) => run.id === this.run);
     const newest = this.runs.find((run) => ACTIVE.has(run.status));
     const isNewer =
-      newest && newest.id !== this.run && !ACTIVE.has(shown?.status) && newest.created > (shown?.created ?? 0);
+      newest && shown && newest.id !== this.run && !ACTIVE.has(shown.status) && newest.created > shown.created;
     this.notices.showNewer(isNewer ? newest.id : null);
+  }
+
+  /** The list of runs is asked for seldom: what is known of the run on view holds there too. */
+  retell({ status, epoch = 0, epochs = 0 }) {
+    const line = this.runs.find((run) => run.id === this.run);
+    if (!line || (line.status === status && line.epoch === epoch)) return;
+    Object.assign(line, { status, epoch, epochs });
+    this.showRuns();
+  }
+
+  /** Ask for the list of runs now: one was made. */
+  lookForRuns() {
+    this.listAt = 0;
+    return this.poller.now();
   }
 
   showState(keys) {
@@ -309,6 +323,7 @@ export class Panel {
     this.notices.showMissing(false);
     this.isMissing = false;
     this.showOnly(this.body);
+    this.retell(state);
     this.header.show(state, this.about);
     this.notices.showFailure(state.status, this.about.failure);
     this.change?.show(state, this.about);

@@ -1,8 +1,8 @@
 // What a trained network says of a picture: bars with numbers, or what to do first; and where its weights are.
 
 import { h } from "../base/dom.js";
-import { ago, number, percent } from "../base/format.js";
-import { metricOf, STATUS } from "../words/live.js";
+import { number, percent } from "../base/format.js";
+import { endedOf, metricOf, STATUS } from "../words/live.js";
 import { WORDS } from "../words/setup.js";
 
 const SHOWN = 8;
@@ -45,7 +45,7 @@ export function mountRunChoice(element, props, trigger) {
   document.addEventListener("ft-try", () => (isChosen = false)); // the run on view, again
   const refresh = async () => {
     const answer = await fetch("api/runs", { cache: "no-store" }).catch(() => null);
-    const runs = (answer?.ok ? (await answer.json()).runs : []).filter((run) => run.best_key);
+    const runs = (answer?.ok ? (await answer.json()).runs : []).filter((run) => run.has_weights);
     select.replaceChildren(...runs.map((run) => h("option", { value: run.id }, name(run))));
     element.hidden = runs.length === 0;
     const ids = runs.map((run) => run.id);
@@ -59,8 +59,7 @@ export function mountRunChoice(element, props, trigger) {
   );
 }
 
-const name = (run) =>
-  [run.title, STATUS[run.status] ?? run.status, ago(Date.now() / 1000 - run.created)].filter(Boolean).join(" \u00b7 ");
+const name = (run) => [run.title, STATUS[run.status] ?? run.status, endedOf(run)].filter(Boolean).join(" \u00b7 ");
 
 function draw(root, { isWaiting, message, error, prediction, weights, about }) {
   const parts = [];

@@ -16,6 +16,13 @@ export class RunEditor {
     this.closed = close;
     this.id = null;
     this.shown = null;
+    /** @type {Map<string, { title: string, tags: string, note: string }>} */
+    this.drafts = new Map(); // id of a run -> what was typed and not saved yet, also while another run's row is open
+  }
+
+  /** Whether something typed for a run was not saved yet. */
+  hasDraft(id) {
+    return this.drafts.has(id);
   }
 
   /** Whether someone is writing in it: then the list around it stays as it is. */
@@ -30,9 +37,10 @@ export class RunEditor {
   /** The row below the run's own. */
   row(run) {
     this.problem = h("p", { class: "ft-error", role: "alert" });
-    this.title = h("input", { type: "text", value: run.title, maxLength: 120 });
-    this.tags = h("input", { type: "text", value: run.tags.join(", "), placeholder: WORDS.tagsHint });
-    this.note = h("textarea", { rows: 2, maxLength: 4000, value: run.note });
+    const written = this.drafts.get(run.id) ?? { title: run.title, tags: run.tags.join(", "), note: run.note };
+    this.title = h("input", { type: "text", value: written.title, maxLength: 120 });
+    this.tags = h("input", { type: "text", value: written.tags });
+    this.note = h("textarea", { rows: 2, maxLength: 4000, value: written.note });
     const field = (label, input) => h("label", {}, h("span", {}, label), input);
     const button = (label, click, title = "") =>
       h("button", { type: "button", class: "ft-runs-button", title, on: { click } }, label);
@@ -47,11 +55,12 @@ export class RunEditor {
             event.preventDefault();
             this.save(run);
           },
+          input: () => this.drafts.set(run.id, this.written()),
           keydown: (event) => event.key === "Escape" && this.close(),
         },
       },
       field(WORDS.title, this.title),
-      field(WORDS.tags, this.tags),
+      field(`${WORDS.tags}, ${WORDS.tagsHint}`, this.tags),
       field(WORDS.note, this.note),
       h("button", { type: "submit", class: "ft-runs-button" }, WORDS.save),
     );
@@ -78,7 +87,13 @@ export class RunEditor {
     return this.shown;
   }
 
+  /** What the fields hold. */
+  written() {
+    return { title: this.title.value, tags: this.tags.value, note: this.note.value };
+  }
+
   close() {
+    if (this.id) this.drafts.delete(this.id);
     this.id = null;
     focused()?.blur();
     this.closed();
@@ -96,12 +111,13 @@ export class RunEditor {
   }
 
   save(run) {
-    const tags = this.tags.value
+    const { title, tags: typed, note } = this.written();
+    const tags = typed
       .split(",")
       .map((tag) => tag.trim())
       .filter(Boolean);
     return this.attempt(WORDS.save, async () => {
-      await request(run.id, "notes", { title: this.title.value, tags, note: this.note.value });
+      await request(run.id, "notes", { title, tags, note });
       this.close();
       await this.changed(WORDS.saved);
     });

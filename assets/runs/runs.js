@@ -238,13 +238,15 @@ class RunsTable {
       on: { change: () => this.mark(run.id, box.checked) },
     });
     const isOpen = this.editor.id === run.id;
+    const hasDraft = this.editor.hasDraft(run.id);
+    const title = hasDraft ? `${WORDS.actions}. ${WORDS.notSaved}` : WORDS.actions;
     const more = h(
       "button",
       {
         type: "button",
-        class: "ft-run-menu",
-        title: WORDS.actions,
-        "aria-label": `${WORDS.actions}: ${run.title}`,
+        class: hasDraft ? "ft-run-menu ft-run-unsaved" : "ft-run-menu",
+        title,
+        "aria-label": `${title}: ${run.title}`,
         "aria-expanded": String(isOpen),
         "data-focus": `more ${run.id}`,
         on: { click: () => this.edit(isOpen ? null : run.id) },

@@ -306,7 +306,9 @@ export function mountLaunch(element, props, trigger, watch) {
   const train = h("button", { type: "button", class: "ft-train", id: "ft-train-button" }, WORDS.train);
   const copy = h("button", { type: "button", class: "ft-copy" }, WORDS.copy);
   const command = h("code", { class: "ft-command", tabindex: 0, "aria-label": WORDS.command });
-  element.querySelector(".ft-launch").append(line, h("div", { class: "ft-actions" }, train, copy), message, command);
+  const queued = h("p", { class: "ft-queued", role: "status", hidden: true });
+  const actions = h("div", { class: "ft-actions" }, train, copy);
+  element.querySelector(".ft-launch").append(line, actions, message, queued, command);
   /** @type {number | undefined} */
   let timer;
 
@@ -325,9 +327,21 @@ export function mountLaunch(element, props, trigger, watch) {
     }, 120_000);
     train.setAttribute("aria-disabled", "true");
     setText(message, "");
+    queued.hidden = true;
     label();
     trigger("submit");
   });
+  const showQueued = (run) => {
+    const show = () => {
+      queued.hidden = true;
+      window.FTLive.show(run);
+    };
+    queued.replaceChildren(
+      WORDS.queued,
+      h("button", { type: "button", class: "ft-link", on: { click: show } }, WORDS.showQueued),
+    );
+    queued.hidden = false;
+  };
   copy.addEventListener("click", async () => {
     await copyText(state?.command ?? "");
     setText(copy, WORDS.copied);
@@ -342,7 +356,11 @@ export function mountLaunch(element, props, trigger, watch) {
     setText(message, [outcome.message, ...rest].filter(Boolean).join(" "));
     if (outcome.run) {
       parent = null;
-      window.FTLive.show(outcome.run);
+      const isWatching = ["running", "stopping"].includes(window.FTLive.state()?.status ?? "");
+      if (isWatching)
+        showQueued(outcome.run); // the run at work stays on view
+      else window.FTLive.show(outcome.run);
+      window.FTLive.lookForRuns();
       events.dispatchEvent(new Event("started"));
     } else setTimeout(focusFirstError, 60);
   });

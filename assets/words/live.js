@@ -1,6 +1,6 @@
 // The live panel's own words, in one place so that a second language can follow.
 
-import { capital, count, duration, number } from "../base/format.js";
+import { ago, capital, count, duration, number } from "../base/format.js";
 
 export const STATUS = {
   queued: "Queued",
@@ -35,6 +35,8 @@ export const TEXT = {
   learning: "Learning rate",
   stop: "Stop and keep",
   stopping: "Stopping\u2026",
+  cancel: "Cancel",
+  cancelHint: "Takes the run out of the queue; it can be started again",
   stopHint: "Ends within a step; the best and the last weights are kept",
   pause: "Pause",
   pauseHint: "Frees the device; Resume goes on from the same step",
@@ -127,6 +129,13 @@ export function learnMetrics(told = {}) {
  * @param {string} key
  */
 export const metricTitle = (key) => capital(metricOf(key).label);
+
+/**
+ * How long ago a run ended; where nothing tells, when it was made.
+ *
+ * @param {{ ended?: number | null, created: number }} run
+ */
+export const endedOf = ({ ended, created }) => ago(Date.now() / 1000 - (ended ?? created));
 
 /** Sentences with numbers in them. */
 export const say = {

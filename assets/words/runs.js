@@ -19,6 +19,7 @@ export const WORDS = {
   note: "Note",
   save: "Save",
   saved: "Saved.",
+  notSaved: "What was typed is not saved yet",
   open: "Open",
   clone: "Clone with changes",
   cloneHint: "Fills the set-up with this run's settings",

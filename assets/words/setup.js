@@ -4,6 +4,8 @@ import { capital, count, duration, mebibytes, plural } from "../base/format.js";
 
 export const WORDS = {
   train: "Train",
+  queued: "Queued: it starts when the device is free. ",
+  showQueued: "Show it",
   queue: "Queue",
   starting: "Starting\u2026",
   copy: "Copy command",

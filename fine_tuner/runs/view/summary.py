@@ -19,7 +19,7 @@ from fine_tuner.runs.log.series import Series
 from fine_tuner.runs.view.run_view import RunView
 from fine_tuner.runs.view.status import LIVE, Status, derive, look
 
-VERSION = 2
+VERSION = 3
 _SPARK_POINTS = 40
 _CREATED = "%Y%m%d-%H%M%S"
 
@@ -30,9 +30,11 @@ class RunSummary:
 
     Attributes:
         created: Unix time; 0.0 if nothing tells.
+        ended: Unix time of its last word; None while it is queued or at work, and where it never said one.
         model, data, task: Names, "" if unknown.
         best_key, best_value, best_epoch: None before the first validation.
         seconds: Time at work.
+        has_weights: Whether its best weights are on disk: after the first validation, or once it was stopped.
         spark: Up to 40 values of the best metric, or else of the training loss, oldest first.
         text: The run in one sentence.
         problem: What is wrong with the folder itself, "" if nothing.
@@ -42,6 +44,7 @@ class RunSummary:
     title: str
     status: Status
     created: float = 0.0
+    ended: float | None = None
     task: str = ""
     model: str = ""
     data: str = ""
@@ -53,6 +56,7 @@ class RunSummary:
     best_value: float | None = None
     best_epoch: int | None = None
     seconds: float = 0.0
+    has_weights: bool = False
     spark: tuple[float, ...] = ()
     spark_key: str = ""
     text: str = ""
@@ -76,6 +80,7 @@ def summarise(view: RunView) -> RunSummary:
         title=str(notes.get("title") or info.get("title") or view.id),
         status=view.status,
         created=_created(view.id, info),
+        ended=_ended(view),
         task=str(info.get("task", "")),
         model=str(info.get("model") or view.facts.get("model") or ""),
         data=str(info.get("data", "")),
@@ -87,6 +92,7 @@ def summarise(view: RunView) -> RunSummary:
         best_value=best.value if best else None,
         best_epoch=best.epoch if best else None,
         seconds=progress.seconds,
+        has_weights=view.run.best_weights.is_file(),
         spark=_spark(view.series.get(spark_key)),
         spark_key=spark_key,
         text=view.sentence,
@@ -127,6 +133,15 @@ def _created(run_id: str, info: Mapping[str, Any]) -> float:
     return 0.0
 
 
+def _ended(view: RunView) -> float | None:
+    if view.status in LIVE:
+        return None
+    told = (view.vital.exit or {}).get("time")
+    if isinstance(told, int | float):
+        return float(told)
+    return None if view.counters.time_ms is None else view.counters.time_ms / 1000
+
+
 def _spark(series: Series | None) -> tuple[float, ...]:
     if series is None:
         return ()
@@ -139,7 +154,7 @@ def _spark(series: Series | None) -> tuple[float, ...]:
 def fingerprint(run: RunFolder) -> list[list[int]]:
     """Sizes and times of the files that a summary is made from; another fingerprint, another summary."""
     marks = []
-    for path in (run.events, run.exit, run.lock, run.launch_lock, run.queued, run.notes, run.info):
+    for path in (run.events, run.exit, run.lock, run.launch_lock, run.queued, run.notes, run.info, run.best_weights):
         try:
             status = path.stat()
             marks.append([status.st_size, status.st_mtime_ns, status.st_ino])

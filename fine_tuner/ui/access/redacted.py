@@ -22,7 +22,7 @@ _FACTS = ("train_images", "val_images")
 _FACT_NAMES = ("model", "precision", "best_metric", "best_direction")
 _STATUSES = ("queued", "running", "paused", "stopping", "completed", "stopped", "failed", "lost")
 _PHASES = ("starting", "training", "evaluating", "saving", "saving, then pausing", "waiting for the device")
-_LINE = ("created", "epoch", "epochs", "step", "total_steps", "best_value", "best_epoch", "seconds")
+_LINE = ("created", "ended", "epoch", "epochs", "step", "total_steps", "best_value", "best_epoch", "seconds")
 _BUSY = "preparing"  # for phases that name what is read or downloaded
 _OVER = {"failed": "The run failed.", "lost": "The run ended without a word."}
 
