@@ -24,6 +24,7 @@ def add_commands(commands: Commands) -> None:
     command.add_argument("--thumbnails", type=Path, metavar="DIR", help="where to write small pictures of the examples")
     command = commands.add("recognise", recognise, "what the data seems to be, at a glance")
     command.add_argument("path", metavar="PATH")
+    add_overrides(command, "settings of data")
     command = commands.add_of_settings("preview-data", preview_data, "pictures as the network will see them")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the pictures are written")
     command.add_argument("--count", type=int, default=12, help="how many pictures (default 12)")
@@ -45,7 +46,7 @@ def preview_data(arguments: argparse.Namespace) -> int:
 
 
 def check_data(arguments: argparse.Namespace) -> int:
-    """``check-data``: recognise the data and report findings."""
+    """``check-data``: recognise the data and report findings; 2 if a run on it would not start."""
     from fine_tuner.data.checks.check import check_data as run_check
     from fine_tuner.data.checks.thumbnails import write_thumbnails
     from fine_tuner.data.options import READ_OPTIONS
@@ -69,14 +70,18 @@ def check_data(arguments: argparse.Namespace) -> int:
         print_json(found)
     else:
         print(report)
-    return 0
+    return 0 if report.can_train else 2
 
 
 def recognise(arguments: argparse.Namespace) -> int:
     """``recognise``: what the data seems to be, at a glance."""
+    from fine_tuner.data.options import READ_OPTIONS, ReadOptions
     from fine_tuner.data.readers.recognise import glance_at
 
-    glance = glance_at(arguments.path, progress_lines(is_json=arguments.json, pause_seconds=2.0))
+    progress = progress_lines(is_json=arguments.json, pause_seconds=2.0)
+    settings = parse(apply_overrides({}, arguments.overrides))
+    chosen = ReadOptions(**{name: getattr(settings.data, name) for name in READ_OPTIONS})
+    glance = glance_at(arguments.path, progress, chosen)
     if arguments.json:
         print_json({"path": arguments.path, **dataclasses.asdict(glance)})
     else:

@@ -72,14 +72,15 @@ CLASSIFICATION = TaskSpec(
     metrics=(ACCURACY, MACRO_F1, TOP5),
 )  # fmt: skip
 MULTILABEL = TaskSpec(
-    name="multilabel", target=TargetKind.LABELS, default_loss="binary_cross_entropy", layouts=("table",),
+    name="multilabel", target=TargetKind.LABELS, default_loss="binary_cross_entropy", layouts=("table", "objects"),
     metrics=(MAP, MACRO_F1),
 )  # fmt: skip
 REGRESSION = TaskSpec(
     name="regression", target=TargetKind.NUMBERS, default_loss="mse", layouts=("table",), metrics=(MAE, RMSE, R2)
 )
 SEGMENTATION = TaskSpec(
-    name="segmentation", target=TargetKind.MASK, default_loss="dice_cross_entropy", layouts=("masks", "table"),
+    name="segmentation", target=TargetKind.MASK, default_loss="dice_cross_entropy",
+    layouts=("masks", "table", "objects"),
     metrics=(MEAN_IOU, DICE, PIXEL_ACCURACY), default_network="lraspp_mobilenet_v3_large",
 )  # fmt: skip
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from fine_tuner.base.errors import DataError
 from fine_tuner.data.mask_coding import MaskCoding
+from fine_tuner.data.notices import Notice
 from fine_tuner.data.records import Record
 
 UNSPLIT = "all"
-_SPLIT_NAMES = {
+SPLIT_NAMES = {
     "train": "train", "training": "train", "trainval": "train",
     "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
 ProblemKind = Literal[
     "unreadable", "missing_label", "missing_image", "image_alone", "mask_alone", "conflict", "size_mismatch",
-    "unknown_value",
+    "unknown_value", "extra_class", "turned_mask", "contradiction",
 ]  # fmt: skip
 
 
@@ -38,19 +38,6 @@ class Problem:
     file: Path | None = None
 
 
-class MendableError(DataError):
-    """An error that some settings would mend.
-
-    Attributes:
-        remedy: What they do, for a button.
-        settings: Dotted path to value.
-    """
-
-    def __init__(self, message: str, *, remedy: str, settings: Mapping[str, Any]) -> None:
-        self.remedy, self.settings = remedy, settings
-        super().__init__(message)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Records as the data has them.
@@ -62,7 +49,7 @@ class Source:
         target_names: Names of the numbers (regression).
         mask_coding: How masks are read (segmentation).
         mask_pixels: For each mask its pixels of each class (segmentation).
-        notices: Sentences for the user.
+        notices: What was decided or left out.
         problems: What is not among the records because it cannot be used.
     """
 
@@ -72,11 +59,11 @@ class Source:
     target_names: tuple[str, ...] = ()
     mask_coding: MaskCoding | None = None
     mask_pixels: Mapping[Path, tuple[int, ...]] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
-Layout = Literal["auto", "classes", "table", "masks"]
+Layout = Literal["auto", "classes", "table", "masks", "objects"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +85,16 @@ class ReadOptions:
         on_unreadable: Images that cannot be read: ``stop`` or ``skip``.
         on_missing: Images without label or mask and labels without image: ``stop`` or ``skip``.
         duplicates: ``keep``, or ``drop`` from train what is also in val or test.
+        on_contradiction: Equal files with different labels: ``stop``, ``skip`` all of them, or ``keep`` them.
+        class_level: Classes are the ``outer`` folders, or the ``inner`` ones below them.
+        group_by_name: Images whose names differ in the last number only stay in one split.
+        masks_beside: Files named as masks of a picture in the same folder: ``recognise`` or ``ignore`` that.
+        image_folder: Folder of the images, where it is not recognised.
+        mask_folder: Folder of their masks.
+        mask_orientation: Masks are ``upright`` as a person sees the pictures, ``stored`` as the camera turned them, or
+            told by their sizes (``auto``).
+        encoding: Of the names in a zip and of the text of a table; empty: told by what they hold.
+        pixel_range: Black and white of pictures of more than 8 bits; None: measured.
     """
 
     layout: Layout = "auto"
@@ -114,6 +111,15 @@ class ReadOptions:
     on_unreadable: Literal["stop", "skip"] = "stop"
     on_missing: Literal["stop", "skip"] = "stop"
     duplicates: Literal["keep", "drop"] = "keep"
+    on_contradiction: Literal["stop", "skip", "keep"] = "stop"
+    class_level: Literal["outer", "inner"] = "outer"
+    group_by_name: bool = False
+    masks_beside: Literal["recognise", "ignore"] = "recognise"
+    image_folder: str = ""
+    mask_folder: str = ""
+    mask_orientation: Literal["auto", "upright", "stored"] = "auto"
+    encoding: str = ""
+    pixel_range: tuple[int, ...] | None = None
 
 
 READ_OPTIONS: tuple[str, ...] = tuple(f.name for f in fields(ReadOptions))
@@ -127,4 +133,4 @@ def names_in(text: str) -> tuple[str, ...]:
 
 def split_named(name: str) -> str | None:
     """``train``, ``val`` or ``test`` if a folder or a cell of this name means one."""
-    return _SPLIT_NAMES.get(name.strip().lower())
+    return SPLIT_NAMES.get(name.strip().lower())

@@ -16,6 +16,7 @@ from fine_tuner.base.errors import DataError
 from fine_tuner.base.files import write_json
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.mask_coding import MaskCoding
+from fine_tuner.data.notices import Notice
 
 Target = int | tuple[float, ...] | Path
 SCHEMA = 1
@@ -47,7 +48,7 @@ class DataSplits:
         splits: ``train``, ``val`` and, where the data has it, ``test``.
         kind: What was recognised, in words.
         root: Folder that the files' names are relative to.
-        notices: Sentences the user should read: what was left out, what was decided.
+        notices: What the user should read: what was left out, what was decided.
         target_names: Names of the numbers (regression).
         mask_coding: How values in mask files become class indices (segmentation).
         pixel_counts: Pixels of each class over the masks of train (segmentation).
@@ -58,7 +59,7 @@ class DataSplits:
     splits: Mapping[str, tuple[Record, ...]]
     kind: str
     root: Path
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     target_names: tuple[str, ...] = ()
     mask_coding: MaskCoding | None = None
     pixel_counts: tuple[int, ...] | None = None
@@ -105,7 +106,7 @@ class DataSplits:
             "target_names": list(self.target_names),
             "mask_coding": self.mask_coding.to_json() if self.mask_coding else None,
             "pixel_counts": list(self.pixel_counts) if self.pixel_counts else None,
-            "notices": list(self.notices),
+            "notices": [notice.to_json() for notice in self.notices],
             "splits": {name: [self._record_to_json(r) for r in records] for name, records in self.splits.items()},
         }
 
@@ -136,7 +137,7 @@ class DataSplits:
             target_names=tuple(tree["target_names"]),
             mask_coding=MaskCoding.from_json(coding) if coding else None,
             pixel_counts=tuple(tree["pixel_counts"]) if tree["pixel_counts"] else None,
-            notices=tuple(tree["notices"]),
+            notices=tuple(map(Notice.from_json, tree["notices"])),
             splits={name: tuple(_record(r, root) for r in rows) for name, rows in tree["splits"].items()},
         )
 

@@ -5,8 +5,8 @@
 =====================  =============================================================================================
 ``builtin:sample``     ``readers/sample.py``
 ``torchvision:NAME``   ``torchvision_sets.py``, which downloads and hands over files
-a zip                  ``archives.py``, which unpacks into the cache; then as a folder
-a folder               ``recognise.py`` decides between ``class_folders.py``, ``table_source.py``, ``mask_folders.py``
+a zip                  ``files/archives.py``, which unpacks into the cache; then as a folder
+a folder               ``readers/recognise.py`` decides between the readers
 a CSV or TSV file      ``table_source.py``
 =====================  =============================================================================================
 
@@ -15,6 +15,7 @@ Readers collect what cannot be used as problems; here the user's choice decides 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,11 +25,14 @@ from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.base.text import counted
 from fine_tuner.config.tasks import TargetKind, target_kind
-from fine_tuner.data.files.image_scan import Size, find_twins, image_sizes, scan_images
+from fine_tuner.data.duplicates import contradictions, without_duplicates
+from fine_tuner.data.files.image_scan import Size, image_sizes
 from fine_tuner.data.masks.folders import read_mask_folders, with_classes
 from fine_tuner.data.masks.values import mask_facts
+from fine_tuner.data.notices import Notice
 from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source
 from fine_tuner.data.readers.class_folders import read_class_folders
+from fine_tuner.data.readers.object_source import read_objects
 from fine_tuner.data.readers.recognise import look_into, unpacked
 from fine_tuner.data.readers.sample import SAMPLE_PATH, read_sample
 from fine_tuner.data.readers.set_list import TORCHVISION_PREFIX
@@ -104,18 +108,15 @@ def take_survey(
         return Survey(read_sample(task=task, val_fraction=val_fraction, seed=seed, progress=progress), ())
     root, source = read_source(path, task, options, progress, may_download=may_download)
     source, unreadable = verify(source, thoroughly=options.on_unreadable == "skip", progress=progress)
-    notices = list(source.notices)
     problems = (*source.problems, *unreadable)
+    if options.on_contradiction != "keep" and target_kind(task) in (TargetKind.CLASS, TargetKind.LABELS):
+        contradicting = contradictions(source.records, progress)
+        files = {p.file for p in contradicting}
+        kept = {split: tuple(r for r in rows if r.image not in files) for split, rows in source.records.items()}
+        source, problems = replace(source, records=kept), (*problems, *contradicting)
     if is_strict:
         refuse(problems, options)
-    notices += [
-        f"{counted(len(of_kind), noun)} left out, such as: {of_kind[0].message}"
-        for kind, noun in _LEFT_OUT.items()
-        if (of_kind := [p for p in problems if p.kind == kind])
-    ]
-    if options.duplicates == "drop":
-        source, dropped = leave_out_duplicates(source, progress)
-        notices += [f"{counted(dropped, 'image')} of train left out that val or test holds as well."] if dropped else []
+    notices = [*source.notices, *_about_left_out(problems, source, options)]
     splits = _split(source, root, val_fraction=val_fraction, seed=seed)
     data = DataSplits(
         task=task,
@@ -123,12 +124,65 @@ def take_survey(
         splits=splits,
         kind=source.words,
         root=root,
-        notices=tuple(notices),
         target_names=source.target_names,
         mask_coding=source.mask_coding,
         pixel_counts=_pixels_of(source, splits["train"]),
     )
-    return Survey(data, problems)
+    if options.duplicates == "drop":
+        data, dropped = without_duplicates(data, progress)
+        if dropped:
+            notices.append(Notice(f"{counted(dropped, 'image')} of train left out that val or test holds as well."))
+    _require_classes(data, problems)
+    return Survey(replace(data, notices=(*notices, *_about_absent(data))), problems)
+
+
+def _about_left_out(problems: Sequence[Problem], source: Source, options: ReadOptions) -> list[Notice]:
+    """What was left out as the user chose, by kind, with an example, and of which classes."""
+    out = []
+    for kind, noun in _LEFT_OUT.items():
+        found = [p for p in problems if p.kind == kind]
+        if found and is_settled(kind, options):
+            of_class = Counter(p.file.parent.name for p in found if p.file is not None)
+            where = ", ".join(f"{n} in {name}" for name, n in of_class.most_common(8))
+            where = f" ({where})" if len(of_class) > 1 and target_kind_of(source) is TargetKind.CLASS else ""
+            out.append(Notice(f"{counted(len(found), noun)} left out{where}, such as: {found[0].message}"))
+    return out
+
+
+def target_kind_of(source: Source) -> TargetKind | None:
+    """What the records of a source are labelled with; None if there are none."""
+    first = next((r.target for rows in source.records.values() for r in rows), None)
+    if isinstance(first, int):
+        return TargetKind.CLASS
+    if isinstance(first, Path):
+        return TargetKind.MASK
+    return None if first is None else TargetKind.NUMBERS
+
+
+def _about_absent(data: DataSplits) -> list[Notice]:
+    """Classes and labels that train has and val lacks."""
+    counts, in_val = data.class_counts("train"), data.class_counts("val")
+    absent = [data.classes[i] for i, n in enumerate(in_val or ()) if n == 0 and counts and counts[i]]
+    if not absent:
+        return []
+    verb = "class is" if len(absent) == 1 else "classes are"
+    text = f"{len(absent)} {verb} absent from val and left out of its means: {', '.join(absent[:5])}."
+    return [Notice(text, "warning", code="absent_from_val")]
+
+
+def _require_classes(data: DataSplits, problems: Sequence[Problem]) -> None:
+    """Raise if a class has no image in train.
+
+    Raises:
+        DataError: Naming it.
+    """
+    if target_kind(data.task) is TargetKind.CLASS:
+        gone = [name for name, n in zip(data.classes, data.class_counts("train") or (), strict=True) if not n]
+        if gone:
+            why = next((p.message for p in problems if p.file and p.file.parent.name == gone[0]), "")
+            raise DataError(
+                f"No readable image is left of class {gone[0]!r} in train. Add some, or leave it out. {why}".rstrip()
+            )
 
 
 _LEFT_OUT = {
@@ -138,6 +192,8 @@ _LEFT_OUT = {
     "image_alone": "image without mask",
     "mask_alone": "mask without image",
     "conflict": "contradictory row",
+    "extra_class": "image of a class that train lacks",
+    "contradiction": "image with contradicting labels",
 }
 
 
@@ -156,12 +212,23 @@ def read_source(
 
         name = path.removeprefix(TORCHVISION_PREFIX)
         return read_torchvision(name, task, options, progress, may_download=may_download)
-    path = unpacked(path, progress)
+    path, about_path = unpacked(path, progress, options)
+    root, source = _of_path(path, task, options, progress)
+    return root, replace(source, notices=(*about_path, *source.notices))
+
+
+def _of_path(path: str, task: str, options: ReadOptions, progress: OnProgress) -> tuple[Path, Source]:
     if Path(path).suffix.lower() in TABLE_SUFFIXES and Path(path).expanduser().is_file():
         table = Path(path).expanduser().absolute()
         return table.parent, _of_tables(table.parent, {"": table}, task, options, progress)
-    found = look_into(path)
+    found = look_into(path, options)
     layout = found.layout_for(task) if options.layout == "auto" else options.layout
+    if layout == "objects":
+        if found.objects is None:
+            raise DataError(
+                f"{found.root} holds no objects as COCO, YOLO or Pascal VOC have them. Correct data.layout."
+            )
+        return found.root, read_objects(found.root, found.objects, task, options, progress)
     if layout == "table":
         return found.root, _of_tables(found.root, choose_tables(found.root), task, options, progress)
     if layout == "masks":
@@ -170,7 +237,7 @@ def read_source(
         return found.root, read_mask_folders(found.root, found.pairs, options, progress)
     if target_kind(task) is not TargetKind.CLASS:
         raise DataError(f"data.layout=classes serves classification only, not task={task}. Change one of the two.")
-    return found.root, read_class_folders(found)
+    return found.root, read_class_folders(found, options)
 
 
 def _of_tables(root: Path, tables: Mapping[str, Path], task: str, options: ReadOptions, progress: OnProgress) -> Source:
@@ -204,11 +271,6 @@ def _split(source: Source, root: Path, *, val_fraction: float, seed: int) -> dic
         )
     if not records["val"]:
         raise DataError(f"{root} has no usable image in val. Add some, or leave val out to have train divided.")
-    if isinstance(records["train"][0].target, int):
-        present = {r.target for r in records["train"]}
-        gone = [name for i, name in enumerate(source.classes) if i not in present]
-        if gone:
-            raise DataError(f"No readable image is left of class {gone[0]!r} in train. Add some, or leave it out.")
     return {split: records[split] for split in ("train", "val", "test") if records.get(split)}
 
 
@@ -233,9 +295,15 @@ _CHOICES = (
     _Choice("on_unreadable", ("unreadable",), "images cannot be read", ""),
     _Choice(
         "on_missing",
-        ("missing_label", "missing_image", "image_alone", "mask_alone", "conflict"),
+        ("missing_label", "missing_image", "image_alone", "mask_alone", "conflict", "extra_class"),
         "things in the data lack their image, label or mask",
         "Correct the data, or set data.on_missing=skip to leave such out.",
+    ),
+    _Choice(
+        "on_contradiction",
+        ("contradiction",),
+        "equal files have different labels",
+        "Correct them, or set data.on_contradiction=skip to leave all of them out, or =keep.",
     ),
     _Choice(
         "mask_unknown",
@@ -252,6 +320,11 @@ _CHOICES = (
 )
 
 
+def is_settled(kind: str, options: ReadOptions) -> bool:
+    """Whether the user chose to live with a kind of problem."""
+    return all(getattr(options, c.option) not in ("stop", False) for c in _CHOICES if kind in c.kinds)
+
+
 def refuse(problems: Sequence[Problem], options: ReadOptions) -> None:
     """Raise for the problems that the user did not choose to live with.
 
@@ -259,8 +332,8 @@ def refuse(problems: Sequence[Problem], options: ReadOptions) -> None:
         DataError: Naming up to five of one kind.
     """
     for choice in _CHOICES:
-        of_kind = [p.message for p in problems if p.kind in choice.kinds]
-        if not of_kind or getattr(options, choice.option) not in ("stop", False):
+        of_kind = [p.message for p in problems if p.kind in choice.kinds and not is_settled(p.kind, options)]
+        if not of_kind:
             continue
         if len(of_kind) == 1:
             raise DataError(f"{of_kind[0]} {choice.remedy}".strip())
@@ -304,21 +377,3 @@ def _mismatches(
             )
             out.append(Problem("size_mismatch", what, mask))
     return out
-
-
-def leave_out_duplicates(source: Source, progress: OnProgress) -> tuple[Source, int]:
-    """``source`` without those images of train that val or test holds as well; and how many those were.
-
-    Where the data has no val split, all but one of several equal images are left out, whichever split they would get.
-    """
-    order = sorted(source.records, key=lambda split: split in ("train", UNSPLIT))  # of twins the first is kept
-    images = [(split, r.image) for split in order for r in source.records[split]]
-    paths = [image for _, image in images]
-    twins = find_twins(paths, scan_images(paths, progress), progress)
-    dropped = {
-        paths[t.second]
-        for t in twins
-        if images[t.second][0] == UNSPLIT or (images[t.second][0] == "train" and images[t.first][0] != "train")
-    }
-    kept = {split: tuple(r for r in rows if r.image not in dropped) for split, rows in source.records.items()}
-    return replace(source, records=kept), len(dropped)

@@ -38,7 +38,7 @@ def facts_of(assembly: Assembly) -> dict[str, Any]:
         "best_metric": f"val/{assembly.best.key}",
         "best_direction": "max" if assembly.best.higher_is_better else "min",
         "metrics": {f"val/{m.key}": m.facts() for m in assembly.task.metrics},
-        "notices": [*data.notices, *built.notices],
+        "notices": [*map(str, data.notices), *built.notices],
     }
 
 

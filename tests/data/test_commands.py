@@ -18,8 +18,8 @@ from fine_tuner.data.readers.recognise import glance_at
 Make = Callable[..., Path]
 
 
-def answer(capsys: pytest.CaptureFixture[str], *argv: object) -> dict:
-    assert main([*map(str, argv), "--json"]) == 0
+def answer(capsys: pytest.CaptureFixture[str], *argv: object, code: int = 0) -> dict:
+    assert main([*map(str, argv), "--json"]) == code
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
@@ -30,7 +30,7 @@ def codes(report: dict) -> list[str]:
 def test_settings_decide_what_is_wrong(class_folders: Make, capsys: pytest.CaptureFixture[str]) -> None:
     root = class_folders({"a": 20, "b": 21})
     (root / "a" / "broken.jpg").write_bytes(b"no picture")
-    report = answer(capsys, "check-data", root, "data.val_fraction=0.2", "train.batch_size=4")
+    report = answer(capsys, "check-data", root, "data.val_fraction=0.2", "train.batch_size=4", code=2)
     assert codes(report) == ["unreadable", "last_batch"]
     assert report["splits"]["train"] == 33
     assert not report["can_train"]
@@ -47,7 +47,7 @@ def test_thumbnails_are_made_anew_and_missing_where_nothing_can_be_shown(
     root = class_folders({"a": 12, "b": 12}, below="train")
     class_folders({"a": 3, "b": 3}, below="val", root=root)
     (root / "train" / "a" / "broken.png").write_bytes(b"<svg onload=alert(1)>")
-    report = answer(capsys, "check-data", root, "--thumbnails", tmp_path / "small")
+    report = answer(capsys, "check-data", root, "--thumbnails", tmp_path / "small", code=2)
     by_code = {finding["code"]: finding for finding in report["findings"]}
     assert by_code["unreadable"]["examples"][0]["thumbnails"] == [None]
     twins = by_code["duplicates_across"]["examples"][0]

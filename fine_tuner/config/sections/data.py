@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import annotated_types as at
+from pydantic import BeforeValidator
 
 from fine_tuner.config.knobs import Knob
 from fine_tuner.config.sections.losses import STRICT
@@ -14,7 +15,20 @@ from fine_tuner.config.tasks import TargetKind, tasks_with
 SAMPLE_DATA = "builtin:sample"
 
 _OF_TABLES = (("task", tasks_with(TargetKind.CLASS, TargetKind.LABELS, TargetKind.NUMBERS)),)
+_OF_CLASSES = (("task", tasks_with(TargetKind.CLASS)),)
 _OF_MASKS = (("task", tasks_with(TargetKind.MASK)),)
+
+
+def _as_numbers(value: object) -> object:
+    """``11`` and ``"0,255"`` as ``[11]`` and ``[0, 255]``."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [value]
+    if isinstance(value, str) and (parts := value.strip("[]() ").split(",")):
+        return [int(part) if part.strip().lstrip("-").isdigit() else part for part in parts]
+    return value
+
+
+_NUMBERS = BeforeValidator(_as_numbers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +62,11 @@ class DataSettings:
         ),
     ] = None
     layout: Annotated[
-        Literal["auto", "classes", "table", "masks"],
+        Literal["auto", "classes", "table", "masks", "objects"],
         Knob(
             label="Layout",
-            help="How the data lies there, if it is not recognised: class folders, a table, or images with masks.",
+            help="How the data lies there, if it is not recognised: class folders, a table, images with "
+            "masks, or objects of detection data (COCO, YOLO, VOC).",
         ),
     ] = "auto"
     label_columns: Annotated[
@@ -103,6 +118,7 @@ class DataSettings:
     ] = ""
     mask_values: Annotated[
         tuple[int, ...] | None,
+        _NUMBERS,
         Knob(
             label="Mask values",
             help="Values in the mask files, one per class in order; empty: found in the masks.",
@@ -112,6 +128,7 @@ class DataSettings:
     ] = None
     mask_ignore: Annotated[
         tuple[int, ...] | None,
+        _NUMBERS,
         Knob(
             label="Ignored values",
             help="Pixels with these values in the masks count neither in the loss nor in the metrics.",
@@ -175,6 +192,90 @@ class DataSettings:
             advanced=True,
         ),
     ] = "keep"
+    on_contradiction: Annotated[
+        Literal["stop", "skip", "keep"],
+        Knob(
+            label="Contradicting labels",
+            help="Equal files with different labels: stop and name them, leave all of them out, or keep them.",
+            when=(("task", tasks_with(TargetKind.CLASS, TargetKind.LABELS)),),
+            advanced=True,
+        ),
+    ] = "stop"
+    class_level: Annotated[
+        Literal["outer", "inner"],
+        Knob(
+            label="Class level",
+            help="Where class folders hold folders: the outer ones are the classes, or the inner ones, those of one "
+            "name together (colour/healthy and grey/healthy).",
+            when=_OF_CLASSES,
+            advanced=True,
+        ),
+    ] = "outer"
+    group_by_name: Annotated[
+        bool,
+        Knob(
+            label="Group by name",
+            help="Images whose names differ in the last number only, such as the frames of one video, stay in one "
+            "split.",
+            advanced=True,
+        ),
+    ] = False
+    masks_beside: Annotated[
+        Literal["recognise", "ignore"],
+        Knob(
+            label="Masks beside pictures",
+            help="Files named as masks of a picture in the same folder (x.png, x_mask.png): recognise them, or take "
+            "them for pictures.",
+            advanced=True,
+        ),
+    ] = "recognise"
+    image_folder: Annotated[
+        str,
+        Knob(
+            label="Image folder",
+            help="Folder of the images below the data's, where it is not recognised; {split} stands for train, val or "
+            "test.",
+            when=_OF_MASKS,
+            advanced=True,
+        ),
+    ] = ""
+    mask_folder: Annotated[
+        str,
+        Knob(
+            label="Mask folder",
+            help="Folder of the masks below the data's, where it is not recognised; {split} stands for train, val or "
+            "test.",
+            when=_OF_MASKS,
+            advanced=True,
+        ),
+    ] = ""
+    mask_orientation: Annotated[
+        Literal["auto", "upright", "stored"],
+        Knob(
+            label="Masks of turned photos",
+            help="Masks fit the photo upright, or as the camera stored it (turned with it); auto: told by their sizes.",
+            when=_OF_MASKS,
+            advanced=True,
+        ),
+    ] = "auto"
+    encoding: Annotated[
+        str,
+        Knob(
+            label="Text encoding",
+            help="Of the names in a zip and of the text of a table, such as gbk, shift_jis or cp1252; empty: told by "
+            "the text.",
+            advanced=True,
+        ),
+    ] = ""
+    pixel_range: Annotated[
+        tuple[int, ...] | None,
+        _NUMBERS,
+        Knob(
+            label="Range of deep pixels",
+            help="Black and white of pictures of more than 8 bits, such as [0,4095]; empty: measured over the data.",
+            advanced=True,
+        ),
+    ] = None
     num_workers: Annotated[
         int | None,
         at.Ge(0),

@@ -19,9 +19,11 @@ from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.base.text import counted
 from fine_tuner.config.tasks import DEFAULT_TASK, TargetKind, target_kind
-from fine_tuner.data.checks.findings import NUM_EXAMPLES, DataFinding, Example, Level, Remedy, Report
+from fine_tuner.data.checks.findings import NUM_EXAMPLES, DataFinding, Example, Report
+from fine_tuner.data.duplicates import train_duplicates
 from fine_tuner.data.files.image_scan import ImageFacts, Twins, find_twins, scan_images
-from fine_tuner.data.options import MendableError, Problem, ReadOptions
+from fine_tuner.data.notices import Level, MendableError, Notice, Remedy
+from fine_tuner.data.options import Problem, ReadOptions
 from fine_tuner.data.readers.recognise import glance_at
 from fine_tuner.data.records import DataSplits, Record
 from fine_tuner.data.sources import take_survey
@@ -53,7 +55,7 @@ def check_data(
     begun = time.monotonic()
     progress = progress or no_progress
     chosen = ReadOptions(**options)
-    likely = task_like(path, progress)
+    likely = task_like(path, progress, chosen)
     wanted = task or likely or DEFAULT_TASK
     try:
         data, problems = _read(path, wanted, val_fraction, seed, chosen, progress)
@@ -63,6 +65,7 @@ def check_data(
     images = [r.image for records in data.splits.values() for r in records]
     facts = scan_images(images, progress)
     findings = about_problems([*problems, *_undecodable(facts, problems)], chosen)
+    findings += about_notices(data.notices)
     findings += about_twins(data, find_twins(images, facts, progress), chosen)
     findings += about_classes(data)
     findings += about_sizes(facts)
@@ -71,10 +74,10 @@ def check_data(
     return _report(path, wanted, likely, data, facts, findings, begun)
 
 
-def task_like(path: str, progress: OnProgress) -> str | None:
+def task_like(path: str, progress: OnProgress, options: ReadOptions) -> str | None:
     """The task that the data seems to be made for; None if it cannot be told."""
     try:
-        return glance_at(path, progress).task
+        return glance_at(path, progress, options).task
     except DataError:
         return None
 
@@ -99,9 +102,15 @@ def _undecodable(facts: Mapping[Path, ImageFacts], problems: Sequence[Problem]) 
 
 def _unusable(error: DataError, task: str, likely: str | None) -> DataFinding:
     remedies = (Remedy(f"choose task {likely}", {"task": likely}),) if likely not in (None, task) else ()
+    text = str(error)
     if isinstance(error, MendableError):
-        remedies = (Remedy(error.remedy, error.settings), *remedies)
-    return DataFinding("unusable", "error", str(error), 1, (), remedies)
+        text, remedies = error.what, (*error.remedies, *remedies)
+    return DataFinding("unusable", "error", text, 1, (), remedies)
+
+
+def about_notices(notices: Sequence[Notice]) -> list[DataFinding]:
+    """What reading decided and a setting would decide otherwise."""
+    return [DataFinding(n.code, n.level, n.text, 1, (), n.remedies) for n in notices if n.code]
 
 
 def _report(
@@ -119,7 +128,7 @@ def _report(
         task=task,
         likely_task=likely,
         kind=data.kind if data else "",
-        notices=data.notices if data else (),
+        notices=tuple(n.text for n in data.notices if not n.code) if data else (),
         splits={split: len(records) for split, records in data.splits.items()} if data else {},
         classes=_class_rows(data) if data else (),
         numbers=_number_rows(data) if data else (),
@@ -189,6 +198,17 @@ _OF_KIND: Mapping[str, tuple[str, str, str, tuple[Remedy, ...]]] = {
         "on_missing", "mask without its image", "masks without their image",
         (Remedy("leave them out", {"data.on_missing": "skip"}),),
     ),
+    "extra_class": (
+        "on_missing", "image of a class that train lacks", "images of a class that train lacks",
+        (Remedy("leave them out", {"data.on_missing": "skip"}),),
+    ),
+    "contradiction": (
+        "on_contradiction", "equal file with another label", "equal files with different labels",
+        (
+            Remedy("leave both out", {"data.on_contradiction": "skip"}),
+            Remedy("keep both", {"data.on_contradiction": "keep"}),
+        ),
+    ),
     "conflict": (
         "on_missing", "row that contradicts another", "rows that contradict another",
         (Remedy("keep the first row of each image", {"data.on_missing": "skip"}),),
@@ -246,13 +266,15 @@ def about_twins(data: DataSplits, twins: Sequence[Twins], options: ReadOptions) 
         elif one_split == other_split:
             within.append(example)
     drop = Remedy("leave them out of train", {"data.duplicates": "drop"})
+    num_shared = len(train_duplicates(data, twins))
     out = []
     if across:
         is_settled = options.duplicates == "drop"
-        text = f"{counted_as(len(across), 'picture is', 'pictures are')} in two splits, exactly or nearly: "
+        count = num_shared or len(across)
+        text = f"{counted_as(count, 'picture is', 'pictures are')} in two splits, exactly or nearly: "
         text += "left out of train, as chosen." if is_settled else "validation looks better than the network is."
         remedies = () if is_settled else (drop,)
-        out.append(DataFinding("duplicates_across", "note" if is_settled else "warning", text, len(across),
+        out.append(DataFinding("duplicates_across", "note" if is_settled else "warning", text, count,
                            tuple(across[:NUM_EXAMPLES]), remedies))  # fmt: skip
     if contradictory:
         text = f"{counted_as(len(contradictory), 'picture is', 'pictures are')} there twice with different labels."
@@ -300,11 +322,6 @@ def about_classes(data: DataSplits) -> list[DataFinding]:
         names = ", ".join(few[:NUM_EXAMPLES])
         text = f"{counted_as(len(few), 'class has', 'classes have')} fewer than {_FEW_IMAGES} training images: {names}."
         out.append(DataFinding("few_images", "warning", text, len(few)))
-    in_val = data.class_counts("val")
-    absent = [data.classes[i] for i, n in enumerate(in_val or ()) if n == 0 and counts[i]]
-    if absent:
-        text = f"{counted_as(len(absent), 'class is', 'classes are')} absent from val: {', '.join(absent[:5])}."
-        out.append(DataFinding("absent_from_val", "warning", text, len(absent)))
     return out
 
 

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
-Level = Literal["error", "warning", "note"]
+from fine_tuner.data.notices import Level, Remedy
+
 NUM_EXAMPLES = 3
-
-
-@dataclass(frozen=True)
-class Remedy:
-    """What one click can do about a finding; it changes settings, never files.
-
-    Attributes:
-        label: On the button.
-        settings: Dotted path to value.
-    """
-
-    label: str
-    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -114,15 +102,7 @@ class Report:
         for finding in self.findings:
             lines.append(f"{finding.level}: {finding.text}")
             lines += [f"  {example.text}" for example in finding.examples]
-            for remedy in finding.remedies:
-                settings = " ".join(f"{path}={_written(value)}" for path, value in remedy.settings.items())
-                lines.append(f"  to {remedy.label}: {settings}")
+            lines += [f"  to {remedy}" for remedy in finding.remedies]
         if not self.findings:
             lines.append("nothing wrong was found")
         return "\n".join(lines)
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "[" + ",".join(map(str, value)) + "]" if isinstance(value, list | tuple) else str(value)

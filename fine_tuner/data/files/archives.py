@@ -13,7 +13,10 @@ from fine_tuner.base.cache_folder import CACHE_VARIABLE, cache_folder
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.files import making_folder
 from fine_tuner.base.progress import OnProgress
+from fine_tuner.data.files.encodings import find_encoding
 from fine_tuner.data.files.folders import existing_folder, is_ignored_folder
+from fine_tuner.data.files.names import composed
+from fine_tuner.data.notices import Notice
 
 ARCHIVE_SUFFIXES = frozenset({".zip"})
 MAX_FILES = 500_000
@@ -22,14 +25,23 @@ MAX_BYTES = 50 * 2**30
 MAX_RATIO = 300
 _SMALL_BYTES = 100 * 2**20  # below this no ratio does harm
 _BLOCK_BYTES = 1 << 20
+_IS_UTF8 = 0x800
 
 
-def unpack(path: Path, progress: OnProgress, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> Path:
+def unpack(
+    path: Path,
+    progress: OnProgress,
+    *,
+    encoding: str = "utf-8",
+    max_bytes: int = MAX_BYTES,
+    max_files: int = MAX_FILES,
+) -> Path:
     """Folder in the cache with the content of the zip at ``path``; the same content is unpacked only once.
 
     Args:
         path: The zip.
         progress: Called with bytes written.
+        encoding: Of names that do not say that they are UTF-8.
         max_bytes: Most bytes that may come out.
         max_files: Most files.
 
@@ -39,11 +51,11 @@ def unpack(path: Path, progress: OnProgress, *, max_bytes: int = MAX_BYTES, max_
     path = path.expanduser().absolute()
     if not path.is_file():
         existing_folder(str(path))  # raises, with the nearest name
-    folder = _unpacked_folders() / f"{_safe(path.stem)}-{_digest(path)[:16]}"
+    folder = _unpacked_folders() / f"{_safe(path.stem)}-{_digest(path)[:16]}{_mark(encoding)}"
     if folder.is_dir():
         return folder
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path, metadata_encoding=encoding) as archive:
             members = _checked(archive, path, max_bytes=max_bytes, max_files=max_files)
             total = sum(m.file_size for m in members)
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -71,6 +83,24 @@ def unpacked_folder(stem: str, digits: str, *, num_digits: int) -> Path:
     return next(iter(found), _unpacked_folders() / name)
 
 
+def find_name_encoding(path: Path, given: str) -> tuple[str, tuple[Notice, ...]]:
+    """The encoding of the names in a zip that do not say it, and what there is to say of that.
+
+    Windows packs names in the encoding of its country without a word; by the book they are cp437.
+
+    Raises:
+        DataError: If ``given`` does not fit, or it cannot be told; a file that is no zip is for ``unpack`` to refuse.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [m.filename.encode("cp437") for m in archive.infolist() if not m.flag_bits & _IS_UTF8]
+    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError):
+        return "utf-8", ()
+    what = f"The text of the names in {path.name}"
+    encoding, notice = find_encoding(names, given=given, what=what, likely=("gbk", "cp932", "cp437", "cp1252"))
+    return encoding, (notice,) if notice else ()
+
+
 def look_over(path: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> str:
     """Refuse a zip that ``unpack`` would refuse, unpacking nothing; its digest.
 
@@ -83,6 +113,11 @@ def look_over(path: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FI
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise DataError(f"{path} is damaged or not a zip ({error}). Pack the data again.") from None
     return _digest(path)
+
+
+def _mark(encoding: str) -> str:
+    """What tells folders of another encoding apart."""
+    return "" if encoding == "utf-8" else f"-{encoding}"
 
 
 def _safe(name: str) -> str:
@@ -152,7 +187,7 @@ def _write(
     """Unpack; a member that yields more than it declared ends it."""
     done = 0
     for member in members:
-        target = draft.joinpath(*PurePosixPath(member.filename.replace("\\", "/")).parts)
+        target = draft.joinpath(*PurePosixPath(composed(member.filename).replace("\\", "/")).parts)
         target.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(member) as source, target.open("wb") as file:
             written = 0

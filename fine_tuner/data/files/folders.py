@@ -11,11 +11,21 @@ from pathlib import Path
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.text import counted
+from fine_tuner.data.files.names import composed
 from fine_tuner.data.files.reach import check_reach
+from fine_tuner.data.notices import Notice
 
-# Those of torchvision's ImageFolder, and two more names of JPEG: a folder holds the same images here and there.
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-MASK_SUFFIXES = IMAGE_SUFFIXES | {".gif"}  # Carvana's
+# What is read here; those of torchvision's ImageFolder are among them.
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".avif"}
+)
+# Pictures as well, which need a package or cannot be read: taken for pictures, so that none is passed over in silence.
+OTHER_PICTURES = frozenset(
+    {
+        ".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2",
+        ".raf", ".dcm", ".psd",
+    }
+)  # fmt: skip
 _IGNORED_FOLDERS = frozenset({"__macosx", "__pycache__"})
 # Written by the system or the archive, not by the user: not worth a word.
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", ".ds_store"})
@@ -40,16 +50,17 @@ class Passed:
         if path.name.lower() not in _SYSTEM_FILES and not path.name.startswith("."):
             self.suffixes[path.suffix.lower() or "no suffix"] += 1
 
-    def notices(self) -> list[str]:
+    def notices(self) -> list[Notice]:
         """One sentence each for what the user may want to know."""
         out = []
         if self.folders:
-            out.append(f"{counted(self.folders, 'hidden or system folder')} ignored.")
-        if self.suffixes:
+            out.append(Notice(f"{counted(self.folders, 'hidden or system folder')} ignored."))
+        if total := self.suffixes.total():
             kinds = ", ".join(f"{n} {suffix}" for suffix, n in self.suffixes.most_common(4))
-            out.append(f"{counted(self.suffixes.total(), 'file')} that are not images ignored ({kinds}).")
+            what = "that is no image" if total == 1 else "that are not images"
+            out.append(Notice(f"{counted(total, 'file')} {what} ignored ({kinds})."))
         if self.loose:
-            out.append(f"{counted(self.loose, 'image')} outside of any class folder ignored.")
+            out.append(Notice(f"{counted(self.loose, 'image')} outside of any class folder ignored."))
         return out
 
 
@@ -64,6 +75,8 @@ def existing_folder(path: str) -> Path:
     folder = Path(path).expanduser().absolute()
     check_reach(folder)
     try:
+        folder = _as_spelled(folder)
+        check_reach(folder)
         if folder.is_dir():
             os.scandir(folder).close()
             return folder
@@ -74,6 +87,18 @@ def existing_folder(path: str) -> Path:
     except PermissionError:
         raise DataError(f"data.path: {folder} may not be read by this user. Change its permissions.") from None
     raise DataError(f"data.path: there is no folder {folder}.{_nearest(folder)} Correct the path.")
+
+
+def _as_spelled(path: Path) -> Path:
+    """``path``, or the one that differs only in how letters with accents are written."""
+    if path.exists() or path == path.parent:
+        return path
+    parent = _as_spelled(path.parent)
+    if parent.is_dir():
+        for entry in os.scandir(parent):
+            if composed(entry.name) == composed(path.name):
+                return parent / entry.name
+    return path
 
 
 def _nearest(folder: Path) -> str:
@@ -131,9 +156,13 @@ def images_below(folder: Path, passed: Passed, suffixes: frozenset[str] = IMAGE_
         kept = sorted(f for f in folders if not is_ignored_folder(f))
         passed.folders += len(folders) - len(kept)
         folders[:] = kept
+        readable = {os.path.splitext(f)[0] for f in files if os.path.splitext(f)[1].lower() in suffixes}
         for name in sorted(files):
             path = Path(current, name)
-            if not name.startswith(".") and path.suffix.lower() in suffixes:
+            suffix = path.suffix.lower()
+            if not name.startswith(".") and (
+                suffix in suffixes or (suffix in OTHER_PICTURES and path.stem not in readable)  # IMG.CR2 beside IMG.JPG
+            ):
                 yield path
             else:
                 passed.file(path)
@@ -141,7 +170,7 @@ def images_below(folder: Path, passed: Passed, suffixes: frozenset[str] = IMAGE_
 
 def is_image_name(path: Path) -> bool:
     """Whether the suffix is that of an image."""
-    return path.suffix.lower() in IMAGE_SUFFIXES
+    return path.suffix.lower() in IMAGE_SUFFIXES | OTHER_PICTURES
 
 
 def holds_images(folder: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> bool:

@@ -104,6 +104,7 @@ _ALIKE = 0.96
 _MIN_CONTRAST = 4.0  # grey levels of standard deviation; flatter pictures all look alike
 _MAX_SHAPE_CHANGE = 1.05  # of width over height
 _BLOCK = 2048
+_PART_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -123,14 +124,14 @@ class Twins:
 
 def find_twins(paths: Sequence[Path], facts: Mapping[Path, ImageFacts], progress: OnProgress) -> list[Twins]:
     """All pairs of readable images that are equal or nearly so, in order; of three alike, the pairs with the first."""
-    exact = _equal_files(paths, progress)
+    exact = equal_files(paths, progress)
     readable = [i for i, path in enumerate(paths) if "error" not in facts[path]]
     near = _alike(readable, [facts[paths[i]] for i in readable], progress)
     pairs = {**dict.fromkeys(near, False), **dict.fromkeys(exact, True)}
     return [Twins(a, b, is_exact) for (a, b), is_exact in sorted(pairs.items())]
 
 
-def _equal_files(paths: Sequence[Path], progress: OnProgress) -> list[tuple[int, int]]:
+def equal_files(paths: Sequence[Path], progress: OnProgress) -> list[tuple[int, int]]:
     """Pairs (first of the group, other) of files with equal content; only files of equal size are read."""
     by_size: dict[int, list[int]] = defaultdict(list)
     for i, path in enumerate(paths):
@@ -138,7 +139,7 @@ def _equal_files(paths: Sequence[Path], progress: OnProgress) -> list[tuple[int,
             by_size[path.stat().st_size].append(i)
         except OSError:
             continue
-    suspects = [i for group in by_size.values() if len(group) > 1 for i in group]
+    suspects = [i for group in by_size.values() if len(group) > 1 for i in _alike_at_first(paths, group)]
     digests = facts_about(
         [paths[i] for i in suspects], _digest, kind="digest 1", what="Comparing files", progress=progress
     )
@@ -147,6 +148,19 @@ def _equal_files(paths: Sequence[Path], progress: OnProgress) -> list[tuple[int,
         if fact["digest"]:
             groups[fact["digest"]].append(i)
     return [(group[0], other) for group in groups.values() for other in group[1:]]
+
+
+def _alike_at_first(paths: Sequence[Path], group: Sequence[int]) -> list[int]:
+    """Those of a group that share their middle with another: most files of one size are told apart by a few bytes."""
+    by_part: dict[bytes, list[int]] = defaultdict(list)
+    for i in group:
+        try:
+            with paths[i].open("rb") as file:
+                file.seek(paths[i].stat().st_size // 2)
+                by_part[file.read(_PART_BYTES)].append(i)
+        except OSError:
+            continue
+    return [i for part in by_part.values() if len(part) > 1 for i in part]
 
 
 def _digest(path: Path) -> Fact:

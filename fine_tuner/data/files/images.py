@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
@@ -18,6 +21,7 @@ from PIL import (
     PpmImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
+    features,
 )
 from PIL.ImageFile import ImageFile
 
@@ -38,6 +42,19 @@ _PARSERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
     (b"MM", TiffImagePlugin.TiffImageFile),
     (b"P", PpmImagePlugin.PpmImageFile),
 )
+_AVIF = frozenset({b"avif", b"avis"})
+_HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"heif"})
+_NO_HEIF = (
+    "which is read with the package pillow-heif. Run: pip install pillow-heif; or save it as JPEG (on an iPhone: "
+    "Settings, Camera, Formats, Most Compatible)"
+)
+# Pictures that are not read here, by the bytes they begin with.
+_OTHERS: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\x0a", "JPEG XL"), (b"\x00\x00\x00\x0cJXL ", "JPEG XL"), (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"), (b"8BPS", "Photoshop"), (b"FUJIFILMCCD-RAW", "camera raw"),
+    (b"IIRO", "camera raw"), (b"IIU\x00", "camera raw"), (b"IIRS", "camera raw"), (b"%PDF", "PDF"),
+    (b"<svg", "SVG"), (b"<html", "HTML"), (b"<!DO", "HTML"), (b"<!do", "HTML"),
+)  # fmt: skip
 # What Pillow's parsers raise on damaged files, besides OSError; Warning only where warnings are errors.
 _DECODER_ERRORS = (
     SyntaxError, ValueError, EOFError, struct.error, IndexError, KeyError, TypeError, MemoryError, Warning,
@@ -58,7 +75,7 @@ def open_image(path: Path) -> Iterator[ImageFile]:
     check_reach(path)
     try:
         with path.open("rb") as file:
-            parser = _parser_of(file.read(8), path)
+            parser = _parser_of(file.read(132), path)
             file.seek(0)
             image = parser(file, str(path))
             width, height = image.size
@@ -81,6 +98,13 @@ def open_image(path: Path) -> Iterator[ImageFile]:
 
 
 def _parser_of(head: bytes, path: Path) -> type[ImageFile]:
+    if head[4:8] == b"ftyp":
+        return _parser_of_box(head, path)
+    other = next((name for sign, name in _OTHERS if head.startswith(sign)), None)
+    if head[128:132] == b"DICM":
+        other = "DICOM"
+    if other is not None:
+        raise DataError(f"{path} is {other}, which is not read here. Save it as PNG, TIFF or JPEG; {_LEAVE_OUT}")
     for sign, parser in _PARSERS:
         if head.startswith(sign):
             return parser
@@ -88,6 +112,31 @@ def _parser_of(head: bytes, path: Path) -> type[ImageFile]:
     raise DataError(f"{path} is not an image ({why}). {_REMEDY}")
 
 
+def _parser_of_box(head: bytes, path: Path) -> type[ImageFile]:
+    """Of a file in boxes (ISO 14496-12): the brands in its first box say whose they are."""
+    brands = [head[8:12], *(head[i : i + 4] for i in range(16, min(len(head), int.from_bytes(head[:4])), 4))]
+    if not _AVIF.isdisjoint(brands) and features.check("avif"):
+        return AvifImagePlugin.AvifImageFile
+    if not _AVIF.isdisjoint(brands):
+        raise DataError(f"{path} is AVIF, which this Pillow cannot read. Run: pip install -U pillow; {_LEAVE_OUT}")
+    if _HEIF.isdisjoint(brands):
+        raise DataError(f"{path} is not an image (a film, or {brands[0]!r}). {_REMEDY}")
+    parser = _heif_parser()
+    if parser is None:
+        raise DataError(f"{path} is HEIC, {_NO_HEIF}; {_LEAVE_OUT}")
+    return parser
+
+
+@cache
+def _heif_parser() -> type[ImageFile] | None:
+    """The parser of pillow-heif, an extra; None where it is not installed."""
+    try:
+        return importlib.import_module("pillow_heif.as_plugin").HeifImageFile
+    except ImportError:
+        return None
+
+
+_LEAVE_OUT = "or set data.on_unreadable=skip to leave it out."
 _REMEDY = "Replace it, or set data.on_unreadable=skip to leave it out."
 
 

@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.base.text import counted
-from fine_tuner.data.files.folders import MASK_SUFFIXES, Passed, holds_images, images_below, visible_folders
+from fine_tuner.data.files.folders import (
+    Passed,
+    holds_images,
+    images_below,
+    visible_files,
+    visible_folders,
+)
+from fine_tuner.data.files.names import composed
+from fine_tuner.data.masks.beside import joined, masks_beside
 from fine_tuner.data.masks.colour_tables import find_class_names, find_colour_table
+from fine_tuner.data.masks.split_lists import SPLIT_LISTS, SplitLists, read_split_lists
 from fine_tuner.data.masks.values import MaskScan, class_pixels, decide_classes, scan_masks
-from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source, split_named
+from fine_tuner.data.notices import Notice
+from fine_tuner.data.options import SPLIT_NAMES, UNSPLIT, Problem, ReadOptions, Source, split_named
 from fine_tuner.data.records import Record
 
 IMAGE_FOLDERS = frozenset(
-    {"images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "rgb", "input", "inputs"}
-)
-MASK_FOLDERS = frozenset(
     {
-        "masks", "mask", "labels", "label", "annotations", "annotation", "segmentations", "segmentation",
-        "segmentationclass", "gt", "groundtruth", "ground_truth", "gtfine", "seg", "target", "targets",
+        "images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "rgb", "input", "inputs", "original",
+        "originals", "leftimg8bit", "pics", "src",
     }
 )  # fmt: skip
+# The most telling first: of several folders that fit equally, this order decides.
+_MASK_NAMES = (
+    "masks", "mask", "segmentationclass", "gtfine", "groundtruth", "gt", "segmentation", "segmentations", "seg",
+    "segmasks", "labels", "label", "annotations", "annotation", "annots", "annot", "anno", "targets", "target",
+    "mattes", "trimaps", "manual", "1stmanual", "output", "outputs", "segmentationobject",
+)  # fmt: skip
+MASK_FOLDERS = frozenset(_MASK_NAMES)
+_LEAST_MATCH = 0.5
+_LOOKED_AT = 400
 # What tools append to the stem of an image to name its mask; CamVid, Cityscapes, Carvana and others.
 _MASK_ENDINGS = (
     "_mask", "-mask", "_masks", ".mask", "_seg", "-seg", "_segmentation", "_label", "_labels", "_labelids", "_gt", "_l",
     "_p", "_matte",
 )  # fmt: skip
+_MASK_NUMBER = re.compile(r"([_\-.](?:mask|seg|gt|label|annotation))[_\-]?\d+$", re.IGNORECASE)
 _IMAGE_ENDINGS = ("_image", "_img", "_rgb", "_leftimg8bit", "_sat")
 
 
@@ -55,8 +75,21 @@ class Pairs:
     masks_alone: tuple[Path, ...]
 
 
-def find_folder_pairs(root: Path) -> dict[str, FolderPair]:
-    """By split (``all`` where there are none) the folders below ``root`` that hold images and masks; empty if none."""
+def find_folder_pairs(root: Path, options: ReadOptions | None = None) -> dict[str, FolderPair]:
+    """By split (``all`` where there are none) the folders below ``root`` that hold images and masks; empty if none.
+
+    ::
+
+        images/ masks/                     train/images/ train/masks/           train/ trainannot/ val/ valannot/
+        images/train/ masks/train/         train_images/ train_masks/
+
+    Of several folders that may hold the masks, the one that fits the images best is taken.
+
+    Raises:
+        DataError: If ``options`` names a folder that is not there.
+    """
+    if options is not None and (options.image_folder or options.mask_folder):
+        return _named_pairs(root, options)
     here = _pair_in(root)
     if here is not None:
         images, masks = _split_below(here.images), _split_below(here.masks)
@@ -68,14 +101,71 @@ def find_folder_pairs(root: Path) -> dict[str, FolderPair]:
         split = split_named(folder.name)
         if split and (pair := _pair_in(folder) or _sibling_pair(folder, folders)):
             pairs[split] = pair
+    pairs = pairs or _prefixed_pairs(folders)
     return pairs if "train" in pairs else {}
 
 
+def _named_pairs(root: Path, options: ReadOptions) -> dict[str, FolderPair]:
+    """The folders that the user named, ``{split}`` in them standing for each split there is."""
+    given = {"image_folder": options.image_folder, "mask_folder": options.mask_folder}
+    for setting, other in (("image_folder", "mask_folder"), ("mask_folder", "image_folder")):
+        if not given[setting]:
+            raise DataError(f"data.{setting} is empty, data.{other} is {given[other]!r}. Give both, or neither.")
+    if not any("{split}" in text for text in given.values()):
+        pair = FolderPair(*(_folder_of(root, text, setting) for setting, text in given.items()))
+        images, masks = _split_below(pair.images), _split_below(pair.masks)
+        shared = {split: FolderPair(images[split], masks[split]) for split in images if split in masks}
+        return shared if "train" in shared else {UNSPLIT: pair}
+    pairs: dict[str, FolderPair] = {}
+    for name in SPLIT_NAMES:
+        texts = [text.replace("{split}", name) for text in given.values()]
+        if all((root / text).is_dir() for text in texts):
+            pairs.setdefault(split_named(name) or name, FolderPair(root / texts[0], root / texts[1]))
+    if "train" not in pairs:
+        _folder_of(root, given["image_folder"].replace("{split}", "train"), "image_folder")
+        _folder_of(root, given["mask_folder"].replace("{split}", "train"), "mask_folder")
+    return pairs
+
+
+def _folder_of(root: Path, text: str, setting: str) -> Path:
+    folder = root / Path(text).expanduser()
+    if not folder.is_dir():
+        there = ", ".join(f.name for f in visible_folders(root)[:8]) or "none"
+        raise DataError(f"data.{setting}: there is no folder {folder}. Folders in {root}: {there}. Correct it.")
+    return folder
+
+
+def _plain(name: str) -> str:
+    """A name without what separates its words."""
+    return "".join(c for c in name.lower() if c.isalnum())
+
+
 def _pair_in(folder: Path) -> FolderPair | None:
-    names = {f.name.lower(): f for f in visible_folders(folder)}
-    images = next((names[n] for n in names if n in IMAGE_FOLDERS), None)
-    masks = next((names[n] for n in names if n in MASK_FOLDERS), None)
-    return FolderPair(images, masks) if images and masks and holds_images(masks, MASK_SUFFIXES) else None
+    """The folders in ``folder`` whose names and files say that they are images and masks."""
+    folders = visible_folders(folder)
+    masks = sorted((f for f in folders if _plain(f.name) in MASK_FOLDERS), key=_rank)
+    masks = [f for f in masks if holds_images(f)]
+    images = [f for f in folders if f.name.lower() in IMAGE_FOLDERS and holds_images(f)]
+    if not masks:
+        return None
+    if not images:  # CXR_png/ beside masks/
+        images = [f for f in folders if f not in masks and split_named(f.name) is None and holds_images(f)]
+        fits = [(i, m) for i in images for m in masks if _match(i, m) >= _LEAST_MATCH]
+        return FolderPair(*fits[0]) if len(images) == 1 and fits else None
+    return max(
+        (FolderPair(i, m) for i in images for m in masks), key=lambda p: (_match(p.images, p.masks), -_rank(p.masks))
+    )
+
+
+def _rank(folder: Path) -> int:
+    return _MASK_NAMES.index(_plain(folder.name))
+
+
+def _match(images: Path, masks: Path) -> float:
+    """Share of some of the images that have a mask of their name."""
+    keys = {key for mask in images_below(masks, Passed()) for key in _keys(mask, masks, _MASK_ENDINGS)}
+    some = list(islice(images_below(images, Passed()), _LOOKED_AT))
+    return sum(any(k in keys for k in _keys(i, images, _IMAGE_ENDINGS)) for i in some) / len(some) if some else 0.0
 
 
 def _split_below(folder: Path) -> dict[str, Path]:
@@ -83,50 +173,85 @@ def _split_below(folder: Path) -> dict[str, Path]:
 
 
 def _sibling_pair(folder: Path, folders: list[Path]) -> FolderPair | None:
-    """``train`` beside ``train_masks`` or ``train_labels``."""
-    for other in folders:
-        name = other.name.lower()
-        if name.startswith(folder.name.lower()) and name[len(folder.name) :].lstrip("_-") in MASK_FOLDERS:
-            return FolderPair(folder, other)
-    return None
+    """``train`` beside ``train_masks``, ``trainannot`` or ``train_labels``."""
+    found = [
+        other
+        for other in folders
+        if other.name.lower().startswith(folder.name.lower())
+        and _plain(other.name[len(folder.name) :]) in MASK_FOLDERS
+        and holds_images(other)
+    ]
+    return FolderPair(folder, found[0]) if found else None
+
+
+def _prefixed_pairs(folders: list[Path]) -> dict[str, FolderPair]:
+    """``train_images`` beside ``train_masks``."""
+    named: dict[tuple[str, bool], Path] = {}
+    for folder in folders:
+        first, _, rest = folder.name.lower().replace("-", "_").partition("_")
+        split, kind = split_named(first), _plain(rest)
+        if split and (kind in IMAGE_FOLDERS or kind in MASK_FOLDERS) and holds_images(folder):
+            named[split, kind in MASK_FOLDERS] = folder
+    return {
+        split: FolderPair(images, named[split, True])
+        for (split, is_mask), images in named.items()
+        if not is_mask and (split, True) in named
+    }
 
 
 def match_masks(pair: FolderPair, passed: Passed) -> Pairs:
     """Images and masks of equal stem (below their folders), endings such as ``_mask`` left aside.
 
+    Several masks that are numbered (``x_mask_1``, ``x_mask_2``) are joined into one.
+
     Raises:
-        DataError: If two masks fit one image.
+        DataError: If two masks of one name fit one image.
     """
-    masks: dict[str, Path] = {}
-    for mask in images_below(pair.masks, passed, MASK_SUFFIXES):
+    if pair.images == pair.masks:
+        return _match_beside(pair.images, passed)
+    masks: dict[str, list[Path]] = {}
+    for mask in images_below(pair.masks, passed):
         for key in _keys(mask, pair.masks, _MASK_ENDINGS):
-            if key in masks and masks[key].stem.lower() == mask.stem.lower():
-                raise DataError(f"{masks[key]} and {mask} are masks of one image. Remove one of them.")
-            if key not in masks or key == _key(mask, pair.masks):  # an exact stem counts more than a shortened one
-                masks[key] = mask
+            held = masks.get(key)
+            if held and held[0].stem.lower() == mask.stem.lower():
+                raise DataError(f"{held[0]} and {mask} are masks of one image. Remove one of them.")
+            if not held or key == _key(mask, pair.masks):  # an exact stem counts more than a shortened one
+                masks[key] = [mask]
+            elif _MASK_NUMBER.search(composed(mask.stem)) and held[0].stem.lower() != key:
+                held.append(mask)
     records, alone, used = [], [], set()
     for image in images_below(pair.images, passed):
         key = next((k for k in _keys(image, pair.images, _IMAGE_ENDINGS) if k in masks), None)
         if key is None:
             alone.append(image)
         else:
-            records.append(Record(image, masks[key]))
-            used.add(masks[key])
-    left = sorted(set(masks.values()) - used)
+            records.append(Record(image, joined(masks[key])))
+            used.update(masks[key])
+    left = sorted({mask for several in masks.values() for mask in several} - used)
     return Pairs(tuple(records), tuple(alone), tuple(left))
 
 
+def _match_beside(folder: Path, passed: Passed) -> Pairs:
+    """Masks that lie in the folder of their pictures."""
+    files = list(images_below(folder, passed))
+    beside = masks_beside(files)
+    masks = {mask for several in beside.values() for mask in several}
+    records = [Record(picture, joined(several)) for picture, several in sorted(beside.items())]
+    return Pairs(tuple(records), tuple(f for f in files if f not in beside and f not in masks), ())
+
+
 def _key(path: Path, root: Path) -> str:
-    return path.relative_to(root).with_suffix("").as_posix().lower()
+    return composed(path.relative_to(root).with_suffix("").as_posix()).lower()
 
 
 def _keys(path: Path, root: Path, endings: tuple[str, ...]) -> Iterator[str]:
-    """The stem below ``root``, then without each ending that it has."""
+    """The stem below ``root``, then without each ending that it has, with a number or without."""
     key = _key(path, root)
     yield key
+    bare = _MASK_NUMBER.sub(r"\1", key) if endings is _MASK_ENDINGS else key
     for ending in endings:
-        if key.endswith(ending) and len(path.stem) > len(ending):
-            yield key[: -len(ending)]
+        if bare.endswith(ending) and len(path.stem) > len(ending):
+            yield bare[: -len(ending)]
 
 
 def read_pairs(pairs: Mapping[str, FolderPair], passed: Passed) -> dict[str, Pairs]:
@@ -160,7 +285,10 @@ def read_mask_folders(
         DataError: If nothing matches, or the masks hold no classes.
     """
     passed = Passed()
+    lists = read_split_lists(root) if set(pairs) == {UNSPLIT} else None
     found = read_pairs(pairs, passed)
+    if lists is not None:
+        found = _divided(found[UNSPLIT], lists)
     problems = [
         problem
         for pair in found.values()
@@ -172,10 +300,49 @@ def read_mask_folders(
     records = {split: pair.records for split, pair in found.items()}
     first = next(iter(pairs.values()))
     where = f"{first.images.name}/ and {first.masks.name}/"
-    if UNSPLIT not in records:
+    if lists is not None and UNSPLIT not in records:
+        where += f", divided by {lists.folder.relative_to(root).as_posix()}/ into {', '.join(records)}"
+    elif UNSPLIT not in records:
         where += f" in {', '.join(records)}"
     source = with_classes(root, records, options, progress, words=f"images with masks in {where}")
-    return replace(source, notices=(*source.notices, *passed.notices()), problems=(*problems, *source.problems))
+    notices = (*source.notices, *passed.notices(), *_about_unused(root, pairs))
+    return replace(source, notices=notices, problems=(*problems, *source.problems))
+
+
+def _divided(found: Pairs, lists: SplitLists) -> dict[str, Pairs]:
+    """The records by the lists that name them; what no list names is left out, as the lists mean it."""
+    by_split: dict[str, list[Record]] = {}
+    for record in found.records:
+        split = lists.split_of(record.image)
+        if split is not None:
+            by_split.setdefault(split, []).append(record)
+    if not by_split.get("train"):
+        return {UNSPLIT: found}
+    listed_alone = tuple(p for p in found.images_alone if lists.split_of(p) is not None)
+    out = {split: Pairs(tuple(rows), (), ()) for split, rows in by_split.items()}
+    out["train"] = replace(out["train"], images_alone=listed_alone)
+    return out
+
+
+def _about_unused(root: Path, pairs: Mapping[str, FolderPair]) -> list[Notice]:
+    """Folders beside those of images and masks that hold labels of another kind."""
+    used = {f for pair in pairs.values() for f in (pair.images, pair.masks)}
+    if UNSPLIT not in pairs:
+        return []
+    out = []
+    for folder in visible_folders(root):
+        if folder in used or split_named(folder.name) or folder.name == SPLIT_LISTS or folder in _parents(used):
+            continue
+        files = visible_files(folder)
+        kinds = Counter(f.suffix.lower() for f in files)
+        if kinds:
+            (suffix, count) = kinds.most_common(1)[0]
+            out.append(f"{folder.name}/ ({count} {suffix or 'without suffix'})")
+    return [Notice(f"Not used: {', '.join(out)}.")] if out else []
+
+
+def _parents(folders: Iterable[Path]) -> set[Path]:
+    return {parent for folder in folders for parent in folder.parents}
 
 
 def with_classes(

@@ -15,11 +15,16 @@ from fine_tuner.base.text import counted
 from fine_tuner.data.files.images import load_mask, open_image
 from fine_tuner.data.files.scan_cache import Fact, facts_about
 from fine_tuner.data.mask_coding import IGNORE_INDEX, MaskCoding, as_values
-from fine_tuner.data.options import MendableError, ReadOptions, names_in
+from fine_tuner.data.notices import MendableError, Notice, Remedy
+from fine_tuner.data.options import ReadOptions, names_in
 
 _MAX_CLASSES = 64  # of values as they come; numbered from 0 there may be more: ADE20K has 150
 _MAX_NUMBERED_CLASSES = 200
 _KEPT_VALUES = 300  # of one file: enough to tell classes from a photograph
+NEARER = {"data.mask_values": [0, 255], "data.mask_unknown": "nearest"}
+_FEW_OBJECTS = 8  # fewer numbers may as well be classes
+_SMALL_NUMBER = 32  # from here on a value is a grey level rather than the number of a class
+_VOC_BORDER = 0xE0E0C0
 _VOID = 255  # what VOC, ADE20K and others paint where no class is
 
 
@@ -92,7 +97,10 @@ def scan_masks(paths: Sequence[Path], *, has_colour_table: bool, progress: OnPro
     """Look at all masks."""
     facts = mask_facts(paths, progress)
     files = dict(zip(paths, facts, strict=True))
-    is_colours = has_colour_table or any(f.get("kind") == "colours" for f in facts) or not _palettes_agree(facts)
+    kinds = {f["kind"] for f in facts if "error" not in f}
+    # Indices that agree are certain, and two of them may have one colour (VOC's void is often as black as background).
+    are_indices = kinds == {"palette"} and _palettes_agree(facts)
+    is_colours = not are_indices and (has_colour_table or "colours" in kinds or not _palettes_agree(facts))
     scan = MaskScan(files, is_colours)
     for path in paths:
         for value, count in scan.values_of(path).items():
@@ -114,7 +122,7 @@ class MaskClasses:
     coding: MaskCoding
     names: tuple[str, ...]
     words: str
-    notices: tuple[str, ...]
+    notices: tuple[Notice, ...]
 
 
 def decide_classes(
@@ -133,27 +141,70 @@ def decide_classes(
     """
     ignored = tuple(options.mask_ignore or ())
     names = names_in(options.class_names)
-    notices: list[str] = []
-    if colours:
+    notices: list[Notice] = []
+    if colours and not scan.is_colours:
+        values, words = _indices_of(colours, scan), "palette indices, named by the table"
+        names = names or tuple(colours)
+        if _VOID in scan.counts and _VOID not in (*values, *ignored):
+            ignored = (*ignored, _VOID)
+            notices.append(_about_void(scan))
+    elif colours:
         values, words = tuple(colours.values()), "colours of the table"
         names = names or tuple(colours)
+        if _VOC_BORDER in scan.counts and _VOC_BORDER not in (*values, *ignored):
+            ignored = (*ignored, _VOC_BORDER)
+            notices.append(
+                Notice('The colour #e0e0c0 of the borders in Pascal VOC is taken for "no class" and ignored.')
+            )
     elif options.mask_values:
         values, words = tuple(options.mask_values), "the values given"
     else:
         present = {v: n for v, n in scan.counts.items() if v not in ignored}
         values, ignored, words = _found(scan, present, ignored, len(names or listed_names))
         if _VOID in ignored and _VOID not in (options.mask_ignore or ()):
-            share = scan.counts[_VOID] / scan.counts.total()
-            notices.append(f'Value 255 is taken for "no class" and ignored ({share:.1%} of the pixels).')
+            notices.append(_about_void(scan))
+        if not scan.is_colours:
+            notices += _about_greys(_sets_of(scan, ignored))
     if names and len(names) != len(values):
         raise DataError(
             f"data.class_names has {counted(len(names), 'name')}, the masks have {counted(len(values), 'class')} "
             f"({words}). Give one name per class."
         )
+    notices += _about_empty(scan, ignored)
     if not names and len(listed_names) == len(values):
         names = listed_names
     coding = MaskCoding(values, scan.is_colours, ignored, options.mask_unknown, options.mask_resize)
     return MaskClasses(coding, names or _default_names(coding), words, tuple(notices))
+
+
+def _about_void(scan: MaskScan) -> Notice:
+    share = scan.counts[_VOID] / scan.counts.total()
+    return Notice(f'Value 255 is taken for "no class" and ignored ({share:.1%} of the pixels).')
+
+
+def _about_empty(scan: MaskScan, ignored: Sequence[int]) -> list[Notice]:
+    """Masks of ignored pixels only."""
+    empty = [path for path in scan.files if (values := scan.values_of(path)) and set(values) <= set(ignored)]
+    if not empty:
+        return []
+    text = (
+        f"{counted(len(empty), 'mask')} with no pixel of any class, such as {empty[0]}: nothing is learned from such."
+    )
+    return [Notice(text, "warning", code="empty_masks")]
+
+
+def _indices_of(colours: Mapping[str, int], scan: MaskScan) -> tuple[int, ...]:
+    """The palette index of each colour of a table, the lowest of several; of an unused one its place in the table."""
+    index_of: dict[int, int] = {}
+    for fact in scan.files.values():
+        for index, colour in fact.get("palette", {}).items():
+            index_of[colour] = min(int(index), index_of.get(colour, int(index)))
+    taken = {index_of[c] for c in colours.values() if c in index_of}
+    free = (i for i in range(1024) if i not in taken and i not in scan.counts)
+    places = [k if k not in taken and k not in scan.counts else None for k in range(len(colours))]
+    found = [index_of.get(c, place) for c, place in zip(colours.values(), places, strict=True)]
+    used = {v for v in found if v is not None}
+    return tuple(v if v is not None else next(i for i in free if i not in used) for v in found)
 
 
 def _found(
@@ -166,6 +217,10 @@ def _found(
             f"All masks hold the value {values[0] if values else 'none'} only; segmentation needs two classes or more. "
             "Check that these are the masks."
         )
+    if not scan.is_colours:
+        sets = _sets_of(scan, ignored)
+        _ask_if_mixed(scan, sets)
+        _ask_if_instances(sets, values, num_names)
     _refuse_many(scan, values, present)
     if scan.is_colours:
         return tuple(values), ignored, "colours"
@@ -182,6 +237,81 @@ def _found(
     return tuple(range(last + 1)), ignored, f"numbers 0 to {last}"
 
 
+def _sets_of(scan: MaskScan, ignored: Sequence[int]) -> list[set[int]]:
+    """What each mask holds, without what is ignored."""
+    sets = [{v for v in scan.values_of(path) if v not in ignored} for path in scan.files]
+    return [s for s in sets if s]
+
+
+def _ask_if_mixed(scan: MaskScan, sets: Sequence[set[int]]) -> None:
+    """Masks of background and one value each, but a small one in some and a large one in others: 1 here, 255 there.
+
+    Raises:
+        MendableError: If no file tells whether these are one class or several.
+    """
+    large = sorted({v for s in sets if 0 in s and len(s) == 2 for v in s if v >= _SMALL_NUMBER})
+    others = sorted(set().union(*sets) - {0, _VOID, *large})
+    if not large or not others or others[-1] >= _SMALL_NUMBER or any(s & set(large) and s & set(others) for s in sets):
+        return  # both in one file: they mean different things
+    choices = [Remedy(f"take {_listed(large)} for classes of their own", {"data.mask_values": [0, *others, *large]})]
+    if large == [_VOID]:
+        choices = [Remedy('take 255 for "no class"', {"data.mask_ignore": [_VOID]})]
+    if len(others) == 1:
+        one = {"data.mask_values": [0, others[0]], "data.mask_unknown": "nearest"}
+        choices.insert(0, Remedy(f"say that {_listed(large)} means {others[0]}", one))
+    odd = next(p for p in scan.files if set(scan.values_of(p)) == {0, large[0]})
+    raise MendableError(
+        f"Some masks hold 0 and {large[0]} (such as {odd}), others {_listed([0, *others])} (such as "
+        f"{scan.holders[others[0]]}). Whether {large[0]} is the same class cannot be told.",
+        remedies=choices,
+    )
+
+
+def _about_greys(sets: Sequence[set[int]]) -> list[Notice]:
+    """A notice where every mask holds 0 and one grey, not the same in all: that may be one class."""
+    foregrounds = sorted({v for s in sets for v in s if v})
+    if len(foregrounds) < 2 or foregrounds[0] < _SMALL_NUMBER or any(len(s - {0}) > 1 for s in sets):
+        return []
+    one = {"data.mask_values": [0, foregrounds[0]], "data.mask_unknown": "nearest"}
+    text = (
+        f"Masks hold one grey each besides 0, not the same in all: {_listed(foregrounds)}. Each is taken for a class."
+    )
+    return [Notice(text, "warning", (Remedy("take them for one", one),), "greys")]
+
+
+def _ask_if_instances(sets: Sequence[set[int]], values: Sequence[int], num_names: int) -> None:
+    """Masks that number the objects of each picture (1, 2, 3, ...) instead of naming their class.
+
+    Raises:
+        MendableError: If they look so.
+    """
+    objects = [s - {0, _VOID} for s in sets]
+    objects = [s for s in objects if s]
+    num_values = len(set().union(*objects)) if objects else 0
+    if num_values < _FEW_OBJECTS or num_names >= num_values:
+        return
+    counted_up = sum(s == set(range(1, len(s) + 1)) for s in objects) >= 0.9 * len(objects)
+    lengths = {len(s) for s in objects}
+    are_own = sum(map(len, objects)) < 1.5 * num_values and num_values >= 2 * _FEW_OBJECTS
+    if (counted_up and (len(lengths) > 1 or len(objects) == 1)) or are_own:
+        raise MendableError(
+            f"The masks number objects, it seems, not classes: {num_values} values, in each file "
+            f"{min(lengths)} to {max(lengths)} of them"
+            + (", counted from 1." if counted_up else ", hardly one of them in two files."),
+            remedies=[
+                Remedy(
+                    "learn objects against background", {"data.mask_values": [0, 1], "data.mask_unknown": "nearest"}
+                ),
+                Remedy("take each value for a class all the same", {"data.mask_values": list(values)}),
+            ],
+        )
+
+
+def _listed(values: Sequence[int]) -> str:
+    shown = [str(v) for v in values[:6]] + (["..."] if len(values) > 6 else [])
+    return " and ".join(shown) if len(shown) == 2 else ", ".join(shown)
+
+
 def _refuse_many(scan: MaskScan, values: Sequence[int], present: Mapping[int, int]) -> None:
     """Masks whose values are not classes: soft edges, JPEG, or photographs."""
     total = sum(present.values())
@@ -191,10 +321,8 @@ def _refuse_many(scan: MaskScan, values: Sequence[int], present: Mapping[int, in
         odd = next(v for v in values if v not in ends)
         raise MendableError(
             f"The masks hold 0 and 255 ({share:.1%} of the pixels), but also {len(values) - 2} values between them, "
-            f"such as {odd} in {scan.holders[odd]}: soft edges or JPEG. Set data.mask_values=[0,255] and "
-            "data.mask_unknown=nearest, or save them without smoothing.",
-            remedy="take the nearer of 0 and 255",
-            settings={"data.mask_values": [0, 255], "data.mask_unknown": "nearest"},
+            f"such as {odd} in {scan.holders[odd]}: soft edges or JPEG. Save them without smoothing, or choose.",
+            remedies=[Remedy("take the nearer of 0 and 255", NEARER)],
         )
     if len(values) > (_MAX_NUMBERED_CLASSES if _is_numbered(values) and not scan.is_colours else _MAX_CLASSES):
         what = "colours" if scan.is_colours else "values"

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.text import counted
 from fine_tuner.data.files.folders import Passed, images_below, is_image_name, visible_files, visible_folders
-from fine_tuner.data.options import UNSPLIT, Source
+from fine_tuner.data.files.names import composed, natural_key, natural_order
+from fine_tuner.data.masks.beside import masks_beside
+from fine_tuner.data.notices import Notice, Remedy
+from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source
+from fine_tuner.data.readers.name_groups import grouped_by_name
 from fine_tuner.data.readers.recognise import Found
 from fine_tuner.data.records import Record
 
 Classes = Mapping[str, list[Path]]
+_TO_INNER = Remedy("learn the inner folders, the outer ones being variants", {"data.class_level": "inner"})
+_TO_MASKS = Remedy("learn the masks", {"task": "segmentation", "data.layout": "masks"})
+_TO_PICTURES = Remedy("take them for pictures", {"data.masks_beside": "ignore"})
 
 
-def read_classes(folder: Path, passed: Passed) -> Classes:
-    """Images of each class folder below ``folder``; names sorted, as torchvision's ImageFolder does.
+def read_classes(folder: Path, passed: Passed, *, level: str = "outer") -> Classes:
+    """Images of each class folder below ``folder``, as a person counts: 1, 2, 10.
+
+    Args:
+        folder: Whose folders are the classes.
+        passed: Counts what is not used.
+        level: ``inner`` takes the folders one level deeper, those of one name together.
 
     Raises:
-        DataError: If there is no class folder, only one, or an empty one.
+        DataError: If there is no class folder, or none with an image.
     """
     folders = visible_folders(folder, passed)
     files = visible_files(folder)
@@ -33,79 +47,125 @@ def read_classes(folder: Path, passed: Passed) -> Classes:
     for file in files:
         if not is_image_name(file):
             passed.file(file)
-    classes = {f.name: list(images_below(f, passed)) for f in folders}
-    empty = [name for name, images in classes.items() if not images]
-    if len(empty) == len(classes):
+    if level == "inner":
+        folders = [inner for outer in folders for inner in visible_folders(outer, passed)]
+    classes: dict[str, list[Path]] = {}
+    for f in sorted(folders, key=lambda f: natural_key(f.name)):
+        classes.setdefault(composed(f.name), []).extend(images_below(f, passed))
+    if not any(classes.values()):
         raise DataError(
             f"{folder} has no classes: none of its folders ({_listed(classes)}) holds an image. Give the folder whose "
             "folders are the classes."
         )
-    if empty:
-        what = "Class folder" if len(empty) == 1 else "Class folders"
-        raise DataError(f"{what} {_listed(empty)} in {folder} without any image. Add images, or remove the folder.")
+    return classes
+
+
+def _require_classes(classes: Classes, folder: Path) -> None:
     if len(classes) == 1:
         (name,) = classes
         raise DataError(
             f"{folder} has one class only ({name!r}); a classifier needs two or more. Add a folder for each other "
             "class, or give the folder above if this is itself a class."
         )
-    return classes
 
 
-def read_split_classes(folders: Mapping[str, Path], passed: Passed) -> dict[str, Classes]:
-    """Classes of each split folder.
-
-    Args:
-        folders: Split name to its folder; ``train`` is among them.
-        passed: Counts what is not used.
-
-    Raises:
-        DataError: If the splits do not have the same classes; see also ``read_classes``.
-    """
-    splits = {split: read_classes(folder, passed) for split, folder in folders.items()}
-    train = set(splits["train"])
-    for split, classes in splits.items():
-        missing, extra = train - set(classes), set(classes) - train
-        if extra or (missing and split == "val"):
-            parts = [f"{folders[split]} lacks {_listed(missing)}"] if missing else []
-            parts += [f"{folders['train']} lacks {_listed(extra)}"] if extra else []
-            raise DataError(
-                f"The classes of train and {split} differ: {'; '.join(parts)}. Give every split the same class folders."
-            )
-    return splits
-
-
-def records_of(classes: Classes, names: tuple[str, ...]) -> list[Record]:
-    """A record for each image, its target the position of its class in ``names``."""
-    return [Record(image, names.index(name)) for name, images in classes.items() for image in images]
-
-
-def _listed(names: object) -> str:
-    listed = sorted(names)  # type: ignore[call-overload]
+def _listed(names: Iterable[str]) -> str:
+    listed = natural_order(names)
     return ", ".join(repr(n) for n in listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
 
 
-def read_class_folders(found: Found) -> Source:
+def read_class_folders(found: Found, options: ReadOptions) -> Source:
     """Records of class folders, flat or below split folders.
 
+    A class folder of train without an image is no class; a class that only val or test has cannot be learned, so its
+    images are a problem of the kind ``extra_class``.
+
     Raises:
-        DataError: If there are too few classes, empty ones, or other ones in val than in train.
+        DataError: If there are too few classes.
     """
     passed = Passed()
-    if found.splits:
-        read = read_split_classes(found.splits, passed)
-        words = f"class folders in {', '.join(f.name for f in found.splits.values())}"
-    else:
-        read = {UNSPLIT: read_classes(found.root, passed)}
-        words = "class folders"
-    names = tuple(next(iter(read.values())))
-    listed = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+    folders = found.splits or {UNSPLIT: found.root}
+    splits = {split: read_classes(f, passed, level=options.class_level) for split, f in folders.items()}
+    learned = splits.get("train") or splits[UNSPLIT]
+    main = folders.get("train") or folders[UNSPLIT]
+    empty = [name for name, images in learned.items() if not images]
+    names = natural_order(name for name, images in learned.items() if images)
+    _require_classes({name: learned[name] for name in names}, main)
     notices = passed.notices()
+    if empty:
+        what = "Class folder" if len(empty) == 1 else "Class folders"
+        notices.append(
+            Notice(f"{what} {_listed(empty)} in {main} without any image, left out.", "warning", code="empty_class")
+        )
+    records, problems = {}, []
+    for split, classes in splits.items():
+        extra = {name: images for name, images in classes.items() if images and name not in names}
+        problems += [
+            Problem("extra_class", f"Image {image} is of class {name!r}, which train does not have.", image)
+            for name, images in extra.items()
+            for image in images
+        ]
+        records[split] = [Record(image, names.index(n)) for n in names for image in classes.get(n, ())]
+    notices += _about_nesting(folders, splits, options)
+    records, about_masks = _without_masks(records, options)
+    notices += about_masks
+    if options.class_level == "inner":
+        records = {split: _variants_together(rows) for split, rows in records.items()}
+    records, about_groups = grouped_by_name(records, options)
+    notices += about_groups
     if found.tables:
-        notices.append(f"{found.tables[0].name} is not used: the classes are the folders (data.layout=table uses it).")
+        text = f"{found.tables[0].name} is not used: the classes are the folders."
+        notices.append(Notice(text, remedies=(Remedy("use it", {"data.layout": "table"}),), code="table_unused"))
+    where = f"class folders in {', '.join(f.name for f in found.splits.values())}" if found.splits else "class folders"
+    listed = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
     return Source(
-        records={split: tuple(records_of(classes, names)) for split, classes in read.items()},
+        records={split: tuple(rows) for split, rows in records.items()},
         classes=names,
-        words=f"{words}, {counted(len(names), 'class')} ({listed})",
+        words=f"{where}, {counted(len(names), 'class')} ({listed})",
         notices=tuple(notices),
+        problems=tuple(problems),
     )
+
+
+def _about_nesting(folders: Mapping[str, Path], splits: Mapping[str, Classes], options: ReadOptions) -> list[Notice]:
+    """Images that lie deeper than their class folder: whether the inner folders are the classes is not known."""
+    if options.class_level == "inner":
+        return []
+    inner: Counter[str] = Counter()
+    deep = direct = 0
+    for split, classes in splits.items():
+        for name, images in classes.items():
+            for image in images:
+                parts = image.relative_to(folders[split]).parts
+                if len(parts) > 2:
+                    inner[composed(parts[1])] += 1
+                    deep += 1
+                elif name:
+                    direct += 1
+    if not deep:
+        return []
+    text = f"{counted(deep, 'image')} in folders below a class folder ({_listed(inner)}) counted for the outer folder."
+    if direct or len(inner) < 2:
+        return [Notice(text)]
+    return [Notice(text, "warning", (_TO_INNER,), "nested_folders")]
+
+
+def _without_masks(
+    records: Mapping[str, list[Record]], options: ReadOptions
+) -> tuple[dict[str, list[Record]], list[Notice]]:
+    """The pictures without the masks that lie beside them."""
+    if options.masks_beside == "ignore":
+        return dict(records), []
+    beside = masks_beside(r.image for rows in records.values() for r in rows)
+    masks = {mask for several in beside.values() for mask in several}
+    if not masks:
+        return dict(records), []
+    example = min(masks)
+    text = f"{counted(len(masks), 'file')} named as masks of a picture beside them, such as {example.name}, left out."
+    notice = Notice(text, "warning", (_TO_MASKS, _TO_PICTURES), "masks_beside")
+    return {split: [r for r in rows if r.image not in masks] for split, rows in records.items()}, [notice]
+
+
+def _variants_together(records: Iterable[Record]) -> list[Record]:
+    """The same picture in several outer folders stays in one split."""
+    return [replace(r, group=f"{r.target}/{composed(r.image.stem)}" if r.group is None else r.group) for r in records]

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from fine_tuner.data.files.names import composed
+
 
 class ImageIndex:
     """Images below one folder, found by relative path, by the end of it, by name, or by name without suffix.
@@ -19,9 +21,9 @@ class ImageIndex:
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
         for image in images:
-            self._by_path[image.relative_to(root).as_posix()] = image
-            self._by_name[image.name].append(image)
-            self._by_stem[image.stem].append(image)
+            self._by_path[composed(image.relative_to(root).as_posix())] = image
+            self._by_name[composed(image.name)].append(image)
+            self._by_stem[composed(image.stem)].append(image)
 
     def __len__(self) -> int:
         return len(self._by_path)
@@ -31,7 +33,7 @@ class ImageIndex:
 
     def holds(self, text: str) -> bool:
         """Whether ``text`` means an image here, or one of several."""
-        return self.find(text) is not None or bool(self._named(PurePosixPath(text.replace("\\", "/"))))
+        return self.find(text) is not None or bool(self._named(PurePosixPath(composed(text).replace("\\", "/"))))
 
     def _named(self, wanted: PurePosixPath) -> list[Path]:
         return self._by_name.get(wanted.name) or self._by_stem.get(wanted.name) or self._by_stem.get(wanted.stem) or []
@@ -45,7 +47,7 @@ class ImageIndex:
         """
         if not text:
             return None
-        wanted = PurePosixPath(text.replace("\\", "/"))
+        wanted = PurePosixPath(composed(text).replace("\\", "/"))
         parts = [p for p in wanted.parts if p not in (".", "/")]
         if not parts or ".." in parts:
             return None

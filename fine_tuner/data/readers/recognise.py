@@ -5,15 +5,25 @@ From names and headers alone, quick enough to follow someone who types a path.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.base.text import counted
-from fine_tuner.config.tasks import CLASSIFICATION, SEGMENTATION, TASK_SPECS, TargetKind, target_kind, tasks_with
-from fine_tuner.data.files.archives import ARCHIVE_SUFFIXES, unpack
+from fine_tuner.config.tasks import (
+    CLASSIFICATION,
+    MULTILABEL,
+    SEGMENTATION,
+    TASK_SPECS,
+    TargetKind,
+    target_kind,
+    tasks_with,
+)
+from fine_tuner.data.files.archives import ARCHIVE_SUFFIXES, find_name_encoding, unpack
 from fine_tuner.data.files.folders import (
     Passed,
     existing_folder,
@@ -23,9 +33,13 @@ from fine_tuner.data.files.folders import (
     visible_files,
     visible_folders,
 )
+from fine_tuner.data.files.names import cleaned_path, natural_key
+from fine_tuner.data.masks.beside import masks_beside
 from fine_tuner.data.masks.folders import IMAGE_FOLDERS, MASK_FOLDERS, FolderPair, find_folder_pairs
-from fine_tuner.data.options import Layout, split_named
+from fine_tuner.data.notices import Notice
+from fine_tuner.data.options import UNSPLIT, Layout, ReadOptions, split_named
 from fine_tuner.data.readers.image_index import ImageIndex
+from fine_tuner.data.readers.objects import Objects, find_objects
 from fine_tuner.data.readers.sample import SAMPLE_PATH
 from fine_tuner.data.readers.set_list import SETS, TORCHVISION_PREFIX
 from fine_tuner.data.readers.table_columns import task_of
@@ -34,10 +48,12 @@ from fine_tuner.data.readers.tables import TABLE_SUFFIXES, read_table
 
 _SERVES: Mapping[Layout, tuple[str, str]] = {
     "masks": ("images with masks", SEGMENTATION.name),
+    "objects": ("objects with boxes or outlines", MULTILABEL.name),
     "classes": ("class folders", CLASSIFICATION.name),
 }
 _NEEDS: Mapping[Layout, str] = {
-    "masks": "has no masks. Put images into a folder images/ and their masks, named alike, into masks/ beside it.",
+    "masks": "has no masks that are recognised. Put images into a folder images/ and their masks, named alike, into "
+    "masks/ beside it, or name the two folders in data.image_folder and data.mask_folder.",
     "table": "has no table (CSV or TSV), which task={task} needs. Add one with a column that names the images and a "
     "column for each label or number.",
 }
@@ -53,6 +69,8 @@ class Found:
         tables: Whether there is a table.
         class_folders: Folders that may be classes, in the root or in its train folder.
         splits: Split folders.
+        objects: Data of object detection; None if there is none.
+        has_masks_beside: Some files are named as masks of pictures in their folder, and hold masks.
     """
 
     root: Path
@@ -60,6 +78,8 @@ class Found:
     tables: tuple[Path, ...] = ()
     class_folders: tuple[Path, ...] = ()
     splits: Mapping[str, Path] = field(default_factory=dict)
+    objects: Objects | None = None
+    has_masks_beside: bool = False
 
     def layout_for(self, task: str) -> Layout:
         """The layout that serves ``task``.
@@ -68,6 +88,7 @@ class Found:
             DataError: If the folder plainly holds something else; naming the task that fits.
         """
         layouts: dict[Layout, bool] = {
+            "objects": self.objects is not None,
             "classes": len(self.class_folders) >= 2,
             "masks": bool(self.pairs),
             "table": bool(self.tables),
@@ -89,9 +110,13 @@ class Found:
         Raises:
             DataError: If there is nothing but a table that cannot be read.
         """
-        if self.pairs:
+        if self.objects is not None:
+            return (SEGMENTATION if self.objects.has_outlines else MULTILABEL).name
+        if self.pairs and not (self.has_masks_beside and len(self.class_folders) >= 2):
             return SEGMENTATION.name
         if not self.tables:
+            if len(self.class_folders) < 2:
+                raise DataError(f"Nothing was recognised in {self.root}: {_content_of(self.root)} {_WHAT_IS_READ}")
             return CLASSIFICATION.name
         try:
             index = ImageIndex(self.root, images_below(self.root, Passed()))
@@ -103,17 +128,43 @@ class Found:
         return task if target_kind(task) is TargetKind.MASK or len(self.class_folders) < 2 else CLASSIFICATION.name
 
 
-def unpacked(path: str, progress: OnProgress = no_progress) -> str:
-    """``path``, or of a zip the folder that it was unpacked into.
+def unpacked(
+    path: str, progress: OnProgress = no_progress, options: ReadOptions | None = None
+) -> tuple[str, tuple[Notice, ...]]:
+    """``path`` as it was meant, or of a zip the folder that it was unpacked into; and what there is to say of that.
 
     Raises:
-        DataError: If the zip cannot be unpacked.
+        DataError: If the zip cannot be unpacked, or the path is one of another system.
     """
-    return str(unpack(Path(path), progress)) if Path(path).suffix.lower() in ARCHIVE_SUFFIXES else path
+    path = cleaned_path(path, is_windows=os.name == "nt")
+    if Path(path).suffix.lower() not in ARCHIVE_SUFFIXES or Path(path).expanduser().is_dir():
+        return path, ()
+    encoding, notices = find_name_encoding(Path(path).expanduser(), options.encoding if options else "")
+    return str(unpack(Path(path), progress, encoding=encoding)), notices
 
 
-def look_into(path: str | Path) -> Found:
+_WHAT_IS_READ = (
+    "Give a folder that holds a folder of images for each class, images/ with masks/, or images with a table (CSV)."
+)
+
+
+def _content_of(root: Path) -> str:
+    """What a folder holds, in a sentence."""
+    folders, files = visible_folders(root), visible_files(root)
+    images = sum(map(is_image_name, files))
+    named = ", ".join(f.name for f in folders[:_NAMES_SHOWN])
+    parts = [f"{counted(len(folders), 'folder')} ({named})"] if folders else []
+    parts += [counted(images, "image")] if images else []
+    parts += [counted(len(files) - images, "other file")] if len(files) > images else []
+    return f"it holds {' and '.join(parts)}." if parts else "it is empty."
+
+
+def look_into(path: str | Path, options: ReadOptions | None = None) -> Found:
     """What lies in a folder; a lone folder that wraps everything is looked into.
+
+    Args:
+        path: The folder.
+        options: What the user chose.
 
     Raises:
         DataError: If there is no such folder, two folders mean one split, or there are split folders but none for
@@ -121,12 +172,32 @@ def look_into(path: str | Path) -> Found:
     """
     root = _descend(existing_folder(str(path)))
     folders = visible_folders(root)
-    pairs = find_folder_pairs(root)
+    options = options or ReadOptions()
+    pairs = find_folder_pairs(root, options)
+    objects = None if pairs else find_objects(root)
     tables = tuple(tables_in(root))
-    splits = _split_folders(root, folders, must_have_train=not tables and not pairs)
+    splits = _split_folders(root, folders, must_have_train=not tables and not pairs and objects is None)
     candidates = visible_folders(splits["train"]) if "train" in splits else folders
-    classes = tuple(f for f in candidates if f.name.lower() not in IMAGE_FOLDERS | MASK_FOLDERS and holds_images(f))
-    return Found(root, pairs, tables, () if pairs else classes, splits)
+    named = (f for f in candidates if f.name.lower() not in IMAGE_FOLDERS | MASK_FOLDERS and holds_images(f))
+    classes = tuple(sorted(named, key=lambda f: natural_key(f.name)))
+    has_beside = not pairs and options.masks_beside == "recognise" and _has_masks_beside(root)
+    if has_beside:
+        where = splits if "train" in splits else {UNSPLIT: root}
+        pairs = {split: FolderPair(folder, folder) for split, folder in where.items()}
+    elif pairs or objects is not None:
+        classes = ()
+    return Found(root, pairs, tables, classes, splits, objects, has_beside)
+
+
+def _has_masks_beside(root: Path) -> bool:
+    """Whether a good part of the pictures of one folder have masks beside them."""
+    some = list(islice(images_below(root, Passed()), _LOOKED_AT))
+    folders = {image.parent for image in some}
+    beside = [masks_beside(f for f in visible_files(folder) if is_image_name(f)) for folder in islice(folders, 3)]
+    return any(beside)
+
+
+_LOOKED_AT = 300
 
 
 def _descend(root: Path) -> Path:
@@ -174,7 +245,7 @@ class Glance:
     words: str
 
 
-def glance_at(path: str, progress: OnProgress = no_progress) -> Glance:
+def glance_at(path: str, progress: OnProgress = no_progress, options: ReadOptions | None = None) -> Glance:
     """The first impression of what ``data.path`` names; a zip is unpacked for it.
 
     Raises:
@@ -185,10 +256,10 @@ def glance_at(path: str, progress: OnProgress = no_progress) -> Glance:
         return Glance(tasks[0], tasks, "auto", "sample pictures made by the app")
     if path.startswith(TORCHVISION_PREFIX):
         return _of_set(path.removeprefix(TORCHVISION_PREFIX).partition("@")[0])
-    path = unpacked(path, progress)
+    path, _ = unpacked(path, progress, options)
     if Path(path).suffix.lower() in TABLE_SUFFIXES:
         path = str(Path(path).parent)
-    found = look_into(path)
+    found = look_into(path, options)
     task = found.likely_task()
     layout = found.layout_for(task)
     return Glance(task, _served(found, task), layout, _words(found, layout))
@@ -203,6 +274,8 @@ def _of_set(name: str) -> Glance:
 
 def _served(found: Found, likely: str) -> tuple[str, ...]:
     tasks = [likely]
+    if found.objects is not None:
+        tasks += tasks_with(TargetKind.LABELS)
     if found.pairs:
         tasks += tasks_with(TargetKind.MASK)
     if len(found.class_folders) >= 2:
@@ -213,6 +286,10 @@ def _served(found: Found, likely: str) -> tuple[str, ...]:
 
 
 def _words(found: Found, layout: str) -> str:
+    if layout == "objects" and found.objects is not None:
+        return found.objects.words
+    if layout == "masks" and found.has_masks_beside:
+        return "images with masks beside them"
     if layout == "masks":
         pair = next(iter(found.pairs.values()))
         return f"images with masks in {pair.images.name}/ and {pair.masks.name}/"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.registry import suggest
 from fine_tuner.config.tasks import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION, TargetKind, target_kind
+from fine_tuner.data.notices import MendableError, Notice, Remedy
 from fine_tuner.data.options import ReadOptions, names_in, split_named
 from fine_tuner.data.readers.image_index import ImageIndex
 from fine_tuner.data.readers.tables import Table, truth
@@ -22,8 +24,7 @@ _FILE_NAMES = (
     "path",
     "filepath",
     "image_id",
-    "id",
-    "name",
+    "image_name",
 )
 _SPLIT_NAMES = ("split", "subset", "set", "partition", "fold", "usage")
 _LABEL_NAMES = (
@@ -41,6 +42,7 @@ _LABEL_NAMES = (
 _GROUP_NAMES = ("group", "group_id", "patient", "patient_id", "subject", "subject_id")
 _ROW_NUMBER_NAMES = ("", "id", "index", "idx", "row", "column 1", "unnamed: 0")
 _SEPARATORS = ("|", ";", ",", " ")
+_LEAST_FILLED = 0.5
 _SAMPLED_ROWS = 300
 _MAX_CLASSES_OF_INTEGERS = 100
 
@@ -55,6 +57,7 @@ class Columns:
         group: Equal cells stay in one split; None if there is none.
         labels: What is learned, in order.
         separator: Several labels in one cell are separated by this (multi-label in one column).
+        about: What was decided between columns.
     """
 
     file: str
@@ -62,6 +65,7 @@ class Columns:
     group: str | None
     labels: tuple[str, ...]
     separator: str | None = None
+    about: tuple[Notice, ...] = ()
 
 
 def find_columns(table: Table, index: ImageIndex, task: str, options: ReadOptions) -> Columns:
@@ -84,7 +88,7 @@ def find_columns(table: Table, index: ImageIndex, task: str, options: ReadOption
             f"Classification learns one column, data.label_columns names {len(labels)} ({', '.join(labels)}), of which "
             "not exactly one is 1 in every row. Name one, or choose task=multilabel."
         )
-    return Columns(file, split, group, labels, separator)
+    return Columns(file, split, group, labels, separator, () if given else _about_others(table, rest, labels, task))
 
 
 def task_of(table: Table, index: ImageIndex) -> str:
@@ -115,15 +119,40 @@ def _task_of_column(table: Table, name: str) -> str:
     return (MULTILABEL if _separator_of(values) else CLASSIFICATION).name
 
 
-def group_hint(table: Table, columns: Columns) -> str | None:
-    """A sentence on a column that looks like a group and is not used as one."""
+def group_hint(table: Table, columns: Columns) -> list[Notice]:
+    """A notice on a column that looks like a group and is not used as one."""
     for name in table.columns:
         if name.lower() in _GROUP_NAMES and name != columns.group:
-            return (
-                f"Column {name!r} looks like a group: data.group_column={name} keeps images with equal {name} in one "
-                "split."
-            )
-    return None
+            text = f"Column {name!r} looks like a group."
+            remedy = Remedy(f"keep images with equal {name} in one split", {"data.group_column": name})
+            return [Notice(text, "warning", (remedy,), "group_column")]
+    return []
+
+
+def _about_others(table: Table, rest: Sequence[str], labels: Sequence[str], task: str) -> tuple[Notice, ...]:
+    """Columns that could be learned as well, and those that are too empty."""
+    kind = target_kind(task)
+    if kind is TargetKind.NUMBERS:
+        empty = [c for c in rest if c not in labels and table.is_numeric(c) and _filled(table, c) < _LEAST_FILLED]
+        if not empty:
+            return ()
+        text = f"Not learned, since mostly empty: {', '.join(map(repr, empty))}."
+        return (
+            Notice(text, remedies=(Remedy("learn them too", {"data.label_columns": ",".join([*labels, *empty])}),)),
+        )
+    if kind not in (TargetKind.CLASS, TargetKind.LABELS) or len(labels) != 1:
+        return ()
+    others = [c for c in rest if c not in labels and c.lower() in _LABEL_NAMES and _filled(table, c)]
+    if not others:
+        return ()
+    text = f"Column {labels[0]!r} is learned; {', '.join(map(repr, others))} could be as well."
+    remedies = tuple(Remedy(f"learn {c!r}", {"data.label_columns": c}) for c in others[:3])
+    return (Notice(text, "warning", remedies, "label_column"),)
+
+
+def _filled(table: Table, name: str) -> float:
+    """Share of the cells that hold something."""
+    return sum(map(bool, table.column(name))) / len(table.rows)
 
 
 # -------------------------------------------------------------- each column
@@ -137,21 +166,59 @@ def _named(table: Table, name: str, setting: str) -> str:
 
 
 def _file_column(table: Table, index: ImageIndex, given: str) -> str:
+    """The column that names the images.
+
+    Raises:
+        MendableError: If several do, and not the same images.
+        DataError: If none does.
+    """
     if given:
         return _named(table, given, "data.file_column")
-
-    def quality(name: str) -> tuple[float, bool]:
-        values = table.column(name)[:_SAMPLED_ROWS]
-        return sum(index.holds(v) for v in values) / len(values), name.lower() in _FILE_NAMES
-
-    best = max(table.columns, key=quality)
-    if quality(best)[0] < 0.1:
+    shares = {name: _share_found(table, name, index) for name in table.columns}
+    best = max(shares.values())
+    if best < 0.1:
         example = next((v for v in table.column(table.columns[0]) if v), "")
         raise DataError(
             f"No column of {table.path} names image files below {index.root} (columns: {', '.join(table.columns)}; "
             f"first cell: {example!r}; {len(index):,} images found). Correct the names, or set data.file_column."
         )
-    return best
+    fitting = [name for name, share in shares.items() if share >= 0.5 * best]
+    most = max(_distinct(table, c) for c in fitting)
+    for is_better in (
+        lambda c: _looks_like_files(table, c),
+        lambda c: not _MASK_WORDS.search(c) and c.lower() not in _LABEL_NAMES,
+        lambda c: _distinct(table, c) >= 0.5 * most,
+        lambda c: c.lower() in _FILE_NAMES,
+    ):
+        fitting = [c for c in fitting if is_better(c)] or fitting
+    if len(fitting) > 1 and any(_images(table, c, index) != _images(table, fitting[0], index) for c in fitting[1:]):
+        raise MendableError(
+            f"Several columns of {table.path} name images: {', '.join(map(repr, fitting))}, and not the same ones.",
+            remedies=[Remedy(f"use column {c!r}", {"data.file_column": c}) for c in fitting],
+        )
+    return fitting[0]
+
+
+_MASK_WORDS = re.compile(r"mask|seg|label|annot|truth|target|^gt$", re.IGNORECASE)
+
+
+def _share_found(table: Table, name: str, index: ImageIndex) -> float:
+    values = table.column(name)[:_SAMPLED_ROWS]
+    return sum(index.holds(v) for v in values) / len(values)
+
+
+def _looks_like_files(table: Table, name: str) -> bool:
+    """Whether cells have a suffix or a slash, as numbers of rows do not."""
+    values = [v for v in table.column(name)[:_SAMPLED_ROWS] if v]
+    return bool(values) and all(not v.isdigit() and table.number(v) is None for v in values)
+
+
+def _distinct(table: Table, name: str) -> int:
+    return len(set(table.column(name)[:_SAMPLED_ROWS]))
+
+
+def _images(table: Table, name: str, index: ImageIndex) -> list[object]:
+    return [index.find(v) for v in table.column(name)[:_SAMPLED_ROWS]]
 
 
 def _split_column(table: Table, given: str) -> str | None:
@@ -171,7 +238,9 @@ def _label_columns(table: Table, rest: Sequence[str], index: ImageIndex, task: s
         case TargetKind.MASK:
             found = [c for c in rest if _are_files(table, c, index)][:1]
         case TargetKind.NUMBERS:
-            found = [c for c in rest if table.is_numeric(c) and c.lower() not in _ROW_NUMBER_NAMES]
+            numeric = [c for c in rest if table.is_numeric(c) and c.lower() not in _ROW_NUMBER_NAMES]
+            fullest = max((_filled(table, c) for c in numeric), default=0.0)
+            found = [c for c in numeric if _filled(table, c) >= _LEAST_FILLED * fullest]
         case TargetKind.LABELS:
             binary = [c for c in rest if table.is_binary(c)]
             found = binary if len(binary) >= 2 else _single(table, rest)
@@ -195,10 +264,10 @@ def _label_columns(table: Table, rest: Sequence[str], index: ImageIndex, task: s
 
 def _single(table: Table, rest: Sequence[str]) -> list[str]:
     """The one label column: by its name, else the only one left, else the only one whose words repeat."""
-    for name in _LABEL_NAMES:
-        found = [c for c in rest if c.lower() == name]
-        if found:
-            return found
+    named = [c for name in _LABEL_NAMES for c in rest if c.lower() == name and any(table.column(c))]
+    if named:
+        fullest = max(_filled(table, c) for c in named)
+        return [next(c for c in named if _filled(table, c) >= _LEAST_FILLED * fullest)]
     if len(rest) == 1:
         return list(rest)
     alike = [c for c in rest if not table.is_numeric(c) and _is_class_like(table, c)]

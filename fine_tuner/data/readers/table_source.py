@@ -8,7 +8,9 @@ from pathlib import Path
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.text import counted
 from fine_tuner.config.tasks import TargetKind, target_kind
-from fine_tuner.data.files.folders import IMAGE_SUFFIXES, MASK_SUFFIXES, Passed, images_below, visible_files
+from fine_tuner.data.files.folders import Passed, images_below, visible_files
+from fine_tuner.data.files.names import natural_order
+from fine_tuner.data.notices import Notice
 from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source, split_named
 from fine_tuner.data.readers.image_index import ImageIndex
 from fine_tuner.data.readers.table_columns import find_columns, group_hint
@@ -58,13 +60,13 @@ class TableReader:
 
     def __init__(self, root: Path, tables: dict[str, Path], task: str, options: ReadOptions) -> None:
         self.task, self.options = task, options
-        suffixes = MASK_SUFFIXES if target_kind(task) is TargetKind.MASK else IMAGE_SUFFIXES
-        self.index = ImageIndex(root, images_below(root, Passed(), suffixes))
-        self.tables = {split: read_table(path) for split, path in tables.items()}
+        self.index = ImageIndex(root, images_below(root, Passed()))
+        self.tables = {split: read_table(path, options.encoding) for split, path in tables.items()}
         first = next(iter(self.tables.values()))
         self.columns = find_columns(first, self.index, task, options)
         self.problems: list[Problem] = []
         self.used: dict[Path, tuple[str, Target]] = {}
+        self.listed: set[Path] = set()
         self.num_repeated = 0
 
     def read(self) -> Source:
@@ -93,6 +95,7 @@ class TableReader:
         if image is None:
             self._missing_image(table, row, cells[self.columns.file])
             return None
+        self.listed.add(image)
         target = self._target(table, row, cells, names)
         if target is None:
             return None
@@ -167,10 +170,10 @@ class TableReader:
             return labels
         cells = [v for table in self.tables.values() for v in table.column(labels[0]) if v]
         if target_kind(self.task) is TargetKind.LABELS:
-            return tuple(sorted({part for cell in cells for part in _parts(cell, separator)}))
+            return natural_order(part for cell in cells for part in _parts(cell, separator))
         names = set(cells)
         is_numbered = all(name.lstrip("-").isdigit() for name in names)
-        return tuple(sorted(names, key=int) if is_numbered else sorted(names))
+        return tuple(sorted(names, key=int)) if is_numbered else natural_order(names)
 
     def _words(self, names: Sequence[str]) -> str:
         name = ", ".join(t.path.name for t in self.tables.values())
@@ -189,16 +192,18 @@ class TableReader:
                 what = f"{counted(len(names), 'class')}" + (f" in column {labels[0]!r}" if len(labels) == 1 else "")
         return f"table {name} with {what}{split}{group}"
 
-    def _notices(self) -> list[str]:
-        out = []
+    def _notices(self) -> list[Notice]:
+        first = next(iter(self.tables.values()))
+        out = [notice for table in self.tables.values() for notice in table.about]
+        if len(first.columns) > 1:
+            out.append(Notice(f"Column {self.columns.file!r} of {first.path.name} names the images."))
         if self.num_repeated:
-            out.append(f"{counted(self.num_repeated, 'repeated row')} of the table ignored.")
+            out.append(Notice(f"{counted(self.num_repeated, 'repeated row')} of the table ignored."))
         masks = {t for _, t in self.used.values() if isinstance(t, Path)}
-        orphans = len(self.index) - len(self.used) - len(masks)
+        orphans = len(self.index) - len(self.listed | masks)
         if orphans:
-            out.append(f"{counted(orphans, 'image')} not in the table ignored.")
-        hint = group_hint(next(iter(self.tables.values())), self.columns)
-        return [*out, hint] if hint else out
+            out.append(Notice(f"{counted(orphans, 'image')} not in the table ignored."))
+        return [*out, *self.columns.about, *group_hint(first, self.columns)]
 
 
 def read_tables(root: Path, tables: dict[str, Path], task: str, options: ReadOptions) -> Source:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.data.files.encodings import find_encoding
+from fine_tuner.data.files.names import composed
 from fine_tuner.data.files.reach import check_reach
+from fine_tuner.data.notices import Notice
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
+_LINE_END = re.compile(r"\r\n|\n|\r")  # not str.splitlines, which ends lines at form feeds and U+2028 too
 _DELIMITERS = ",;\t|"
 _TRUE = frozenset({"1", "1.0", "true", "yes", "y", "t"})
 _FALSE = frozenset({"0", "0.0", "false", "no", "n", "f", ""})
@@ -27,6 +33,7 @@ class Table:
         rows: One tuple of text per line below the header, stripped, as long as ``columns``.
         lines: Number of each row's line in the file.
         has_decimal_comma: Numbers are written ``3,5``.
+        about: What there is to say of how it was read.
     """
 
     path: Path
@@ -34,6 +41,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     lines: tuple[int, ...]
     has_decimal_comma: bool = False
+    about: tuple[Notice, ...] = ()
 
     @cached_property
     def _position(self) -> dict[str, int]:
@@ -77,18 +85,18 @@ def truth(text: str) -> float | None:
     return 1.0 if folded in _TRUE else 0.0 if folded in _FALSE else None
 
 
-def read_table(path: Path) -> Table:
-    """The table in a CSV or TSV file.
+def read_table(path: Path, encoding: str = "") -> Table:
+    """The table in a CSV or TSV file; ``encoding`` is told by the text where it is empty.
 
     Raises:
         DataError: If it cannot be read, is empty, or has no header or rows that are longer than it.
     """
-    text = _text_of(path)
-    lines = text.splitlines()
+    text, about = _text_of(path, encoding)
+    lines = _LINE_END.split(text)
     if not any(line.strip() for line in lines):
         raise DataError(f"{path} is empty. Write a header such as 'file,label' and one line per image.")
     delimiter = _delimiter_of(lines)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     columns: tuple[str, ...] = ()
     rows, numbers = [], []
     for cells in reader:
@@ -108,7 +116,7 @@ def read_table(path: Path) -> Table:
     if not rows:
         raise DataError(f"{path} has a header but no rows. Write one line per image.")
     has_comma = delimiter != "," and not any("." in c for row in rows[:200] for c in row[1:] if _is_number(c))
-    return Table(path, columns, tuple(rows), tuple(numbers), has_decimal_comma=has_comma)
+    return Table(path, columns, tuple(rows), tuple(numbers), has_decimal_comma=has_comma, about=about)
 
 
 def _is_number(text: str) -> bool:
@@ -121,17 +129,27 @@ def _is_number(text: str) -> bool:
 
 def _text_of(path: Path) -> str:
     check_reach(path)
+
+
+def _text_of(path: Path, given: str) -> tuple[str, tuple[Notice, ...]]:
+    """The text in NFC, and what there is to say of its encoding."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}). Check the file.") from None
-    if b"\0" in content[:4096] and not content.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            return composed(content.decode("utf-16")), ()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path} is not the UTF-16 that it says ({error}). Save the table as UTF-8.") from None
+    if b"\0" in content[:4096]:
         raise DataError(f"{path} is not a text file. Save the table as CSV.")
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")  # what spreadsheets write
+    what = f"The text of {path.name}"
+    encoding, notice = find_encoding(
+        content.split(b"\n"), given=given, what=what, likely=("gbk", "cp932", "cp1252", "cp437")
+    )
+    text = content.decode(encoding).removeprefix("\ufeff")
+    return composed(text), (notice,) if notice else ()
 
 
 def _delimiter_of(lines: Sequence[str]) -> str:

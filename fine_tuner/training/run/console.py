@@ -38,6 +38,8 @@ class Console:
             case RunStarted(epochs=epochs, total_steps=total, steps_per_epoch=per_epoch, facts=facts):
                 self._epochs = epochs
                 self._epoch_began = time.perf_counter()
+                for notice in facts.get("notices", ()):
+                    self._print(f"note: {notice}")
                 self._print(_plan_line(dict(facts), epochs, per_epoch, total))
             case TrainMetrics(metrics=metrics):
                 self._losses.append(metrics["train/loss"])

@@ -93,9 +93,9 @@ class Questions:
 def read_reply(reply: Reply) -> Answer:
     """The JSON object on the last line that a command printed, or its error by setting."""
     printed = _last_object(reply.out)
-    if reply.code == 2:
+    if reply.code == 2 and (printed is None or "error" in printed):  # a check that found errors is an answer
         return Answer(errors=_errors(printed, reply.err), is_wrong_input=True)
-    if reply.code != 0 or printed is None:
+    if reply.code not in (0, 2) or printed is None:
         last_line = (reply.err.strip().splitlines() or ["no message"])[-1]
         return Answer(errors={"": texts.NO_ANSWER.format(error=last_line if reply.code else "no JSON")})
     return Answer(value=printed)

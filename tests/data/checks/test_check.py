@@ -15,6 +15,7 @@ from fine_tuner.data.checks.check import check_data
 from fine_tuner.data.checks.findings import DataFinding, Report
 from fine_tuner.data.files.image_scan import look_at_image
 from fine_tuner.data.files.images import load_image
+from fine_tuner.data.notices import Notice
 
 Make = Callable[..., Path]
 
@@ -104,15 +105,22 @@ def test_dropping_twins_takes_them_from_train_only(class_folders: Make, read: Ca
             shutil.copy(root / "train" / name / f"{name}{i:03d}.png", root / "val" / name)
     data = read(root, duplicates="drop")
     assert {s: len(r) for s, r in data.splits.items()} == {"train": 14, "val": 6}
-    assert "6 images of train left out that val or test holds as well." in data.notices
+    assert Notice("6 images of train left out that val or test holds as well.") in data.notices
 
 
 def test_same_picture_with_two_labels_is_found(class_folders: Make) -> None:
     root = class_folders({"a": 12, "b": 12})
     shutil.copy(root / "a" / "a001.png", root / "b" / "copy.png")
-    finding = found(check_data(str(root)), "duplicates_contradict")
-    assert finding.count == 1
+    finding = found(check_data(str(root)), "contradiction")
+    assert (finding.count, finding.level) == (2, "error")
     assert "a/a001.png" in finding.examples[0].text
+    assert [dict(r.settings) for r in finding.remedies] == [
+        {"data.on_contradiction": "skip"}, {"data.on_contradiction": "keep"},
+    ]  # fmt: skip
+    with Image.open(root / "a" / "a002.png") as image:
+        image.resize((48, 32)).save(root / "b" / "larger.png")
+    nearly = check_data(str(root), on_contradiction="skip")
+    assert found(nearly, "duplicates_contradict").count == 1
 
 
 def test_different_pictures_are_no_twins(real_data: Path) -> None:
@@ -133,9 +141,7 @@ def test_rare_few_and_absent_classes(class_folders: Make) -> None:
     root = class_folders({"a": 60, "b": 40, "c": 4}, below="train")
     class_folders({"a": 6, "b": 4, "c": 0}, below="val", root=root)
     (root / "val" / "c").rmdir()
-    unusable = check_data(str(root))
-    assert found(unusable, "unusable").level == "error"
-    assert "val lacks 'c'" in found(unusable, "unusable").text
+    assert found(check_data(str(root)), "absent_from_val").level == "warning"
 
     flat = check_data(str(class_folders({"a": 60, "b": 40, "c": 4}, root=root.parent / "flat")))
     imbalance = found(flat, "imbalance")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fine_tuner.base.errors import DataError
-from fine_tuner.data.files.folders import MASK_SUFFIXES
+from fine_tuner.data.files.folders import IMAGE_SUFFIXES
 from fine_tuner.data.files.images import MAX_PIXELS, load_image, load_mask, verify_quickly
 
 RED, HALF_RED = (255, 0, 0), (255, 0, 0, 128)
@@ -32,7 +32,7 @@ def corners(image: Image.Image) -> list[tuple[int, ...]]:
     return [image.getpixel((x, y)) for y in (1, h - 2) for x in (1, w - 2)]
 
 
-@pytest.mark.parametrize("suffix", sorted(MASK_SUFFIXES - {".pgm", ".jfif", ".jpe"}))
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES - {".pgm", ".jfif", ".jpe"}))
 def test_every_format_gives_the_same_rgb_picture(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"picture{suffix}"
     quarters().save(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from fine_tuner.base.errors import DataError
 from fine_tuner.data.loading.batches import load_classes
 from fine_tuner.data.mask_coding import IGNORE_INDEX, MaskCoding
 from fine_tuner.data.masks.colour_tables import read_colour_table
+from fine_tuner.data.notices import MendableError
 from fine_tuner.data.readers.recognise import look_into
 from fine_tuner.data.records import DataSplits, Record
 
@@ -102,10 +103,75 @@ def test_values_become_classes(
 
 
 def test_pixels_of_each_class_are_counted(folder: Callable[..., Path], read: Read) -> None:
-    data = read(folder([halves(0, 1), halves(0, 255)] * 4), task="segmentation")
+    data = read(folder([halves(0, 1), halves(0, 255)] * 4), task="segmentation", mask_ignore=(255,))
     names = [r.image.stem for r in data.splits["train"]]
     half = WIDTH * HEIGHT // 2
     assert data.class_counts("train") == (half * len(names), half * sum(int(n) % 2 == 0 for n in names))
+
+
+@pytest.mark.parametrize("high", [255, 254, 128])
+def test_one_value_here_and_another_there_is_asked(folder: Callable[..., Path], read: Read, high: int) -> None:
+    root = folder([halves(0, 1), halves(0, high)] * 4)
+    with pytest.raises(MendableError, match=f"Some masks hold 0 and {high} .*others 0 and 1 ") as asked:
+        read(root, task="segmentation")
+    same, other = (r.settings for r in asked.value.remedies)
+    one = read(root, task="segmentation", **options_of(same))
+    assert one.classes == ("background", "foreground")
+    assert classes_of(one, "00") == classes_of(one, "01") == [0, 1]
+    two = read(root, task="segmentation", **options_of(other))
+    assert classes_of(two, "01") == [0, IGNORE_INDEX if high == 255 else 2]
+
+
+def test_255_beside_a_class_in_one_file_is_void_in_all(folder: Callable[..., Path], read: Read) -> None:
+    data = read(folder([halves(0, 1), halves(0, 255), halves(1, 255)] * 4), task="segmentation")
+    assert classes_of(data, "01") == [0, IGNORE_INDEX]
+    assert any("255 is taken for" in n.text for n in data.notices)
+
+
+def test_masks_of_void_only_are_named(folder: Callable[..., Path], read: Read) -> None:
+    data = read(folder([halves(0, 1)] * 4 + [halves(255, 255)] * 8), task="segmentation")
+    assert any(n.code == "empty_masks" and "8 masks with no pixel" in n.text for n in data.notices)
+
+
+def test_numbers_of_objects_are_asked_about(folder: Callable[..., Path], read: Read) -> None:
+    counted_up = [np.resize(np.arange(n + 1, dtype=np.uint8), (HEIGHT, WIDTH)) for n in (9, 12, 14, 11)]
+    with pytest.raises(MendableError, match="number objects, it seems, not classes: 14 values") as asked:
+        read(folder(counted_up), task="segmentation")
+    data = read(folder(counted_up), task="segmentation", **options_of(asked.value.remedies[0].settings))
+    assert data.num_outputs == 2
+
+
+def test_palette_entries_of_one_colour_stay_apart(folder: Callable[..., Path], read: Read) -> None:
+    """VOC's void is index 255, which many programs leave as black as the background."""
+    colours = [0, 0, 0, 128, 0, 0, 0, 128, 0] + [0] * (3 * 253)
+    masks = [palette(halves(0, 1), colours), palette(halves(2, 255), colours)] * 3
+    root = folder(masks)
+    (root / "labelmap.txt").write_text("# label:color_rgb\nground:0,0,0::\ncat:128,0,0::\ndog:0,128,0::\n")
+    data = read(root, task="segmentation")
+    assert data.classes == ("ground", "cat", "dog")
+    assert classes_of(data, "01") == [2, IGNORE_INDEX]
+
+
+def test_pascal_voc_is_read_with_its_lists(folder: Callable[..., Path], read: Read) -> None:
+    root = folder([halves(0, 1), halves(2, 255)] * 6, images="JPEGImages", below="SegmentationClass")
+    for i in range(12):
+        (root / "Annotations").mkdir(exist_ok=True)
+        (root / "Annotations" / f"{i:02d}.xml").write_text("<annotation/>")
+    lists = root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("".join(f"{i:02d}\n" for i in range(7)))
+    (lists / "val.txt").write_text("".join(f"{i:02d}\n" for i in range(7, 11)))
+    (lists / "trainval.txt").write_text("".join(f"{i:02d}\n" for i in range(11)))
+    assert look_into(root).likely_task() == "segmentation"
+    data = read(root, task="segmentation")
+    assert {split: len(rows) for split, rows in data.splits.items()} == {"train": 7, "val": 4}
+    assert any("Not used: Annotations/ (12 .xml)" in n.text for n in data.notices)
+
+
+def options_of(settings: Mapping[str, object]) -> dict[str, object]:
+    """Arguments of ``read`` that are what a remedy sets."""
+    values = {path.removeprefix("data."): value for path, value in settings.items()}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def test_names_of_the_classes(folder: Callable[..., Path], read: Read) -> None:
@@ -211,7 +277,7 @@ def test_orphans_are_named_or_left_out_by_choice(folder: Callable[..., Path], re
         read(root, task="segmentation")
     data = read(root, task="segmentation", on_missing="skip")
     assert sum(map(len, data.splits.values())) == 3
-    assert [n.split(" left out")[0] for n in data.notices] == ["1 image without mask", "1 mask without image"]
+    assert [n.text.split(" left out")[0] for n in data.notices] == ["1 image without mask", "1 mask without image"]
 
 
 def test_mask_of_another_size_is_named_or_resized_by_choice(folder: Callable[..., Path], read: Read) -> None:
@@ -294,7 +360,7 @@ def test_other_tasks_and_folders_are_sent_to_the_right_place(
         DataError, match=r"holds class folders, which do not serve task=segmentation\. Choose task=class"
     ):
         read(classes, task="segmentation")
-    with pytest.raises(DataError, match=r"has no masks\. Put images into a folder images/ and their masks"):
+    with pytest.raises(DataError, match=r"has no masks that are recognised\. Put images into a folder images/"):
         read(classes / "a", task="segmentation")
 
 

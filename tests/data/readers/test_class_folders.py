@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from fine_tuner.base.errors import DataError
@@ -83,20 +86,19 @@ def test_hidden_system_and_stray_things_are_ignored_and_counted(class_folders: M
     (root / "loose.png").write_bytes((root / "a" / "a000.png").read_bytes())
     data = read(root)
     assert sum(map(len, data.splits.values())) == 8
-    assert data.notices == (
+    assert [n.text for n in data.notices] == [
         "4 hidden or system folders ignored.",
         "2 files that are not images ignored (2 .txt).",
         "1 image outside of any class folder ignored.",
-    )
+    ]
 
 
-def test_same_images_as_torchvisions_image_folder(class_folders: Make, read: Read) -> None:
-    """The tutorial's ants hold a GIF that says "image not found"; ImageFolder does not read it either."""
+def test_same_images_as_torchvisions_image_folder_and_gif(class_folders: Make, read: Read) -> None:
     root = class_folders({"a": 4, "b": 4})
     for suffix in (".gif", ".jpg", ".webp", ".PNG", ".svg"):
         (root / "a" / f"x{suffix}").write_bytes((root / "a" / "a000.png").read_bytes())
     ours = {r.image for records in read(root).splits.values() for r in records}
-    assert ours == {Path(path) for path, _ in ImageFolder(root).samples}
+    assert ours == {Path(path) for path, _ in ImageFolder(root).samples} | {root / "a" / "x.gif"}
 
 
 def test_folders_below_a_class_belong_to_it_and_links_are_followed_once(class_folders: Make, read: Read) -> None:
@@ -146,16 +148,99 @@ def test_one_class_only(class_folders: Make, read: Read) -> None:
         read(class_folders({"a": 3}))
 
 
-def test_empty_class(class_folders: Make, read: Read) -> None:
-    with pytest.raises(DataError, match=r"Class folder 'c' in .*/pictures without any image\. Add images, or remove"):
-        read(class_folders({"a": 3, "b": 3, "c": 0}))
+def test_empty_class_folder_is_left_out_and_said(class_folders: Make, read: Read) -> None:
+    data = read(class_folders({"a": 3, "b": 3, "c": 0}))
+    assert data.classes == ("a", "b")
+    assert any("'c'" in n.text and n.level == "warning" for n in data.notices)
 
 
-def test_classes_of_train_and_val_differ(class_folders: Make, read: Read) -> None:
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_class_that_a_split_lacks_is_absent_from_its_means_only(class_folders: Make, read: Read, split: str) -> None:
+    root = class_folders({"a": 3, "b": 3, "c": 3}, below="train")
+    class_folders({"a": 3, "b": 0, "c": 2}, below=split, root=root)
+    data = read(root)
+    assert data.classes == ("a", "b", "c")
+    assert data.class_counts(split) == (3, 0, 2)
+    assert any("absent from val" in n.text for n in data.notices) == (split == "val")
+
+
+def test_class_that_only_val_has_is_named_and_left_out_by_choice(class_folders: Make, read: Read) -> None:
     root = class_folders({"a": 3, "b": 3}, below="train")
-    class_folders({"a": 3, "c": 3}, below="val", root=root)
-    with pytest.raises(DataError, match=r"train and val differ: .*/val lacks 'b'; .*/train lacks 'c'\. Give every"):
+    class_folders({"a": 2, "b": 2, "c": 4}, below="val", root=root)
+    with pytest.raises(DataError, match=r"(?s)^4 things .*is of class 'c', which train does not have.*on_missing=skip"):
         read(root)
+    data = read(root, on_missing="skip")
+    assert (data.classes, data.class_counts("val")) == (("a", "b"), (2, 2))
+
+
+def test_classes_are_in_the_order_in_which_a_person_counts(class_folders: Make, read: Read) -> None:
+    assert read(class_folders({str(i): 2 for i in (10, 1, 2, 11, 20)})).classes == ("1", "2", "10", "11", "20")
+
+
+def test_folders_below_class_folders_are_said_and_can_be_the_classes(class_folders: Make, read: Read) -> None:
+    root = class_folders({f"{outer}/{inner}": 8 for outer in ("colour", "grey") for inner in ("rust", "scab", "sound")})
+    as_now = read(root)
+    assert as_now.classes == ("colour", "grey")
+    (said,) = [n for n in as_now.notices if n.code == "nested_folders"]
+    assert said.level == "warning"
+    assert said.remedies[0].settings == {"data.class_level": "inner"}
+    inner = read(root, class_level="inner")
+    assert inner.classes == ("rust", "scab", "sound")
+    assert sum(map(len, inner.splits.values())) == 48
+    val = {(r.image.parent.name, r.image.stem[-3:]) for r in inner.splits["val"]}
+    assert val.isdisjoint((r.image.parent.name, r.image.stem[-3:]) for r in inner.splits["train"])
+
+
+def test_masks_beside_the_pictures_of_classes_are_left_out_and_said(class_folders: Make, read: Read) -> None:
+    root = class_folders({"sick (a)": 6, "well": 6})
+    for picture in list(root.rglob("*.png")):
+        for ending in ("_mask", "_mask_1"):
+            Image.fromarray(np.eye(16, 24, dtype=np.uint8) * 255).save(picture.with_stem(picture.stem + ending))
+    data = read(root)
+    assert sum(map(len, data.splits.values())) == 12
+    (said,) = [n for n in data.notices if n.code == "masks_beside"]
+    assert "24 files" in said.text
+    assert said.remedies[0].settings == {"task": "segmentation", "data.layout": "masks"}
+    masks = read(root, task="segmentation", layout="masks")
+    assert sum(map(len, masks.splits.values())) == 12
+    assert masks.classes == ("background", "foreground")
+    assert sum(map(len, read(root, masks_beside="ignore", on_contradiction="keep").splits.values())) == 36
+
+
+def test_photographs_named_like_masks_stay_pictures(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 4, "b": 4})
+    for number, photo in enumerate(sorted(root.rglob("*.png"))):
+        noise = np.random.default_rng(number).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(photo.with_stem(photo.stem + "_mask"))
+    assert sum(map(len, read(root).splits.values())) == 16
+
+
+def test_equal_files_of_two_classes_are_refused_left_out_or_kept(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 8, "b": 8})
+    for name in ("x.png", "y.png"):
+        (root / "b" / name).write_bytes((root / "a" / "a003.png").read_bytes())
+    with pytest.raises(DataError, match=r"(?s)^3 equal files .*a003\.png is the same file as .*x\.png, which has"):
+        read(root)
+    assert sum(map(len, read(root, on_contradiction="skip").splits.values())) == 15
+    assert sum(map(len, read(root, on_contradiction="keep").splits.values())) == 18
+
+
+def test_names_that_look_like_recordings_are_said_and_kept_together_by_choice(tmp_path: Path, read: Read) -> None:
+    for number, (cls, video) in enumerate(product(("busy", "quiet"), range(5))):
+        for frame in range(4):
+            (tmp_path / cls).mkdir(exist_ok=True)
+            noise = np.random.default_rng(100 * number + frame).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(tmp_path / cls / f"{cls}{video}-frame_{frame:02d}.png")
+    (said,) = [n for n in read(tmp_path).notices if n.code == "name_groups"]
+    assert said.remedies[0].settings == {"data.group_by_name": True}
+    data = read(tmp_path, group_by_name=True)
+    videos = {split: {r.image.stem.split("-")[0] for r in rows} for split, rows in data.splits.items()}
+    assert videos["val"]
+    assert videos["val"].isdisjoint(videos["train"])
+
+
+def test_plain_numbers_are_no_recordings(class_folders: Make, read: Read) -> None:
+    assert not [n for n in read(class_folders({"a": 12, "b": 12})).notices if n.code == "name_groups"]
 
 
 def test_val_folder_without_train_folder(class_folders: Make, read: Read) -> None:
@@ -187,7 +272,7 @@ def test_unreadable_images_are_named_or_left_out_by_choice(class_folders: Make, 
         read(root)
     data = read(root, on_unreadable="skip")
     assert sum(map(len, data.splits.values())) == 14
-    assert any("2 unreadable images left out, such as" in notice for notice in data.notices)
+    assert any("2 unreadable images left out" in str(notice) for notice in data.notices)
 
 
 def test_skipping_never_empties_a_class(class_folders: Make, read: Read) -> None:

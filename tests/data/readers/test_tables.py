@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.data.notices import Notice
 from fine_tuner.data.readers.recognise import look_into
 from fine_tuner.data.records import DataSplits
 
@@ -89,7 +90,7 @@ def test_images_of_a_group_stay_in_one_split(table: Make, read: Read) -> None:
     lines = [f"p{i:03d}.png,{'ab'[i % 2]},patient{i // 2}" for i in range(12)]
     root = table("\n".join(["file,label,patient", *lines]))
     hint = read(root)
-    assert any("data.group_column=patient" in notice for notice in hint.notices)
+    assert any("data.group_column=patient" in str(notice) for notice in hint.notices)
     data = read(root, group_column="patient", val_fraction=0.34)
     groups = [{r.group for r in data.splits[s]} for s in ("train", "val")]
     assert not groups[0] & groups[1]
@@ -168,12 +169,12 @@ def test_class_folders_come_before_a_table_unless_wanted(class_folders: Make, re
     (root / "labels.csv").write_text("\n".join(["file,label", *lines]))
     data = read(root)
     assert data.classes == ("a", "b")
-    assert any("labels.csv is not used" in notice for notice in data.notices)
+    assert any("labels.csv is not used" in str(notice) for notice in data.notices)
     assert read(root, layout="table").classes == ("x", "y")
 
 
 def test_unlisted_images_are_counted(table: Make, read: Read) -> None:
-    assert "2 images not in the table ignored." in read(table(rows(*["a", "b"] * 5))).notices
+    assert Notice("2 images not in the table ignored.") in read(table(rows(*["a", "b"] * 5))).notices
 
 
 def test_same_name_in_two_folders_is_told_apart_by_folder_or_split(class_folders: Make, read: Read) -> None:
@@ -221,7 +222,7 @@ def test_wrong_cell_is_named_or_left_out_by_choice(table: Make, read: Read, text
     with pytest.raises(DataError, match=message):
         read(root, task=task)
     usable = read(root, task=task, on_missing="skip")
-    assert any("left out, such as:" in notice for notice in usable.notices)
+    assert any("left out, such as:" in str(notice) for notice in usable.notices)
 
 
 def test_neither_0_nor_1(table: Make, read: Read) -> None:

@@ -1,0 +1,73 @@
+"""Groups told by the names of files: frames of one recording, photographs of one patient."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from fine_tuner.base.text import counted
+from fine_tuner.data.files.names import composed
+from fine_tuner.data.notices import Notice, Remedy
+from fine_tuner.data.options import UNSPLIT, ReadOptions
+from fine_tuner.data.records import Record
+
+# A name, a number of it, then the number of the picture: video0_frame03, patient12-slice4, P007_2.
+_NUMBERED = re.compile(r"^(?P<group>.*?\d[^\d]*?|.*?[^\d\W_])[ _.\-]+[^\d\W_]*[ _.\-]?(?P<number>\d+)$")
+_LEAST_GROUPS = 2
+_TO_GROUPS = Remedy("keep such images in one split", {"data.group_by_name": True})
+
+
+def group_of(stem: str) -> str | None:
+    """What the name is without its last number; None if it has none.
+
+    >>> group_of("video0_frame03"), group_of("P007-2"), group_of("cat_012"), group_of("17"), group_of("leaf")
+    ('video0', 'P007', 'cat', None, None)
+    """
+    match = _NUMBERED.match(composed(stem))
+    return match["group"].lower() if match else None
+
+
+def grouped_by_name(
+    records: Mapping[str, Sequence[Record]], options: ReadOptions
+) -> tuple[dict[str, list[Record]], list[Notice]]:
+    """Records with the groups that their names tell where the user wants them, else a notice if there seem to be some.
+
+    Only where the data has no val split of its own: what the user has divided is not divided again.
+    """
+    own = {split: list(rows) for split, rows in records.items()}
+    split = UNSPLIT if UNSPLIT in own else "train"
+    if "val" in own:
+        return own, []
+    names = [group_of(r.image.stem) for r in own[split]]
+    if options.group_by_name:
+        own[split] = [
+            r if r.group is not None or name is None else replace(r, group=name)
+            for r, name in zip(own[split], names, strict=True)
+        ]
+        found = {r.group for r in own[split] if r.group is not None}
+        return own, [Notice(f"Images are kept together by their names: {counted(len(found), 'group')}.")]
+    if any(r.group is not None for r in own[split]) or not _seem_grouped(own[split], names):
+        return own, []
+    example = next(name for name in names if name)
+    groups = {name for name in names if name}
+    text = (
+        f"Names look like {counted(len(groups), 'recording')} of several pictures each, such as {example!r}: some of a "
+        "recording in training and some in validation make validation look better than the network is."
+    )
+    return own, [Notice(text, "warning", (_TO_GROUPS,), "name_groups")]
+
+
+def _seem_grouped(records: Sequence[Record], names: Sequence[str | None]) -> bool:
+    """Whether nearly all names have a group with a number of its own, several to a class and several pictures each."""
+    if not names or sum(name is not None for name in names) < 0.9 * len(names):
+        return False
+    of_class: dict[object, set[str]] = defaultdict(set)
+    for record, name in zip(records, names, strict=True):
+        if name:
+            of_class[record.target if isinstance(record.target, int) else "all"].add(name)
+    groups = {name for several in of_class.values() for name in several}
+    are_several = all(len(several) >= _LEAST_GROUPS for several in of_class.values())
+    are_numbered = sum(any(c.isdigit() for c in name) for name in groups) >= 0.9 * len(groups)
+    return are_several and are_numbered and len(names) >= 3 * len(groups)
