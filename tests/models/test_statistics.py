@@ -37,6 +37,6 @@ def test_only_random_weights_get_quick_statistics(tmp_path):
     root = tmp_path
     for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
         (root / name).parent.mkdir(exist_ok=True)
-        Image.new("RGB", (32, 32)).save(root / name)
+        Image.new("RGB", (32, 32), "red" if name[0] == "a" else "blue").save(root / name)
     assert momenta("none") == {0.1}
     assert momenta("default") == {0.01}

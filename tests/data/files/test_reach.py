@@ -19,7 +19,7 @@ OUT = "leads out of the folders that this page may read"
 def pictures(folder: Path, count: int = 3) -> None:
     folder.mkdir(parents=True)
     for i in range(count):
-        Image.new("RGB", (8, 8), (80 * i, 20, len(folder.name) * 9)).save(folder / f"{i}.png")
+        Image.new("RGB", (8, 8), (80 * i, 20, 2 * ord(folder.name[0]))).save(folder / f"{i}.png")
 
 
 @pytest.fixture
