@@ -16,6 +16,7 @@ from fine_tuner.losses.inputs import (
     check_classes,
     check_same_shape,
     class_indices,
+    counted_over,
     has_labels,
     in_float32,
     mean,
@@ -23,7 +24,23 @@ from fine_tuner.losses.inputs import (
 )
 
 
+def numbers(targets: Tensor, **_: object) -> float:
+    """How many numbers there are in ``targets``."""
+    return float(targets.numel())
+
+
+def positions(
+    targets: Tensor, *, weight: Tensor | None = None, ignore_index: int = NO_INDEX, **_: object
+) -> Tensor | float:
+    """How many positions of class indices count, each by the weight of its class; of labels all numbers."""
+    if targets.is_floating_point():
+        return numbers(targets)
+    indices, valid = class_indices(targets, ignore_index)
+    return valid.sum() if weight is None else (weight.double()[indices] * valid).sum()
+
+
 @in_float32
+@counted_over(positions)
 def cross_entropy(
     logits: Tensor,
     targets: Tensor,
@@ -39,7 +56,8 @@ def cross_entropy(
         targets: ``(B, ...)``, int64 class indices or ``ignore_index``.
         weight: ``(K,)``, how much each class counts; the mean divides by the weights of the targets, so that only
             ratios matter.
-        label_smoothing: Probability taken from the true class and spread over all K, in ``[0, 1)``.
+        label_smoothing: Probability taken from the true class and spread over all K, in ``[0, 1)``. A weight is that of
+            the position, by its true class, and smoothing does not distort it.
         ignore_index: Positions with this target contribute neither to the sum nor to the count.
 
     Returns:
@@ -49,16 +67,18 @@ def cross_entropy(
         ValueError: If the shapes disagree or targets are not int64.
 
     Source: ``torch.nn.functional.cross_entropy``; smoothing of Szegedy et al. 2016, https://arxiv.org/abs/1512.00567.
-    Differs: 0, not NaN, where nothing counts.
+    Differs: 0, not NaN, where nothing counts. With ``weight`` a position's whole smoothed loss has the weight of its
+    true class, as Keras's ``class_weight`` and importance weights have it (King and Zeng 2001). torch weighs each
+    summand of the smoothed loss by the class it is about, yet divides by the weights of the true classes: a rare class
+    of weight 50 then gets most of the smoothing's loss, and the network learns to predict it everywhere.
 
     >>> cross_entropy(torch.zeros(1, 2), torch.tensor([0]))
     tensor(0.6931)
     """
     check_classes(logits, targets)
-    total = F.cross_entropy(
-        logits, targets, weight, ignore_index=ignore_index, reduction="sum", label_smoothing=label_smoothing
-    )
-    return total / nonzero(_weights(targets, weight, ignore_index, logits).sum())
+    nll = F.cross_entropy(logits, targets, ignore_index=ignore_index, reduction="none", label_smoothing=label_smoothing)
+    weights = _weights(targets, weight, ignore_index, logits)
+    return (nll * weights).sum() / nonzero(weights.sum())
 
 
 def _weights(targets: Tensor, weight: Tensor | None, ignore_index: int, logits: Tensor) -> Tensor:
@@ -70,6 +90,7 @@ def _weights(targets: Tensor, weight: Tensor | None, ignore_index: int, logits: 
 
 
 @in_float32
+@counted_over(numbers)
 def binary_cross_entropy(logits: Tensor, targets: Tensor, *, positive_weight: float = 1.0) -> Tensor:
     """Mean of ``-(w t log p + (1 - t) log(1 - p))`` with ``p = sigmoid(logits)``.
 
@@ -94,6 +115,7 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, *, positive_weight: fl
 
 
 @in_float32
+@counted_over(positions)
 def brier_loss(logits: Tensor, targets: Tensor, *, ignore_index: int = NO_INDEX) -> Tensor:
     """Mean of ``(p - t)^2`` over positions and classes: the MSE of probabilities.
 
@@ -120,6 +142,7 @@ def brier_loss(logits: Tensor, targets: Tensor, *, ignore_index: int = NO_INDEX)
 
 
 @in_float32
+@counted_over(numbers)
 def mse_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean of ``e^2``, ``e = outputs - targets``, over ``(B, D)`` numbers.
 
@@ -133,6 +156,7 @@ def mse_loss(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 @in_float32
+@counted_over(numbers)
 def l1_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean of ``|e|``, ``e = outputs - targets``, over ``(B, D)`` numbers; the gradient at ``e = 0`` is 0.
 
@@ -146,6 +170,7 @@ def l1_loss(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 @in_float32
+@counted_over(numbers)
 def smooth_l1_loss(outputs: Tensor, targets: Tensor, *, beta: float = 1.0) -> Tensor:
     """Mean of ``e^2 / (2 beta)`` where ``|e| < beta``, else ``|e| - beta / 2``, over ``(B, D)`` numbers.
 
@@ -164,6 +189,7 @@ def smooth_l1_loss(outputs: Tensor, targets: Tensor, *, beta: float = 1.0) -> Te
 
 
 @in_float32
+@counted_over(numbers)
 def huber_loss(outputs: Tensor, targets: Tensor, *, delta: float = 1.0) -> Tensor:
     """Mean of ``e^2 / 2`` where ``|e| < delta``, else ``delta (|e| - delta / 2)``: ``delta`` times smooth L1.
 
@@ -182,6 +208,7 @@ def huber_loss(outputs: Tensor, targets: Tensor, *, delta: float = 1.0) -> Tenso
 
 
 @in_float32
+@counted_over(positions)
 def focal_loss(
     logits: Tensor,
     targets: Tensor,
@@ -220,6 +247,7 @@ def focal_loss(
 
 
 @in_float32
+@counted_over(numbers)
 def sigmoid_focal_loss(logits: Tensor, targets: Tensor, *, gamma: float = 2.0, alpha: float | None = None) -> Tensor:
     """Mean of ``-alpha_t (1 - p_t)^gamma log p_t`` over labels, with ``p = sigmoid(logits)``.
 

@@ -39,6 +39,19 @@ def in_float32(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return wrapper
 
 
+def counted_over(count: Callable[..., Tensor | float]) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Decorator: the loss is a mean, and ``count(targets, **parameters)`` tells over how much.
+
+    The function becomes ``loss.count``. It takes the loss's parameters by keyword and uses those that it needs.
+    """
+
+    def mark(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        loss.count = count  # type: ignore[attr-defined]
+        return loss
+
+    return mark
+
+
 def check_classes(logits: Tensor, targets: Tensor) -> None:
     """Refuse targets that are not class indices for these logits.
 

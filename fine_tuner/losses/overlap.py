@@ -5,21 +5,28 @@ region is computed and averaged. For class indices the probabilities p are a sof
 where the target is the class. Ignored positions belong to no region. What papers leave open is settled here:
 
 * A class that is in no target of the batch (of the image) is left out of the mean. With ``include_absent`` it counts:
-  predicting any of it is a full error, 1, and predicting none is 0.
+  predicting any of it is a full error, 1, and predicting none is 0. Between, it is the largest p there: the quotients
+  themselves are 1 however small p is, without a slope that would lower it, and 0 / 0 at its end. With smoothing they
+  have both, and are taken as they are.
 * Class 0 is background unless ``include_background``: it has no region of its own and is scored through the others, as
   nnU-Net does. A batch of background only, or with every position ignored, or empty, gives 0 and a zero gradient.
+* Regions of a batch make a loss of the whole batch: in smaller parts it is another loss. Over a split (validation) the
+  sums are added up, as if the split were one batch; Lovasz, which has no sums, is then taken image by image.
 * All sums are float32, also under autocast; counts of target positions are exact.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from fine_tuner.losses.inputs import NO_INDEX, class_indices, has_labels, in_float32, nonzero
+from fine_tuner.losses.inputs import NO_INDEX, class_indices, counted_over, has_labels, in_float32, nonzero
+from fine_tuner.losses.parts import Loss, MeansOverSplit, RegionsOverSplit, SplitLoss, WholeSplit
 
 
 class _Regions(NamedTuple):
@@ -61,11 +68,135 @@ def _mean_over(losses: Tensor, is_present: Tensor, include_absent: bool) -> Tens
     return (losses * counted).sum() / nonzero(counted.sum())
 
 
-def _one_minus_ratio(overlap: Tensor, size: Tensor) -> Tensor:
-    """``1 - overlap / size``; 0 where both are 0: nothing there and nothing predicted."""
-    return torch.where(size > 0, 1.0 - overlap / nonzero(size), torch.zeros_like(size))
+def image_regions(
+    targets: Tensor,
+    *,
+    include_background: bool = True,
+    include_absent: bool = False,
+    ignore_index: int = NO_INDEX,
+    **_: object,
+) -> Tensor | int:
+    """How many regions the images have that count, up to a factor, where each image has regions of its own.
+
+    Args:
+        targets: ``(B, ...)``, int64 class indices.
+        include_background: See the losses.
+        include_absent: All classes count in every image.
+        ignore_index: Is no class.
+    """  # fmt: skip
+    if include_absent:
+        return len(targets)
+    ordered = targets.flatten(1).sort(1).values
+    is_first = torch.ones_like(ordered, dtype=torch.bool)
+    is_first[:, 1:] = ordered.diff(dim=1) != 0
+    is_counted = (ordered != ignore_index) & ((ordered != 0) | include_background)
+    return (is_first & is_counted).sum()
 
 
+@in_float32
+def region_sums(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    squared: bool = False,
+    per_image: bool = False,
+    include_background: bool = True,
+    ignore_index: int = NO_INDEX,
+    **_: object,
+) -> Tensor:
+    """``(4, R)``: of each region ``sum p t``, ``sum p`` (``sum p^2`` if ``squared``), ``sum t`` and the largest p.
+
+    The first three of a batch are the sums, the last the largest, of those of its parts.
+    """
+    regions = _regions(
+        logits, targets, per_image=per_image, include_background=include_background, ignore_index=ignore_index
+    )
+    probs = regions.probs
+    overlap = regions.total(probs * regions.truth)
+    predicted = regions.total(probs.square() if squared else probs)
+    flat = regions.flat(probs)
+    largest = flat.amax(1).view_as(overlap) if flat.numel() else torch.zeros_like(overlap)
+    return torch.stack([overlap, predicted, regions.total(regions.truth).to(probs.dtype), largest]).flatten(1)
+
+
+def dice_of_sums(sums: Tensor, *, smooth: float = 0.0, include_absent: bool = False, **_: object) -> Tensor:
+    """The Dice loss of ``region_sums``."""
+    overlap, predicted, actual, largest = sums
+    return _of_quotients(2.0 * overlap, predicted + actual, actual, largest, smooth, include_absent)
+
+
+def tversky_of_sums(
+    sums: Tensor,
+    *,
+    alpha: float = 0.3,
+    beta: float = 0.7,
+    smooth: float = 0.0,
+    include_absent: bool = False,
+    **_: object,
+) -> Tensor:
+    """The Tversky loss of ``region_sums``."""  # fmt: skip
+    hits, predicted, actual, largest = sums
+    size = hits + alpha * (predicted - hits) + beta * (actual - hits)
+    return _of_quotients(hits, size, actual, largest, smooth, include_absent)
+
+
+def jaccard_of_sums(sums: Tensor, *, smooth: float = 0.0, include_absent: bool = False, **_: object) -> Tensor:
+    """The Jaccard loss of ``region_sums``."""
+    return tversky_of_sums(sums, alpha=1.0, beta=1.0, smooth=smooth, include_absent=include_absent)
+
+
+def _of_quotients(
+    overlap: Tensor, size: Tensor, actual: Tensor, largest: Tensor, smooth: float, include_absent: bool
+) -> Tensor:
+    """Mean of ``1 - (overlap + s) / (size + s)`` over the regions that count, or of the largest p; see the module."""
+    is_present = actual > 0
+    is_quotient = is_present if smooth == 0 else torch.ones_like(is_present)
+    # 1 in the place of a size that may be as small as p: its inverse is infinite, and infinity times 0 is NaN
+    quotients = 1.0 - (overlap + smooth) / torch.where(is_quotient, size + smooth, torch.ones_like(size))
+    return _mean_over(torch.where(is_quotient, quotients, largest), is_present, include_absent)
+
+
+def of_regions(
+    loss_of: Callable[..., Tensor] | None,
+) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Decorator: the loss is one of regions, ``loss_of(region_sums(...), ...)``, or without sums (Lovasz).
+
+    The function gets ``count`` (see ``counted_over``), which holds where each image has regions of its own, and
+    ``over_batch(**parameters)``: the loss of a whole split where it has not.
+    """
+
+    def mark(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def over_batch(**parameters: Any) -> SplitLoss:
+            if loss_of is not None:
+                return RegionsOverSplit(partial(region_sums, **parameters), partial(loss_of, **parameters))
+            if "per_image" in parameters:  # masks; labels are few numbers an image
+                return MeansOverSplit(ImageByImage(loss, parameters | {"per_image": True}))
+            return WholeSplit(partial(loss, **parameters))
+
+        loss.over_batch = over_batch  # type: ignore[attr-defined]
+        return counted_over(image_regions)(loss)
+
+    return mark
+
+
+class ImageByImage(Loss):
+    """A formula with regions of its own for each image."""
+
+    def __init__(self, formula: Callable[..., Tensor], parameters: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.formula, self.parameters_of_formula = formula, parameters
+
+    def means(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """See ``Loss``."""
+        return self.formula(logits, targets, **self.parameters_of_formula).reshape(1)
+
+    def counts(self, targets: Tensor) -> Tensor:
+        """See ``Loss``."""
+        counted = image_regions(targets, **self.parameters_of_formula)
+        return torch.as_tensor(counted, dtype=torch.float64, device=targets.device).reshape(1)
+
+
+@of_regions(dice_of_sums)
 @in_float32
 def dice_loss(
     logits: Tensor,
@@ -102,16 +233,14 @@ def dice_loss(
     >>> dice_loss(torch.zeros(2, 2), torch.tensor([0, 1]))
     tensor(0.5000)
     """
-    regions = _regions(
-        logits, targets, per_image=per_image, include_background=include_background, ignore_index=ignore_index
-    )
-    overlap = regions.total(regions.probs * regions.truth)
-    predicted = regions.total(regions.probs.square() if squared else regions.probs)
-    actual = regions.total(regions.truth)
-    losses = _one_minus_ratio(2.0 * overlap + smooth, predicted + actual + smooth)
-    return _mean_over(losses, actual > 0, include_absent)
+    sums = region_sums(
+        logits, targets, squared=squared, per_image=per_image, include_background=include_background,
+        ignore_index=ignore_index,
+    )  # fmt: skip
+    return dice_of_sums(sums, smooth=smooth, include_absent=include_absent)
 
 
+@of_regions(tversky_of_sums)
 @in_float32
 def tversky_loss(
     logits: Tensor,
@@ -149,15 +278,13 @@ def tversky_loss(
 
     Source: Salehi et al. 2017, eq. 1 and 2, https://arxiv.org/abs/1706.05721.
     """
-    regions = _regions(
+    sums = region_sums(
         logits, targets, per_image=per_image, include_background=include_background, ignore_index=ignore_index
     )
-    hits, actual = regions.total(regions.probs * regions.truth), regions.total(regions.truth)
-    false_alarms, misses = regions.total(regions.probs * ~regions.truth), actual - hits
-    losses = _one_minus_ratio(hits + smooth, hits + alpha * false_alarms + beta * misses + smooth)
-    return _mean_over(losses, actual > 0, include_absent)
+    return tversky_of_sums(sums, alpha=alpha, beta=beta, smooth=smooth, include_absent=include_absent)
 
 
+@of_regions(jaccard_of_sums)
 @in_float32
 def jaccard_loss(
     logits: Tensor,
@@ -188,19 +315,13 @@ def jaccard_loss(
 
     Source: Rahman and Wang 2016, eq. 3 to 5, https://doi.org/10.1007/978-3-319-50835-1_22.
     """
-    return tversky_loss(
-        logits,
-        targets,
-        alpha=1.0,
-        beta=1.0,
-        smooth=smooth,
-        per_image=per_image,
-        include_background=include_background,
-        include_absent=include_absent,
-        ignore_index=ignore_index,
+    sums = region_sums(
+        logits, targets, per_image=per_image, include_background=include_background, ignore_index=ignore_index
     )
+    return jaccard_of_sums(sums, smooth=smooth, include_absent=include_absent)
 
 
+@of_regions(None)
 @in_float32
 def lovasz_loss(
     logits: Tensor,

@@ -23,13 +23,13 @@ from typing import Any
 import torch
 
 from fine_tuner.base.errors import ConfigError
-from fine_tuner.data.loading.mixing import MixedLoss
 from fine_tuner.distributed import device_name
 from fine_tuner.memory.readings import memory_limit_mib, process_mib
 from fine_tuner.memory.sized_tensors import Moment
 from fine_tuner.memory.step_memory import Situation, StepMemory, step_memory
 from fine_tuner.precision import half_for
 from fine_tuner.tasks.build import Assembly
+from fine_tuner.tasks.mixed import MixedLoss
 
 MIB = 2**20
 LARGEST_BATCH = 65_536  # as the field's bound

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from fine_tuner.config.tasks import TargetKind, target_kind
-from fine_tuner.data.loading.mixing import MixedLoss, MixedTargets
+from fine_tuner.data.loading.mixing import MixedTargets
 from fine_tuner.losses.custom import CustomLossModule
 from fine_tuner.memory.sized_tensors import Ledger, Moment, SizedTensor, prime_for, use_sized_tensors
 from fine_tuner.models.freezing import Freezing, Trainable
@@ -26,6 +26,7 @@ from fine_tuner.models.outputs import loss_of_outputs, split_outputs
 from fine_tuner.models.probe import construct
 from fine_tuner.models.stages import Stage
 from fine_tuner.precision import DTYPES
+from fine_tuner.tasks.mixed import MixedLoss
 
 _KEPT = 32
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from fine_tuner.base.errors import TrainingError
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
@@ -25,6 +26,7 @@ from fine_tuner.planning.measured_steps import (
     take_batches,
 )
 from fine_tuner.tasks.build import Assembly, assemble, build_data
+from fine_tuner.training.loop.micro_batches import is_out_of_memory
 
 MARGIN = 0.1  # of the memory there is stays free: fragmentation, and what other programs take meanwhile
 _MOST_TRIED = 64  # images of the measured step on a CPU: more takes minutes
@@ -112,7 +114,9 @@ def _try(settings: Settings, data: DataSplits, size: int) -> Measurement | None:
         with assemble(replace(settings, f"train.batch_size={size}", "train.accumulate=1"), data) as assembly:
             device = assembly.device
             return measure_steps(assembly, [_batch_of(assembly, size)], steps=1, with_evaluation=True)
-    except torch.OutOfMemoryError:
+    except (RuntimeError, MemoryError, TrainingError) as error:
+        if not is_out_of_memory(error):
+            raise
         return None
     finally:
         if device is not None:

@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from fine_tuner.config.settings import Settings
+from fine_tuner.losses.parts import LossFn, part_of, shares_of
 from fine_tuner.models.outputs import loss_of_outputs
 from fine_tuner.precision import Precision
 from fine_tuner.tasks.build import assemble, build_data
@@ -58,7 +60,7 @@ class FinderResult:
 
 def find_lr(
     model: nn.Module,
-    loss_of: Callable[[Tensor, Tensor], Tensor],
+    loss_of: Callable[..., Tensor],
     batches: Iterable[tuple[Tensor, Tensor]],
     optimizer: torch.optim.Optimizer,
     precision: Precision,
@@ -67,6 +69,7 @@ def find_lr(
     end_lr: float = 10.0,
     steps: int = 100,
     accumulate: int = 1,
+    loss_fn: LossFn | None = None,
     smoothing: float = 0.9,
     clip_norm: float | None = None,
     set_train_mode: Callable[[], None] | None = None,
@@ -78,7 +81,8 @@ def find_lr(
 
     Args:
         model: Network to be trained, on its device.
-        loss_of: ``(images, targets) -> scalar``: forward pass and loss, under autocast where wanted.
+        loss_of: ``(images, targets) -> scalar``: forward pass and loss, under autocast where wanted. With ``loss_fn``
+            it is also given the shares of each of a step's several micro-batches.
         batches: Micro-batches, enough for the sweep; it ends early if they do.
         optimizer: Its groups keep the proportions of their rates; the largest follows the sweep.
         precision: Backward and step are its.
@@ -86,6 +90,7 @@ def find_lr(
         end_lr: Last rate, > ``start_lr``.
         steps: Steps of the sweep, >= 2.
         accumulate: Micro-batches of one step.
+        loss_fn: What ``loss_of`` computes, by which micro-batches of a step count; None: they count by their images.
         smoothing: Weight of the past in the mean of losses, in [0, 1).
         clip_norm: As in training.
         set_train_mode: Puts ``model`` into training mode, frozen parts as they should be; None: all of it.
@@ -119,7 +124,7 @@ def find_lr(
                 break
             for group, share in zip(optimizer.param_groups, shares, strict=True):
                 group["lr"] = lr * share
-            loss = _backward(micro_batches, loss_of, precision)
+            loss = _backward(micro_batches, loss_of, loss_fn, precision)
             if not sweep.take(lr, loss):
                 stopped = "diverged"
                 break
@@ -137,15 +142,22 @@ def _shares(optimizer: torch.optim.Optimizer) -> list[float]:
 
 
 def _backward(
-    micro_batches: list[tuple[Tensor, Tensor]], loss_of: Callable[[Tensor, Tensor], Tensor], precision: Precision
+    micro_batches: list[tuple[Tensor, Tensor]],
+    loss_of: Callable[..., Tensor],
+    loss_fn: LossFn | None,
+    precision: Precision,
 ) -> float:
-    """Gradients of one step; its loss is the mean over images, as in training."""
-    images_in_step = sum(len(targets) for _, targets in micro_batches)
+    """Gradients of one step; its loss is that of all its images, as in training."""
+    all_targets = [targets.to(precision.device, non_blocking=True) for _, targets in micro_batches]
+    images_in_step = sum(len(targets) for targets in all_targets)
+    shares = shares_of(loss_fn, all_targets) if loss_fn is not None and len(all_targets) > 1 else None
     total = 0.0
-    for images, targets in micro_batches:
-        images = images.to(precision.device, non_blocking=True)
-        targets = targets.to(precision.device, non_blocking=True)
-        loss = loss_of(images, targets) * (len(targets) / images_in_step)
+    for number, targets in enumerate(all_targets):
+        images = micro_batches[number][0].to(precision.device, non_blocking=True)
+        if shares is None:
+            loss = loss_of(images, targets) * (len(targets) / images_in_step)
+        else:
+            loss = loss_of(images, targets, shares[number])
         total += loss.item()
         precision.backward(loss)
     return total
@@ -291,13 +303,12 @@ def find_lr_of_settings(settings: Settings, *, steps: int, progress: OnPoint) ->
     """
     data = build_data(settings)
     with assemble(settings, data) as assembly:
-        device = assembly.device
 
-        def loss_of(images: Tensor, targets: Tensor) -> Tensor:
-            images, targets = images.to(device), targets.to(device)
+        def loss_of(images: Tensor, targets: Tensor, shares: Tensor | None = None) -> Tensor:
             with assembly.precision.autocast():
                 output = assembly.model(images)
-            return loss_of_outputs(output, targets, assembly.loss_fn)
+            loss_fn = assembly.loss_fn if shares is None else partial(part_of, assembly.loss_fn, shares)
+            return loss_of_outputs(output, targets, loss_fn)
 
         result = find_lr(
             assembly.model,
@@ -307,6 +318,7 @@ def find_lr_of_settings(settings: Settings, *, steps: int, progress: OnPoint) ->
             assembly.precision,
             steps=steps,
             accumulate=settings.train.accumulate,
+            loss_fn=assembly.loss_fn,
             clip_norm=settings.optim.clip_norm,
             set_train_mode=assembly.freezing.set_train_mode,
             restore_also=[assembly.loss_fn],

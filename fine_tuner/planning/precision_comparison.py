@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from fine_tuner.base.errors import TrainingError
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
@@ -20,8 +21,9 @@ from fine_tuner.planning.measured_steps import (
     take_batches,
 )
 from fine_tuner.precision import device_support, variant_name, variants_for
-from fine_tuner.speeds import GAIN, known_fastest, remember
+from fine_tuner.speeds import GAIN, Subject, known_fastest, remember
 from fine_tuner.tasks.build import assemble, build_data, subject_of
+from fine_tuner.training.loop.micro_batches import is_out_of_memory
 
 _BATCHES = 2
 
@@ -42,6 +44,7 @@ def compare_precisions(settings: Settings, *, steps: int, on_progress: OnMeasure
     variants = variants_for(device)
     total = len(variants) * (steps + WARM_UP)
     rows: list[dict[str, Any]] = []
+    about: Subject | None = None  # of the runs that fitted
     for number, (dtype, is_last) in enumerate(variants):
         name = variant_name(dtype, is_channels_last=is_last)
         before = number * (steps + WARM_UP)
@@ -52,19 +55,21 @@ def compare_precisions(settings: Settings, *, steps: int, on_progress: OnMeasure
             measured, about = _measure(
                 wanted, data, steps, lambda done, b=before, n=name: on_progress(b + done, total, n)
             )
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError, TrainingError) as error:
+            if not is_out_of_memory(error):
+                raise
             rows.append(row | {"images_per_second": None, "peak_mib": None, "problem": "out of memory"})
         else:
             remember(about, name, images_per_second=measured.images_per_second, peak_mib=measured.peak_mib)
             speed, peak = round(measured.images_per_second, 2), round(measured.peak_mib)
             rows.append(row | {"images_per_second": speed, "peak_mib": peak, "problem": None})
         free_memory(device)
-    return _result(rows, settings, device, known_fastest(about))
+    return _result(rows, settings, device, known_fastest(about) if about is not None else None)
 
 
 def _measure(
     settings: Settings, data: DataSplits, steps: int, on_step: Callable[[int], None]
-) -> tuple[Measurement, Any]:
+) -> tuple[Measurement, Subject]:
     with assemble(settings, data) as assembly:
         batches = take_batches(assembly, _BATCHES)
         measured = measure_steps(assembly, batches, steps=steps, on_step=on_step)
@@ -90,6 +95,8 @@ def _result(rows: list[dict[str, Any]], settings: Settings, device: torch.device
 
 def _words(chosen: str | None, rows: list[dict[str, Any]]) -> str:
     speeds = {row["variant"]: row["images_per_second"] for row in rows if row["images_per_second"]}
+    if not speeds:
+        return "No precision fits into memory. Choose a smaller train.batch_size, data.image_size or model.name."
     if chosen is None or chosen not in speeds:
         return "Nothing can be suggested: float32 and another precision have to be measured for that."
     if chosen == "fp32":

@@ -19,7 +19,7 @@ from fine_tuner.config.metric_specs import MetricSpec
 from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.batches import EvalBatches, ImageDataset, TrainBatches
-from fine_tuner.data.loading.mixing import MixedLoss, Mixer
+from fine_tuner.data.loading.mixing import Mixer
 from fine_tuner.data.loading.transforms import build_transforms
 from fine_tuner.data.options import READ_OPTIONS
 from fine_tuner.data.records import DataSplits
@@ -42,6 +42,7 @@ from fine_tuner.schedules import Schedule, build_schedule, check_schedule
 from fine_tuner.speeds import RUN, Subject, known_fastest, remember
 from fine_tuner.tasks import TASKS
 from fine_tuner.tasks.base import Task
+from fine_tuner.tasks.mixed import MixedLoss
 from fine_tuner.tasks.network import build_network
 from fine_tuner.tasks.precision_trial import FEWEST_STEPS, try_precisions
 from fine_tuner.tasks.standardise import standardised

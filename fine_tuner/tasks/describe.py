@@ -18,6 +18,7 @@ def facts_of(assembly: Assembly) -> dict[str, Any]:
         "task": settings.task,
         "target": assembly.task.spec.target.value,
         "device": device_name(assembly.device),
+        "device_type": assembly.device.type,
         "precision": assembly.precision.dtype,
         "is_channels_last": assembly.precision.is_channels_last,
         "precision_reason": assembly.precision_choice.reason,

@@ -20,19 +20,20 @@ from torch import Tensor, nn
 
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
+from fine_tuner.losses.parts import Loss, LossFn, counts_of, means_of
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.rescaling import is_rescaled, rescale_outputs
 
 _SHOWN = 4
 
 
-class StandardisedLoss(nn.Module):
+class StandardisedLoss(Loss):
     """A loss of numbers ``(B, D)`` that are first brought to mean 0 and standard deviation 1."""
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, loss_fn: nn.Module, mean: Sequence[float], sd: Sequence[float]) -> None:
+    def __init__(self, loss_fn: LossFn, mean: Sequence[float], sd: Sequence[float]) -> None:
         super().__init__()
         self.loss_fn = loss_fn
         self.register_buffer("mean", torch.tensor([*mean]))
@@ -40,7 +41,18 @@ class StandardisedLoss(nn.Module):
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Scalar."""
-        return self.loss_fn((outputs - self.mean) / self.scale, (targets - self.mean) / self.scale)
+        return self.loss_fn(self._standardised(outputs), self._standardised(targets))
+
+    def _standardised(self, numbers: Tensor) -> Tensor:
+        return (numbers - self.mean) / self.scale
+
+    def means(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """See ``Loss``."""
+        return means_of(self.loss_fn, self._standardised(outputs), self._standardised(targets))
+
+    def counts(self, targets: Tensor) -> Tensor:
+        """See ``Loss``."""
+        return counts_of(self.loss_fn, targets)
 
 
 def in_own_units(built: BuiltModel, data: DataSplits, *, is_standardised: bool = True) -> BuiltModel:

@@ -59,14 +59,14 @@ def mean(values: list[float]) -> float:
 
 
 def cross_entropy(s: Any, task: str, logits: Array, targets: Array, weights: Array | None = None) -> float:
-    """With smoothing e: the target is (1 - e) one-hot + e / K, each class's part times its weight."""
+    """With smoothing e: the target is (1 - e) one-hot + e / K; the whole counts as much as the true class."""
     total = count = 0.0
     for _, p, c in positions(logits, targets):
-        w = np.ones(len(p)) if weights is None else weights
+        w = 1.0 if weights is None else weights[c]
         smoothed = np.full(len(p), s.label_smoothing / len(p))
         smoothed[c] += 1 - s.label_smoothing
-        total += -(smoothed * w * np.log(p)).sum()
-        count += w[c]
+        total += -w * (smoothed * np.log(p)).sum()
+        count += w
     return total / count
 
 
@@ -114,7 +114,9 @@ def focal(s: Any, task: str, logits: Array, targets: Array, weights: Array | Non
 def dice(s: Any, task: str, logits: Array, targets: Array, weights: Array | None = None) -> float:
     power = 2 if s.denominator == "squared" else 1
     return mean([
-        1 - (2 * (p * t).sum() + s.smooth) / ((p**power).sum() + (t**power).sum() + s.smooth)
+        p.max()
+        if t.sum() == s.smooth == 0  # absent, but counted
+        else 1 - (2 * (p * t).sum() + s.smooth) / ((p**power).sum() + (t**power).sum() + s.smooth)
         for p, t in regions(s, task, logits, targets)
     ])  # fmt: skip
 
@@ -127,7 +129,9 @@ def tversky(s: Any, task: str, logits: Array, targets: Array, weights: Array | N
     losses = []
     for p, t in regions(s, task, logits, targets):
         tp, fp, fn = (p * t).sum(), (p * (1 - t)).sum(), ((1 - p) * t).sum()
-        losses.append(1 - (tp + s.smooth) / (tp + s.alpha * fp + s.beta * fn + s.smooth))
+        is_largest = t.sum() == s.smooth == 0  # absent, but counted
+        quotient = (tp + s.smooth) / (tp + s.alpha * fp + s.beta * fn + s.smooth)
+        losses.append(p.max() if is_largest else 1 - quotient)
     return mean(losses)
 
 
@@ -135,7 +139,8 @@ def jaccard(s: Any, task: str, logits: Array, targets: Array, weights: Array | N
     losses = []
     for p, t in regions(s, task, logits, targets):
         overlap = (p * t).sum()
-        losses.append(1 - (overlap + s.smooth) / (p.sum() + t.sum() - overlap + s.smooth))
+        quotient = (overlap + s.smooth) / (p.sum() + t.sum() - overlap + s.smooth)
+        losses.append(p.max() if t.sum() == s.smooth == 0 else 1 - quotient)
     return mean(losses)
 
 

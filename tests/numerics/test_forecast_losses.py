@@ -9,9 +9,10 @@ from torch import nn
 from fine_tuner.config.io import parse
 from fine_tuner.config.knobs import tag_of
 from fine_tuner.config.sections.losses import VARIANTS, ClassWeighted, CustomLoss
-from fine_tuner.data.loading.mixing import MixedLoss, MixedTargets
+from fine_tuner.data.loading.mixing import MixedTargets
 from fine_tuner.losses.build import build_loss
 from fine_tuner.memory.sized_tensors import PRIMES, Ledger, use_sized_tensors
+from fine_tuner.tasks.mixed import MixedLoss
 
 CASES = [
     pytest.param(v, task, weights, id=f"{tag_of(v)}-{task}-{weights}")

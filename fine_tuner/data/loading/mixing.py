@@ -1,8 +1,8 @@
 """MixUp and CutMix: two pictures in one, with the loss of both in proportion.
 
 torchvision mixes the pictures. Its soft targets are not used: only cross entropy takes those, while a mixed batch here
-has two sets of ordinary targets and ``lam``, with which ``MixedLoss`` makes any loss, also a user's own, take them: as
-``lam * loss(first) + (1 - lam) * loss(second)``. For cross entropy that equals soft targets.
+has two sets of ordinary targets and ``lam``, and any loss, also a user's own, takes them as ``lam * loss(first) + (1 -
+lam) * loss(second)`` (``tasks/mixed.py``). For cross entropy that equals soft targets.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.transforms import v2
 
 MIXES = ("none", "mixup", "cutmix", "both")
@@ -44,21 +44,6 @@ class MixedTargets:
     def pin_memory(self) -> MixedTargets:
         """As ``Tensor.pin_memory``."""
         return MixedTargets(self.first.pin_memory(), self.second.pin_memory(), self.lam)
-
-
-class MixedLoss(nn.Module):
-    """A loss that also takes ``MixedTargets``."""
-
-    def __init__(self, loss_fn: nn.Module) -> None:
-        super().__init__()
-        self.loss_fn = loss_fn
-
-    def forward(self, logits: Tensor, targets: Tensor | MixedTargets) -> Tensor:
-        """Scalar; of mixed targets the mean of both losses, weighted by ``lam``."""
-        if not isinstance(targets, MixedTargets):
-            return self.loss_fn(logits, targets)
-        first, second = self.loss_fn(logits, targets.first), self.loss_fn(logits, targets.second)
-        return targets.lam * first + (1 - targets.lam) * second
 
 
 class Mixer:

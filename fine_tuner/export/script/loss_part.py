@@ -18,7 +18,9 @@ from fine_tuner.losses.build import build_loss
 from fine_tuner.losses.code import LossCode, read_code
 from fine_tuner.losses.inputs import at_least_float32, without_autocast
 from fine_tuner.losses.modules import FormulaLoss, LossSum
-from fine_tuner.tasks.standardise import is_standardised
+from fine_tuner.losses.parts import over_split, part_of, shares_of
+from fine_tuner.tasks.mixed import MixedLoss
+from fine_tuner.tasks.standardise import StandardisedLoss, is_standardised
 
 _OF_A_FILE = ("__name__", "__file__", "__doc__", "globals")
 
@@ -35,49 +37,27 @@ def loss_part(run: Run, bundle: Bundle) -> str:
     }  # formulas first: which names are taken is known when the user's code comes
     expression = calls["loss"]
     if "second_loss" in calls:
-        expression = f"{expression} + {settings.second_loss.weight!r} * {calls['second_loss']}"
+        parts.append(bundle.take(LossSum))
+        expression = f"LossSum({expression}, {calls['second_loss']}, {settings.second_loss.weight!r})"
     statistics = run.data.target_mean_and_sd()
     if statistics is not None and is_standardised(settings):
-        mean, sd = zip(*statistics, strict=True)
-        parts.append(_STANDARDISED.format(mean=list(mean), scale=[value or 1.0 for value in sd], expression=expression))
+        mean, sd = (list(values) for values in zip(*statistics, strict=True))
+        parts.append(bundle.take(StandardisedLoss))
+        expression = f"StandardisedLoss({expression}, mean={mean}, sd={sd})"
     elif settings.augment.mix != "none" and target_kind(settings.task) is TargetKind.CLASS:
-        parts += [bundle.take(MixedTargets), _MIXED.format(expression=expression)]
-    else:
-        parts.append(_PLAIN.format(expression=expression))
+        parts.append(bundle.take(MixedTargets, MixedLoss))
+        expression = f"MixedLoss({expression})"
+    parts.append(bundle.take(over_split, shares_of, part_of))
+    parts.append(f"# Called as loss_fn(logits, targets): a scalar.\nloss_fn = {expression}")
     return "\n\n\n".join(part for part in parts if part)
 
 
-_PLAIN = '''def loss_fn(logits: Tensor, targets: Tensor) -> Tensor:
-    """The loss of a batch, a scalar."""
-    return {expression}'''
-_STANDARDISED = '''TARGET_MEAN = torch.tensor({mean})
-TARGET_SCALE = torch.tensor({scale})  # standard deviations, of the training pictures
-
-
-def loss_fn(logits: Tensor, targets: Tensor) -> Tensor:
-    """The loss of a batch of numbers in standard deviations, a scalar."""
-    mean, scale = TARGET_MEAN.to(logits.device), TARGET_SCALE.to(logits.device)
-    logits, targets = (logits - mean) / scale, (targets - mean) / scale
-    return {expression}'''
-_MIXED = '''def loss_of_one(logits: Tensor, targets: Tensor) -> Tensor:
-    """The loss of a batch, a scalar."""
-    return {expression}
-
-
-def loss_fn(logits: Tensor, targets: Tensor | MixedTargets) -> Tensor:
-    """Of mixed targets the mean of both losses, weighted by lam."""
-    if not isinstance(targets, MixedTargets):
-        return loss_of_one(logits, targets)
-    first, second = loss_of_one(logits, targets.first), loss_of_one(logits, targets.second)
-    return targets.lam * first + (1 - targets.lam) * second'''
-
-
 def _expression(run: Run, loss: LossBase, section: str, bundle: Bundle, parts: list[str]) -> str:
-    """The loss as a call; definitions that it needs are added to ``parts``."""
+    """The loss as an expression; definitions that it needs are added to ``parts``."""
     if isinstance(loss, CustomLoss):
         parts.append(bundle.take(without_autocast, at_least_float32))
         parts.append(_own(run, loss, section, bundle))
-        return f"own_{section}(logits, targets)"
+        return f"own_{section}"
     module = build_loss(
         loss, task=run.settings.task, num_outputs=run.data.num_outputs, class_counts=run.data.class_counts("train")
     )
@@ -87,16 +67,17 @@ def _expression(run: Run, loss: LossBase, section: str, bundle: Bundle, parts: l
 def _call(module: nn.Module, section: str, bundle: Bundle, parts: list[str]) -> str:
     if isinstance(module, LossSum):
         first, second = (_call(m, section, bundle, parts) for m in (module.first, module.second))
-        return f"({first} + {module.weight!r} * {second})"
+        parts.append(bundle.take(LossSum))
+        return f"LossSum({first}, {second}, {module.weight!r})"
     if not isinstance(module, FormulaLoss):
         raise TypeError(f"{type(module).__name__} is no loss that a script can write out")
-    parts.append(bundle.take(module.formula))
+    parts.append(bundle.take(module.formula, FormulaLoss))
     arguments = [f"{name}={value!r}" for name, value in module.parameters_of_formula.items()]
     if module.weight is not None:
         name = f"CLASS_WEIGHTS_OF_{section.upper()}"
         parts.append(f"{name} = torch.tensor({module.weight.tolist()})")
-        arguments.insert(0, f"weight={name}.to(logits.device)")
-    return f"{module.formula.__name__}({', '.join(['logits', 'targets', *arguments])})"
+        arguments.insert(0, f"weight={name}")
+    return f"FormulaLoss({', '.join([module.formula.__name__, *arguments])})"
 
 
 # ------------------------------------------------------------- the user's own

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
+from fine_tuner.losses.parts import over_split
 from fine_tuner.models.freezing import _frozen, is_weight, norm_parameters
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.schedules.curves import StandIn
@@ -216,19 +217,18 @@ def evaluate(
     device: torch.device,
     half: torch.dtype | None,
 ) -> dict[str, float]:
-    """Mean loss over the pictures, and the metrics over all of them at once."""
+    """Loss and metrics of all pictures at once."""
     model.eval()
     metrics.to(device).reset()
-    total, seen = torch.zeros((), dtype=torch.float64, device=device), 0
+    loss = over_split(loss_fn)
     for images, targets in loader:
         images, targets = images.to(device), targets.to(device)
         with torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None):
             logits, _ = split_outputs(model(images))
         logits = logits.float()
-        total += loss_fn(logits, targets).double() * len(targets)
-        seen += len(targets)
+        loss.add(logits, targets)
         metrics.update(logits, targets)
-    return {"loss": float(total) / seen, **{key: float(value) for key, value in metrics.compute().items()}}
+    return {"loss": float(loss.value()), **{key: float(value) for key, value in metrics.compute().items()}}
 
 
 def is_better(value: float | None, best: float | None, *, higher_is_better: bool) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torchvision
@@ -29,6 +31,7 @@ from fine_tuner.tasks import TASKS
 
 _IMPORTS = (
     *((name, "", name) for name in ("argparse", "json", "math", "torch", "torchvision")),
+    ("functools", "partial", "partial"),
     ("pathlib", "Path", "Path"), ("torch", "Tensor", "Tensor"), ("torch", "nn", "nn"), ("typing", "Any", "Any"),
     ("torchmetrics", "MetricCollection", "MetricCollection"), ("torch.optim", "lr_scheduler", "lr_scheduler"),
 )  # fmt: skip
@@ -37,8 +40,8 @@ _RESERVED = (
     "RUN", "SEED", "EPOCHS", "BATCH_SIZE", "ACCUMULATE", "CLIP_NORM", "HALF", "DEVICE", "NUM_WORKERS", "ROOT",
     "CHANGES", "BEST_METRIC", "HIGHER_IS_BETTER", "STAGES", "STAGE_RATES", "GROUP_NAMES", "FIRST_TRAINED",
     "HEAD_EPOCHS", "WEIGHT_DECAY", "DECAY_ALL", "STEPS_PER_EPOCH", "WARMUP_STEPS", "BY_EPOCH",
-    "CYCLES_MOMENTUM", "FILES", "CODING", "MIXER", "TARGET_MEAN", "TARGET_SCALE", "main", "options", "loss_fn",
-    "loss_of_one", "mixed", "order_of", "target_of", "build_transform", "build_network", "build_optimizer",
+    "CYCLES_MOMENTUM", "FILES", "CODING", "MIXER", "main", "options", "loss_fn",
+    "mixed", "order_of", "target_of", "build_transform", "build_network", "build_optimizer",
     "build_scheduler", "build_metrics", "epoch_keys_of_val", "own_loss", "own_second_loss",
 )  # fmt: skip
 
@@ -90,8 +93,7 @@ def _constants(run: Run) -> str:
     settings = run.settings
     best, higher = run.facts["best_metric"].removeprefix("val/"), run.facts["best_direction"] == "max"
     half = {"bf16": "torch.bfloat16", "fp16": "torch.float16"}.get(run.facts["precision"])
-    kind = "cuda" if str(run.facts["device"]).startswith(("cuda", "NVIDIA")) else "cpu"
-    device = f'"{kind}"' if kind == "cpu" else '"cuda" if torch.cuda.is_available() else "cpu"'
+    device = _DEVICES.get(device_type_of(run.facts), '"cpu"')
     listed = "\n".join(f"#     {line}" for line in dump_yaml(settings).splitlines())
     head_epochs = settings.model.head_epochs if settings.model.trainable == "gradual" else None
     changes = ", ".join(repr(tuple(change)) for change in run.changes)
@@ -115,6 +117,19 @@ STEPS_PER_EPOCH = {run.steps_per_epoch}
 BEST_METRIC, HIGHER_IS_BETTER = {best!r}, {higher}
 # Changes made while the run trained: steps done then, setting, value.
 CHANGES = [{changes}]"""
+
+
+_DEVICES = {
+    "cuda": '"cuda" if torch.cuda.is_available() else "cpu"',
+    "mps": '"mps" if torch.backends.mps.is_available() else "cpu"',
+}
+
+
+def device_type_of(facts: Mapping[str, Any]) -> str:
+    """``cpu``, ``cuda`` or ``mps``: where a run trained. Earlier versions wrote only the device's name."""
+    name = str(facts["device"])
+    by_name = "cuda" if name.startswith("CUDA ") else "mps" if name == "Apple GPU" else "cpu"
+    return facts.get("device_type", by_name)
 
 
 def _metrics(run: Run, bundle: Bundle) -> str:

@@ -58,30 +58,40 @@ def main() -> None:
     train_pictures = Pictures(FILES["train"], asked.data, build_transform(train=True), target_of, SEED)
     val_pictures = Pictures(FILES.get("val", []), asked.data, build_transform(train=False), target_of, 0)
     metrics = build_metrics()
+    if isinstance(loss_fn, nn.Module):
+        loss_fn.to(device)
     changes, best, step, epoch = sorted(CHANGES, key=lambda change: change[0]), None, 0, 0
 
-    while epoch < epochs and (asked.epochs is None or epoch < asked.epochs):
+    def make_changes() -> None:
+        nonlocal epochs
+        while changes and changes[0][0] <= step:
+            _, setting, value = changes.pop(0)
+            rates.change(setting, value, STEPS_PER_EPOCH)
+            if setting == "train.epochs":
+                epochs = int(value)
+
+    while True:
+        make_changes()  # also when all is done: the run may have ended early there, or been made longer
+        if epoch >= epochs or (asked.epochs is not None and epoch >= asked.epochs):
+            break
         if HEAD_EPOCHS is not None and epoch == HEAD_EPOCHS:
             freeze(model, STAGES, list(STAGES))
         set_train_mode(model)
         keys = epoch_keys(order_of(epoch), BATCH_SIZE, epoch)
         loader = batches(train_pictures, keys, asked.workers)
         for first in range(0, len(keys), ACCUMULATE):
-            while changes and changes[0][0] <= step:
-                _, setting, value = changes.pop(0)
-                rates.change(setting, value, STEPS_PER_EPOCH)
-                if setting == "train.epochs":
-                    epochs = int(value)
+            make_changes()
             micro = [next(loader) for _ in keys[first : first + ACCUMULATE]]
-            images_in_step = sum(len(targets) for _, targets in micro)
+            micro = [mixed(*batch, key) for batch, key in zip(micro, keys[first : first + ACCUMULATE])]
+            targets_of_step = [targets.to(device) for _, targets in micro]
+            shares = shares_of(loss_fn, targets_of_step)
             step_loss = torch.zeros((), device=device)
             used = {group["name"]: group["lr"] for group in optimizer.param_groups}
-            for number, (images, targets) in enumerate(micro):
-                images, targets = mixed(images, targets, keys[first + number])
-                images, targets = images.to(device), targets.to(device)
+            for (images, _), targets, share in zip(micro, targets_of_step, shares):
+                images = images.to(device)
                 with torch.autocast(device.type, dtype=HALF or torch.bfloat16, enabled=HALF is not None):
                     output = model(images)
-                loss = loss_of(output, targets, loss_fn) * (len(targets) / images_in_step)
+                loss = loss_of(output, targets, loss_fn if len(micro) == 1 else partial(part_of, loss_fn, share))
                 step_loss += loss.detach()
                 scaler.scale(loss).backward()
             if not math.isfinite(step_loss.item()):
@@ -106,12 +116,14 @@ def main() -> None:
             found = evaluate(model, loader, loss_fn, metrics, device, HALF)
         metric = found.get(BEST_METRIC)
         rates.end_epoch(metric)
-        if is_better(metric, best, higher_is_better=HIGHER_IS_BETTER) or not found:
+        if is_better(metric, best, higher_is_better=HIGHER_IS_BETTER):
             best = metric
             torch.save(model.state_dict(), asked.weights)
         write(epoch=epoch, **found)
         words = [f"val {key} {value:.4f}" for key, value in found.items()]
         print(f"epoch {epoch}/{epochs}", f"loss {step_loss.item():.4f}", *words)
+    if best is None:  # no value of the metric was finite, or there is nothing to validate on
+        torch.save(model.state_dict(), asked.weights)
     print(f"best {BEST_METRIC}: {best}; weights: {asked.weights}")
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from fine_tuner.losses.parts import part_of
 from fine_tuner.models.outputs import loss_of_outputs
 from fine_tuner.precision import Precision
 from fine_tuner.training.loop.ema import EMA
@@ -70,7 +72,7 @@ class Learner:
     """What trains.
 
     Attributes:
-        loss_fn: ``(logits, targets) -> scalar``, the mean over the images of the micro-batch.
+        loss_fn: ``(logits, targets) -> scalar``; best a ``losses.parts.Loss``, whose parts add up.
         accumulate: Micro-batches that make one step; the last step of an epoch takes what is left.
         clip_norm: Largest norm of a step's gradient; None: any.
         ema: Average of the weights, which is validated and exported; None: there is none.
@@ -121,11 +123,18 @@ class Learner:
         """As a step wants the network."""
         (self.set_train_mode or self.model.train)()
 
-    def loss_of(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Loss of one micro-batch; the loss function itself runs in float32."""
+    def loss_of(self, images: Tensor, targets: Tensor, shares: Tensor | None = None) -> Tensor:
+        """Loss of one micro-batch; the loss function itself runs in float32.
+
+        Args:
+            images: On the device.
+            targets: On the device.
+            shares: The micro-batch's own of ``losses.parts.shares_of``: what it adds to the loss of a step of several.
+        """
         with self.precision.autocast():
             output = self.model(images)
-        return loss_of_outputs(output, targets, self.loss_fn)
+        loss_fn = self.loss_fn if shares is None else partial(part_of, self.loss_fn, shares)
+        return loss_of_outputs(output, targets, loss_fn)
 
     def exported(self) -> AbstractContextManager[None]:
         """Inside, the network has the weights that are validated, saved and exported."""

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from fine_tuner.base.errors import TrainingError
 from fine_tuner.training.loop.position import rng_state, set_rng_state
 
 Kind = Literal["train", "evaluation"]
@@ -106,7 +107,9 @@ class Undo:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that memory did not suffice, on whatever device."""
+    """Whether ``error`` says that memory did not suffice, on whatever device, also inside a loss of the user's own."""
+    if isinstance(error, TrainingError) and error.__cause__ is not None:
+        return is_out_of_memory(error.__cause__)
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error).casefold()
@@ -120,7 +123,7 @@ def until_it_fits(
     while True:
         try:
             return compute()
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError, TrainingError) as error:
             if not is_out_of_memory(error):
                 raise
         shrink()  # outside of ``except``, whose traceback holds on to tensors

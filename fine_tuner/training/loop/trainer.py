@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from fine_tuner.base.errors import ConfigError, NonFiniteError, TrainingError
 from fine_tuner.config.live_changes import EPOCHS
+from fine_tuner.losses.parts import shares_of
 from fine_tuner.runs.log.events import CheckpointSaved, EvalMetrics, Mark, Message
 from fine_tuner.training.loop.apply_changes import Changes
 from fine_tuner.training.loop.bad_step import ADVICE, BadStepError, Recovery
@@ -98,8 +100,8 @@ class Trainer:
     def train_step(self) -> None:
         """One optimizer update over up to ``accumulate`` micro-batches.
 
-        The loss of the step is the mean over its images, whatever the sizes of its micro-batches, so that accumulated
-        equals large batch.
+        Its loss is that of all its images at once, whatever the sizes of its micro-batches: each part counts as much as
+        what it has of what the loss is a mean over (``losses/parts.py``), so that accumulated equals large batch.
         """
         learner = self.learner
         learner.train_mode()
@@ -125,7 +127,7 @@ class Trainer:
             BadStepError: If the loss is not finite; the weights are those before the step.
         """
         self._undo.remember()
-        while (loss := self._add_up_gradients(micro_batches, place.images)) is None:
+        while (loss := self._add_up_gradients(micro_batches)) is None:
             self._undo_step()
             self._shrink("train")
         if not math.isfinite(loss):
@@ -133,24 +135,29 @@ class Trainer:
             raise BadStepError("loss", loss, place)
         return loss
 
-    def _add_up_gradients(self, micro_batches: list[Any], images_in_step: int) -> float | None:
+    def _add_up_gradients(self, micro_batches: list[Any]) -> float | None:
         """Add up the gradients of a step; returns its loss, or None if memory ran out on the way."""
         learner, device = self.learner, self.learner.device
         step_loss = torch.zeros((), device=device)
         try:
-            for images, targets in learner.micro_batches.of(micro_batches, "train"):
-                images = images.to(device, non_blocking=True)
-                targets = targets.to(device, non_blocking=True)
-                loss = learner.loss_of(images, targets) * (len(targets) / images_in_step)
+            for images, targets, shares in self._parts(micro_batches):
+                loss = learner.loss_of(images.to(device, non_blocking=True), targets, shares)
                 step_loss += loss.detach()
                 loss_value = self._log.copies.start(step_loss)
                 learner.precision.backward(loss)
-        except (RuntimeError, MemoryError, ValueError) as error:
+        except (RuntimeError, MemoryError, ValueError, TrainingError) as error:
             if is_out_of_memory(error) or (learner.micro_batches.train == 1 and is_too_few(error)):
                 return None
             raise
         # The copy of the loss was started before backward, so this wait leaves the device busy with backward.
         return loss_value.wait()[0]
+
+    def _parts(self, micro_batches: list[Any]) -> Iterator[tuple[Tensor, Any, Tensor | None]]:
+        """What goes through the network at once: images, targets on the device, and shares if it is not all."""
+        parts = list(self.learner.micro_batches.of(micro_batches, "train"))
+        targets = [targets.to(self.learner.device, non_blocking=True) for _, targets in parts]
+        shares = shares_of(self.learner.loss_fn, targets) if len(parts) > 1 else [None]
+        return zip((images for images, _ in parts), targets, shares, strict=True)
 
     # -------------------------------------------------------- between epochs
     def end_epoch(self) -> None:

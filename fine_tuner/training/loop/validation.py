@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
+from fine_tuner.losses.parts import over_split
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.precision import Precision
 from fine_tuner.training.loop.early_stopping import EarlyStopping
@@ -72,7 +73,7 @@ def evaluate(
     micro_batches: MicroBatches | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, float] | None:
-    """Mean loss over the images, and the metrics over all of them at once; batches may be of different sizes.
+    """Loss and metrics of all images at once, whatever the sizes of the batches.
 
     The model is left in evaluation mode. Auxiliary heads are silent in it, so they do not count. ``micro_batches`` may
     say that fewer images than a batch holds go through the network at once.
@@ -83,7 +84,7 @@ def evaluate(
     model.eval()
     device = precision.device
     metrics.to(device).reset()
-    loss_sum, images_seen = torch.zeros((), dtype=torch.float64, device=device), 0
+    loss, images_seen = over_split(loss_fn), 0
     for images, targets in (micro_batches or MicroBatches()).of(batches, "evaluation"):
         if should_stop():
             return None
@@ -91,10 +92,10 @@ def evaluate(
         with precision.autocast():
             logits, _ = split_outputs(model(images))
         logits = logits.float()
-        loss_sum += loss_fn(logits, targets).double() * len(targets)
+        loss.add(logits, targets)
         images_seen += len(targets)
         metrics.update(logits, targets)
     if images_seen == 0:
         return {}
     computed = {key: float(value) for key, value in metrics.compute().items()}
-    return {"loss": float(loss_sum) / images_seen, **computed}
+    return {"loss": float(loss.value()), **computed}

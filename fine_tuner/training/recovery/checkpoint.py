@@ -76,7 +76,7 @@ class CheckpointStore:
         sync_folder(self.folder)
         if is_best:
             self._set_best(final / WEIGHTS)
-        self._drop_old()
+        self._drop_others(final)
         return final
 
     def _set_best(self, weights: Path) -> None:
@@ -88,8 +88,11 @@ class CheckpointStore:
             except OSError:
                 shutil.copyfile(weights, temporary)
 
-    def _drop_old(self) -> None:
-        for folder in self.steps()[self.keep :]:
+    def _drop_others(self, newest: Path) -> None:
+        """Keep the one just written and those before it. One of a later step is torn, or it would have been resumed."""
+        folders = self.steps()
+        at = folders.index(newest)
+        for folder in (*folders[:at], *folders[at + self.keep :]):
             shutil.rmtree(folder, ignore_errors=True)
         for leftover in self.folder.glob(".step-*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)

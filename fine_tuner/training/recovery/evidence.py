@@ -97,7 +97,8 @@ def _replay(learner: Learner, batches: list[Any]) -> tuple[str | None, str | Non
     learner.optimizer.zero_grad(set_to_none=True)
     with _watched(learner.model, found):
         for images, targets in learner.micro_batches.of(batches, "train"):
-            learner.precision.backward(learner.loss_of(images, targets))
+            loss = learner.loss_of(images.to(learner.device), targets.to(learner.device))
+            learner.precision.backward(loss)
     named = learner.model.named_parameters()
     gradient = next((n for n, p in named if p.grad is not None and not _is_finite(p.grad)), None)
     learner.optimizer.zero_grad(set_to_none=True)

@@ -34,7 +34,7 @@ class RunControl:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._is_signalled and number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.default_int_handler(number, frame)  # raises KeyboardInterrupt
         self._is_signalled = True
 
     def wanted(self) -> Wish | None:

@@ -98,6 +98,8 @@ class _Attempt:
         self.control.listen()
         try:
             outcome = self.train(prepared)
+        except KeyboardInterrupt:  # a second Ctrl+C: at once, so the newest checkpoint is of before
+            outcome = "stopped"
         except Exception as error:
             if not isinstance(error, FineTunerError):
                 traceback.print_exc()

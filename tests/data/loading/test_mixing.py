@@ -15,10 +15,11 @@ from torch import nn
 from torchvision.transforms import v2
 
 from fine_tuner.data.loading.batches import ImageDataset, TrainBatches
-from fine_tuner.data.loading.mixing import MixedLoss, MixedTargets, Mixer
+from fine_tuner.data.loading.mixing import MixedTargets, Mixer
 from fine_tuner.data.loading.randomness import randomness_of
 from fine_tuner.data.loading.transforms import build_transforms
 from fine_tuner.data.records import Record
+from fine_tuner.tasks.mixed import MixedLoss
 
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix", "both"])
