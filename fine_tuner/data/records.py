@@ -17,6 +17,7 @@ from fine_tuner.base.files import write_json
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.data.notices import Notice
+from fine_tuner.data.stratify import choose_by_labels
 
 Target = int | tuple[float, ...] | Path
 SCHEMA = 1
@@ -183,9 +184,10 @@ def split_records(
 ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
     """Train and validation records, both in the order given.
 
-    Integer targets are stratified: each class gives ``val_fraction`` of its images, at least one. Numbers are
-    stratified by fifths of the first number. Records with a group move with their group. Each group or record is drawn
-    by a hash of its own name and the seed, so that new files leave the place of the old ones nearly as it was.
+    Integer targets are stratified: each class gives ``val_fraction`` of its images, at least one. Labels are as well,
+    iteratively (``stratify.py``). Numbers are stratified by fifths of the first number. Records with a group move with
+    their group. Each group or record is drawn by a hash of its own name and the seed, so that new files leave the place
+    of the old ones nearly as it was.
 
     Args:
         records: All labelled images.
@@ -204,9 +206,14 @@ def split_records(
         raise DataError(
             f"There is only {len(units)} {what}: too few to keep some for validation. Add images, or a val folder."
         )
-    strata = _strata(records, units)
     root = _common_root(records)
     chosen: set[int] = set()
+    if _are_labels(records):
+        ordered = sorted(units, key=lambda unit: _hash(seed, records[units[unit][0]], root))
+        labels = np.array([np.sum([records[i].target for i in units[unit]], 0) for unit in ordered])
+        taken_units = choose_by_labels(labels, np.array([len(units[unit]) for unit in ordered]), val_fraction)
+        chosen.update(i for at in taken_units[: len(ordered) - 1] for i in units[ordered[at]])
+    strata = {} if chosen else _strata(records, units)
     for stratum, members in strata.items():
         if len(members) < 2:
             _refuse_small(stratum, names)
@@ -228,6 +235,11 @@ def split_records(
     return train, val
 
 
+def _are_labels(records: Sequence[Record]) -> bool:
+    """Whether all targets are numbers of 0 and 1."""
+    return all(isinstance(r.target, tuple) and set(r.target) <= {0.0, 1.0} for r in records)
+
+
 def _strata(records: Sequence[Record], units: dict[Hashable, list[int]]) -> dict[Hashable, list[Hashable]]:
     key = _stratum_of(records)
     strata: dict[Hashable, list[Hashable]] = defaultdict(list)
@@ -243,8 +255,6 @@ def _stratum_of(records: Sequence[Record]) -> Callable[[Record], Hashable]:
         return lambda record: record.target
     if isinstance(first, tuple):
         values = np.array([r.target[0] for r in records])
-        if set(np.unique(values)) <= {0.0, 1.0}:  # labels: as many as possible of each combination
-            return lambda record: "labels"
         edges = np.quantile(values, [0.2, 0.4, 0.6, 0.8]) if len(records) >= 25 else np.array([])
         return lambda record: int(np.searchsorted(edges, record.target[0]))
     return lambda record: "all"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from fine_tuner.config.tasks import TargetKind, target_kind
+from fine_tuner.data.records import DataSplits
 from fine_tuner.distributed import device_name
+from fine_tuner.losses.parts import is_exact
 from fine_tuner.models.freezing import trainable_parameters
 from fine_tuner.schedules.rates import plan_rates
 from fine_tuner.tasks.build import Assembly
@@ -39,8 +42,35 @@ def facts_of(assembly: Assembly) -> dict[str, Any]:
         "best_metric": f"val/{assembly.best.key}",
         "best_direction": "max" if assembly.best.higher_is_better else "min",
         "metrics": {f"val/{m.key}": m.facts() for m in assembly.task.metrics},
-        "notices": [*map(str, data.notices), *built.notices],
+        "notices": [*map(str, data.notices), *built.notices, *loss_notices(assembly), *absent_labels(data)],
     }
+
+
+def loss_notices(assembly: Assembly) -> list[str]:
+    """What accumulating means for a loss that is not a sum of means."""
+    if assembly.settings.train.accumulate == 1 or is_exact(assembly.loss_fn):
+        return []
+    train = assembly.settings.train
+    return [
+        f"The loss compares whole batches, or is your own: each of a step's {train.accumulate} parts has one, of "
+        f"{train.batch_size} images, and a step takes their mean, which is not the loss of one large batch. Cross "
+        "entropy, and overlap losses per image, are the same either way."
+    ]
+
+
+def absent_labels(data: DataSplits) -> list[str]:
+    """Which labels no image of a split has, so that nothing can be measured of them (multi-label)."""
+    if target_kind(data.task) is not TargetKind.LABELS:
+        return []
+    out = []
+    for split, records in data.splits.items():
+        present = [any(values) for values in zip(*(r.target for r in records), strict=True)]
+        if missing := [name for name, there in zip(data.output_names, present, strict=True) if not there]:
+            without = (
+                "they are left out of mean average precision and F1" if split != "train" else "they are not learned"
+            )
+            out.append(f"No image of {split} has {', '.join(missing)}: {without}.")
+    return out
 
 
 def planned_rates(assembly: Assembly) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.live_changes import EPOCHS, LR, LR_FACTOR, unknown
+from fine_tuner.losses.parts import is_exact
 from fine_tuner.training.loop.early_stopping import EarlyStopping
 from fine_tuner.training.loop.learner import Learner
 from fine_tuner.training.loop.position import TrainingPosition
@@ -76,7 +77,8 @@ class Changes:
         return (
             f"micro-batch {value}",
             f"The device ran out of memory. From here on at most {value} images go through the network at once, half "
-            "as many as before; a step still learns from the same images, their gradients added up.",
+            "as many as before; a step still learns from the same images, their gradients added up"
+            + ("." if is_exact(self._learner.loss_fn) else ": a loss of whole batches, now of smaller ones."),
         )
 
     def _eval_batch(self, value: Any) -> Words:
