@@ -25,6 +25,11 @@ from fine_tuner.tasks.standardise import StandardisedLoss, is_standardised
 _OF_A_FILE = ("__name__", "__file__", "__doc__", "globals")
 
 
+def parts_of_losses(bundle: Bundle) -> str:
+    """How parts of a step add up. Taken first of all: what trains uses it too, but stands below the loss."""
+    return bundle.take(over_split, shares_of, part_of, FormulaLoss, LossSum)
+
+
 def loss_part(run: Run, bundle: Bundle) -> str:
     """Definitions, and ``loss_fn(logits, targets)``."""
     settings = run.settings
@@ -37,7 +42,6 @@ def loss_part(run: Run, bundle: Bundle) -> str:
     }  # formulas first: which names are taken is known when the user's code comes
     expression = calls["loss"]
     if "second_loss" in calls:
-        parts.append(bundle.take(LossSum))
         expression = f"LossSum({expression}, {calls['second_loss']}, {settings.second_loss.weight!r})"
     statistics = run.data.target_mean_and_sd()
     if statistics is not None and is_standardised(settings):
@@ -47,7 +51,6 @@ def loss_part(run: Run, bundle: Bundle) -> str:
     elif settings.augment.mix != "none" and target_kind(settings.task) is TargetKind.CLASS:
         parts.append(bundle.take(MixedTargets, MixedLoss))
         expression = f"MixedLoss({expression})"
-    parts.append(bundle.take(over_split, shares_of, part_of))
     parts.append(f"# Called as loss_fn(logits, targets): a scalar.\nloss_fn = {expression}")
     return "\n\n\n".join(part for part in parts if part)
 
@@ -67,11 +70,10 @@ def _expression(run: Run, loss: LossBase, section: str, bundle: Bundle, parts: l
 def _call(module: nn.Module, section: str, bundle: Bundle, parts: list[str]) -> str:
     if isinstance(module, LossSum):
         first, second = (_call(m, section, bundle, parts) for m in (module.first, module.second))
-        parts.append(bundle.take(LossSum))
         return f"LossSum({first}, {second}, {module.weight!r})"
     if not isinstance(module, FormulaLoss):
         raise TypeError(f"{type(module).__name__} is no loss that a script can write out")
-    parts.append(bundle.take(module.formula, FormulaLoss))
+    parts.append(bundle.take(module.formula))
     arguments = [f"{name}={value!r}" for name, value in module.parameters_of_formula.items()]
     if module.weight is not None:
         name = f"CLASS_WEIGHTS_OF_{section.upper()}"

@@ -20,7 +20,7 @@ from fine_tuner.config.io import dump_yaml
 from fine_tuner.data.records import DataSplits
 from fine_tuner.export.script import replay, replay_pictures
 from fine_tuner.export.script.bundle import Bundle
-from fine_tuner.export.script.loss_part import loss_part
+from fine_tuner.export.script.loss_part import loss_part, parts_of_losses
 from fine_tuner.export.script.network_part import network_part
 from fine_tuner.export.script.optimizer_part import optimizer_part
 from fine_tuner.export.script.pictures_part import pictures_part
@@ -58,6 +58,7 @@ def make_script(run: Run, *, file: str) -> str:
     """
     bundle = Bundle(_RESERVED, _IMPORTS)
     run.caveats.extend(not_repeated(run.settings))
+    adding_up = parts_of_losses(bundle)
     parts = {
         "The pictures": pictures_part(run, bundle),
         "The network": network_part(run, bundle),
@@ -66,7 +67,8 @@ def make_script(run: Run, *, file: str) -> str:
         "Training": _loop(bundle) + "\n\n" + MAIN,
         "Which file is in which split": _files(run.data),
     }
-    parts = {"The loss": loss_part(run, bundle)} | parts  # made last: the user's names must not meet the script's
+    loss = "\n\n\n".join([adding_up, loss_part(run, bundle)])
+    parts = {"The loss": loss} | parts  # made last: the user's names must not meet the script's
     text = [_constants(run), *(_titled(title, part) for title, part in parts.items())]
     head = [_header(run, file), "from __future__ import annotations", bundle.imports()]
     return "\n\n".join([*head, *(part.strip("\n") + "\n" for part in text), _END])
