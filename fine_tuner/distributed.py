@@ -21,7 +21,7 @@ def choose_device(wanted: str) -> torch.device:
         device = torch.device(wanted)
     except RuntimeError:
         device = None
-    if device is None or device.type not in ("cpu", "cuda", "mps"):
+    if device is None or (device.type not in ("cpu", "cuda", "mps") and not is_plugged_in(device.type)):
         raise ConfigError({"devices": f"{wanted!r} is not a device. Write auto, cpu, cuda, cuda:1 or mps."})
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
@@ -32,8 +32,14 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
+def is_plugged_in(kind: str) -> bool:
+    """Whether ``kind`` is an accelerator that a package of its maker's adds to torch, and is there."""
+    module = getattr(torch, kind, None) if kind == torch._C._get_privateuse1_backend_name() else None
+    return module is not None and module.is_available()
+
+
 def device_name(device: torch.device) -> str:
     """Name for people, such as ``CUDA NVIDIA H200`` or ``CPU``."""
     if device.type == "cuda":
         return f"CUDA {torch.cuda.get_device_name(device)}"
-    return {"cpu": "CPU", "mps": "Apple GPU"}[device.type]
+    return {"cpu": "CPU", "mps": "Apple GPU"}.get(device.type, device.type.upper())

@@ -2,14 +2,15 @@
 
 What a GPU forbids is forbidden here too: an operation that mixes its tensors with those of the CPU (but for scalars
 without dimensions, which CUDA takes), reading its memory as a NumPy array, and using it without a copy that was asked
-for. Everything else is computed by torch's kernels for the CPU, so that numbers are those of a run on the CPU, bit for
-bit. It has a memory of ``limit_bytes``, beyond which a batch is refused with the message of a GPU.
+for. Everything else is computed by torch's kernels for the CPU, so that numbers are those of a run on the CPU.
 
 Made of torch's own means for devices from outside: the PrivateUse1 key, its Python hooks, and a wrapper subclass.
+``python stand_in_device.py ARGUMENTS`` is ``python -m fine_tuner ARGUMENTS`` where this device is.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -132,3 +133,10 @@ def _factory(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return StandInTensor(make(*sizes, dtype=dtype, **{k: v for k, v in more.items() if v is not None}))
 
     return made
+
+
+if __name__ == "__main__":
+    from fine_tuner.cli.main import main
+
+    stand_in()
+    sys.exit(main(sys.argv[1:]))
