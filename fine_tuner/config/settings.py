@@ -37,6 +37,7 @@ class ModelSettings:
         Knob(
             label="Start from",
             help="default: torchvision's best pretrained weights, or one of its others by name; none: random; "
+            "source: a small network that ships with the app (shufflenet_v2_x0_5); "
             "backbone: ImageNet weights below a segmentation network; or a file of weights, or an earlier run.",
             widget="weights",
         ),

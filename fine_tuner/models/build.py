@@ -29,6 +29,7 @@ from fine_tuner.models.pretrained.fitting import (
 from fine_tuner.models.pretrained.state import State, read_saved, read_state
 from fine_tuner.models.probe import Options, construct, constructor_options
 from fine_tuner.models.rescaling import rescale_as_saved
+from fine_tuner.models.source import ABOUT
 from fine_tuner.models.stages import Stage
 from fine_tuner.models.structure import Structure, find_structure, unclip_outputs
 
@@ -43,7 +44,7 @@ class BuiltModel:
         new: Names of the parameters that no weights filled; all of them if the weights are random.
         stages: From input to head; each has a name and the names of its parameters, and every parameter is in one.
         preprocessing: How the weights want their images.
-        weights: What the weights were: ``none``, ``ResNet18_Weights.IMAGENET1K_V1``, or the path of a file.
+        weights: What the weights were: ``none``, ``source``, ``ResNet18_Weights.IMAGENET1K_V1``, or the path of a file.
         weights_report: What was found in them; None for random weights.
         options: Arguments that torchvision's builder was given, needed to build the same network again.
         notices: What a person should know: a part that was left out, an embedding that was stretched.
@@ -120,7 +121,7 @@ def build_model(
         weights=choice.label,
         weights_report=fitted.report if fitted else None,
         options=structure.options,
-        notices=(*structure.notices, *(fitted.notices if fitted else ()), *unclipped),
+        notices=(*structure.notices, *(fitted.notices if fitted else ()), *unclipped, *_source_notice(choice)),
     )
 
 
@@ -153,7 +154,7 @@ def outline_model(
         preprocessing=preprocessing,
         weights=choice.label,
         options=structure.options,
-        notices=(*structure.notices, *_download_notice(choice)),
+        notices=(*structure.notices, *_download_notice(choice), *_source_notice(choice)),
     )
 
 
@@ -207,6 +208,12 @@ def _download_notice(choice: WeightsChoice) -> list[str]:
     return [f"The weights {choice.label} ({choice.entry.meta['_file_size']:.0f} MiB) will be downloaded first."]
 
 
+def _source_notice(choice: WeightsChoice) -> list[str]:
+    if not choice.is_source:
+        return []
+    return [f"The source network ships with the app. It learned {ABOUT}, and has seen no photograph."]
+
+
 def _preprocessing(
     name: str, task: str, choice: WeightsChoice, saved: Mapping[str, Any], image_size: int | None
 ) -> Preprocessing:
@@ -239,7 +246,7 @@ def _fit(name: str, structure: Structure, choice: WeightsChoice, state: State) -
         structure.model,
         state,
         head=[*structure.head, *(n for n in absent if n not in structure.head)],
-        keep_head=choice.file is not None,
+        keep_head=choice.file is not None and not choice.is_source,
         source=choice.label,
     )
 

@@ -30,7 +30,7 @@ from fine_tuner.speeds import TRIAL, Subject, fastest, remember
 FEWEST_STEPS = 30  # a shorter run is over before the trial has paid
 _CPU_IMAGES = 4  # of one core; the ranking is that of a whole batch on all of them
 _SECONDS = 1.5  # rounds go on for so long, but two are always made
-_MOST_ROUNDS = 8
+_MOST_ROUNDS = 4
 _STEPS_ON_GPU = 5  # queued at once, so that a round is longer than the wait for it
 
 WHAT = "Measuring which precision is fastest here"

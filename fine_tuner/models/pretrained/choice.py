@@ -1,4 +1,4 @@
-"""What ``model.weights`` means for a network: none, an entry of its weights, its backbone's, or a file."""
+"""What ``model.weights`` means for a network: none, the app's own, an entry of its or its backbone's, or a file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torchvision.models import WeightsEnum
 from fine_tuner.base.errors import ConfigError, WeightsError
 from fine_tuner.base.registry import suggest
 from fine_tuner.models.catalogue import backbone_enum, default_backbone_entry, default_entry, weights_enum
+from fine_tuner.models.source import SOURCE, source_file, source_networks
 
 NONE, DEFAULT, BACKBONE = "none", "default", "backbone"
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".th")
@@ -22,12 +23,14 @@ class WeightsChoice:
 
     Attributes:
         entry: torchvision's weights.
-        file: A file of the user's.
+        file: A file of the user's, or one that ships with the app.
+        is_source: ``file`` ships with the app.
         backbone_only: ``entry`` belongs to the backbone of a segmentation network.
     """
 
     entry: WeightsEnum | None = None
     file: Path | None = None
+    is_source: bool = False
     backbone_only: bool = False
 
     @property
@@ -37,7 +40,9 @@ class WeightsChoice:
 
     @property
     def label(self) -> str:
-        """For people and records: ``none``, ``ResNet18_Weights.IMAGENET1K_V1``, or the path."""
+        """For people and records: ``none``, ``source``, ``ResNet18_Weights.IMAGENET1K_V1``, or the path."""
+        if self.is_source:
+            return SOURCE
         if self.entry is not None:
             return f"{type(self.entry).__name__}.{self.entry.name}"
         return NONE if self.file is None else str(self.file)
@@ -48,9 +53,9 @@ def choose_weights(name: str, weights: str) -> WeightsChoice:
 
     Args:
         name: A network of torchvision.
-        weights: ``none``; ``default``; an entry such as ``IMAGENET1K_V2`` or ``ResNet50_Weights.IMAGENET1K_V2``; for a
-            segmentation network also ``backbone`` or an entry of its backbone's weights; or a file, or a folder of an
-            earlier run.
+        weights: ``none``; ``default``; ``source`` for the app's own; an entry such as ``IMAGENET1K_V2`` or
+            ``ResNet50_Weights.IMAGENET1K_V2``; for a segmentation network also ``backbone`` or an entry of its
+            backbone's weights; or a file, or a folder of an earlier run.
 
     Raises:
         ConfigError: At ``model.weights``, if the network has no such weights.
@@ -62,6 +67,8 @@ def choose_weights(name: str, weights: str) -> WeightsChoice:
         return WeightsChoice()
     if folded == DEFAULT:
         return WeightsChoice(entry=default_entry(name))
+    if folded == SOURCE and (file := source_file(name)):
+        return WeightsChoice(file=file, is_source=True)
     if folded == BACKBONE and (backbone := default_backbone_entry(name)):
         return WeightsChoice(entry=backbone, backbone_only=True)
     for enum in filter(None, (weights_enum(name), backbone_enum(name))):
@@ -99,7 +106,11 @@ def find_file(path: Path) -> Path:
 def _unknown(name: str, wanted: str) -> str:
     enums = [e for e in (weights_enum(name), backbone_enum(name)) if e is not None]
     known = [entry.name for enum in enums for entry in enum]
-    words = [DEFAULT, NONE, *([BACKBONE] if len(enums) > 1 else []), *dict.fromkeys(known)]
+    own = [SOURCE] if source_file(name) else []
+    words = [DEFAULT, NONE, *own, *([BACKBONE] if len(enums) > 1 else []), *dict.fromkeys(known)]
+    if wanted.casefold() == SOURCE:
+        others = ", ".join(source_networks())
+        return f"The app has no weights of its own for {name}, only for {others}. Choose {DEFAULT} or {NONE}."
     return (
         f"{name} has no weights {wanted!r}.{suggest(wanted, words)} Choose {', '.join(words)}, or the path of a file."
     )

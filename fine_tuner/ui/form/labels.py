@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fine_tuner.config.knobs import Field
+from fine_tuner.models.source import ABOUT, SOURCE, source_networks
 from fine_tuner.ui.form import texts
 from fine_tuner.ui.form.form import describe
 from fine_tuner.ui.form.inputs import FILE, Input
@@ -57,10 +58,11 @@ def placeholder_of(field: Field | None) -> str | None:
     return meaning[1] if meaning else texts.EMPTY_MEANS_AUTO
 
 
-def weights_choices(entries: Sequence[Mapping[str, Any]], current: str) -> list[tuple[str, str]]:
-    """(label, value) of the ways to start a network: its weights, none, a file.
+def weights_choices(network: str, entries: Sequence[Mapping[str, Any]], current: str) -> list[tuple[str, str]]:
+    """(label, value) of the ways to start a network: its weights, the app's own, none, a file.
 
     Args:
+        network: Its name.
         entries: One mapping per entry of the network's weights enum, as the list of networks has them.
         current: The value now chosen, offered even if the list does not know it.
     """
@@ -70,6 +72,8 @@ def weights_choices(entries: Sequence[Mapping[str, Any]], current: str) -> list[
         (texts.WEIGHTS_NONE, "none"),
         (texts.WEIGHTS_FILE, FILE),
     ]
+    if network in source_networks():
+        choices.insert(1, (texts.WEIGHTS_SOURCE.format(about=ABOUT), SOURCE))
     choices[1:1] = [(_weights_label(e), str(e["name"])) for e in entries]
     if current not in {value for _, value in choices}:
         choices.append((current, current))

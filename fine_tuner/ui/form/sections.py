@@ -12,6 +12,7 @@ from typing import Any
 
 from fine_tuner.config.knobs import lookup
 from fine_tuner.config.sections.data import SAMPLE_DATA
+from fine_tuner.models.source import SOURCE
 from fine_tuner.ui.form import texts
 
 Tree = Mapping[str, Any]
@@ -75,7 +76,7 @@ def _data(tree: Tree) -> str:
 
 def _model(tree: Tree) -> str:
     weights = str(lookup(tree, "model.weights"))
-    words = {"default": "pretrained", "none": texts.RANDOM_WEIGHTS}
+    words = {"default": "pretrained", "none": texts.RANDOM_WEIGHTS, SOURCE: texts.SOURCE_WEIGHTS}
     is_file = "/" in weights or "\\" in weights or "." in weights
     return f"{lookup(tree, 'model.name')} · {words.get(weights) or (Path(weights).name if is_file else weights)}"
 

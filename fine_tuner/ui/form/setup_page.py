@@ -107,7 +107,7 @@ class SetupPage:
         self.widgets[spec.key] = build_widget(
             spec, values[spec.key], task=values["task"], allowed=self.allowed,
             visible=spec.key not in first.state["hidden"],
-            weights=weights_choices((), values["model.weights"]),
+            weights=weights_choices(str(values["model.name"]), (), values["model.weights"]),
         )  # fmt: skip
 
     # ------------------------------------------------------------- events

@@ -20,6 +20,7 @@ MORE = "More"
 START_FROM = "Start from"
 PRESET_TITLES = {
     "sample": "Sample",
+    "sample-random": "Sample, from random numbers",
     "sample-pretrained": "Sample, pretrained",
     "default": "Your folder",
     "sample-labels": "Sample: labels",
@@ -27,7 +28,9 @@ PRESET_TITLES = {
     "sample-masks": "Sample: masks",
 }
 PRESET_HINTS = {
-    "sample": "A small network from random weights learns pictures that the app makes itself. Needs no network.",
+    "sample": "A small network that learned drawn shapes and textures is fine-tuned on four kinds of pictures that it "
+    "never saw. Both ship with the app: nothing is downloaded.",
+    "sample-random": "The same network from random numbers: what it is like without anything learned before.",
     "sample-pretrained": "The same pictures, starting from weights trained on ImageNet (14 MB to download once).",
     "default": "A network trained on ImageNet learns the classes of a folder of yours.",
     "sample-labels": "Several labels for one picture: which of striped, dotted and night fit the app's own pictures.",
@@ -41,6 +44,7 @@ LAST_STAGES = "last {count} stages"
 LAST_STAGE = "last stage"
 OFF = "off (fp32)"
 RANDOM_WEIGHTS = "random weights"
+SOURCE_WEIGHTS = "from the app's source network"
 
 # Choices
 TRAINABLE_CHOICES = (
@@ -54,6 +58,7 @@ TRAINABLE_CHOICES = (
 WEIGHTS_DEFAULT = "default"
 WEIGHTS_BEST = "torchvision's best"
 WEIGHTS_HERE = "on this machine"
+WEIGHTS_SOURCE = "source: learned {about} · ships with the app"
 WEIGHTS_NONE = "none: random"
 WEIGHTS_FILE = "from a file"
 WEIGHTS_FILE_LABEL = "File of weights"

@@ -12,6 +12,7 @@ from typing import Any
 
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.settings import Settings
+from fine_tuner.models.source import SOURCE, source_networks
 from fine_tuner.ui.form import texts
 from fine_tuner.ui.form.argv import settings_of_argv
 from fine_tuner.ui.form.code_state import code_state
@@ -84,7 +85,8 @@ def answer(
     is_filled = bool(stamp.get("load")) and not notice  # what a preset leaves open is not the user's error yet
     errors = {} if is_filled else due_errors(reading, stamp, typing=typing)
     state = state_of(reading, shown_errors=errors)
-    entries = weights_of(str(values["model.name"]))
+    network = str(values["model.name"])
+    entries = weights_of(network)
     state |= {
         "notice": notice,
         "asked": stamp.get("ask"),
@@ -92,7 +94,7 @@ def answer(
         "filled": filled,
         "task": values["task"],
         "place": values["data.path"],
-        "network": f"{values['model.name']}/{len(entries)}",
+        "network": f"{network}/{len(entries)}",
         "tags": _tags(values),
         "code": code_state(reading),
     }
@@ -100,7 +102,7 @@ def answer(
         for key in state["tags"]:
             _update(updates, key, choices=offered(BY_KEY[key], values["task"], allowed))
     if state["network"] != stamp.get("network"):
-        _update(updates, "model.weights", choices=weights_choices(entries, values["model.weights"]))
+        _update(updates, "model.weights", choices=weights_choices(network, entries, values["model.weights"]))
     for key, tag in state["tags"].items():
         if tag != stamp.get("tags", {}).get(key):
             _update(updates, key, info=info_of(BY_KEY[key], tag))
@@ -120,6 +122,9 @@ def _changed(values: Mapping[str, Any], stamp: Mapping[str, Any], allowed: Allow
     values = {**values, **changed}
     if values["task"] != stamp.get("task"):
         changed |= for_task(values, allowed, before=stamp.get("task", values["task"]))
+    values = {**values, **changed}
+    if values["model.weights"] == SOURCE and values["model.name"] not in source_networks():
+        changed["model.weights"] = "default"  # another network was picked
     return changed, ""
 
 

@@ -106,6 +106,16 @@ def test_the_weights_on_offer_follow_the_network():
     )
 
 
+def test_the_source_network_is_offered_for_its_network_and_left_with_it():
+    first = after(stamp={"load": ["sample"]})
+    offered = dict(first.updates["model.weights"]["choices"])
+    assert "source" in offered.values()
+    values = values_of(load_preset("sample")) | {"model.name": "resnet18"}
+    other = answer(values, first.state, allowed=ALLOWED, weights_of=lambda _: ())
+    assert other.reading.settings.model.weights == "default"
+    assert "source" not in dict(other.updates["model.weights"]["choices"]).values()
+
+
 def test_weights_that_the_list_does_not_know_stay_chosen():
     result = after(
         model_name="mine", model_weights="IMAGENET1K_V9", weights_of=lambda _: [{"name": "DEFAULT_V1", "size_mib": 1.0}]
