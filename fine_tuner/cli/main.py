@@ -40,6 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone (| head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:  # not a file that the user could mend
+            raise
+        print(
+            f"{error.filename}: {error.strerror}. Make it readable and writable, or free some space.", file=sys.stderr
+        )
+        return 2
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

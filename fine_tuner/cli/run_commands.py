@@ -31,6 +31,7 @@ def add_commands(commands: Commands) -> None:
     command = commands.add_of_run("export", export, "one file of a run: weights, settings or a script")
     command.add_argument("--format", required=True, metavar="FORMAT", help=f"one of {', '.join(FORMATS)}")
     command.add_argument("--output", type=Path, metavar="PATH", help="file or folder (default: exports/ of the run)")
+    command.add_argument("--force", action="store_true", help="replace a file that is there already")
     command = commands.add("compare", compare, "settings in which runs differ, and the best of each")
     command.add_argument("ids", nargs="+", metavar="RUN", help="a run's id, or its folder; two or more")
     command = commands.add_of_run("rename", rename, "give a run another title")
@@ -89,7 +90,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     """``export``: one file made from a run's folder."""
-    path = export_run(find_run(arguments), arguments.format, arguments.output)
+    path = export_run(find_run(arguments), arguments.format, arguments.output, may_replace=arguments.force)
     if arguments.json:
         print_json({"file": str(path), "format": arguments.format, "bytes": path.stat().st_size})
     else:

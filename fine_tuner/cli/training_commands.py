@@ -15,7 +15,7 @@ from fine_tuner.cli.arguments import Commands, add_overrides, find_run, print_js
 from fine_tuner.config import live_changes
 from fine_tuner.config.io import read_tree
 from fine_tuner.launch.devices import hold
-from fine_tuner.launch.extension import check_extension
+from fine_tuner.launch.extension import check_extension, check_start
 from fine_tuner.planning.loss_checks import refuse_code_of_run, refuse_unchecked
 from fine_tuner.runs import control, queue
 from fine_tuner.runs.layout import RunFolder
@@ -59,6 +59,7 @@ def train(arguments: argparse.Namespace) -> int:
 def resume(arguments: argparse.Namespace) -> int:
     """``resume``: train on, in this process, from the newest checkpoint."""
     run = find_run(arguments)
+    check_start(run)
     refuse_code_of_run(run)
     control.clear_for_start(run)
     return _train_folder(run, arguments)

@@ -28,25 +28,28 @@ _YAML_CODE = """\
 """
 
 
-def export_run(run: RunFolder, kind: str, output: Path | None = None) -> Path:
+def export_run(run: RunFolder, kind: str, output: Path | None = None, *, may_replace: bool = False) -> Path:
     """Write one export of a run.
 
     Args:
         run: Of which at least the settings are there.
         kind: One of ``FORMATS``.
         output: File, or a folder to put it in; None: the run's ``exports/``.
+        may_replace: Take the place of a file that is there; those in ``exports/`` are made anew in any case.
 
     Returns:
         The file.
 
     Raises:
-        InputError: If there is no such format, or the run has not come far enough for it.
+        InputError: If there is no such format, the run has not come far enough for it, or the file is there already.
     """
     if kind not in FORMATS:
         raise InputError(f"There is no format {kind!r}. Use one of {', '.join(FORMATS)}.")
     name, make = FORMATS[kind]
     name = name.format(run_id=run.id)
     path = run.path / "exports" / name if output is None else output / name if output.is_dir() else output
+    if output is not None and not may_replace and path.exists():
+        raise InputError(f"{path} is there already. Give another --output, or --force to replace it.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         make(run, path)

@@ -18,7 +18,7 @@ from fine_tuner.config.io import read_tree
 from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.launch import devices
 from fine_tuner.launch.command import train_command
-from fine_tuner.launch.extension import check_extension
+from fine_tuner.launch.extension import check_extension, check_start
 from fine_tuner.launch.process import Worker, end_worker, launch, start_process, write_exit
 from fine_tuner.launch.standby import Standby
 from fine_tuner.runs import control, queue
@@ -121,6 +121,7 @@ class Launcher:
         vital = look(run)
         if vital.is_alive:
             raise RunError(f"The run {run.id} is at work already. Stop it first, or wait until it ends.")
+        check_start(run)
         self._check(run)
         if vital.queued is None or queue.read_waiting(run) is None:
             try:

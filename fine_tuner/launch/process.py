@@ -128,6 +128,8 @@ def write_exit(run: RunFolder, code: int | None, attempt: int) -> dict[str, Any]
         "time": round(time.time(), 3),
         "log": list(tail(run)),
     }
+    if not run.path.is_dir():  # removed while it trained: nothing of it is to come back
+        return content
     for pause in (0.0, 0.5, 2.0):  # a full disk may get room again when the worker's own files are closed
         time.sleep(pause)
         with suppress(OSError):

@@ -24,10 +24,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 SCHEMA_VERSION = 1
+"""``v`` of run.json. A reader reads every version up to its own: fields are added, with a default for folders without
+them, and never change their meaning; what cannot be said so gets the next version.
+A newer one is listed, not opened."""
+
+
+def newer_version(info: Mapping[str, Any]) -> str:
+    """What is wrong with a run whose run.json a newer version of this program wrote; empty if nothing is."""
+    version = info.get("v", SCHEMA_VERSION)
+    if not isinstance(version, int) or version <= SCHEMA_VERSION:
+        return ""
+    return (
+        f"made by a newer version of Fine Tuner (schema {version}; this one reads up to {SCHEMA_VERSION}). Update it."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from fine_tuner.base.errors import RunError
-from fine_tuner.base.files import change_json, sync_folder, write_atomically, write_json
+from fine_tuner.base.files import change_json, read_json, sync_folder, write_atomically, write_json
 from fine_tuner.base.registry import suggest
 from fine_tuner.config.io import dump_yaml
 from fine_tuner.config.settings import Settings
 from fine_tuner.runs.identity import make_id, make_info
-from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.layout import RunFolder, newer_version
 from fine_tuner.runs.log import cache
 from fine_tuner.runs.view.opening import Opening
 from fine_tuner.runs.view.run_view import RunView
@@ -28,6 +28,7 @@ from fine_tuner.runs.view.summary import (
     load_summary,
     save_summary,
     summarise,
+    summarise_newer,
     summarise_unread,
 )
 
@@ -94,7 +95,7 @@ class RunStore:
         """
         try:
             with os.scandir(self.root) as entries:
-                names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+                names = [entry.name for entry in entries if _is_name(entry.name) and entry.is_dir()]
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -121,14 +122,14 @@ class RunStore:
         if isinstance(id_or_path, Path):
             run = RunFolder(id_or_path.expanduser().absolute())
             if self._is_run(run):
-                return run
+                return _readable(run)
             raise RunError(f"{id_or_path} is no run folder: it holds no run.json. Give a run's id or its folder.")
-        if not id_or_path or id_or_path.startswith(".") or any(c in id_or_path for c in "/\\\0"):
+        if not _is_name(id_or_path):
             raise RunError(f"{id_or_path!r} is not a run's id: ids hold no path. See the list of runs.")
         run = RunFolder(self.root / id_or_path)
         if not self._is_run(run):
             raise RunError(f"There is no run {id_or_path!r} in {self.root}.{self._hint(id_or_path)}")
-        return run
+        return _readable(run)
 
     def _hint(self, text: str) -> str:
         ids = self.ids()
@@ -218,7 +219,7 @@ class RunStore:
         known = self._lines.get(run_id)
         if known and known[0] == marks and known[1].status not in LIVE:
             return known[1]
-        line = load_summary(run, marks)
+        line = load_summary(run, marks) or summarise_newer(run)
         if line is None:
             try:
                 view = self._views.get(run_id) or self._view_or_progress(run)
@@ -291,3 +292,19 @@ class RunStore:
             raise RunError(f"There is no deleted run {run_id!r} to take back in {self.root / _TRASH}.")
         source.rename(target)
         return RunFolder(target)
+
+
+def _is_name(text: str) -> bool:
+    """Whether a folder of this name may be a run: one that can be shown, sent and written into a link."""
+    return text.isprintable() and not text.startswith(".") and text != "" and not any(c in text for c in "/\\")
+
+
+def _readable(run: RunFolder) -> RunFolder:
+    """``run``, if this version can read it.
+
+    Raises:
+        RunError: If a newer one made it.
+    """
+    if newer := newer_version(read_json(run.info) or {}):
+        raise RunError(f"The run {run.id} was {newer}")
+    return run

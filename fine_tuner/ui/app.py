@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 
 from fine_tuner.ui import static
+from fine_tuner.ui.access import texts
 from fine_tuner.ui.access.entry import Access
 from fine_tuner.ui.access.guard import Guard
 from fine_tuner.ui.access.limits import VisitorLimits
@@ -101,6 +102,7 @@ def build_app(
         app.include_router(router, dependencies=[Depends(owner_route)])
     app.include_router(viewer_router(services))
     app.add_exception_handler(RequestValidationError, wrong_shape)
+    app.add_exception_handler(OSError, no_access)
     app.add_middleware(CORSMiddleware, allow_origins=[])  # with one of our own, Gradio adds none that allows everyone
     app.add_middleware(Guard, access=access, limits=services.limits)
     _mount(app, build_viewer_page(), VIEW, check=gradio_viewer, styles=VIEWER_STYLES)
@@ -113,6 +115,14 @@ def wrong_shape(_: Request, error: Exception) -> JSONResponse:
     problems = error.errors() if isinstance(error, RequestValidationError) else ()
     words = (f"{'.'.join(str(part) for part in problem['loc'])[:100]}: {problem['msg'][:200]}." for problem in problems)
     return JSONResponse({"detail": " ".join(list(words)[:5])}, 422)
+
+
+def no_access(request: Request, error: Exception) -> JSONResponse:
+    """409 in words for a file that cannot be read or written: a full disk, a folder in its place."""
+    assert isinstance(error, OSError)
+    if getattr(request.state, "role", None) != "owner":
+        return JSONResponse({"detail": texts.NO_ACCESS.format(file="A file of it", error=error.strerror)}, 409)
+    return JSONResponse({"detail": texts.NO_ACCESS.format(file=error.filename, error=error.strerror)}, 409)
 
 
 def _mount(app: FastAPI, page: gr.Blocks, path: str, *, check: Check, styles: Sequence[str] = STYLES) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from fine_tuner.base.errors import ConfigError, RunError
 from fine_tuner.base.files import read_json, write_json
+from fine_tuner.config.io import replace
 from fine_tuner.launch import devices
 from fine_tuner.launch.process import end_worker, worker_pid
 from fine_tuner.runs import queue
@@ -23,7 +24,7 @@ from fine_tuner.runs.log.events import EventWriter, read_events
 from fine_tuner.runs.queue import waiting
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.status import look
-from tests.launch.conftest import HERE
+from tests.launch.conftest import CPU, HERE
 from tests.runs.logs import finished, lines, started, steps, wait_until
 
 
@@ -186,6 +187,26 @@ def test_a_run_that_may_not_train_is_neither_queued_nor_started_nor_extended(sto
     with pytest.raises(RunError, match="was not checked here"):
         launcher.extend(run, 30)
     assert not (run.control / "set").exists()
+
+
+def test_a_completed_run_is_not_started_again_and_not_extended_without_its_data(store, make_launcher, tmp_path):
+    (tmp_path / "data").mkdir()
+    run = store.create(replace(CPU, f"data.path={tmp_path / 'data'}"), argv=["train"])
+    run.events.write_bytes(lines([started(20), *steps(1, 20), finished(20)]))
+    (run.checkpoints / "step-00000020").mkdir(parents=True)
+    (run.checkpoints / "step-00000020" / "manifest.json").write_text("{}")
+    launcher = make_launcher("--steps", 40, "--start", 20)
+    with pytest.raises(RunError, match=r"is complete: all 2 epochs\. Extend it for more, or clone it"):
+        launcher.start(run)
+    (tmp_path / "data").rmdir()
+    with pytest.raises(RunError, match=r"is not at .*data any more\. Bring it back"):
+        launcher.extend(run, 4)
+    assert store.view(run.id).status == "completed"
+    assert not (run.control / "set").exists()
+    (tmp_path / "data").mkdir()
+    launcher.extend(run, 4)
+    assert launcher.wait(run, 10)
+    assert store.view(run.id).counters.attempt == 2
 
 
 # --------------------------------------------------------------------- ending
@@ -375,7 +396,7 @@ def test_a_torn_log_is_taken_up_by_the_next_attempt(store, make_run, make_launch
     launcher.start(run)
     assert launcher.wait(run, 10)
     view = store.view(run.id)
-    assert (view.status, view.progress.step, view.skipped_lines, view.counters.attempt) == ("completed", 8, 1, 2)
+    assert (view.status, view.progress.step, view.skipped_lines, view.counters.attempt) == ("completed", 8, 0, 2)
 
 
 def test_secrets_of_the_app_do_not_reach_the_worker(store, make_run, make_launcher, monkeypatch):

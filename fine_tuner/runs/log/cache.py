@@ -23,11 +23,13 @@ from fine_tuner.runs.log.facts import Checkpoint, Facts, Remark
 from fine_tuner.runs.log.fold import Fold
 from fine_tuner.runs.log.series import ROW_FIELDS, Rows, Series
 
-VERSION = 1
+VERSION = 2
 
 
 def save(run: RunFolder, fold: Fold) -> bool:
     """Write the cache; False if it cannot be written (read-only folder, full disk), which is no error."""
+    if not run.path.is_dir():
+        return False
     columns = [fold.rows[name] for name in ROW_FIELDS]
     for series in fold.series.values():
         columns += [series.index, series.value]

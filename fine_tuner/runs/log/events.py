@@ -56,6 +56,7 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
+_LONGEST_TORN_BYTES = 1 << 20  # a longer fragment stays, on a line of its own
 _NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -131,22 +132,45 @@ class EventWriter:
         self.attempt = recorded + 1 if attempt is None else attempt
         self._seq = last.seq + 1 if last else 0
         self._lock = threading.Lock()
-        self._torn = _is_torn(path)  # the previous attempt died in mid-write
+        self._path = path
         self._file: IO[bytes] = path.open("ab", buffering=0)
+        self._mend()
+
+    def _mend(self) -> None:
+        """Leave whole lines alone: the previous attempt may have died, or the disk been full, in mid-write."""
+        with self._path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = max(0, size - _LONGEST_TORN_BYTES)
+            file.seek(start)
+            rest = file.read(size - start)
+        fragment = rest[rest.rfind(b"\n") + 1 :]
+        if not fragment or len(fragment) == _LONGEST_TORN_BYTES:
+            self._torn = bool(fragment)
+            return
+        try:
+            decode(fragment)
+        except ValueError:
+            os.ftruncate(self._file.fileno(), size - len(fragment))
+            self._torn = False
+        else:
+            self._torn = True  # a whole event that lacks only its newline
 
     def write(self, payload: Payload, *, durable: bool = False) -> None:
         """Append one event.
 
         Raises:
-            OSError: As the file system says (disk full). A part written stands on a line of its own, which readers
-                pass over, once there is room for the next event.
+            OSError: As the file system says (disk full), and if the log is not there any more. A part that was written
+                is taken back.
         """
         with self._lock:
+            self._check_place()
             event = Event(seq=self._seq, time=time.time(), attempt=self.attempt, payload=payload)
             line = b"\n" * self._torn + encode(event).encode() + b"\n"
+            before = os.fstat(self._file.fileno()).st_size
             written = self._file.write(line) or 0
             if written != len(line):
-                self._torn = self._torn or written > 0
+                with suppress(OSError):
+                    os.ftruncate(self._file.fileno(), before)
                 raise OSError(
                     errno.ENOSPC,
                     f"only {written} of {len(line)} bytes of an event could be written; is the disk full?",
@@ -157,17 +181,22 @@ class EventWriter:
             if durable:
                 os.fsync(self._file.fileno())
 
+    def _check_place(self) -> None:
+        """Notice that the run's folder was removed or moved: what is written would go nowhere, without an error."""
+        try:
+            there, ours = os.stat(self._path), os.fstat(self._file.fileno())
+        except FileNotFoundError:
+            pass
+        else:
+            if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                return
+        raise FileNotFoundError(
+            errno.ENOENT, "the run's folder was removed, moved or replaced while it trained", str(self._path)
+        )
+
     def close(self) -> None:
         """Close the file; the writer cannot be used afterwards."""
         self._file.close()
-
-
-def _is_torn(path: Path) -> bool:
-    if not path.exists() or path.stat().st_size == 0:
-        return False
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) != b"\n"
 
 
 def read_last_event(path: Path, *, window_bytes: int = 1 << 16) -> Event | None:

@@ -36,6 +36,9 @@ class Facts:
         attempt: Of the newest event; 0 before the first.
         rewinds: How often an attempt began after the first: readers that hold older points must take all anew.
         validated: Epoch of the last validation, and what the last few took, in seconds.
+        skipped: Lines that are no events.
+        lost: Events that are missing between others, by their numbers.
+        lost_step: Step of the last event before the first of them.
         step_ms: Of the last steps, (milliseconds, steps) between neighbours with nothing else between.
     """
 
@@ -63,6 +66,8 @@ class Facts:
     summary: dict[str, Any] = field(default_factory=dict)
     first_time_ms: int | None = None
     skipped: int = 0
+    lost: int = 0
+    lost_step: int = 0
 
 
 def spliced(before: Any, after: Any, step: int) -> Any:

@@ -119,6 +119,7 @@ class Fold:
                     self._add_numbers(kind, [raw])
             return
         facts, first = self.facts, len(self.rows)
+        self._count_lost(rows["seq"], rows["step"])
         self._begin_attempt(int(rows["attempt"][0]))
         time_ms = time_ms.astype(np.int64)
         elapsed_ms = self._advance(time_ms)
@@ -169,6 +170,16 @@ class Fold:
             facts.first_time_ms = int(time_ms[0])
         return elapsed
 
+    def _count_lost(self, seq: np.ndarray, step: np.ndarray) -> None:
+        """Note events that are missing: the writer numbers them without gaps, through all attempts."""
+        facts = self.facts
+        missing = np.maximum(np.diff(seq, prepend=facts.seq) - 1, 0)
+        if missing.any():
+            if not facts.lost:
+                first = int(np.flatnonzero(missing)[0])
+                facts.lost_step = int(step[first - 1]) if first else facts.step
+            facts.lost += int(missing.sum())
+
     # ---------------------------------------------------------- other events
     def _add_event(self, raw: dict[str, Any]) -> None:
         try:
@@ -181,6 +192,7 @@ class Fold:
             self.facts.skipped += 1
             return
         facts = self.facts
+        self._count_lost(np.array([seq], np.int64), np.array([facts.step], np.int64))
         self._begin_attempt(attempt)
         self._advance(np.array([time_ms], np.int64))
         facts.seq, facts.last_train, facts.last_kind = seq, None, event.payload.kind

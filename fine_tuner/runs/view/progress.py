@@ -119,6 +119,9 @@ def find_best(facts: Facts, series: Mapping[str, Series]) -> BestValue | None:
     point = int(values.argmax() if higher else values.argmin())
     if not np.isfinite(values[point]):
         return None
+    told = facts.summary.get("best")  # what the best checkpoint was chosen by, where the log has lost the value
+    if facts.lost and isinstance(told, dict) and told.get("key") == key:
+        return BestValue(key, float(told["value"]), int(told["epoch"]), told["epoch"] * facts.steps_per_epoch, higher)
     return BestValue(key, float(values[point]), int(curve.epoch[point]), int(curve.step[point]), higher)
 
 

@@ -16,7 +16,7 @@ from fine_tuner.runs.log.fold import Fold
 from fine_tuner.runs.log.series import Series
 from fine_tuner.runs.queue import read_waiting
 from fine_tuner.runs.view.progress import BestValue, RunProgress, find_best, measure, phase_of
-from fine_tuner.runs.view.sentences import sentence
+from fine_tuner.runs.view.sentences import lost_text, sentence
 from fine_tuner.runs.view.status import LIVE, Failure, Status, Vital, derive, explain, look
 
 _UNSAVED_BYTES = 16 << 20  # of log read since the cache was written: a quarter of a second to read again ...
@@ -134,8 +134,12 @@ class RunView:
 
     @property
     def messages(self) -> tuple[Remark, ...]:
-        """What was said, oldest first; the last 500."""
-        return tuple(self._fold.messages)
+        """What was said, oldest first, the last 500; before it, what is wrong with the log."""
+        facts = self._fold.facts
+        if not facts.lost:
+            return tuple(self._fold.messages)
+        lost = Remark(-1, (facts.first_time_ms or 0) / 1000, "warning", lost_text(facts.lost), facts.lost_step)
+        return (lost, *self._fold.messages)
 
     @property
     def marks(self) -> tuple[Mark, ...]:
@@ -201,7 +205,9 @@ class RunView:
     def sentence(self) -> str:
         """What a person wants to know first, in one sentence or two."""
         problem = self.failure.text if self.failure else None
-        return sentence(self.status, self.phase, self.progress, self.best, self.series, problem)
+        text = sentence(self.status, self.phase, self.progress, self.best, self.series, problem)
+        lost = self._fold.facts.lost
+        return f"{text} {lost_text(lost)}" if lost else text
 
     @property
     def last_event_age(self) -> float | None:

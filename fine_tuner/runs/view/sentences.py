@@ -26,7 +26,9 @@ def sentence(
     tail = _best(best)
     match status:
         case "queued":
-            return "Waiting for its device." if phase != "starting" else "Starting."
+            return (
+                "Waiting for its device." if phase == "waiting for the device" else f"{phase[:1].upper()}{phase[1:]}."
+            )
         case "running" if progress.total_steps == 0 or phase not in ("training", "evaluating"):
             return f"{phase[:1].upper()}{phase[1:]}."
         case "running":
@@ -39,6 +41,14 @@ def sentence(
         case "paused" | "stopped":
             return f"{status.capitalize()} after step {progress.step} of {progress.total_steps}.{tail}"
     return f"{status.capitalize()}. {problem or ''}{tail}".strip()
+
+
+def lost_text(lost: int) -> str:
+    """What to say of a log with a hole."""
+    return (
+        f"{lost:,} line{'s' * (lost != 1)} of its log {'are' if lost != 1 else 'is'} missing: the curves have a gap. "
+        "Checkpoints and weights are not touched by that."
+    )
 
 
 def _running(progress: RunProgress, best: BestValue | None, series: Mapping[str, Series]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fine_tuner.base.files import read_json, write_json
-from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.layout import RunFolder, newer_version
 from fine_tuner.runs.log.events import RunFinished, read_last_event
 from fine_tuner.runs.log.facts import Facts
 from fine_tuner.runs.log.series import Series
@@ -122,6 +122,18 @@ def summarise_unread(run: RunFolder, fraction: float) -> RunSummary:
         tags=tuple(str(tag) for tag in notes.get("tags") or ()),
         note=str(notes.get("note") or ""),
     )
+
+
+def summarise_newer(run: RunFolder) -> RunSummary | None:
+    """The line of a run that a newer version of this program made; None for all others."""
+    info = read_json(run.info) or {}
+    problem = newer_version(info)
+    if not problem:
+        return None
+    return RunSummary(
+        id=run.id, title=str(info.get("title") or run.id), status="lost", created=_created(run.id, info),
+        text=f"It was {problem}", problem=problem,
+    )  # fmt: skip
 
 
 def _created(run_id: str, info: Mapping[str, Any]) -> float:

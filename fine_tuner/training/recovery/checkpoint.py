@@ -61,7 +61,8 @@ class CheckpointStore:
         final = self.folder / f"step-{step:08d}"
         temporary = self.folder / f".{final.name}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        self.folder.mkdir(exist_ok=True)  # not its parents: a run that was removed does not come back
+        temporary.mkdir()
         try:
             write_weights(temporary / WEIGHTS)
             buffer = io.BytesIO()

@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -52,6 +53,7 @@ from fine_tuner.training.run.kept_settings import keep_code, keep_precision, wit
 from fine_tuner.training.run.prepare import Prepared, prepare
 
 EXIT_CODES = {"completed": 0, "paused": 0, "stopped": 130}
+_RESERVE_BYTES = 1 << 16
 _DURABLE = (RunStarted, EvalMetrics, CheckpointSaved, RunFinished)
 
 
@@ -79,6 +81,9 @@ class _Attempt:
     def __init__(self, folder: RunFolder, print_line: Callable[[str], None]) -> None:
         self.folder = folder
         self.writer = EventWriter(folder.events)
+        self.reserve = folder.path / ".reserve"  # room for the last word on a disk that has become full
+        with suppress(OSError):
+            self.reserve.write_bytes(bytes(_RESERVE_BYTES))
         self.console = Console(print_line)
         self.control = RunControl(folder)
         self.trainer: Trainer | None = None
@@ -253,10 +258,17 @@ class _Attempt:
         summary |= {"cause": cause} if cause else {}
         if outcome in ("stopped", "paused"):
             self.control.done()
+        last_word = RunFinished(outcome=outcome, step=step, error=error, summary=summary)
         try:
-            self.emit(RunFinished(outcome=outcome, step=step, error=error, summary=summary))
+            try:
+                self.emit(last_word)
+            except OSError:
+                self.reserve.unlink(missing_ok=True)
+                self.emit(last_word)
         except OSError as failure:
             sys.stderr.write(f"The end of the run could not be recorded: {failure}\n")
+        with suppress(OSError):
+            self.reserve.unlink(missing_ok=True)
         if error:
             sys.stderr.write(f"{error}\n")
         self.writer.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
@@ -47,5 +48,9 @@ class ExportRoutes:
                 raise HTTPException(409, " ".join(answer.errors.values()))
             made = Path(answer.value["file"])
             content = made.read_bytes()
-        headers = {"Content-Disposition": f'attachment; filename="{made.name}"', "Cache-Control": "no-store"}
+        is_plain = quote(made.name) == made.name  # a run's folder may have any name
+        named = (
+            f'attachment; filename="{made.name}"' if is_plain else f"attachment; filename*=utf-8''{quote(made.name)}"
+        )
+        headers = {"Content-Disposition": named, "Cache-Control": "no-store"}
         return Response(content, media_type=KINDS[kind], headers=headers)

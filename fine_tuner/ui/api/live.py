@@ -149,9 +149,25 @@ def _mark(mark: Mark) -> dict[str, Any]:
     return said | ({"is_ghost": True} if mark.is_ghost else {})
 
 
+def _dumped(content: Any) -> bytes:
+    try:
+        return orjson.dumps(content)
+    except TypeError:  # half a character, as a title that somebody wrote into a file may hold
+        return orjson.dumps(_whole(content))
+
+
+def _whole(value: Any) -> Any:
+    """``value`` with texts of whole characters."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_whole(str(key)): _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def json_answer(request: Request, content: bytes | Mapping[str, Any]) -> Response:
     """A JSON answer that nobody keeps; numbers that JSON has no word for become null."""
-    data = content if isinstance(content, bytes) else orjson.dumps(content)
+    data = content if isinstance(content, bytes) else _dumped(content)
     headers = dict(_NO_STORE)
     if len(data) > _WORTH_COMPRESSING and "gzip" in request.headers.get("accept-encoding", ""):
         data = gzip.compress(data, 1 if len(data) > _LARGE else 6, mtime=0)
