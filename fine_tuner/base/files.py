@@ -28,11 +28,11 @@ def keep_private() -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, is_durable: bool = True) -> Iterator[Path]:
     """A temporary path beside ``path`` to write to; the file takes that name, on disk, when the block ends.
 
     A reader, or a power cut, sees the old content or the new, never a part. After an exception in the block the old
-    content stays and nothing is left behind.
+    content stays and nothing is left behind. What may be lost, a cache, need not wait for the disk: ``is_durable``.
 
     Raises:
         OSError: As the file system says.
@@ -41,14 +41,16 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        if is_durable:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if is_durable:
+        sync_folder(path.parent)
 
 
 @contextmanager
@@ -70,18 +72,19 @@ def exclusive(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def write_atomically(path: Path, data: bytes | str, *, is_private: bool = False) -> None:
+def write_atomically(path: Path, data: bytes | str, *, is_private: bool = False, is_durable: bool = True) -> None:
     """Write a file in one piece; see ``replacing``.
 
     Args:
         path: Its folder is made if need be.
         data: Text is written as UTF-8.
         is_private: Only this user may read the file.
+        is_durable: It survives a power cut once this returns.
 
     Raises:
         OSError: As the file system says; PermissionError if it cannot keep a private file private.
     """
-    with replacing(path) as temporary:
+    with replacing(path, is_durable=is_durable) as temporary:
         mode = 0o600 if is_private else 0o666
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             if is_private and os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077:

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -47,6 +48,7 @@ class RunStore:
         self._lock = threading.Lock()
         self._views: OrderedDict[str, RunView] = OrderedDict()
         self._openings: dict[str, Opening] = {}
+        self._reader: threading.Thread | None = None
         self._lines: dict[str, tuple[list[list[int]], RunSummary]] = {}
 
     # --------------------------------------------------------------- making
@@ -208,9 +210,52 @@ class RunStore:
             oldest, _ = self._views.popitem(last=False)
             del sizes[oldest]
 
-    def list(self) -> list[RunSummary]:
-        """All runs, newest first; folders that are broken are listed with what is wrong, never an error."""
-        return [line for run_id in self.ids() if (line := self.summary(run_id)) is not None]
+    def list(self, patience_seconds: float = float("inf")) -> list[RunSummary]:
+        """All runs, newest first; folders that are broken are listed with what is wrong, never an error.
+
+        Args:
+            patience_seconds: For reading logs that no cache covers. Runs beyond come with what their last event says,
+                and are read in the background: the next list has them.
+        """
+        deadline, lines, unread = time.monotonic() + patience_seconds, [], []
+        for run_id in self.ids():
+            line = self._known(run_id)
+            if line is None and time.monotonic() > deadline:
+                unread.append(run_id)
+                line = self._line_of_unread(run_id)
+            lines.append(line or self.summary(run_id))
+        self._read_soon(unread)
+        return [line for line in lines if line is not None]
+
+    def _known(self, run_id: str) -> RunSummary | None:
+        """The line of a run that has ended, if it was made before."""
+        run = RunFolder(self.root / run_id)
+        marks = fingerprint(run)
+        known = self._lines.get(run_id)
+        if known and known[0] == marks:
+            return known[1] if known[1].status not in LIVE else None
+        line = load_summary(run, marks)
+        if line is not None:
+            self._lines[run_id] = (marks, line)
+        return line
+
+    def _line_of_unread(self, run_id: str) -> RunSummary | None:
+        try:
+            return summarise_newer(RunFolder(self.root / run_id)) or summarise_unread(RunFolder(self.root / run_id), 0)
+        except OSError:
+            return None  # broken: ``summary`` says how
+
+    def _read_soon(self, run_ids: Sequence[str]) -> None:
+        """Make the lines of runs in a thread of its own, one thread at a time."""
+        with self._lock:
+            if not run_ids or (self._reader is not None and self._reader.is_alive()):
+                return
+            self._reader = threading.Thread(target=self._read_all, args=(run_ids,), name="summaries", daemon=True)
+            self._reader.start()
+
+    def _read_all(self, run_ids: Sequence[str]) -> None:
+        for run_id in run_ids:
+            self.summary(run_id)
 
     def summary(self, run_id: str) -> RunSummary | None:
         """The line of one run in the list; None if it has gone meanwhile."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fine_tuner.base.files import read_json, write_json
+from fine_tuner.base.files import read_json, write_atomically
 from fine_tuner.runs.layout import RunFolder, newer_version
 from fine_tuner.runs.log.events import RunFinished, read_last_event
 from fine_tuner.runs.log.facts import Facts
@@ -107,9 +108,11 @@ def summarise_unread(run: RunFolder, fraction: float) -> RunSummary:
     """The line of a run whose long log is still being read: what run.json and the log's last event say."""
     info, notes = read_json(run.info) or {}, read_json(run.notes) or {}
     last = read_last_event(run.events)
-    facts = Facts(attempt=last.attempt if last else 0)
+    facts, best = Facts(attempt=last.attempt if last else 0), {}
     if last is not None and isinstance(last.payload, RunFinished):
-        facts.outcome = last.payload.outcome
+        facts.outcome, facts.step = last.payload.outcome, last.payload.step
+        told = last.payload.summary.get("best") if isinstance(last.payload.summary, dict) else None
+        best = told if isinstance(told, dict) else {}
     return RunSummary(
         id=run.id,
         title=str(notes.get("title") or info.get("title") or run.id),
@@ -118,6 +121,10 @@ def summarise_unread(run: RunFolder, fraction: float) -> RunSummary:
         task=str(info.get("task", "")),
         model=str(info.get("model", "")),
         data=str(info.get("data", "")),
+        step=facts.step,
+        best_key=best.get("key"),
+        best_value=best.get("value"),
+        best_epoch=best.get("epoch"),
         text=f"Reading the log, {round(100 * fraction)} %.",
         tags=tuple(str(tag) for tag in notes.get("tags") or ()),
         note=str(notes.get("note") or ""),
@@ -192,4 +199,5 @@ def save_summary(run: RunFolder, line: RunSummary, marks: list[list[int]]) -> No
     if line.status in LIVE:
         return
     with suppress(OSError, ValueError):
-        write_json(run.summary, {"version": VERSION, "fingerprint": marks, "line": line.to_json()})
+        content = {"version": VERSION, "fingerprint": marks, "line": line.to_json()}
+        write_atomically(run.summary, json.dumps(content, allow_nan=False), is_durable=False)

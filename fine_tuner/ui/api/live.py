@@ -35,6 +35,7 @@ from fine_tuner.runs.view.run_view import RunView
 Act = Callable[[RunFolder], object]
 _MOST_KEYS = 64
 _WORTH_COMPRESSING = 600  # bytes
+_LIST_SECONDS = 0.3  # for logs that were never read; what comes later is in the next list
 _LARGE = 20_000  # bytes: from here on speed matters more than size
 _NO_STORE = {"Cache-Control": "no-store"}
 _NO_RUNS = b'{"run":null,"cursor":"","reset":true,"state":null,"curves":[]}'
@@ -80,7 +81,7 @@ class LiveRoutes:
 
     def runs(self, request: Request) -> Response:
         """All runs, newest first."""
-        lines = [dataclasses.asdict(line) for line in self._store.list()]
+        lines = [dataclasses.asdict(line) for line in self._store.list(_LIST_SECONDS)]
         waiting = {entry.run.id: place for place, entry in enumerate(queue.waiting(self._store.root))}
         return json_answer(request, {"runs": [line | {"queue": waiting.get(line["id"])} for line in lines]})
 
