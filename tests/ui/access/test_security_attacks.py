@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import shutil
 import socket
 import struct
 import time
@@ -333,3 +334,43 @@ def test_settings_are_data_whatever_they_spell(target, argv):
     assert code == 200
     assert json.loads(text.partition("\r\n\r\n")[2])["errors"]
     assert len(target.asked) == asked
+
+
+# ------------------------------------------------------------------ folders that somebody put into the folder of runs
+def test_whatever_lies_in_a_run_s_folder_every_route_answers(target):
+    runs = target.root / "runs"
+    odd = {
+        "20260101-000000-log-is-folder": ("events.jsonl", None),
+        "20260101-000001-info-is-folder": ("run.json", None),
+        "20260101-000002-half-a-character": ("run.json", '{"id": "x", "title": "a \\ud800 b"}'),
+        "20260101-000003-\u00fcmlaut \u4e2d\u6587": ("run.json", '{"id": "x"}'),
+        "20260101-000004-newer": ("run.json", '{"v": 99}'),
+        "20260101-000005-laughs": ("config.yaml", "a: &a [x]\nb: *a\n"),
+    }
+    try:
+        for name, (file, content) in odd.items():
+            (runs / name).mkdir()
+            (runs / name / "config.yaml").write_text("seed: 1\n")
+            if content is None:
+                (runs / name / file).mkdir()
+            else:
+                (runs / name / file).write_text(content)
+        code, text = target.ask_for("/api/runs", role="owner")
+        told("GET /api/runs with odd folders", code)
+        assert code == 200
+        assert target.shown in text
+        for name in odd:
+            for path in ("", "/settings", "/export/yaml", "/weights"):
+                code, _ = target.ask_for(f"/api/runs/{quote(name)}{path}", role="owner")
+                told(f"GET /api/runs/{name}{path}", code)
+                assert code in (200, 404, 409), (name, path)
+            code, _ = target.ask_for(f"/api/live?run={quote(name)}", role="owner")
+            assert code in (200, 404, 409), name
+            code, _ = target.ask_for(
+                f"/api/runs/{quote(name)}/notes", role="owner", method="POST", body=b'{"note": "x"}',
+                Content_Type="application/json", Origin=f"http://127.0.0.1:{target.port}",
+            )  # fmt: skip
+            assert code in (200, 404, 409), name
+    finally:
+        for name in odd:
+            shutil.rmtree(runs / name, ignore_errors=True)
