@@ -90,6 +90,13 @@ interface MetricSpec {
   is_in_target_units?: boolean;
 }
 
+/** What the app chose for a setting left empty, and why; see fine_tuner/tasks/defaults.py. */
+interface Chosen {
+  path: string;
+  value: string | number;
+  reason: string;
+}
+
 /** A button below a run; see fine_tuner/runs/view/next_steps.py. */
 interface NextStep {
   action: string;

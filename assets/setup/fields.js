@@ -32,6 +32,21 @@ export function showErrors(errors) {
   }
 }
 
+/** Say at fields left empty what was chosen for them: element id -> words. */
+export function showReasons(words) {
+  for (const line of document.querySelectorAll(".ft-chosen")) {
+    const field = line.closest(".block.ft-field");
+    if (!field || !words.has(field.id)) line.remove();
+  }
+  for (const [id, text] of words) {
+    const field = id ? document.getElementById(id) : null;
+    if (!field) continue;
+    const line = field.querySelector(".ft-chosen") ?? h("p", { class: "ft-chosen" });
+    if (!line.isConnected) field.append(line);
+    setText(line, text);
+  }
+}
+
 /** Open what a header folds. */
 async function unfold(header) {
   if (header && !header.classList.contains("open")) header.click();

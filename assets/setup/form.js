@@ -4,8 +4,8 @@
 // and sends it back with the next change, so that nothing about a visitor is kept on the server.
 
 import { h, setText } from "../base/dom.js";
-import { WORDS } from "../words/setup.js";
-import { clearErrors, focusFirstError, showErrors, showFieldOf, suggestFolders } from "./fields.js";
+import { say, WORDS } from "../words/setup.js";
+import { clearErrors, focusFirstError, showErrors, showFieldOf, showReasons, suggestFolders } from "./fields.js";
 
 const STORED = "fine-tuner-form";
 /** @type {FormState | null} */
@@ -231,6 +231,7 @@ function redraw() {
   for (const [section, text] of Object.entries(state.sections)) showSection(section, text);
   clearErrors(errors);
   showErrors(errors);
+  showReasons(new Map(chosen.map((choice) => [fieldOf(choice.path) ?? "", say.reason(choice)])));
   suggestFolders();
   keepTyped();
   queueMicrotask(() => (isDrawing = false));
@@ -246,11 +247,25 @@ function showSection(section, text) {
   if (!value.isConnected) header.insertBefore(value, header.children[1] ?? null);
   const wrong = Boolean(state?.wrong.includes(section)) || hasFound(section);
   const extra = extras[section];
-  const [first, ...rest] = text.split(" \u00b7 ");
+  const parts = text.split(" \u00b7 ");
+  const [first, ...rest] = parts.map((part) => (part.endsWith(WORDS.isChosen) && chosenWords[section]) || part);
   setText(value, wrong ? WORDS.attention : [first, extra, ...rest].filter(Boolean).join(" \u00b7 "));
   if (value.title !== value.textContent) value.title = value.textContent;
   header.classList.toggle("ft-wrong", wrong);
   header.setAttribute("aria-expanded", String(header.classList.contains("open")));
+}
+
+/** @type {Record<string, string>} section -> what was chosen there for the data */
+let chosenWords = {};
+/** @type {Chosen[]} */
+let chosen = [];
+
+/** Show what the plan chose for fields left empty: at the field with its reason, and behind its section's title. */
+export function showChosen(choices) {
+  chosen = choices;
+  const values = Object.fromEntries(choices.map(({ path, value }) => [path, value]));
+  chosenWords = say.chosen(values);
+  redraw();
 }
 
 const extras = {}; // section -> what the plan adds to its value

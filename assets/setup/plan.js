@@ -4,7 +4,7 @@ import { h, setText, svg, toggle } from "../base/dom.js";
 import { duration, mebibytes, rate } from "../base/format.js";
 import { preview } from "../charts/preview.js";
 import { magnitude, say, WORDS } from "../words/setup.js";
-import { current, events, extend, showFound, showLine } from "./form.js";
+import { current, events, extend, showChosen, showFound, showLine } from "./form.js";
 import { maskLegend } from "./mask_legend.js";
 import { MemoryCard, shown } from "./memory.js";
 import { QuickRates, rateSpec } from "./rates.js";
@@ -211,6 +211,7 @@ class PlanPanel {
   show(plan) {
     this.body.classList.remove("ft-stale");
     showLine(say.length(plan));
+    showChosen(plan.chosen ?? []);
     extend("data", say.counts(plan));
     setText(this.dataLine, say.data(plan));
     const isSaid = plan.classes.every((name) => plan.data.includes(name));

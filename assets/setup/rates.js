@@ -63,10 +63,20 @@ export class QuickRates {
     this.ask([...argv.filter((word) => !word.startsWith(item)), item + value], () => {});
   }
 
+  /** With what the plan chose for settings left empty. */
+  filled(argv) {
+    const left = (this.plan.chosen ?? []).filter(({ path }) => !argv.some((item) => item.startsWith(`${path}=`)));
+    return [...argv, ...left.map(({ path, value }) => `${path}=${value}`)];
+  }
+
   async ask(argv, tell = this.tell) {
     const lrs = this.plan?.schedule?.group_lrs;
     if (!lrs || !differOnlyInRates(this.argv, argv)) return;
-    const answer = await this.asker.ask({ argv, steps_per_epoch: this.plan.steps_per_epoch, group_lrs: lrs });
+    const answer = await this.asker.ask({
+      argv: this.filled(argv),
+      steps_per_epoch: this.plan.steps_per_epoch,
+      group_lrs: lrs,
+    });
     if (!answer) return;
     if (answer.value) this.show(answer.value);
     else if (Object.keys(answer.errors).some((path) => path)) tell(answer.errors);

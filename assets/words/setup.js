@@ -36,6 +36,7 @@ export const WORDS = {
   noNetworks: "No network matches.",
   retry: "Try again",
   firstSection: "data",
+  isChosen: "chosen for the data",
   onMachine: "weights on this machine",
   theme: "Light or dark",
   epoch: "epoch",
@@ -63,6 +64,19 @@ export const NETWORK_COLUMNS = [
 
 /** Sentences with numbers in them. */
 export const say = {
+  /** A value that the app chose, with its reason: `4, so that an epoch has 6 steps`. */
+  reason: ({ value, reason }) => `${sensible(value)}, ${reason}`,
+  /** What was chosen, by the section that shows it. */
+  chosen: (values) => {
+    const size = values["train.batch_size"];
+    const epochs = values["train.epochs"];
+    const rate = values["optim.lr"];
+    const parts = [epochs && plural(epochs, "epoch"), size && `batch ${count(size)}`].filter(Boolean);
+    return {
+      ...(parts.length ? { run: parts.join(" \u00d7 ") } : {}),
+      ...(rate ? { optim: `rate ${sensible(rate)}` } : {}),
+    };
+  },
   mended: (label) => `The settings of the run before, changed: ${label.toLowerCase()}.`,
   length: (plan) =>
     [
@@ -87,6 +101,9 @@ export const say = {
   parameters: (n) => `${magnitude(n)} parameters`,
   networks: (n) => plural(n, "network"),
 };
+
+/** A number as people write rates: 0.001 -> 1e-3. */
+const sensible = (value) => (typeof value === "number" && value < 0.01 ? value.toExponential() : String(value));
 
 /** A large count in two or three digits: 3.5 M, 812 k. */
 export function magnitude(value) {

@@ -53,6 +53,7 @@ def train(arguments: argparse.Namespace) -> int:
 
     prepared = prepare(settings, on_progress=Console(_say).progress)  # wrong input leaves no run folder behind
     argv, parent = ["train", arguments.config, *arguments.overrides], getattr(arguments, "parent", None)
+    settings = prepared.assembly.settings  # what was left empty is filled in
     return _train_folder(RunStore(arguments.runs).create(settings, argv=argv, parent=parent), arguments, prepared)
 
 

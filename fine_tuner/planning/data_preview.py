@@ -11,8 +11,10 @@ from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.preview import preview
 from fine_tuner.data.mask_coding import legend
+from fine_tuner.distributed import choose_device
 from fine_tuner.models.build import find_preprocessing
 from fine_tuner.tasks.build import build_data, build_dataset
+from fine_tuner.tasks.fill_in import filled_size
 
 
 def write_preview(settings: Settings, folder: Path, *, count: int, draw: int, only: str = "") -> dict[str, Any]:
@@ -33,6 +35,7 @@ def write_preview(settings: Settings, folder: Path, *, count: int, draw: int, on
         DataError: If there is no class ``only``, or the data cannot be read.
     """
     data = build_data(settings)
+    settings = filled_size(settings, data, choose_device(settings.devices))
     names = list(data.output_names)
     if only and (only not in data.classes):
         raise DataError(f"There is no class {only!r} in the data.{suggest(only, names)}")

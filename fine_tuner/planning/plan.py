@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -10,12 +11,13 @@ import torch
 from fine_tuner.config.presets import nearest_preset
 from fine_tuner.config.settings import Settings
 from fine_tuner.distributed import device_name
-from fine_tuner.memory.forecast import RunForecast, expected_mib, forecast_run, misfit_words
+from fine_tuner.memory.fitting import assemble_fitting
+from fine_tuner.memory.forecast import RunForecast, expected_mib, misfit_words
 from fine_tuner.memory.readings import memory_used_mib
 from fine_tuner.models.describe import describe_head, describe_stages
 from fine_tuner.precision import device_support, variant_name
 from fine_tuner.speeds import RUN, read_speeds
-from fine_tuner.tasks.build import Assembly, assemble, build_data, subject_of
+from fine_tuner.tasks.build import Assembly, build_data, subject_of
 from fine_tuner.tasks.describe import facts_of
 
 
@@ -26,7 +28,9 @@ def make_plan(settings: Settings) -> dict[str, Any]:
         InputError: As training would, before anything is started.
     """
     data = build_data(settings, may_download=False)  # hundreds of MiB are no matter for a plan
-    with assemble(settings, data, outline=True) as assembly:
+    assembly, forecast = assemble_fitting(settings, data, outline=True)
+    with assembly:
+        wanted, settings = settings, assembly.settings
         facts = facts_of(assembly)
         stages = describe_stages(
             assembly.built,
@@ -36,8 +40,8 @@ def make_plan(settings: Settings) -> dict[str, Any]:
             trainable=settings.model.trainable,
             head_epochs=settings.model.head_epochs,
         )
-        memory = _describe_memory(forecast_run(assembly, is_outline=True), assembly.device)
-    preset, overrides = nearest_preset(settings)
+        memory = _describe_memory(forecast, assembly.device)
+    preset, overrides = nearest_preset(wanted)
     return {
         **facts,
         "epochs": settings.train.epochs,
@@ -49,6 +53,7 @@ def make_plan(settings: Settings) -> dict[str, Any]:
         "memory_mib_estimate": memory["expected_mib"],
         "memory_limit_mib": memory["limit_mib"],
         "precision_support": device_support(assembly.device),
+        "chosen": [asdict(choice) for choice in assembly.chosen],
         **_time_estimate(assembly),
         "command": shlex.join(["python", "-m", "fine_tuner", "train", preset, *overrides]),
     }
@@ -70,6 +75,7 @@ def plan_text(plan: dict[str, Any]) -> str:
     for stage in plan["stages"]:
         rate = "frozen" if stage["lr"] is None else f"rate {stage['lr']:.3g}"
         lines.append(f"  stage     {stage['name']}: {stage['parameters']:,} parameters, {rate}")
+    lines += [f"chosen      {c['path']}={c['value']}, {c['reason']}" for c in plan["chosen"]]
     lines += [f"note        {notice}" for notice in plan["notices"]]
     lines.append(f"command     {plan['command']}")
     return "\n".join(lines)

@@ -64,7 +64,8 @@ def compare_precisions(settings: Settings, *, steps: int, on_progress: OnMeasure
             speed, peak = round(measured.images_per_second, 2), round(measured.peak_mib)
             rows.append(row | {"images_per_second": speed, "peak_mib": peak, "problem": None})
         free_memory(device)
-    return _result(rows, settings, device, known_fastest(about) if about is not None else None)
+    best = known_fastest(about) if about is not None else None
+    return _result(rows, settings, device, best, batch_size=about.batch_size if about else settings.train.batch_size)
 
 
 def _measure(
@@ -73,15 +74,17 @@ def _measure(
     with assemble(settings, data) as assembly:
         batches = take_batches(assembly, _BATCHES)
         measured = measure_steps(assembly, batches, steps=steps, on_step=on_step)
-        return measured, subject_of(settings, assembly.built, assembly.device)
+        return measured, subject_of(assembly.settings, assembly.built, assembly.device)
 
 
-def _result(rows: list[dict[str, Any]], settings: Settings, device: torch.device, best: Any) -> dict[str, Any]:
+def _result(
+    rows: list[dict[str, Any]], settings: Settings, device: torch.device, best: Any, *, batch_size: int
+) -> dict[str, Any]:
     """Rows, the fastest, and what to set."""
     chosen = variant_name(best.dtype, is_channels_last=best.is_channels_last) if best else None
     return {
         "network": settings.model.name,
-        "batch_size": settings.train.batch_size,
+        "batch_size": batch_size,
         "device": device_name(device),
         "support": device_support(device),
         "rows": rows,

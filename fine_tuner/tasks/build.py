@@ -42,6 +42,8 @@ from fine_tuner.schedules import Schedule, build_schedule, check_schedule
 from fine_tuner.speeds import RUN, Subject, known_fastest, remember
 from fine_tuner.tasks import TASKS
 from fine_tuner.tasks.base import Task
+from fine_tuner.tasks.defaults import Chosen
+from fine_tuner.tasks.fill_in import fill_in
 from fine_tuner.tasks.mixed import MixedLoss
 from fine_tuner.tasks.network import build_network
 from fine_tuner.tasks.precision_trial import FEWEST_STEPS, try_precisions
@@ -79,6 +81,8 @@ class Assembly:
         best: The metric that chooses the best weights.
         group_lrs: Peak rate of each named parameter group, head first.
         metrics: Over the validation split; reset before each use.
+        settings: Without gaps: what was left empty is filled in.
+        chosen: What was filled in, and why.
     """
 
     settings: Settings
@@ -97,6 +101,7 @@ class Assembly:
     train_batches: TrainBatches
     val_batches: EvalBatches | None
     metrics: MetricCollection
+    chosen: tuple[Chosen, ...] = ()
 
     @property
     def model(self) -> nn.Module:
@@ -149,6 +154,7 @@ def assemble(
     task = TASKS[settings.task]
     best = task.best_by(settings.train.best_metric, data.num_outputs)
     device = choose_device(settings.devices)
+    settings, chosen = fill_in(settings, data, device)
     torch.manual_seed(settings.seed)  # decides the new head's first weights, then dropout
     built = build_network(settings, data, on_progress, outline=outline, checkpoint=checkpoint)
     if not outline:
@@ -230,6 +236,7 @@ def assemble(
         train_batches=train_batches,
         val_batches=_val_batches(settings, data, built, device),
         metrics=task.build_metrics(data.num_outputs),
+        chosen=chosen,
     )
 
 

@@ -17,6 +17,7 @@ from fine_tuner.models.build import build_model
 from fine_tuner.models.freezing import Freezing
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.tasks.build import build_data, build_dataset
+from fine_tuner.tasks.fill_in import filled_size
 from fine_tuner.tasks.standardise import in_own_units
 
 IMAGES, MASKED_IMAGES = 4, 2
@@ -33,6 +34,7 @@ def first_batch(settings: Mapping[str, Any]) -> CheckBatch:
     """
     chosen = parse(settings)
     data = build_data(chosen)
+    chosen = filled_size(chosen, data, torch.device("cpu"))
     torch.manual_seed(chosen.seed)
     built = build_model(
         chosen.model.name,

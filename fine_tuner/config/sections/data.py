@@ -57,7 +57,7 @@ class DataSettings:
         at.Le(2048),
         Knob(
             label="Image size",
-            help="Side of the square the network sees; empty: as the weights were trained.",
+            help="Side of the square the network sees; empty: chosen for the weights and the data.",
             unit="px",
         ),
     ] = None

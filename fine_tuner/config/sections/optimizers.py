@@ -42,17 +42,21 @@ class OptimizerBase:
     __pydantic_config__ = STRICT
     has_momentum: ClassVar[bool] = True
     lr: Annotated[
-        float,
+        float | None,
         at.Gt(0),
-        Knob(label="Learning rate", help="Peak rate of the new output layer (the head).", log_scale=True),
+        Knob(
+            label="Learning rate",
+            help="Peak rate of the new output layer (the head); empty: chosen for the data.",
+            log_scale=True,
+        ),
     ] = 1e-3
     backbone_multiplier: Annotated[
-        float,
+        float | None,
         at.Gt(0),
         at.Le(1),
         Knob(
             label="Rate of the pretrained part",
-            help="The pretrained layers learn at the head's rate times this.",
+            help="The pretrained layers learn at the head's rate times this; empty: chosen for the weights.",
             unit="× head",
             log_scale=True,
             unless=(("model.trainable", ("head",)),),
@@ -237,11 +241,11 @@ class Adadelta(OptimizerBase):
     name: Literal["Adadelta"] = "Adadelta"
     has_momentum: ClassVar[bool] = False
     lr: Annotated[
-        float,
+        float | None,
         at.Gt(0),
         Knob(
             label="Learning rate",
-            help="Factor of the update that Adadelta finds by itself, for the head; near 1.",
+            help="Factor of the update that Adadelta finds by itself, for the head, near 1; empty: chosen.",
             log_scale=True,
         ),
     ] = 1.0

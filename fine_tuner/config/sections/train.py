@@ -16,12 +16,33 @@ class TrainSettings:
     """How long to train and in which portions."""
 
     __pydantic_config__ = STRICT
-    epochs: Annotated[int, at.Ge(1), at.Le(100_000), Knob(label="Epochs", help="Passes over the training images.")] = 10
+    epochs: Annotated[
+        int | None,
+        at.Ge(1),
+        at.Le(100_000),
+        Knob(label="Epochs", help="Passes over the training images; empty: chosen for the data."),
+    ] = 10
+    minutes: Annotated[
+        float | None,
+        at.Gt(0),
+        at.Le(100_000),
+        Knob(
+            label="Time, at most",
+            help="Where the epochs are chosen for the data: no more than go into this time at the pace that was "
+            "measured here; empty: as many as the data needs.",
+            unit="minutes",
+            when=(("train.epochs", (None,)),),
+        ),
+    ] = None
     batch_size: Annotated[
-        int,
+        int | None,
         at.Ge(1),
         at.Le(65_536),
-        Knob(label="Batch size", help="Images in one forward pass on one device.", unit="images"),
+        Knob(
+            label="Batch size",
+            help="Images in one forward pass on one device; empty: chosen for the data.",
+            unit="images",
+        ),
     ] = 32
     accumulate: Annotated[
         int,

@@ -8,8 +8,9 @@ from pathlib import Path
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
-from fine_tuner.memory.forecast import RunForecast, check_fits, forecast_run
-from fine_tuner.tasks.build import Assembly, assemble, build_data
+from fine_tuner.memory.fitting import assemble_fitting
+from fine_tuner.memory.forecast import RunForecast, check_fits
+from fine_tuner.tasks.build import Assembly, build_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ def prepare(
         InputError: If settings, data, network and machine do not go together.
     """
     data = splits or build_data(settings, on_progress)
-    assembly = assemble(settings, data, on_progress=on_progress, may_measure=True, checkpoint=checkpoint)
-    forecast = forecast_run(assembly)
+    assembly, forecast = assemble_fitting(
+        settings, data, on_progress=on_progress, may_measure=True, checkpoint=checkpoint
+    )
     check_fits(forecast, assembly.device)
     return Prepared(data, assembly, forecast)

@@ -102,7 +102,8 @@ def _loss(tree: Tree) -> str:
 
 
 def _optim(tree: Tree) -> str:
-    return f"{lookup(tree, 'optim.name')} · rate {number(lookup(tree, 'optim.lr'))}"
+    rate = lookup(tree, "optim.lr")
+    return f"{lookup(tree, 'optim.name')} · {texts.FOLLOWS if rate is None else f'rate {number(rate)}'}"
 
 
 def _schedule(tree: Tree) -> str:
@@ -121,9 +122,11 @@ def _precision(tree: Tree) -> str:
 
 def _run(tree: Tree) -> str:
     accumulate = lookup(tree, "train.accumulate") or 1
-    batch = f"batch {lookup(tree, 'train.batch_size')}" + (f" × {accumulate}" if accumulate != 1 else "")
-    epochs = lookup(tree, "train.epochs")
-    return f"{epochs} epoch{'' if epochs == 1 else 's'} × {batch} · seed {lookup(tree, 'seed')}"
+    size, epochs = lookup(tree, "train.batch_size"), lookup(tree, "train.epochs")
+    batch = texts.BATCH_FOLLOWS if size is None else f"batch {size}" + (f" × {accumulate}" if accumulate != 1 else "")
+    length = texts.EPOCHS_FOLLOW if epochs is None else f"{epochs} epoch{'' if epochs == 1 else 's'}"
+    both = texts.FOLLOW if size is None and epochs is None else f"{length} × {batch}"
+    return f"{both} · seed {lookup(tree, 'seed')}"
 
 
 _SUMMARIES: Mapping[str, Callable[[Tree], str]] = {

@@ -38,6 +38,10 @@ PRESET_HINTS = {
     "sample-masks": "Segmentation: which pixels of the app's own pictures belong to which shape.",
 }
 EVERYTHING = "everything"
+FOLLOWS = "rate chosen for the data"
+FOLLOW = "epochs and batch chosen for the data"
+EPOCHS_FOLLOW = "epochs chosen for the data"
+BATCH_FOLLOWS = "batch chosen for the data"
 HEAD_ONLY = "head only"
 HEAD_FIRST = "head first, then everything"
 LAST_STAGES = "last {count} stages"

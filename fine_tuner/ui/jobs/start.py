@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fine_tuner.base.errors import ConfigError, FineTunerError
+from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.planning.loss_checks import refuse_unchecked
@@ -45,11 +46,16 @@ class RunStarter:
             return Outcome.refused(misfit)
         with self._lock:
             try:
-                run = self._store.create(settings, argv=["train", *argv], parent=parent)
+                run = self._store.create(filled_in(settings, plan.value), argv=["train", *argv], parent=parent)
                 self._launcher.start(run)
             except FineTunerError as error:
                 return Outcome(message=str(error))
         return Outcome(run=run.id)
+
+
+def filled_in(settings: Settings, plan: Mapping[str, Any] | None) -> Settings:
+    """Settings with what the plan chose for those left empty, so that the run's record says what it was."""
+    return replace(settings, *(f"{c['path']}={c['value']}" for c in (plan or {}).get("chosen", ())))
 
 
 def misfit_of(plan: Mapping[str, Any] | None) -> dict[str, str]:

@@ -99,7 +99,8 @@ def test_labels_carry_unit_and_range():
 
 def test_an_empty_number_says_what_it_means():
     assert placeholder_of(BY_KEY["optim.clip_norm"].field) == "never"
-    assert placeholder_of(BY_KEY["train.epochs"].field) is None
+    assert placeholder_of(BY_KEY["train.epochs"].field) == "chosen for the data"
+    assert placeholder_of(BY_KEY["train.accumulate"].field) is None
 
 
 # ------------------------------------------------------------------ wrong values
@@ -108,7 +109,7 @@ def test_an_empty_number_says_what_it_means():
     [
         ("optim.lr", "abc", "'abc' is not a number > 0"),
         ("optim.lr", "-1", "-1 is not a number > 0"),
-        ("optim.lr", "", "nothing is not a number > 0"),
+        ("train.accumulate", "", "nothing is not a whole number"),
         ("optim.lr", "0,001", "'0,001' is not a number"),
         ("optim.lr", "nan", "'nan' is not a number"),
         ("optim.lr", "inf", "'inf' is not a number"),

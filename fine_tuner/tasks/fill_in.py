@@ -1,0 +1,112 @@
+"""Settings that were left empty, filled in by the rules of ``defaults.py`` for the data, network and machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from contextlib import suppress
+
+import torch
+
+from fine_tuner.base.errors import DataError
+from fine_tuner.config.io import replace
+from fine_tuner.config.settings import Settings
+from fine_tuner.config.tasks import target_kind
+from fine_tuner.data.files.images import open_image
+from fine_tuner.data.records import DataSplits
+from fine_tuner.distributed import device_name
+from fine_tuner.models.build import find_preprocessing
+from fine_tuner.models.pretrained.choice import NONE
+from fine_tuner.speeds import RUN, TRIAL, Subject, read_speeds
+from fine_tuner.tasks.defaults import (
+    Chosen,
+    Circumstances,
+    choose_batch_size,
+    choose_epochs,
+    choose_image_size,
+    choose_multiplier,
+    choose_rate,
+)
+
+_LOOKED_AT = 24  # pictures whose size is read; their median is steady by then
+
+
+def fill_in(settings: Settings, data: DataSplits, device: torch.device) -> tuple[Settings, tuple[Chosen, ...]]:
+    """Settings without gaps, and what was chosen for them, in the order of the rules."""
+    chosen: list[Chosen] = []
+
+    def take(choice: Chosen | None) -> None:
+        nonlocal settings
+        if choice is not None:
+            chosen.append(choice)
+            settings = replace(settings, f"{choice.path}={choice.value}")
+
+    about = _circumstances(settings, data, device)
+    if settings.data.image_size is None:
+        take(choose_image_size(about))
+    if settings.train.batch_size is None:
+        take(choose_batch_size(about))
+    step_images = min(settings.train.batch_size, about.num_images) * settings.train.accumulate
+    if settings.train.epochs is None:
+        about = _with_pace(about, settings, device)
+        take(choose_epochs(about, math.ceil(about.num_images / step_images)))
+    if settings.optim.lr is None:
+        take(choose_rate(about, step_images))
+    if settings.optim.backbone_multiplier is None:
+        take(choose_multiplier(about))
+    return settings, tuple(chosen)
+
+
+def filled_size(settings: Settings, data: DataSplits, device: torch.device) -> Settings:
+    """Settings with the image size filled in alone: all that a picture of the data needs."""
+    choice = None
+    if settings.data.image_size is None:
+        choice = choose_image_size(_circumstances(settings, data, device))
+    return settings if choice is None else replace(settings, f"{choice.path}={choice.value}")
+
+
+def _circumstances(settings: Settings, data: DataSplits, device: torch.device) -> Circumstances:
+    model = settings.model
+    is_pretrained = model.weights.strip().casefold() != NONE
+    return Circumstances(
+        num_images=max(1, len(data.splits["train"])),
+        kind=target_kind(settings.task),
+        picture_px=_picture_px(data) if settings.data.image_size is None else None,
+        is_pretrained=is_pretrained,
+        has_gpu=device.type != "cpu",
+        optimizer=settings.optim.name,
+        minutes=settings.train.minutes,
+    )  # fmt: skip
+
+
+def _picture_px(data: DataSplits) -> int | None:
+    """Median of the shorter sides of some training pictures, from their headers; None if none can be opened."""
+    records = data.splits["train"]
+    sides = []
+    for record in records[:: max(1, len(records) // _LOOKED_AT)][:_LOOKED_AT]:
+        with suppress(DataError, OSError), open_image(record.image) as image:
+            sides.append(min(image.size))
+    return round(statistics.median(sides)) if sides else None
+
+
+def _with_pace(about: Circumstances, settings: Settings, device: torch.device) -> Circumstances:
+    """With the pace that was measured here for these settings, if it was; that of whole runs before that of steps."""
+    model = settings.model
+    preprocessing = find_preprocessing(
+        model.name, task=settings.task, weights=model.weights, image_size=settings.data.image_size
+    )
+    subject = Subject(
+        network=model.name, image_size=preprocessing.image_size, trainable=model.trainable,
+        batch_size=settings.train.batch_size, device=device_name(device),
+    )  # fmt: skip
+    known = {variant: numbers for variant, numbers in read_speeds(subject).items() if not variant.startswith(TRIAL)}
+    for whole in (True, False):
+        paces = [
+            numbers["images_per_second"]
+            for variant, numbers in known.items()
+            if variant.startswith(RUN) == whole and "images_per_second" in numbers
+        ]
+        if paces:
+            return dataclasses.replace(about, images_per_second=max(paces))
+    return about
