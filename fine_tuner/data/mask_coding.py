@@ -36,6 +36,7 @@ class MaskCoding:
         ignored: Values whose pixels count nowhere (they become IGNORE_INDEX).
         unknown: What becomes of values in neither list: ``stop``, ``ignore`` or ``nearest``.
         resize: Masks of another size than their image are brought to it.
+        is_stored: Masks fit the pictures as the camera stored them, and are turned with them (EXIF).
     """
 
     values: tuple[int, ...]
@@ -43,6 +44,7 @@ class MaskCoding:
     ignored: tuple[int, ...] = ()
     unknown: str = "stop"
     resize: bool = False
+    is_stored: bool = False
 
     @cached_property
     def _known(self) -> tuple[np.ndarray, np.ndarray]:
@@ -114,12 +116,20 @@ class MaskCoding:
             "ignored": list(self.ignored),
             "unknown": self.unknown,
             "resize": self.resize,
+            "is_stored": self.is_stored,
         }
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> MaskCoding:
         """Inverse of ``to_json``."""
-        return cls(tuple(tree["values"]), tree["is_colours"], tuple(tree["ignored"]), tree["unknown"], tree["resize"])
+        return cls(
+            tuple(tree["values"]),
+            tree["is_colours"],
+            tuple(tree["ignored"]),
+            tree["unknown"],
+            tree["resize"],
+            tree.get("is_stored", False),  # not in splits of earlier versions
+        )
 
 
 def as_values(mask: np.ndarray, *, is_colours: bool) -> np.ndarray:

@@ -53,6 +53,7 @@ class DataSplits:
         target_names: Names of the numbers (regression).
         mask_coding: How values in mask files become class indices (segmentation).
         pixel_counts: Pixels of each class over the masks of train (segmentation).
+        pixel_range: Black and white of pictures of more than 8 bits; None if there are none.
     """
 
     task: str
@@ -64,6 +65,7 @@ class DataSplits:
     target_names: tuple[str, ...] = ()
     mask_coding: MaskCoding | None = None
     pixel_counts: tuple[int, ...] | None = None
+    pixel_range: tuple[int, int] | None = None
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -107,6 +109,7 @@ class DataSplits:
             "target_names": list(self.target_names),
             "mask_coding": self.mask_coding.to_json() if self.mask_coding else None,
             "pixel_counts": list(self.pixel_counts) if self.pixel_counts else None,
+            "pixel_range": list(self.pixel_range) if self.pixel_range else None,
             "notices": [notice.to_json() for notice in self.notices],
             "splits": {name: [self._record_to_json(r) for r in records] for name, records in self.splits.items()},
         }
@@ -138,6 +141,7 @@ class DataSplits:
             target_names=tuple(tree["target_names"]),
             mask_coding=MaskCoding.from_json(coding) if coding else None,
             pixel_counts=tuple(tree["pixel_counts"]) if tree["pixel_counts"] else None,
+            pixel_range=tuple(tree["pixel_range"]) if tree.get("pixel_range") else None,
             notices=tuple(map(Notice.from_json, tree["notices"])),
             splits={name: tuple(_record(r, root) for r in rows) for name, rows in tree["splits"].items()},
         )

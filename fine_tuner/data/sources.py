@@ -27,7 +27,9 @@ from fine_tuner.base.text import counted
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.duplicates import contradictions, without_duplicates
 from fine_tuner.data.files.image_scan import Size, image_sizes
+from fine_tuner.data.files.pixel_range import may_be_deep_by_name, measure_range
 from fine_tuner.data.masks.folders import read_mask_folders, with_classes
+from fine_tuner.data.masks.orientation import ask_of_turned, find_turned
 from fine_tuner.data.masks.values import mask_facts
 from fine_tuner.data.notices import Notice
 from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source
@@ -107,7 +109,7 @@ def take_survey(
     if path == SAMPLE_PATH:
         return Survey(read_sample(task=task, val_fraction=val_fraction, seed=seed, progress=progress), ())
     root, source = read_source(path, task, options, progress, may_download=may_download)
-    source, unreadable = verify(source, thoroughly=options.on_unreadable == "skip", progress=progress)
+    source, unreadable = verify(source, options, progress)
     problems = (*source.problems, *unreadable)
     if options.on_contradiction != "keep" and target_kind(task) in (TargetKind.CLASS, TargetKind.LABELS):
         contradicting = contradictions(source.records, progress)
@@ -117,6 +119,8 @@ def take_survey(
     if is_strict:
         refuse(problems, options)
     notices = [*source.notices, *_about_left_out(problems, source, options)]
+    pixel_range, about_pixels = _pixel_range(source, options, progress)
+    notices += about_pixels
     splits = _split(source, root, val_fraction=val_fraction, seed=seed)
     data = DataSplits(
         task=task,
@@ -127,6 +131,7 @@ def take_survey(
         target_names=source.target_names,
         mask_coding=source.mask_coding,
         pixel_counts=_pixels_of(source, splits["train"]),
+        pixel_range=pixel_range,
     )
     if options.duplicates == "drop":
         data, dropped = without_duplicates(data, progress)
@@ -134,6 +139,25 @@ def take_survey(
             notices.append(Notice(f"{counted(dropped, 'image')} of train left out that val or test holds as well."))
     _require_classes(data, problems)
     return Survey(replace(data, notices=(*notices, *_about_absent(data))), problems)
+
+
+def _pixel_range(
+    source: Source, options: ReadOptions, progress: OnProgress
+) -> tuple[tuple[int, int] | None, list[Notice]]:
+    """Black and white of deep pixels: as the user says, else as measured over the set.
+
+    Raises:
+        DataError: If what the user says is no range.
+    """
+    if options.pixel_range is not None:
+        if len(options.pixel_range) != 2 or options.pixel_range[0] >= options.pixel_range[1]:
+            raise DataError(
+                f"data.pixel_range is {list(options.pixel_range)}. Give black and white, such as [0,4095]; or leave it "
+                "empty to have it measured."
+            )
+        return (options.pixel_range[0], options.pixel_range[1]), []
+    may_be_deep = [r.image for rows in source.records.values() for r in rows if may_be_deep_by_name(r.image)]
+    return measure_range(may_be_deep, progress)
 
 
 def _about_left_out(problems: Sequence[Problem], source: Source, options: ReadOptions) -> list[Notice]:
@@ -312,6 +336,12 @@ _CHOICES = (
         "Correct the masks, or set data.mask_unknown=ignore to leave such pixels out, or =nearest.",
     ),
     _Choice(
+        "mask_orientation",
+        ("turned_mask",),
+        "masks of pictures that are stored turned may be turned as well",
+        "Set data.mask_orientation=stored to turn masks with their pictures, or =upright to take them as they are.",
+    ),
+    _Choice(
         "mask_resize",
         ("size_mismatch",),
         "masks are not of the size of their image",
@@ -322,7 +352,7 @@ _CHOICES = (
 
 def is_settled(kind: str, options: ReadOptions) -> bool:
     """Whether the user chose to live with a kind of problem."""
-    return all(getattr(options, c.option) not in ("stop", False) for c in _CHOICES if kind in c.kinds)
+    return all(getattr(options, c.option) not in ("stop", False, "auto") for c in _CHOICES if kind in c.kinds)
 
 
 def refuse(problems: Sequence[Problem], options: ReadOptions) -> None:
@@ -342,38 +372,42 @@ def refuse(problems: Sequence[Problem], options: ReadOptions) -> None:
         raise DataError(f"{len(of_kind):,} {choice.what}:{shown}{more}\n{choice.remedy}".strip())
 
 
-def verify(source: Source, *, thoroughly: bool, progress: OnProgress) -> tuple[Source, list[Problem]]:
+def verify(source: Source, options: ReadOptions, progress: OnProgress) -> tuple[Source, list[Problem]]:
     """``source`` without images that cannot be opened, and a problem for each.
 
     Args:
         source: As read.
-        thoroughly: Decode every image, instead of looking at header and end of the file.
+        options: With ``on_unreadable=skip`` every image is decoded; else header and end of the file are looked at.
         progress: Called as ``progress(what, done, total)``.
     """
     images = [r.image for records in source.records.values() for r in records]
-    sizes = image_sizes(images, thoroughly=thoroughly, progress=progress)
+    sizes = image_sizes(images, thoroughly=options.on_unreadable == "skip", progress=progress)
     problems = [Problem("unreadable", found, image) for image, found in sizes.items() if isinstance(found, str)]
     kept = {
         split: tuple(r for r in records if not isinstance(sizes[r.image], str))
         for split, records in source.records.items()
     }
     if source.mask_coding is not None:
-        problems += _mismatches(kept, sizes, progress)
+        problems += _mismatches(kept, sizes, options, progress)
     return replace(source, records=kept), problems
 
 
 def _mismatches(
-    records: Mapping[str, tuple[Record, ...]], sizes: Mapping[Path, Size | str], progress: OnProgress
+    records: Mapping[str, tuple[Record, ...]],
+    sizes: Mapping[Path, Size | str],
+    options: ReadOptions,
+    progress: OnProgress,
 ) -> list[Problem]:
-    """Masks of another size than their image; their facts are known already."""
+    """Masks of another size than their image, and those that may be turned; their facts are known already."""
     pairs = [(r.image, r.target) for rows in records.values() for r in rows if isinstance(r.target, Path)]
-    facts = mask_facts([mask for _, mask in pairs], progress)
-    out = []
-    for (image, mask), fact in zip(pairs, facts, strict=True):
-        if tuple(fact.get("size", sizes[image])) != sizes[image]:
-            width, height = fact["size"]
-            what = (
-                f"Mask {mask} is {width} x {height} pixels, its image {image} is {sizes[image][0]} x {sizes[image][1]}."
-            )
+    facts = dict(zip([m for _, m in pairs], mask_facts([mask for _, mask in pairs], progress), strict=True))
+    masks: dict[Path, Size] = {mask: tuple(fact["size"]) for mask, fact in facts.items() if "size" in fact}
+    turned = find_turned(pairs, sizes, masks)
+    out = ask_of_turned(turned) if options.mask_orientation == "auto" else []
+    as_stored = {t.mask for t in turned if t.fits_upright is False} if options.mask_orientation != "upright" else set()
+    for image, mask in pairs:
+        if masks.get(mask, sizes[image]) != sizes[image] and mask not in as_stored:
+            (width, height), (image_width, image_height) = masks[mask], sizes[image]
+            what = f"Mask {mask} is {width} x {height} pixels, its image {image} is {image_width} x {image_height}."
             out.append(Problem("size_mismatch", what, mask))
     return out

@@ -23,6 +23,7 @@ class Preprocessing:
         mean: Subtracted per channel from values in [0, 1].
         std: Divided by per channel.
         interpolation: ``bilinear`` or ``bicubic``.
+        pixel_range: Black and white of pictures of more than 8 bits; None: what their files hold.
     """
 
     image_size: int = 224
@@ -30,6 +31,7 @@ class Preprocessing:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     interpolation: str = "bilinear"
+    pixel_range: tuple[int, int] | None = None
 
     @classmethod
     def from_entry(cls, entry: WeightsEnum) -> Preprocessing:
@@ -48,7 +50,8 @@ class Preprocessing:
     @classmethod
     def from_dict(cls, tree: Mapping[str, Any]) -> Preprocessing:
         """Inverse of ``to_dict``."""
-        return cls(**{**tree, "mean": tuple(tree["mean"]), "std": tuple(tree["std"])})
+        tuples = {key: tuple(tree[key]) for key in ("mean", "std", "pixel_range") if tree.get(key) is not None}
+        return cls(**{**tree, **tuples})
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""

@@ -159,6 +159,7 @@ def assemble(
     built = build_network(settings, data, on_progress, outline=outline, checkpoint=checkpoint)
     if not outline:
         built.model.to(device)
+    built = replace(built, preprocessing=replace(built.preprocessing, pixel_range=data.pixel_range))
     choice = _choose_precision(
         settings, data, built, device, on_progress=on_progress if may_measure and not outline else None
     )
@@ -303,7 +304,7 @@ def build_dataset(settings: Settings, data: DataSplits, preprocessing: Preproces
         flip=settings.augment.flip,
         train=split == "train",
         task=settings.task,
-        **preprocessing.to_dict(),
+        **replace(preprocessing, pixel_range=data.pixel_range).to_dict(),
     )
     return ImageDataset(data.splits[split], transform, settings.task, mask_coding=data.mask_coding)
 

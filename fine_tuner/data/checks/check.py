@@ -26,6 +26,7 @@ from fine_tuner.data.notices import Level, MendableError, Notice, Remedy
 from fine_tuner.data.options import Problem, ReadOptions
 from fine_tuner.data.readers.recognise import glance_at
 from fine_tuner.data.records import DataSplits, Record
+from fine_tuner.data.sources import is_settled as is_settled_by_choice
 from fine_tuner.data.sources import take_survey
 
 _LEVELS = ("error", "warning", "note")
@@ -177,48 +178,55 @@ _RARE_FACTOR = 10  # a class with a tenth of the images of the largest one is ca
 _FEW_IMAGES = 10
 _SMALL_PX = 32
 
-_OF_KIND: Mapping[str, tuple[str, str, str, tuple[Remedy, ...]]] = {
+_OF_KIND: Mapping[str, tuple[str, str, tuple[Remedy, ...]]] = {
     "unreadable": (
-        "on_unreadable", "image that cannot be read", "images that cannot be read",
+        "image that cannot be read", "images that cannot be read",
         (Remedy("leave them out", {"data.on_unreadable": "skip"}),),
     ),
     "missing_label": (
-        "on_missing", "image without a usable label", "images without a usable label",
+        "image without a usable label", "images without a usable label",
         (Remedy("leave them out", {"data.on_missing": "skip"}),),
     ),
     "missing_image": (
-        "on_missing", "label without its image", "labels without their image",
+        "label without its image", "labels without their image",
         (Remedy("leave them out", {"data.on_missing": "skip"}),),
     ),
     "image_alone": (
-        "on_missing", "image without a mask", "images without a mask",
+        "image without a mask", "images without a mask",
         (Remedy("leave them out", {"data.on_missing": "skip"}),),
     ),
     "mask_alone": (
-        "on_missing", "mask without its image", "masks without their image",
+        "mask without its image", "masks without their image",
         (Remedy("leave them out", {"data.on_missing": "skip"}),),
     ),
     "extra_class": (
-        "on_missing", "image of a class that train lacks", "images of a class that train lacks",
+        "image of a class that train lacks", "images of a class that train lacks",
         (Remedy("leave them out", {"data.on_missing": "skip"}),),
     ),
     "contradiction": (
-        "on_contradiction", "equal file with another label", "equal files with different labels",
+        "equal file with another label", "equal files with different labels",
         (
             Remedy("leave both out", {"data.on_contradiction": "skip"}),
             Remedy("keep both", {"data.on_contradiction": "keep"}),
         ),
     ),
     "conflict": (
-        "on_missing", "row that contradicts another", "rows that contradict another",
+        "row that contradicts another", "rows that contradict another",
         (Remedy("keep the first row of each image", {"data.on_missing": "skip"}),),
     ),
+    "turned_mask": (
+        "mask that may be turned with its picture", "masks that may be turned with their pictures",
+        (
+            Remedy("turn the masks with their pictures", {"data.mask_orientation": "stored"}),
+            Remedy("take the masks as upright", {"data.mask_orientation": "upright"}),
+        ),
+    ),
     "size_mismatch": (
-        "mask_resize", "mask of another size than its image", "masks of another size than their image",
+        "mask of another size than its image", "masks of another size than their image",
         (Remedy("bring them to the size of the image, by nearest neighbour", {"data.mask_resize": True}),),
     ),
     "unknown_value": (
-        "mask_unknown", "value in the masks that is no class", "values in the masks that are no class",
+        "value in the masks that is no class", "values in the masks that are no class",
         (
             Remedy("ignore such pixels", {"data.mask_unknown": "ignore"}),
             Remedy("take the class of the nearest value", {"data.mask_unknown": "nearest"}),
@@ -230,10 +238,10 @@ _OF_KIND: Mapping[str, tuple[str, str, str, tuple[Remedy, ...]]] = {
 def about_problems(problems: Sequence[Problem], options: ReadOptions) -> list[DataFinding]:
     """What cannot be used; an error, unless the user chose to live with it."""
     out = []
-    for kind, (option, one, several, remedies) in _OF_KIND.items():
+    for kind, (one, several, remedies) in _OF_KIND.items():
         found = [p for p in problems if p.kind == kind]
         if found:
-            is_settled = getattr(options, option) not in ("stop", False)
+            is_settled = is_settled_by_choice(kind, options)
             level: Level = "note" if is_settled else "error"
             text = f"{counted_as(len(found), one, several)}{', dealt with as chosen' if is_settled else ''}."
             shown = tuple(Example(p.message, (str(p.file),) if p.file else ()) for p in found[:NUM_EXAMPLES])
@@ -351,7 +359,10 @@ def about_orientation(data: DataSplits, facts: Mapping[Path, ImageFacts]) -> lis
     if not turned:
         return []
     text = f"{counted(len(turned), 'image')} stored turned (EXIF) and turned upright when read"
-    text += "; check that the masks are upright." if target_kind(data.task) is TargetKind.MASK else "."
+    if target_kind(data.task) is TargetKind.MASK:
+        is_stored = data.mask_coding is not None and data.mask_coding.is_stored
+        text += ", with the masks" if is_stored else "; the masks are taken as upright"
+    text += "."
     return [
         DataFinding("exif", "note", text, len(turned), tuple(Example(str(p), (str(p),)) for p in turned[:NUM_EXAMPLES]))
     ]

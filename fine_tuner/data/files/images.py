@@ -140,16 +140,19 @@ _LEAVE_OUT = "or set data.on_unreadable=skip to leave it out."
 _REMEDY = "Replace it, or set data.on_unreadable=skip to leave it out."
 
 
-def load_image(path: Path, *, min_side_px: int | None = None) -> Image.Image:
+def load_image(
+    path: Path, *, min_side_px: int | None = None, pixel_range: tuple[int, int] | None = None
+) -> Image.Image:
     """The picture as a person sees it, in RGB.
 
-    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits by its nominal range,
+    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits,
     of an animation the first frame is taken.
 
     Args:
         path: The file.
         min_side_px: A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, with both sides at least this long: much
             faster where the picture is shrunk anyway.
+        pixel_range: Black and white of a picture of more than 8 bits; None: of 16 bits all that they hold.
 
     Raises:
         DataError: Naming the file; see ``open_image``.
@@ -158,7 +161,7 @@ def load_image(path: Path, *, min_side_px: int | None = None) -> Image.Image:
         if min_side_px and image.format == "JPEG":
             image.draft(None, _draft_size(image.size, min_side_px))
         image.load()
-        return _to_rgb(_upright(image), path)
+        return _to_rgb(_upright(image), path, pixel_range)
 
 
 def _draft_size(size: tuple[int, int], min_side_px: int) -> tuple[int, int]:
@@ -181,12 +184,37 @@ def _upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image) if orientation(image) != 1 else image
 
 
-def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+def is_deep(image: Image.Image) -> bool:
+    """Whether a pixel has more than 8 bits of grey."""
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+
+
+def turned_upright(mask: np.ndarray, orientation: int, size: tuple[int, int]) -> np.ndarray:
+    """A mask ``(H, W)`` uint8 turned as EXIF says of its picture.
+
+    Args:
+        mask: Drawn on the picture as it is stored.
+        orientation: EXIF orientation of the picture, 1 to 8.
+        size: Width and height of the picture upright: a mask that has them and would lose them is upright already.
+    """
+    if orientation not in _TURNS or (orientation >= 5 and size[0] != size[1] and mask.shape == size[::-1]):
+        return mask
+    return np.asarray(Image.fromarray(mask).transpose(_TURNS[orientation]))
+
+
+def _to_rgb(image: Image.Image, path: Path, pixel_range: tuple[int, int] | None) -> Image.Image:
     mode = image.mode
     if mode == "RGB":
         return image
-    if mode.startswith("I") or mode == "F":
-        return _wide_to_rgb(image, path)
+    if is_deep(image):
+        return _deep_to_rgb(image, path, pixel_range)
     if mode in _ALPHA_MODES or "transparency" in image.info:
         picture = image.convert("RGBA")
         paper = Image.new("RGBA", picture.size, "white")
@@ -194,15 +222,25 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
     return image.convert("RGB")
 
 
-def _wide_to_rgb(image: Image.Image, path: Path) -> Image.Image:
-    """More than 8 bits per pixel: 65535 becomes 255."""
+def _deep_to_rgb(image: Image.Image, path: Path, pixel_range: tuple[int, int] | None) -> Image.Image:
+    """More than 8 bits per pixel: black becomes 0, white 255, what lies beyond is cut."""
     values = np.asarray(image)
+    if pixel_range is not None:
+        return Image.fromarray(scaled_to_bytes(values, *pixel_range)).convert("RGB")
     if image.mode == "F" or values.min(initial=0) < 0 or values.max(initial=0) > 65535:
         raise DataError(
             f"{path} has 32-bit pixels ({values.min()} to {values.max()}), whose white is not known. "
-            "Save it with 8 or 16 bits."
+            "Say it with data.pixel_range=[black,white], or save it with 8 or 16 bits."
         )
-    return Image.fromarray((values.astype(np.uint32) // 257).astype(np.uint8)).convert("RGB")
+    return Image.fromarray(scaled_to_bytes(values, 0, 65535)).convert("RGB")
+
+
+def scaled_to_bytes(values: np.ndarray, black: int, white: int) -> np.ndarray:
+    """Values from ``black`` to ``white`` as 0 to 255, uint8; those beyond are cut, what is no number is black."""
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values, nan=black, posinf=white, neginf=black)
+    shifted = np.clip(values.astype(np.float64), black, white) - black
+    return (shifted * 255 / (white - black)).astype(np.uint8)
 
 
 def load_mask(path: Path, *, as_colours: bool = False) -> np.ndarray:

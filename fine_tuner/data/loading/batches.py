@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from fine_tuner.base.errors import DataError, TrainingError
 from fine_tuner.base.machine import default_num_workers
 from fine_tuner.config.tasks import TargetKind, target_kind
-from fine_tuner.data.files.images import load_image, load_mask
+from fine_tuner.data.files.images import load_image, load_mask, open_image, orientation, turned_upright
 from fine_tuner.data.loading.loader import Loader
 from fine_tuner.data.loading.mixing import MixedTargets, Mixer
 from fine_tuner.data.loading.randomness import randomness_of, seed_of
@@ -102,7 +102,7 @@ def load_input(
     Raises:
         DataError: Naming the file that cannot be read.
     """
-    picture = load_image(image, min_side_px=transform.min_side_px)
+    picture = load_image(image, min_side_px=transform.min_side_px, pixel_range=transform.pixel_range)
     return transform(picture, target_for(picture.size))
 
 
@@ -113,6 +113,9 @@ def load_classes(record: Record, size: tuple[int, int], coding: MaskCoding) -> n
         DataError: If the mask cannot be read, holds a value that is no class, or is of another size than the image.
     """
     mask = coding.classes_of(load_mask(record.target, as_colours=coding.is_colours), record.target)
+    if coding.is_stored:
+        with open_image(record.image) as image:
+            mask = turned_upright(mask, orientation(image), size)
     if mask.shape == size[::-1]:
         return mask
     if not coding.resize:

@@ -215,6 +215,7 @@ def build_transforms(
     task: str,
     interpolation: str = "bilinear",
     flip: bool = True,
+    pixel_range: tuple[int, int] | None = None,
 ) -> ImageTransform:
     """The transform of one split.
 
@@ -228,6 +229,7 @@ def build_transforms(
         task: Decides what may be cut and what moves with the picture.
         interpolation: ``bilinear``, ``bicubic`` or ``nearest``, as the weights were trained.
         flip: Whether mirror images mean the same (not so for text or for left and right).
+        pixel_range: Black and white of pictures of more than 8 bits, which whoever loads a picture is to apply.
 
     Returns:
         ``transform(image, target)``: an RGB picture and its target to ``(3, image_size, image_size)`` float32 and the
@@ -245,14 +247,14 @@ def build_transforms(
     fill = tuple(round(255 * m) for m in mean)
     if target_kind(task) is TargetKind.MASK:
         steps = _segmentation(changes, image_size, mode, fill, flip)
-        return SegmentationTransform(steps, mean=mean, std=std, colour=strength)
+        return SegmentationTransform(steps, mean=mean, std=std, colour=strength, pixel_range=pixel_range)
     if target_kind(task) is TargetKind.CLASS:
         steps = _classification(changes, image_size, resize_size, mode, flip)
     else:
         steps = _whole_picture(changes, image_size, mode, fill, flip)
     # Twice what is needed leaves the smoothing to the resize; a strong crop takes a third of the side.
     min_side_px = max(image_size, resize_size) * (3 if changes == "strong" else 2)
-    return ImageTransform(steps, mean=mean, std=std, colour=strength, min_side_px=min_side_px)
+    return ImageTransform(steps, mean=mean, std=std, colour=strength, min_side_px=min_side_px, pixel_range=pixel_range)
 
 
 class ImageTransform:
@@ -260,6 +262,7 @@ class ImageTransform:
 
     Attributes:
         min_side_px: A picture whose sides are at least this long is as good as a larger one; None: it must be whole.
+        pixel_range: Black and white of pictures of more than 8 bits; None: what their files hold.
     """
 
     def __init__(
@@ -270,8 +273,9 @@ class ImageTransform:
         std: Sequence[float],
         colour: float = 0.0,
         min_side_px: int | None = None,
+        pixel_range: tuple[int, int] | None = None,
     ) -> None:
-        self.min_side_px = min_side_px
+        self.min_side_px, self.pixel_range = min_side_px, pixel_range
         self._colour = ColourChange(colour) if colour else None
         self.steps = steps
         # (pixel / 255 - mean) / std as one multiplication and one addition

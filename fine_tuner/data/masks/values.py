@@ -173,7 +173,14 @@ def decide_classes(
     notices += _about_empty(scan, ignored)
     if not names and len(listed_names) == len(values):
         names = listed_names
-    coding = MaskCoding(values, scan.is_colours, ignored, options.mask_unknown, options.mask_resize)
+    coding = MaskCoding(
+        values,
+        scan.is_colours,
+        ignored,
+        options.mask_unknown,
+        options.mask_resize,
+        options.mask_orientation == "stored",
+    )
     return MaskClasses(coding, names or _default_names(coding), words, tuple(notices))
 
 

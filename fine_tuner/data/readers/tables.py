@@ -127,12 +127,9 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _text_of(path: Path) -> str:
-    check_reach(path)
-
-
 def _text_of(path: Path, given: str) -> tuple[str, tuple[Notice, ...]]:
     """The text in NFC, and what there is to say of its encoding."""
+    check_reach(path)
     try:
         content = path.read_bytes()
     except OSError as error:

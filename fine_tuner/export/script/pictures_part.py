@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fine_tuner.config.tasks import TargetKind, target_kind
+from fine_tuner.data.files.images import turned_upright
 from fine_tuner.data.loading import transforms
 from fine_tuner.data.loading.batches import _balanced
 from fine_tuner.data.loading.mixing import Mixer
@@ -33,9 +34,12 @@ def target_of(row: dict[str, Any], root: Path, size: tuple[int, int]) -> np.ndar
     """The class of every pixel, of a picture of this width and height."""
     path = root / row["mask"]
     mask = CODING.classes_of(load_mask_values(path, as_colours=CODING.is_colours), path)
-    if mask.shape != size[::-1]:
+{turn}    if mask.shape != size[::-1]:
         mask = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
     return mask'''
+_TURN = """    with Image.open(root / row["image"]) as picture:
+        mask = turned_upright(mask, picture.getexif().get(0x0112, 1), size)
+"""
 _NATURAL = '''def order_of(epoch: int) -> list[int]:
     """The training pictures of an epoch, in order."""
     return epoch_order(len(FILES["train"]), SEED, epoch)'''
@@ -64,7 +68,10 @@ def pictures_part(run: Run, bundle: Bundle) -> str:
     parts = [bundle.take(replay.load_picture, replay.Pictures), *_transform(run, bundle)]
     if target_kind(settings.task) is TargetKind.MASK:
         parts.append(bundle.take(MaskCoding, replay.load_mask_values))
-        parts.append(_MASK.format(coding=run.data.mask_coding))
+        is_stored = run.data.mask_coding is not None and run.data.mask_coding.is_stored
+        if is_stored:
+            parts.append(bundle.take(turned_upright))
+        parts.append(_MASK.format(coding=run.data.mask_coding, turn=_TURN if is_stored else ""))
     else:
         parts.append(_CLASS if target_kind(settings.task) is TargetKind.CLASS else _NUMBERS)
     if settings.data.sampling == "balanced" and target_kind(settings.task) is TargetKind.CLASS:
@@ -94,12 +101,13 @@ def _transform(run: Run, bundle: Bundle) -> list[str]:
             build = transforms._classification
         case _:
             build, arguments = transforms._whole_picture, f"changes, {size}, " + shared.format(f"{fill}, ")
+    deep = "" if run.data.pixel_range is None else f", pixel_range={run.data.pixel_range}"
     kind = type(made)
     colour = made._colour.strength if made._colour is not None else 0.0
     least = "" if made.min_side_px is None else ", min_side_px=" + _least(run, sizes, made.min_side_px)
     text = _TRANSFORM.format(
         kind=kind.__name__, augment=settings.augment.name, interpolation=sizes.interpolation,
-        steps=f"{build.__name__}({arguments}", mean=sizes.mean, std=sizes.std, colour=colour, least=least,
+        steps=f"{build.__name__}({arguments}", mean=sizes.mean, std=sizes.std, colour=colour, least=least + deep,
     )  # fmt: skip
     return [bundle.take(build, kind), text]
 

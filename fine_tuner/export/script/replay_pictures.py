@@ -12,17 +12,19 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from fine_tuner.data.files.images import scaled_to_bytes
 from fine_tuner.data.loading.randomness import randomness_of, seed_of
 
 PictureKey = tuple[int, int]  # which picture, and the epoch, which decides its augmentation
 
 
-def load_picture(path: Path, min_side_px: int | None) -> Image.Image:
+def load_picture(path: Path, min_side_px: int | None, pixel_range: tuple[int, int] | None) -> Image.Image:
     """The picture as a person sees it, in RGB: upright, transparency on white, 16 bits as 8.
 
     Args:
         path: The file.
         min_side_px: A JPEG may be decoded at a fraction of its size with both sides at least this long.
+        pixel_range: Black and white of a picture of more than 8 bits; None: of 16 bits all that they hold.
     """
     with Image.open(path) as image:
         if min_side_px and image.format == "JPEG":
@@ -31,8 +33,9 @@ def load_picture(path: Path, min_side_px: int | None) -> Image.Image:
             image.draft(None, (-(-width * min_side_px // shorter), -(-height * min_side_px // shorter)))
         image.load()
         image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode.startswith("I") or image.mode == "F":
+        black, white = pixel_range or (0, 65535)
+        return Image.fromarray(scaled_to_bytes(np.asarray(image), black, white)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         picture = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
@@ -85,7 +88,7 @@ class Pictures(Dataset):
         """Image ``(3, H, W)`` float32 and its target."""
         index, epoch = key
         row = self.rows[index]
-        picture = load_picture(self.root / row["image"], self.transform.min_side_px)
+        picture = load_picture(self.root / row["image"], self.transform.min_side_px, self.transform.pixel_range)
         target = self.target_of(row, self.root, picture.size)
         with randomness_of(self.seed, epoch, index):
             return self.transform(picture, target)

@@ -184,7 +184,7 @@ def test_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> N
 
 def test_float_pixels_are_refused_with_their_range(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "a.tif")
-    with pytest.raises(DataError, match=r"32-bit pixels \(0\.5 to 0\.5\).*Save it with 8 or 16 bits"):
+    with pytest.raises(DataError, match=r"32-bit pixels \(0\.5 to 0\.5\).*save it with 8 or 16 bits"):
         load_image(tmp_path / "a.tif")
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.data.files.images import load_image
 from fine_tuner.data.loading.batches import load_classes
 from fine_tuner.data.mask_coding import IGNORE_INDEX, MaskCoding
 from fine_tuner.data.masks.colour_tables import read_colour_table
@@ -391,3 +392,54 @@ def test_real_membranes_are_recognised(real_data: Path, read: Read) -> None:
     assert {s: len(r) for s, r in data.splits.items()} == {"train": 24, "val": 6}
     assert data.mask_coding.values == (0, 255)
     assert sum(data.class_counts("train")) == 24 * 512 * 512
+
+
+# ------------------------------------------------------------------ turned photographs
+def turned_set(root: Path, size: tuple[int, int], orientation: int, *, is_mask_upright: bool) -> Path:
+    """Six photographs stored with this orientation, white where the mask is; masks upright or as stored."""
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for i in range(6):
+        stored = np.zeros(size[::-1], np.uint8)
+        stored[: size[1] // 2, : 2 + i] = 255
+        picture = Image.fromarray(stored).convert("RGB")
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        picture.save(root / "images" / f"{i}.png", exif=exif)
+        with Image.open(root / "images" / f"{i}.png") as image:
+            mask = ImageOps.exif_transpose(image).convert("L") if is_mask_upright else Image.fromarray(stored)
+        mask.save(root / "masks" / f"{i}.png")
+    return root
+
+
+def white_is_masked(data: DataSplits) -> bool:
+    for record in (r for rows in data.splits.values() for r in rows):
+        picture = load_image(record.image)
+        classes = load_classes(record, picture.size, data.mask_coding)
+        if not np.array_equal(np.asarray(picture)[..., 0] > 127, classes == 1):
+            return False
+    return True
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("size", [(24, 16), (16, 16)], ids=["oblong", "square"])
+@pytest.mark.parametrize("is_mask_upright", [True, False])
+def test_mask_lies_on_its_turned_photograph_or_it_is_asked(
+    tmp_path: Path, read: Read, orientation: int, size: tuple[int, int], is_mask_upright: bool
+) -> None:
+    root = turned_set(tmp_path, size, orientation, is_mask_upright=is_mask_upright)
+    is_told = orientation >= 5 and size[0] != size[1]
+    if is_told and is_mask_upright:
+        assert white_is_masked(read(root, task="segmentation"))
+    else:
+        with pytest.raises(DataError, match=r"data\.mask_orientation=stored to turn masks with their pictures"):
+            read(root, task="segmentation")
+    chosen = "upright" if is_mask_upright else "stored"
+    assert white_is_masked(read(root, task="segmentation", mask_orientation=chosen))
+
+
+def test_masks_that_are_upright_already_stay_so_when_others_are_turned(tmp_path: Path, read: Read) -> None:
+    root = turned_set(tmp_path / "set", (24, 16), 6, is_mask_upright=False)
+    upright = turned_set(tmp_path / "other", (24, 16), 6, is_mask_upright=True)
+    (upright / "masks" / "0.png").rename(root / "masks" / "0.png")
+    assert white_is_masked(read(root, task="segmentation", mask_orientation="stored"))
