@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fine_tuner.base.errors import DataError
 from fine_tuner.config.io import apply_overrides, parse, read_tree, to_tree
 from fine_tuner.config.presets import list_presets, load_preset
 from fine_tuner.config.settings import Settings
+from fine_tuner.config.tasks import DEFAULT_TASK, TASK_SPECS
+from fine_tuner.data.options import READ_OPTIONS, ReadOptions
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
 
@@ -67,7 +71,39 @@ def read_settings(config: str, overrides: Sequence[str]) -> Settings:
     is_file = config.endswith((".yaml", ".yml")) or Path(config).is_file()
     tree = read_tree(Path(config)) if is_file else to_tree(load_preset(config))
     run = RunFolder(Path(config).resolve().parent)
+    if not (is_file and "task" in tree):  # a person's own file that says what is learned
+        overrides = [*overrides, *_recognised(tree, overrides, is_file=is_file)]
     return parse(apply_overrides(_of_run(tree, run) if is_file and run.info.is_file() else tree, overrides))
+
+
+def _recognised(tree: Mapping[str, Any], overrides: Sequence[str], *, is_file: bool) -> list[str]:
+    """Overrides for data that the settings' task cannot learn, as the page makes them; none where a task is given.
+
+    Args:
+        tree: The settings before ``overrides``.
+        overrides: As typed.
+        is_file: The settings are a person's own, in which a loss or a network was chosen; a preset's were not.
+    """
+    typed = dict(item.split("=", 1) for item in overrides if "=" in item)
+    path = typed.get("data.path") or (tree.get("data", {}).get("path") if is_file else None)
+    if not path or "task" in typed:
+        return []
+    from fine_tuner.data.readers.recognise import glance_at
+
+    settings = parse(apply_overrides({}, [item for item in overrides if item.startswith("data.")]))
+    chosen = ReadOptions(**{name: getattr(settings.data, name) for name in READ_OPTIONS})
+    try:
+        glance = glance_at(str(path), options=chosen)
+    except DataError:  # reading says it better
+        return []
+    if tree.get("task", DEFAULT_TASK) in glance.tasks:
+        return []
+    spec = TASK_SPECS[glance.task]
+    wanted = {"task": glance.task, "loss.name": spec.default_loss, "model.name": spec.default_network}
+    own = {f"{section}.name" for section in ("loss", "model") if is_file and "name" in tree.get(section, {})}
+    words = [f"{key}={value}" for key, value in wanted.items() if value and key not in typed and key not in own]
+    print(f"Recognised {glance.words}: {' '.join(words)}", file=sys.stderr)
+    return words
 
 
 def _of_run(tree: dict[str, Any], run: RunFolder) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.models.catalogue import backbone_enum, builder_of, cache_file, cached, weights_enum
 from fine_tuner.models.preprocessing import Preprocessing
 from fine_tuner.models.pretrained.choice import WeightsChoice, choose_weights
+from fine_tuner.models.pretrained.classes import plan_head, reordered
 from fine_tuner.models.pretrained.download import fetch
 from fine_tuner.models.pretrained.fitting import (
     Fitted,
@@ -76,6 +77,7 @@ def build_model(
     num_outputs: int,
     weights: str = "default",
     image_size: int | None = None,
+    output_names: Sequence[str] = (),
     progress: OnProgress | None = None,
 ) -> BuiltModel:
     """Build a network whose output fits the data.
@@ -87,6 +89,8 @@ def build_model(
         weights: See ``choice.choose_weights``. With random weights torchvision's own initialisation is drawn from
             torch's generator, with others only what is new is.
         image_size: Side of the square the network is to see, in pixels; None: as the weights were made.
+        output_names: Classes of the data in the order of the outputs: an output layer of earlier weights of ours goes
+            on where it has the same classes, in whatever order. Empty: it goes on where it has as many.
         progress: Told of downloads, in MiB.
 
     Raises:
@@ -99,11 +103,14 @@ def build_model(
     state = read_state(path) if path is not None else None
     saved = _saved_for(name, choice, state and state.saved)
     preprocessing, structure = _outline(name, task, num_outputs, choice, saved, image_size)
+    head = plan_head(state.saved if state and not choice.is_source else None, output_names)
+    if state is not None and head.order is not None:
+        state = reordered(state, structure.head_layers, head.order)
     if state is None:
         fitted, model = None, construct(name, num_outputs, structure.options)
         new = frozenset(n for n, _ in model.named_parameters())
     else:
-        fitted = _fit(name, structure, choice, state)
+        fitted = _fit(name, structure, choice, state, keep_head=head.is_kept)
         model, new = _with_weights(name, num_outputs, structure, fitted, state), fitted.new
     unclipped = unclip_outputs(model, structure.head_layers)
     if state is not None and target_kind(task) is TargetKind.NUMBERS:  # a head that goes on, in the units it learned
@@ -121,12 +128,24 @@ def build_model(
         weights=choice.label,
         weights_report=fitted.report if fitted else None,
         options=structure.options,
-        notices=(*structure.notices, *(fitted.notices if fitted else ()), *unclipped, *_source_notice(choice)),
+        notices=(
+            *structure.notices,
+            *(fitted.notices if fitted else ()),
+            *unclipped,
+            *_source_notice(choice),
+            *filter(None, [head.notice]),
+        ),
     )
 
 
 def outline_model(
-    name: str, *, task: str, num_outputs: int, weights: str = "default", image_size: int | None = None
+    name: str,
+    *,
+    task: str,
+    num_outputs: int,
+    weights: str = "default",
+    image_size: int | None = None,
+    output_names: Sequence[str] = (),
 ) -> BuiltModel:
     """What ``build_model`` would build, with parameters on the meta device: nothing is downloaded, read or initialised.
 
@@ -143,6 +162,10 @@ def outline_model(
     preprocessing, structure = _outline(name, task, num_outputs, choice, saved, image_size)
     names = [n for n, _ in structure.model.named_parameters()]
     new = [n for n in names if not n.startswith("backbone.")] if choice.backbone_only else structure.head
+    head = plan_head(None if choice.is_source else saved, output_names)
+    is_own = saved.get("network") == name and saved.get("num_outputs") == num_outputs
+    if is_own and head.is_kept and not choice.is_source:
+        new = []
     return BuiltModel(
         name=name,
         task=task,
@@ -154,7 +177,7 @@ def outline_model(
         preprocessing=preprocessing,
         weights=choice.label,
         options=structure.options,
-        notices=(*structure.notices, *_download_notice(choice), *_source_notice(choice)),
+        notices=(*structure.notices, *_download_notice(choice), *_source_notice(choice), *filter(None, [head.notice])),
     )
 
 
@@ -235,7 +258,7 @@ def _entry_like(name: str, file: Path | None) -> WeightsEnum:
     return by_file or first
 
 
-def _fit(name: str, structure: Structure, choice: WeightsChoice, state: State) -> Fitted:
+def _fit(name: str, structure: Structure, choice: WeightsChoice, state: State, *, keep_head: bool) -> Fitted:
     """Which of the weights go where; a release that holds only features has NaN in place of the rest."""
     if choice.backbone_only or _is_backbone_of(name, state):
         return fit_backbone(structure.model, state, source=choice.label)
@@ -246,7 +269,7 @@ def _fit(name: str, structure: Structure, choice: WeightsChoice, state: State) -
         structure.model,
         state,
         head=[*structure.head, *(n for n in absent if n not in structure.head)],
-        keep_head=choice.file is not None and not choice.is_source,
+        keep_head=choice.file is not None and not choice.is_source and keep_head,
         source=choice.label,
     )
 

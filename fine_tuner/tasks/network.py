@@ -23,7 +23,12 @@ def build_network(
 ) -> BuiltModel:
     """See ``build.assemble``."""
     model = settings.model
-    wanted = {"task": settings.task, "num_outputs": data.num_outputs, "image_size": settings.data.image_size}
+    wanted = {
+        "task": settings.task,
+        "num_outputs": data.num_outputs,
+        "image_size": settings.data.image_size,
+        "output_names": data.output_names,
+    }
     if outline:
         built = outline_model(model.name, weights=model.weights, **wanted)
     elif checkpoint is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +13,12 @@ import pytest
 from PIL import Image
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.cli.arguments import read_settings
 from fine_tuner.cli.main import main
 from fine_tuner.data.checks.thumbnails import thumbnail
+from fine_tuner.data.loading.batches import load_classes
 from fine_tuner.data.readers.recognise import glance_at
+from fine_tuner.data.sources import read_data
 
 Make = Callable[..., Path]
 
@@ -102,3 +107,125 @@ def test_sets_on_offer_are_listed_by_task(capsys: pytest.CaptureFixture[str]) ->
     rows = answer(capsys, "list", "datasets", "--task", "segmentation")["datasets"]
     assert {row["path"] for row in rows} == {"torchvision:OxfordIIITPet", "torchvision:VOCSegmentation"}
     assert len(answer(capsys, "list", "datasets")["datasets"]) >= 15
+
+
+def test_recognised_task_is_taken_up_unless_another_is_set(tmp_path: Path, class_folders: Make) -> None:
+    for i in range(4):
+        for folder in ("images", "masks"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save(tmp_path / folder / f"{i}.png")
+    taken = read_settings("default", [f"data.path={tmp_path}"])
+    assert (taken.task, taken.loss.name) == ("segmentation", "dice_cross_entropy")
+    assert taken.model.name == "lraspp_mobilenet_v3_large"
+    assert read_settings("default", [f"data.path={tmp_path}", "model.name=fcn_resnet50"]).model.name == "fcn_resnet50"
+    assert read_settings("default", [f"data.path={tmp_path}", "task=classification"]).task == "classification"
+    folders = class_folders({"a": 2, "b": 2}, root=tmp_path / "classes")
+    assert read_settings("default", [f"data.path={folders}"]).task == "classification"
+
+
+@pytest.mark.parametrize(
+    ("masks", "image_folder", "mask_folder"),
+    [("trainannot", "train", "trainannot"), ("odd", "pictures of cells", "odd"), ("gt", "imgs", "gt")],
+)
+def test_folders_of_images_and_masks_are_found_or_named(
+    tmp_path: Path, masks: str, image_folder: str, mask_folder: str
+) -> None:
+    for i in range(4):
+        for folder in (image_folder, masks):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            pixels = np.random.default_rng(i).integers(0, 2, (16, 16), dtype=np.uint8) * (200 if folder != masks else 1)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{i}.png")
+    named = {"image_folder": image_folder, "mask_folder": mask_folder}
+    data = read_data(str(tmp_path), task="segmentation", val_fraction=0.25, seed=0, **named)
+    assert sum(map(len, data.splits.values())) == 4
+    if masks != "odd":
+        assert glance_at(str(tmp_path)).task == "segmentation"
+
+
+@pytest.mark.parametrize("kind", ["COCO", "YOLO", "VOC"])
+def test_detection_data_is_named_and_read_as_labels(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "Annotations").mkdir()
+    categories, images, boxes = [{"id": 7, "name": "cat"}, {"id": 9, "name": "dog"}], [], []
+    for i in range(8):
+        pixels = np.random.default_rng(i).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{i}.jpg")
+        images.append({"id": i, "file_name": f"{i}.jpg", "width": 24, "height": 16})
+        has = [k for k in (0, 1) if i % (k + 2) == 0]
+        outline = [[2, 2, 8, 2, 8, 8, 2, 8]]
+        boxes += [
+            {"image_id": i, "category_id": (7, 9)[k], "bbox": [2, 2, 6, 6], "segmentation": outline, "area": 36 - k}
+            for k in has
+        ]
+        names = "".join(f"<object><name>{('cat', 'dog')[k]}</name></object>" for k in has)
+        if kind == "VOC":
+            (tmp_path / "Annotations" / f"{i}.xml").write_text(f"<annotation>{names}</annotation>")
+        if kind == "YOLO":
+            (tmp_path / "labels" / f"{i}.txt").write_text("".join(f"{k} 0.5 0.5 0.2 0.2\n" for k in has))
+    if kind == "YOLO":
+        (tmp_path / "data.yaml").write_text("names: [cat, dog]\n")
+    if kind == "COCO":
+        tree = {"images": images, "annotations": boxes, "categories": categories}
+        (tmp_path / "instances.json").write_text(json.dumps(tree))
+    glance = glance_at(str(tmp_path))
+    assert kind in glance.words or (kind == "VOC" and "Pascal VOC" in glance.words)
+    assert "multilabel" in glance.tasks
+    data = read_data(str(tmp_path), task="multilabel", val_fraction=0.25, seed=0)
+    by_image = {r.image.stem: r.target for rows in data.splits.values() for r in rows}
+    assert data.classes == ("cat", "dog")
+    assert by_image == {str(i): (float(i % 2 == 0), float(i % 3 == 0)) for i in range(8)}
+    with pytest.raises(DataError, match="do not serve task=classification"):
+        read_data(str(tmp_path), task="classification", val_fraction=0.25, seed=0)
+    if kind == "COCO":
+        masks = read_data(str(tmp_path), task="segmentation", val_fraction=0.25, seed=0)
+        assert masks.classes == ("background", "cat", "dog")
+        record = next(r for rows in masks.splits.values() for r in rows if r.image.stem == "3")
+        drawn = load_classes(record, (24, 16), masks.mask_coding)
+        assert (drawn[5, 5], drawn[12, 20]) == (2, 0)
+
+
+def test_nothing_recognised_is_an_error_everywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    assert main(["recognise", str(tmp_path)]) == 2
+    assert "Nothing was recognised" in capsys.readouterr().err
+    assert main(["check-data", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize("written", ["'{}'", '"{}"', " {} ", "file://{}", "{}/"])
+def test_path_is_taken_as_people_paste_it(class_folders: Make, written: str) -> None:
+    root = class_folders({"a b": 3, "b": 3})
+    data = read_data(written.format(root), task="classification", val_fraction=0.3, seed=0)
+    assert data.classes == ("a b", "b")
+    with pytest.raises(DataError, match=r"C:\\data\\set is a path of Windows"):
+        read_data("C:\\data\\set", task="classification", val_fraction=0.3, seed=0)
+
+
+def test_names_in_a_zip_of_windows_are_read_or_asked(tmp_path: Path) -> None:
+    """Python marks such names as UTF-8, programs of Windows do not."""
+
+    class Unmarked(zipfile.ZipInfo):
+        encoding = "gbk"
+
+        def _encodeFilenameFlags(self) -> tuple[bytes, int]:
+            return self.filename.encode(self.encoding), 0
+
+    def pack(encoding: str, names: tuple[str, str]) -> Path:
+        Unmarked.encoding = encoding
+        with zipfile.ZipFile(tmp_path / f"{encoding}.zip", "w") as archive:
+            for number in range(6):
+                content = io.BytesIO()
+                pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(content, "PNG")
+                archive.writestr(Unmarked(f"{names[number % 2]}/{number}.png"), content.getvalue())
+        return tmp_path / f"{encoding}.zip"
+
+    for encoding, names in (
+        ("gbk", ("猫", "狗")), ("gbk", ("苹果", "香蕉")), ("cp932", ("いぬ", "ねこ")), ("cp437", ("café", "thé")),
+        ("utf-8", ("猫", "狗")),
+    ):  # fmt: skip
+        data = read_data(str(pack(encoding, names)), task="classification", val_fraction=0.3, seed=0)
+        assert set(data.classes) == set(names), encoding
+        assert any(n.code == "encoding" for n in data.notices) == (encoding != "utf-8")
+    given = read_data(str(pack("big5", ("貓", "狗"))), task="classification", val_fraction=0.3, seed=0, encoding="big5")
+    assert set(given.classes) == {"貓", "狗"}

@@ -45,11 +45,12 @@ def _as_is(batch: Any) -> Any:
 
 
 def _begin_worker(worker: int) -> None:
-    """In a loading process: leave it to the parent to react to Ctrl+C, and end at once on request."""
+    """In a loading process: leave it to the parent to react to signals, which reach all of its group."""
     keep_freed_memory()
     warnings.filterwarnings("ignore", module="PIL")  # of odd metadata; what cannot be read is an error anyway
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # torch ends a loader whose parent is gone
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 class Loader:
@@ -127,3 +128,7 @@ class Loader:
         iterator, self._iterator = self._iterator, None
         if hasattr(iterator, "_shutdown_workers"):
             iterator._shutdown_workers()
+            for worker in getattr(iterator, "_workers", ()):  # busy for seconds, and deaf to SIGTERM
+                if worker.is_alive():
+                    worker.kill()
+                    worker.join()

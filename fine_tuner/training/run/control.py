@@ -15,7 +15,7 @@ Wish = Literal["stop", "pause"]
 
 
 class RunControl:
-    """What the user wants of the run. SIGINT and SIGTERM are the wish to stop.
+    """What the user wants of the run. SIGINT, SIGTERM and SIGHUP are the wish to stop.
 
     A second SIGINT interrupts at once, for a person who does not want to wait for the step.
     """
@@ -27,10 +27,12 @@ class RunControl:
         self._pending: dict[str, Mapping[str, Any]] = {}
 
     def listen(self) -> None:
-        """Take SIGINT and SIGTERM as the wish to stop; only the main thread can."""
+        """Take SIGINT, SIGTERM and SIGHUP as the wish to stop, unless nohup ignores it; in the main thread only."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._on_signal)
             signal.signal(signal.SIGINT, self._on_signal)
+            if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+                signal.signal(signal.SIGHUP, self._on_signal)  # the terminal was closed
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._is_signalled and number == signal.SIGINT:
