@@ -8,6 +8,7 @@ Exit codes: 0 done, 1 the run failed, 2 the input is wrong (message on standard 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     if argv is None:  # else another program called us, whose files are its own matter
         keep_private()
+    _print_anything()
     arguments = parse_arguments(argv)
     try:
         return arguments.run(arguments)
@@ -47,6 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{error.filename}: {error.strerror}. Make it readable and writable, or free some space.", file=sys.stderr
         )
         return 2
+
+
+def _print_anything() -> None:
+    """Let a name that the terminal cannot show be printed in escapes instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -29,6 +29,7 @@ from fine_tuner.losses.build import build_loss
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.freezing import Freezing, parameter_groups
 from fine_tuner.models.preprocessing import Preprocessing
+from fine_tuner.models.single_values import refuse_single_values
 from fine_tuner.optim import build_optimizer
 from fine_tuner.precision import (
     Precision,
@@ -172,6 +173,8 @@ def assemble(
         built = _compiled(built, device, outline=outline)
     freezing = Freezing(built, settings.model.trainable, head_epochs=settings.model.head_epochs)
 
+    if settings.train.batch_size == 1:
+        refuse_single_values(built, freezing, is_gradual=settings.model.trainable == "gradual")
     loss_fn = build_loss(
         settings.loss,
         task=settings.task,
