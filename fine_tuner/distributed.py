@@ -1,6 +1,11 @@
-"""Which device this process trains on. Several devices are the same command under torchrun (not yet)."""
+"""Which device this process trains on, and its memory. Several are the same command under torchrun (not yet)."""
 
 from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+from contextlib import suppress
 
 import torch
 
@@ -43,3 +48,15 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"CUDA {torch.cuda.get_device_name(device)}"
     return {"cpu": "CPU", "mps": "Apple GPU"}.get(device.type, device.type.upper())
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back what earlier measurements left, so that the next begins like the first."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+    elif sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library than glibc
+            ctypes.CDLL("libc.so.6").malloc_trim(0)

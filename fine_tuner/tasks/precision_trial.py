@@ -20,6 +20,7 @@ from torch import nn
 
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.config.settings import Settings
+from fine_tuner.distributed import free_memory
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.freezing import Freezing
 from fine_tuner.models.outputs import split_outputs
@@ -60,6 +61,10 @@ def try_precisions(
             for dtype, is_last in open_variants(device, settings.precision.channels_last)
         }
         seconds = _best_seconds(trials, device, on_progress)
+    del trials, images
+    free_memory(device)  # what is left of it would count as the run's, in its forecast and at its peak
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     for variant, best in seconds.items():
         remember(subject, f"{TRIAL}:{variant}", images_per_second=count / best)
     return fastest({variant: count / best for variant, best in seconds.items()}, settings.precision.channels_last)
