@@ -10,6 +10,7 @@ export const MEMORY_PARTS = [
   ["activations", "activations"],
   ["workspace", "workspace"],
   ["evaluation", "evaluation batch"],
+  ["features", "frozen part's output"],
 ];
 
 export const WORDS = {

@@ -8,6 +8,7 @@
     activations    what forward keeps for backward, and the images
     workspace      results on their way, gradients of results, what the optimizer's step needs meanwhile
     evaluation     what an evaluation batch takes beyond the fullest moment of training
+    features       what came out of a frozen part that runs once; in the memory of the processor
 
 The moments come from ``step_memory``. Counted are tensors; what a library takes besides (convolution workspaces) is not
 known beforehand, and ``RESERVES_MIB`` stands for it.
@@ -52,6 +53,7 @@ class Forecast:
     activations: float
     workspace: float
     evaluation: float
+    features: float = 0.0
 
     @property
     def total(self) -> float:
@@ -73,6 +75,7 @@ class Counted:
         is_gpu: Tensors live on a GPU, apart from the batches that wait.
         copies: Copies of the weights besides those that train: the averaged ones; on a CPU also those that the run
             began with, kept to go back to until there is a checkpoint.
+        features: Bytes kept of a frozen part that runs once, on a CPU.
     """
 
     step: StepMemory
@@ -80,6 +83,7 @@ class Counted:
     accumulate: int = 1
     is_gpu: bool = False
     copies: int = 0
+    features: float = 0.0
 
     def at(self, batch_size: int) -> Forecast:
         """The forecast for micro-batches of this size."""
@@ -99,6 +103,7 @@ class Counted:
             "activations": fullest.kept + batch_size * fullest.kept_per_image + images,
             "workspace": fullest.other + batch_size * fullest.other_per_image,
             "evaluation": max(0.0, evaluating - training),
+            "features": self.features,
         }
         return Forecast(**{name: value / MIB for name, value in parts.items()})
 
@@ -204,6 +209,7 @@ def counted_of(assembly: Assembly, dtype: str) -> Counted:
         states=optimizer_states(optim.name, getattr(optim, "momentum", 0.0)),
         accumulate=settings.train.accumulate,
         is_gpu=assembly.device.type != "cpu",
+        features=assembly.features.mib * MIB if assembly.device.type == "cpu" else 0.0,
         copies=int(bool(settings.train.ema_decay)) + (assembly.device.type == "cpu"),
     )
 

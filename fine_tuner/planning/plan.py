@@ -16,7 +16,7 @@ from fine_tuner.memory.forecast import RunForecast, expected_mib, misfit_words
 from fine_tuner.memory.readings import memory_used_mib
 from fine_tuner.models.describe import describe_head, describe_stages
 from fine_tuner.precision import device_support, variant_name
-from fine_tuner.speeds import RUN, read_speeds
+from fine_tuner.speeds import read_speeds
 from fine_tuner.tasks.build import Assembly, build_data, subject_of
 from fine_tuner.tasks.describe import facts_of
 
@@ -69,6 +69,7 @@ def plan_text(plan: dict[str, Any]) -> str:
         f"steps       {plan['epochs']} epochs of {plan['steps_per_epoch']} = {plan['total_steps']}, "
         f"{plan['global_batch_size']} images each",
     ]
+    lines += [f"features    {words}" for words in filter(None, [plan["features"]["words"]])]
     lines += [f"memory      {line}" for line in _memory_text(plan["memory"])]
     lines.append(f"time        {plan['seconds_words']}")
     lines.append(f"head        {plan['head']}")
@@ -76,7 +77,7 @@ def plan_text(plan: dict[str, Any]) -> str:
         rate = "frozen" if stage["lr"] is None else f"rate {stage['lr']:.3g}"
         lines.append(f"  stage     {stage['name']}: {stage['parameters']:,} parameters, {rate}")
     lines += [f"chosen      {c['path']}={c['value']}, {c['reason']}" for c in plan["chosen"]]
-    lines += [f"note        {notice}" for notice in plan["notices"]]
+    lines += [f"note        {n}" for n in plan["notices"] if n != plan["features"]["words"]]
     lines.append(f"command     {plan['command']}")
     return "\n".join(lines)
 
@@ -148,13 +149,12 @@ def _time_estimate(assembly: Assembly) -> dict[str, Any]:
     settings, precision = assembly.settings, assembly.precision
     known = read_speeds(subject_of(settings, assembly.built, assembly.device))
     variant = variant_name(precision.dtype, is_channels_last=precision.is_channels_last)
-    images = settings.train.epochs * len(assembly.data.splits["train"])
     for key, words in (
-        (f"{RUN}:{variant}", "at the pace of the last run of this network here"),
+        (assembly.pace_key, "at the pace of the last run of this network here"),
         (variant, "training alone, at the measured speed"),
     ):
         if speed := known.get(key, {}).get("images_per_second"):
-            seconds = images / speed
+            seconds = assembly.images_in_run / speed
             return {"seconds_estimate": round(seconds, 1), "seconds_words": f"about {seconds:,.0f} s, {words}"}
     words = "unknown: this network has not trained at this batch size and precision here yet"
     return {"seconds_estimate": None, "seconds_words": words}

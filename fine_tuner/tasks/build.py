@@ -25,6 +25,7 @@ from fine_tuner.data.options import READ_OPTIONS
 from fine_tuner.data.records import DataSplits
 from fine_tuner.data.sources import read_data
 from fine_tuner.distributed import choose_device, device_name
+from fine_tuner.features.plan import FeaturePlan, Splits
 from fine_tuner.losses.build import build_loss
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.freezing import Freezing, parameter_groups
@@ -45,6 +46,7 @@ from fine_tuner.tasks import TASKS
 from fine_tuner.tasks.base import Task
 from fine_tuner.tasks.defaults import Chosen
 from fine_tuner.tasks.fill_in import fill_in
+from fine_tuner.tasks.frozen import plan_frozen
 from fine_tuner.tasks.mixed import MixedLoss
 from fine_tuner.tasks.network import build_network
 from fine_tuner.tasks.precision_trial import FEWEST_STEPS, try_precisions
@@ -84,6 +86,8 @@ class Assembly:
         metrics: Over the validation split; reset before each use.
         settings: Without gaps: what was left empty is filled in.
         chosen: What was filled in, and why.
+        features: What the run does about its frozen part.
+        splits: The network in two, if its frozen part runs once; None else, and of an outline.
     """
 
     settings: Settings
@@ -102,6 +106,8 @@ class Assembly:
     train_batches: TrainBatches
     val_batches: EvalBatches | None
     metrics: MetricCollection
+    features: FeaturePlan
+    splits: Splits | None
     chosen: tuple[Chosen, ...] = ()
 
     @property
@@ -118,6 +124,18 @@ class Assembly:
     def total_steps(self) -> int:
         """Optimizer steps in the whole run."""
         return self.steps_per_epoch * self.settings.train.epochs
+
+    @property
+    def images_in_run(self) -> int:
+        """Training images of all epochs; where the frozen part runs once, the images that go through that."""
+        train, val = (len(self.data.splits.get(name, ())) for name in ("train", "val"))
+        return self.features.views * train + val if self.features.is_used else self.settings.train.epochs * train
+
+    @property
+    def pace_key(self) -> str:
+        """Under which the pace of a whole run like this is kept."""
+        variant = variant_name(self.precision.dtype, is_channels_last=self.precision.is_channels_last)
+        return f"{RUN}:{variant}:once" if self.features.is_used else f"{RUN}:{variant}"
 
     def close(self) -> None:
         """End the loading processes."""
@@ -172,6 +190,7 @@ def assemble(
     if settings.precision.compile:
         built = _compiled(built, device, outline=outline)
     freezing = Freezing(built, settings.model.trainable, head_epochs=settings.model.head_epochs)
+    features, splits = plan_frozen(settings, data, built, freezing, outline=outline)
 
     if settings.train.batch_size == 1:
         refuse_single_values(built, freezing, is_gradual=settings.model.trainable == "gradual")
@@ -241,6 +260,8 @@ def assemble(
         val_batches=_val_batches(settings, data, built, device),
         metrics=task.build_metrics(data.num_outputs),
         chosen=chosen,
+        features=features,
+        splits=splits,
     )
 
 
@@ -257,10 +278,8 @@ def subject_of(settings: Settings, built: BuiltModel, device: torch.device) -> S
 
 def remember_pace(assembly: Assembly, *, images_per_second: float) -> None:
     """Keep the pace of a whole run, for the plans of others like it."""
-    precision = assembly.precision
-    variant = variant_name(precision.dtype, is_channels_last=precision.is_channels_last)
     subject = subject_of(assembly.settings, assembly.built, assembly.device)
-    remember(subject, f"{RUN}:{variant}", images_per_second=images_per_second)
+    remember(subject, assembly.pace_key, images_per_second=images_per_second)
 
 
 def _choose_precision(

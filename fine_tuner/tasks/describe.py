@@ -37,12 +37,19 @@ def facts_of(assembly: Assembly) -> dict[str, Any]:
         "batch_size": settings.train.batch_size,
         "accumulate": settings.train.accumulate,
         "global_batch_size": settings.train.batch_size * settings.train.accumulate,
+        "features": assembly.features.facts(),
         "groups": list(assembly.group_lrs),
         "schedule": planned_rates(assembly),
         "best_metric": f"val/{assembly.best.key}",
         "best_direction": "max" if assembly.best.higher_is_better else "min",
         "metrics": {f"val/{m.key}": m.facts() for m in assembly.task.metrics},
-        "notices": [*map(str, data.notices), *built.notices, *loss_notices(assembly), *absent_labels(data)],
+        "notices": [
+            *map(str, data.notices),
+            *built.notices,
+            *filter(None, [assembly.features.words]),
+            *loss_notices(assembly),
+            *absent_labels(data),
+        ],
     }
 
 

@@ -118,6 +118,24 @@ def test_the_script_of_a_classification_makes_every_step_again(
     repeat(train(f"data.path={classes_folder}", *settings))
 
 
+def test_the_script_of_a_run_whose_frozen_part_ran_once_repeats_its_views(
+    train: Train, classes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("model.trainable=gradual", "model.head_epochs=3", "train.epochs=4", "train.views=2", "optim.name=SGD")
+    run = train(f"data.path={classes_folder}", *words)
+    script, log = tmp_path / "again.py", tmp_path / "log.jsonl"
+    assert main(["export", str(run.path), "--format", "script", "--output", str(script)]) == 0
+    assert "VIEWS = 2" in script.read_text()
+    assert "runs in every epoch" in script.read_text().split('"""')[1].replace("\n", " ")
+    run_script(script, "--log", str(log), "--weights", str(tmp_path / "again.pt"), monkeypatch=monkeypatch)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    steps, _ = logged(run)
+    assert len(steps) == 8
+    for line in lines:
+        if "step" in line:
+            assert (line["loss"], line["lr"]) == pytest.approx(steps[line["step"]], rel=1e-3)
+
+
 def test_the_script_of_a_regression_makes_every_step_again(train: Train, repeat: Repeat, numbers_folder: Path) -> None:
     columns = "data.label_columns=brightness,width"
     repeat(train(f"data.path={numbers_folder}", "task=regression", "loss.name=huber", "loss.delta=0.5", columns))

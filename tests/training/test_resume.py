@@ -31,6 +31,7 @@ CASES = {
     "fp16 and its scale": ("precision.dtype=fp16", "optim.clip_norm=0.5", "schedule.name=CosineAnnealingLR"),
     "plateau and early stopping": ("schedule.name=ReduceLROnPlateau", "schedule.patience=0", "train.early_stopping=2"),
     "unfreezing and SGD": ("model.trainable=gradual", "optim.name=SGD", "optim.momentum=0.9"),
+    "frozen part run once": (*DROPOUT, "model.trainable=2", "train.views=2", "augment.name=strong"),
     "smaller parts": (*DROPOUT, "train.ema_decay=0.9", "schedule.name=ExponentialLR"),
 }
 

@@ -83,6 +83,29 @@ class TrainSettings:
             advanced=True,
         ),
     ] = None
+    features: Annotated[
+        Literal["auto", "off"],
+        Knob(
+            label="Frozen part",
+            help="auto: what is frozen runs once for each image, and epochs train on what came out of it, many times "
+            "faster; off: it runs in every epoch.",
+            unless=(("model.trainable", ("all",)),),
+            advanced=True,
+        ),
+    ] = "auto"
+    views: Annotated[
+        int,
+        at.Ge(1),
+        at.Le(1000),
+        Knob(
+            label="Views of an image",
+            help="Random changes of each training image that go through the frozen part and are repeated in later "
+            "epochs; more vary more and take longer.",
+            unit="views",
+            unless=(("model.trainable", ("all",)), ("train.features", ("off",)), ("augment.name", ("none",))),
+            advanced=True,
+        ),
+    ] = 2
     keep_checkpoints: Annotated[
         int,
         at.Ge(1),

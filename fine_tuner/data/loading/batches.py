@@ -223,10 +223,14 @@ class TrainBatches:
         Raises:
             DataError: While iterating, naming a file that cannot be read.
         """
+        return self.load(self.keys_from(micro_step))
+
+    def load(self, keys: Iterable[list[Key]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Micro-batches of any images instead of those of the run, in the same way; see ``starting_at``."""
         self.close()
         loader = self._loader = Loader(
             self.dataset,
-            self.keys_from(micro_step),
+            keys,
             num_workers=self._num_workers,
             pin_memory=self._pin_memory,
             prefetch=self._prefetch,

@@ -35,14 +35,18 @@ _IMPORTS = (
     ("pathlib", "Path", "Path"), ("torch", "Tensor", "Tensor"), ("torch", "nn", "nn"), ("typing", "Any", "Any"),
     ("torchmetrics", "MetricCollection", "MetricCollection"), ("torch.optim", "lr_scheduler", "lr_scheduler"),
 )  # fmt: skip
+_RUNS_AGAIN = (
+    "what is frozen ran once for each view of a picture, here it runs in every epoch: sums are rounded in another "
+    "order, so the losses agree to three digits or so."
+)
 _END = 'if __name__ == "__main__":\n    main()\n'
 _RESERVED = (
     "RUN", "SEED", "EPOCHS", "BATCH_SIZE", "ACCUMULATE", "CLIP_NORM", "HALF", "DEVICE", "NUM_WORKERS", "ROOT",
-    "CHANGES", "BEST_METRIC", "HIGHER_IS_BETTER", "STAGES", "STAGE_RATES", "GROUP_NAMES", "FIRST_TRAINED",
+    "CHANGES", "VIEWS", "BEST_METRIC", "HIGHER_IS_BETTER", "STAGES", "STAGE_RATES", "GROUP_NAMES", "FIRST_TRAINED",
     "HEAD_EPOCHS", "WEIGHT_DECAY", "DECAY_ALL", "STEPS_PER_EPOCH", "WARMUP_STEPS", "BY_EPOCH",
     "CYCLES_MOMENTUM", "FILES", "CODING", "MIXER", "main", "options", "loss_fn",
     "mixed", "order_of", "target_of", "build_transform", "build_network", "build_optimizer",
-    "build_scheduler", "build_metrics", "epoch_keys_of_val", "own_loss", "own_second_loss",
+    "build_scheduler", "build_metrics", "epoch_keys_of_val", "view_of", "own_loss", "own_second_loss",
 )  # fmt: skip
 
 
@@ -58,6 +62,8 @@ def make_script(run: Run, *, file: str) -> str:
     """
     bundle = Bundle(_RESERVED, _IMPORTS)
     run.caveats.extend(not_repeated(run.settings))
+    if run.facts.get("features", {}).get("is_used"):
+        run.caveats.append(_RUNS_AGAIN)
     adding_up = parts_of_losses(bundle)
     parts = {
         "The pictures": pictures_part(run, bundle),
@@ -98,6 +104,7 @@ def _constants(run: Run) -> str:
     device = _DEVICES.get(device_type_of(run.facts), '"cpu"')
     listed = "\n".join(f"#     {line}" for line in dump_yaml(settings).splitlines())
     head_epochs = settings.model.head_epochs if settings.model.trainable == "gradual" else None
+    views = run.facts.get("features", {}).get("views") or None
     changes = ", ".join(repr(tuple(change)) for change in run.changes)
     return f"""# The settings of the run:
 #
@@ -115,6 +122,7 @@ CHANNELS_LAST = {bool(run.facts.get("is_channels_last"))}  # memory format of th
 DEVICE = {device}
 NUM_WORKERS = {settings.data.num_workers or 0}
 HEAD_EPOCHS = {head_epochs}  # epochs in which only the head trains; None: no such beginning
+VIEWS = {views}  # augmented views of a picture, which later epochs repeat; None: each epoch has its own
 STEPS_PER_EPOCH = {run.steps_per_epoch}
 BEST_METRIC, HIGHER_IS_BETTER = {best!r}, {higher}
 # Changes made while the run trained: steps done then, setting, value.

@@ -77,7 +77,7 @@ def main() -> None:
         if HEAD_EPOCHS is not None and epoch == HEAD_EPOCHS:
             freeze(model, STAGES, list(STAGES))
         set_train_mode(model)
-        keys = epoch_keys(order_of(epoch), BATCH_SIZE, epoch)
+        keys = epoch_keys(order_of(epoch), BATCH_SIZE, view_of(epoch))
         loader = batches(train_pictures, keys, asked.workers)
         for first in range(0, len(keys), ACCUMULATE):
             make_changes()
@@ -125,6 +125,12 @@ def main() -> None:
     if best is None:  # no value of the metric was finite, or there is nothing to validate on
         torch.save(model.state_dict(), asked.weights)
     print(f"best {BEST_METRIC}: {best}; weights: {asked.weights}")
+
+
+def view_of(epoch: int) -> int:
+    """The epoch whose augmentation this one repeats."""
+    is_frozen = HEAD_EPOCHS is None or epoch < HEAD_EPOCHS
+    return epoch % VIEWS if VIEWS is not None and is_frozen else epoch
 
 
 def epoch_keys_of_val(count: int) -> list[list[PictureKey]]:

@@ -28,6 +28,8 @@ _FOLLOWED = frozenset(
         "train.epochs",
         "train.batch_size",
         "train.accumulate",
+        "train.features",
+        "train.views",
         "data.num_workers",
     )
 )

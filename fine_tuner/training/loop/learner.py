@@ -72,6 +72,7 @@ class Learner:
     """What trains.
 
     Attributes:
+        network: What takes a micro-batch, if that is not ``model`` itself but something that runs it.
         loss_fn: ``(logits, targets) -> scalar``; best a ``losses.parts.Loss``, whose parts add up.
         accumulate: Micro-batches that make one step; the last step of an epoch takes what is left.
         clip_norm: Largest norm of a step's gradient; None: any.
@@ -96,8 +97,10 @@ class Learner:
     loss_scale: LossScale = field(default_factory=LossScale)
     passed_over: frozenset[int] = frozenset()
     set_train_mode: Callable[[], None] | None = None
+    network: nn.Module | None = None
 
     def __post_init__(self) -> None:
+        self.network = self.network or self.model
         self._changed_epochs: int | None = None
 
     @property
@@ -132,7 +135,7 @@ class Learner:
             shares: The micro-batch's own of ``losses.parts.shares_of``: what it adds to the loss of a step of several.
         """
         with self.precision.autocast():
-            output = self.model(images)
+            output = self.network(images)
         loss_fn = self.loss_fn if shares is None else partial(part_of, self.loss_fn, shares)
         return loss_of_outputs(output, targets, loss_fn)
 

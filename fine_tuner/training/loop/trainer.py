@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fine_tuner.base.errors import ConfigError, NonFiniteError, TrainingError
 from fine_tuner.config.live_changes import EPOCHS
+from fine_tuner.features.batches import InterruptionError
 from fine_tuner.losses.parts import shares_of
 from fine_tuner.runs.log.events import CheckpointSaved, EvalMetrics, Mark, Message
 from fine_tuner.training.loop.apply_changes import Changes
@@ -86,6 +87,8 @@ class Trainer:
                 self.train_step()
             except BadStepError as bad_step:
                 self._go_back(bad_step)
+            except InterruptionError:  # somebody's wish is heard next
+                self._load_from_here()
         return "completed"
 
     def _next(self) -> Literal["step", "validate", "stop", "pause"] | None:

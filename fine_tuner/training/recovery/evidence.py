@@ -134,7 +134,7 @@ def _suspects(learner: Learner, batches: list[Any]) -> tuple[list[int], list[int
     for images, targets in learner.micro_batches.of(batches, "train"):
         images, targets = images.to(device), targets.to(device)
         with learner.precision.autocast():
-            logits, _ = split_outputs(learner.model(images))
+            logits, _ = split_outputs(learner.network(images))
         for number in range(len(images)):
             one = slice(number, number + 1)
             if not all(_is_finite(t) for t in (images[one], *_parts(targets[one]).values())):

@@ -1,4 +1,4 @@
-"""Settings that a run keeps in every attempt: the code of the user's own losses, and the precision it began with.
+"""What a run keeps in every attempt: code of the user's own losses, precision, and how its frozen part runs.
 
 The code is copied into the run's folder, run from there, and told of in the run's facts.
 """
@@ -47,6 +47,13 @@ def with_code(facts: dict[str, Any], asked: Settings, folder: RunFolder) -> dict
         return facts
     notices = [f"The code of {c['file']} is kept in {c['kept']}, SHA-256 {c['sha256']}." for c in code.values()]
     return facts | {"loss_code": code, "notices": [*facts["notices"], *notices]}
+
+
+def keep_features(settings: Settings, folder: RunFolder) -> Settings:
+    """Settings whose frozen part runs in every epoch, if the run began before it could run once; else they stay."""
+    events, _ = read_events(folder.events)
+    facts = next((e.payload.facts for e in events if isinstance(e.payload, RunStarted)), None)
+    return replace(settings, "train.features=off") if facts is not None and "features" not in facts else settings
 
 
 def keep_precision(settings: Settings, folder: RunFolder) -> Settings:

@@ -10,14 +10,17 @@ import errno
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from torch import Tensor
+
 from fine_tuner.base.errors import ConfigError, DataError, FineTunerError, InputError, NonFiniteError, WeightsError
 from fine_tuner.config.io import parse, read_tree
 from fine_tuner.data.records import DataSplits
+from fine_tuner.features.features import Features
 from fine_tuner.memory.forecast import expected_mib
 from fine_tuner.memory.readings import MemoryReader
 from fine_tuner.models.saved import metadata_of, save_model
@@ -49,7 +52,7 @@ from fine_tuner.training.recovery.nonfinite import NonFiniteRecovery
 from fine_tuner.training.recovery.rollback import Rollback
 from fine_tuner.training.run.console import Console
 from fine_tuner.training.run.control import RunControl
-from fine_tuner.training.run.kept_settings import keep_code, keep_precision, with_code
+from fine_tuner.training.run.kept_settings import keep_code, keep_features, keep_precision, with_code
 from fine_tuner.training.run.prepare import Prepared, prepare
 
 EXIT_CODES = {"completed": 0, "paused": 0, "stopped": 130}
@@ -123,7 +126,7 @@ class _Attempt:
         newest = self.checkpoints.newest()
         weights = newest and newest / WEIGHTS
         if newest:
-            settings = keep_precision(settings, self.folder)
+            settings = keep_features(keep_precision(settings, self.folder), self.folder)
         prepared = prepared or prepare(settings, splits=splits, checkpoint=weights, on_progress=self.on_progress)
         prepared.data.write(self.folder.splits)
         assembly = prepared.assembly
@@ -153,20 +156,23 @@ class _Attempt:
             outcome = trainer.train()
         finally:
             assembly.close()
-        if outcome == "completed":
-            images = trainer.position.images_seen - images_before
+        once = assembly.features.is_used
+        if outcome == "completed" and not (once and images_before):
+            images = assembly.images_in_run if once else trainer.position.images_seen - images_before
             remember_pace(assembly, images_per_second=images / (time.perf_counter() - begun))
         return outcome
 
     def build_trainer(self, assembly: Assembly) -> Trainer:
         """The trainer of this run, at its beginning."""
         train = assembly.settings.train
+        features = self.build_features(assembly)
         learner = Learner(
             model=assembly.model,
+            network=features.network if features else None,
             loss_fn=assembly.loss_fn,
             optimizer=assembly.optimizer,
             schedule=assembly.schedule,
-            batches=assembly.train_batches,
+            batches=features.train_batches if features else assembly.train_batches,
             precision=assembly.precision,
             epochs=train.epochs,
             accumulate=train.accumulate,
@@ -174,8 +180,9 @@ class _Attempt:
             ema=EMA(assembly.model, train.ema_decay) if train.ema_decay else None,
             set_train_mode=assembly.freezing.set_train_mode,
         )
+        val_batches = features.val_batches if features else assembly.val_batches
         validation = Validation(
-            evaluate=partial(self.evaluate, assembly, learner) if assembly.val_batches else None,
+            evaluate=partial(self.evaluate, assembly, learner, val_batches) if val_batches else None,
             best=BestValue(key=f"val/{assembly.best.key}", higher_is_better=assembly.best.higher_is_better),
             early_stopping=EarlyStopping(train.early_stopping),
         )
@@ -194,17 +201,38 @@ class _Attempt:
         )
         return Trainer(learner, validation, hooks, recovery)
 
-    def evaluate(self, assembly: Assembly, learner: Learner) -> dict[str, float] | None:
-        """Metrics over the validation split, or None if the user does not want to wait for them."""
-        assert assembly.val_batches is not None
-        return evaluate(
+    def build_features(self, assembly: Assembly) -> Features | None:
+        """Batches of features, if the frozen part runs once, and what takes them."""
+        if assembly.splits is None:
+            return None
+        return Features.of(
             assembly.model,
-            assembly.val_batches,
+            assembly.splits,
+            precision=assembly.precision,
+            plan=assembly.features,
+            train_batches=assembly.train_batches,
+            val_batches=assembly.val_batches,
+            set_train_mode=assembly.freezing.set_train_mode,
+            should_stop=self.is_to_end,
+            on_computed=self.on_progress,
+        )
+
+    def is_to_end(self) -> bool:
+        """Whether the user wants this attempt to end."""
+        return self.control.wanted() is not None
+
+    def evaluate(
+        self, assembly: Assembly, learner: Learner, batches: Iterable[tuple[Tensor, Tensor]]
+    ) -> dict[str, float] | None:
+        """Metrics over the validation split, or None if the user does not want to wait for them."""
+        return evaluate(
+            learner.network,
+            batches,
             loss_fn=assembly.loss_fn,
             metrics=assembly.metrics,
             precision=assembly.precision,
             micro_batches=learner.micro_batches,
-            should_stop=lambda: self.control.wanted() is not None,
+            should_stop=self.is_to_end,
         )
 
     def save(self, assembly: Assembly, is_best: bool) -> str:

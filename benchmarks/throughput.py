@@ -1,0 +1,104 @@
+"""Training end to end beside compute only: the same network, batch, precision and memory format, in one process.
+
+    python benchmarks/throughput.py --data FOLDER [--network resnet18 resnet50 mobilenet_v3_small] [--set KEY=VALUE ...]
+
+*Compute only* trains on one batch that is there already; *end to end* reads, decodes, augments and trains as a run
+does. Both are measured by turns, so that a busy machine treats them alike; the last number is the median of the ratios.
+The bar is 0.95, and 0.90 for mobilenet_v3_small (design, section 7).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torchvision
+
+from fine_tuner.config.io import replace
+from fine_tuner.config.presets import load_preset
+from fine_tuner.models.outputs import loss_of_outputs
+from fine_tuner.tasks.build import Assembly, assemble, build_data
+
+BARS = {"mobilenet_v3_small": 0.90}
+
+
+def step(assembly: Assembly, images: torch.Tensor, targets: Any) -> None:
+    """One step as the trainer makes it, without its log."""
+    device, precision = assembly.device, assembly.precision
+    assembly.freezing.set_train_mode()
+    images, targets = images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+    with precision.autocast():
+        output = assembly.model(images)
+    precision.backward(loss_of_outputs(output, targets, assembly.loss_fn))
+    precision.step(assembly.optimizer, clip_norm=assembly.settings.optim.clip_norm)
+
+
+def images_per_second(assembly: Assembly, batches: Iterator[Any], steps: int) -> float:
+    """Pace over ``steps`` batches."""
+    begun, images = time.perf_counter(), 0
+    for _ in range(steps):
+        batch = next(batches)
+        step(assembly, *batch)
+        images += len(batch[1])
+    if assembly.device.type == "cuda":
+        torch.cuda.synchronize()
+    return images / (time.perf_counter() - begun)
+
+
+def resident(batch: Any) -> Iterator[Any]:
+    """The same batch for ever."""
+    while True:
+        yield batch
+
+
+def measure(network: str, asked: argparse.Namespace) -> tuple[float, float, float, str]:
+    """Medians of end to end, compute only and their ratio, and the precision."""
+    words = ["task=classification", f"data.path={asked.data}", f"model.name={network}", "model.weights=none"]
+    words += ["train.batch_size=16", "train.epochs=100", "data.image_size=224", *asked.set]
+    settings = replace(load_preset("default"), *words)
+    with assemble(settings, build_data(settings), may_measure=True) as assembly:
+        stream = assembly.train_batches.starting_at(0)
+        batch = next(stream)
+        still = resident(batch)
+        warm_up = max(2, assembly.train_batches.per_epoch if asked.whole_epoch_first else 2)
+        images_per_second(assembly, stream, warm_up)
+        pairs = [
+            (images_per_second(assembly, stream, asked.steps), images_per_second(assembly, still, asked.steps))
+            for _ in range(asked.rounds)
+        ]
+        precision = assembly.precision
+        said = precision.dtype + (" channels-last" if precision.is_channels_last else "")
+    ours, limit = (statistics.median(pair[i] for pair in pairs) for i in (0, 1))
+    return ours, limit, statistics.median(a / b for a, b in pairs), said
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="folder with train/ and val/ of class folders")
+    parser.add_argument("--network", nargs="+", default=["resnet18", "resnet50", "mobilenet_v3_small"])
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--whole-epoch-first", action="store_true", help="begin to measure with the second epoch")
+    parser.add_argument("--set", nargs="*", default=[], help="settings, such as precision.dtype=fp32")
+    asked = parser.parse_args()
+    cores = len(os.sched_getaffinity(0))
+    print(f"{platform.machine()}, {cores} cores, torch {torch.__version__}, torchvision {torchvision.__version__}")
+    misses = 0
+    for network in asked.network:
+        ours, limit, ratio, precision = measure(network, asked)
+        bar = BARS.get(network, 0.95)
+        misses += ratio < bar
+        print(f"{network}, {precision}: end to end {ours:.1f} images/s, compute only {limit:.1f}, "
+              f"{ratio:.2f} (bar {bar:.2f})", flush=True)  # fmt: skip
+    return 1 if misses else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
