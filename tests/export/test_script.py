@@ -133,7 +133,8 @@ def test_the_script_of_a_run_whose_frozen_part_ran_once_repeats_its_views(
     assert len(steps) == 8
     for line in lines:
         if "step" in line:
-            assert (line["loss"], line["lr"]) == pytest.approx(steps[line["step"]], rel=1e-3)
+            loss, rates = steps[line["step"]]
+            assert (line["loss"], line["lr"]) == (pytest.approx(loss, rel=1e-3), rates)
 
 
 def test_the_script_of_a_regression_makes_every_step_again(train: Train, repeat: Repeat, numbers_folder: Path) -> None:
