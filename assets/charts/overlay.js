@@ -65,24 +65,22 @@ export class Overlay {
    */
   setMarks(marks, hasLabels) {
     const visible = marks.filter((mark) => mark.share >= 0 && mark.share <= 1);
+    const rows = rowsOf(visible, this.element.clientWidth);
     this.marks.replaceChildren(
-      ...visible.map((mark) => {
+      ...visible.map((mark, i) => {
         const words = mark.text ? `${mark.label}: ${mark.text}` : mark.label;
         const element = h("div", {
           class: `ftc-mark${mark.is_ghost ? " ftc-ghost" : ""}${mark.isBest ? " ftc-best" : ""}`,
           title: mark.is_ghost ? say.ghost(words) : words,
         });
         element.style.left = percent(mark.share);
-        element.append(
-          h(
-            "span",
-            {
-              class: `ftc-flag${mark.share > 0.75 ? " ftc-flag-left" : ""}`,
-              hidden: !hasLabels || Boolean(mark.isBest),
-            },
-            mark.label,
-          ),
+        const flag = h(
+          "span",
+          { class: `ftc-flag${isLeft(mark) ? " ftc-flag-left" : ""}`, hidden: !hasLabels || Boolean(mark.isBest) },
+          mark.label,
         );
+        flag.style.top = `${rows[i] * FLAG_HEIGHT}px`;
+        element.append(flag);
         return element;
       }),
     );
@@ -118,6 +116,25 @@ export class Overlay {
     if (above) setText(this.above, above);
     if (below) setText(this.below, below);
   }
+}
+
+const FLAG_HEIGHT = 18; // px
+const LETTER = 7; // px, more than a letter takes, so that flags never touch
+const FLAG_ROWS = 5;
+
+const isLeft = (mark) => mark.share > 0.75;
+
+/** The row of each mark's flag, so that none is written over another. */
+function rowsOf(marks, width) {
+  const taken = [];
+  return marks.map((mark) => {
+    const long = mark.label.length * LETTER + 12;
+    const from = mark.share * width - (isLeft(mark) ? long : 0);
+    const isFree = (row) => taken.every((other) => other.row !== row || other.to < from || from + long < other.from);
+    const row = Array.from({ length: FLAG_ROWS }, (_, i) => i).find(isFree) ?? FLAG_ROWS - 1;
+    if (!mark.isBest) taken.push({ row, from, to: from + long });
+    return row;
+  });
 }
 
 const percent = (share) => `${(share * 100).toFixed(3)}%`;

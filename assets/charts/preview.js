@@ -27,6 +27,9 @@ const DASHES = {
   forecast: ["8px,3px,2px,3px", "7 2 2 2"],
 };
 
+const STILL = 4; // px that a press may move and still be a click
+const DOUBLE = 250; // ms in which a second click makes a double one
+
 class Preview {
   constructor(host, spec) {
     this.hidden = new Set();
@@ -67,17 +70,30 @@ class Preview {
     this.draw();
   }
 
-  /** A press that is no drag; Plotly keeps the clicks for itself. */
+  /** A press that is no drag, and no first half of a double click; Plotly keeps the clicks for itself. */
   followClicks() {
     const { plot } = this.frame;
+    /** @type {number | undefined} */
+    let timer;
     plot.element.addEventListener("pointerdown", (down) => {
-      const up = (event) => {
-        const place = plot.placeUnder(event);
-        const isClick = Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) < 5;
-        if (isClick && place !== null) this.spec.pick?.(place);
+      clearTimeout(timer);
+      if (down.button !== 0 || down.detail > 1) return;
+      const ends = new AbortController();
+      let isDrag = false;
+      const move = (event) => {
+        isDrag ||= Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) > STILL;
       };
-      if (down.button === 0) window.addEventListener("pointerup", up, { once: true });
+      const up = (event) => {
+        ends.abort();
+        move(event);
+        const place = plot.placeUnder(event);
+        if (!isDrag && place !== null) timer = setTimeout(() => this.spec.pick?.(place), DOUBLE);
+      };
+      window.addEventListener("pointermove", move, { signal: ends.signal });
+      window.addEventListener("pointerup", up, { signal: ends.signal });
+      window.addEventListener("pointercancel", () => ends.abort(), { signal: ends.signal });
     });
+    plot.element.addEventListener("dblclick", () => clearTimeout(timer), { capture: true });
     plot.element.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && this.frame.cursor !== null) this.spec.pick?.(this.frame.cursor);
     });

@@ -33,7 +33,7 @@ export class ChangeBar {
       type: "text",
       inputMode: "decimal",
       autocomplete: "off",
-      placeholder: this.lr.example,
+      placeholder: say.example(this.lr.example),
       "aria-label": this.lr.label,
     });
     this.epochs = h("input", {

@@ -154,6 +154,7 @@ export class Header {
     }
     const place = status === "queued" && queue !== undefined ? say.inQueue(queue) : "";
     setText(this.word, STATUS[status] + (phase && phase !== "training" ? `: ${phase}` : "") + place);
+    this.word.title = this.word.textContent;
   }
 
   showWhere({ device, precision, model, train_images: train, val_images: val }) {

@@ -31,8 +31,14 @@ export class Notices {
       h("button", { type: "button", class: "ftl-link", on: { click: retry } }, TEXT.retry),
     );
     this.newerButton = h("button", { type: "button", class: "ftl-link" }, TEXT.showNewer);
-    this.newer = h("div", { class: "ftl-banner", hidden: true }, TEXT.newer, this.newerButton);
-    this.element = h("div", { class: "ftl-notices" }, this.offline, this.newer, this.failure);
+    this.newer = h(
+      "div",
+      { class: "ftl-banner ftl-newer", hidden: true, role: "status" },
+      TEXT.newer,
+      this.newerButton,
+    );
+    const banners = h("div", { class: "ftl-banners" }, this.offline, this.newer); // over the page: they move nothing
+    this.element = h("div", { class: "ftl-notices" }, banners, this.failure);
     this.newerButton.addEventListener("click", () => this.showRun(this.newerRun));
     this.empty = this.buildEmpty();
     this.missing = h(

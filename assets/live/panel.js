@@ -94,6 +94,7 @@ export class Panel {
     );
     this.root.classList.add("ftl");
     this.root.replaceChildren(
+      h("h2", { class: "ftl-sr" }, TEXT.runs),
       this.header.element,
       this.notices.element,
       this.next.element,

@@ -1,6 +1,7 @@
 // The name in the corner, and the switch between light and dark.
 
 import { h, svg } from "../base/dom.js";
+import { followArrowKeys } from "../base/tabs.js";
 import { WORDS } from "../words/setup.js";
 
 const STORED = "fine-tuner-theme";
@@ -24,6 +25,7 @@ export function mountBrand(element) {
     shape,
   );
   element.querySelector("header").append(button);
+  followArrowKeys();
   const stored = localStorage.getItem(STORED);
   if (stored && !new URLSearchParams(location.search).has("__theme")) set(stored === "dark");
 }

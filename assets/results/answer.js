@@ -33,6 +33,10 @@ export function mountRunChoice(element, props, trigger) {
       h("p", { class: "ft-help" }, WORDS.tryRunHelp),
       select,
     );
+  const page = /** @type {HTMLElement} */ (document.querySelector("#ft-try"));
+  const nameByText = () => page.querySelector("button.upload-container[aria-label]")?.removeAttribute("aria-label");
+  new MutationObserver(nameByText).observe(page, { childList: true, subtree: true }); // Gradio names it by other words than it shows
+  nameByText();
   let isChosen = false;
   const set = (id) => {
     props.value = id;
@@ -54,9 +58,7 @@ export function mountRunChoice(element, props, trigger) {
     select.value = wanted;
     set(wanted);
   };
-  new IntersectionObserver(([entry]) => entry.isIntersecting && refresh()).observe(
-    /** @type {HTMLElement} */ (document.querySelector("#ft-try")),
-  );
+  new IntersectionObserver(([entry]) => entry.isIntersecting && refresh()).observe(page);
 }
 
 const name = (run) => [run.title, STATUS[run.status] ?? run.status, endedOf(run)].filter(Boolean).join(" \u00b7 ");

@@ -103,7 +103,7 @@ class RunsTable {
       ),
     );
     this.body = h("tbody");
-    const blank = (name) => h("th", { scope: "col", class: name });
+    const blank = (name) => h("td", { class: name }); // no heading: a column of boxes, one of menus
     this.table = h(
       "table",
       {},

@@ -192,7 +192,7 @@ function numbers({ numbers: rows }) {
     h(
       "table",
       { class: "ft-numbers" },
-      h("thead", {}, h("tr", {}, ...WORDS.columns.map((word) => h("th", {}, word)))),
+      h("thead", {}, h("tr", {}, ...WORDS.columns.map((word) => h(word ? "th" : "td", {}, word)))),
       h("tbody", {}, ...rows.map((row) => h("tr", {}, ...cells(row)))),
     ),
   ];

@@ -7,6 +7,7 @@ import { KeptZips } from "./kept_zips.js";
 import { Asker } from "./plan.js";
 
 const SAMPLE = "builtin:sample";
+const PATH_FIELD = "ft-data-path";
 const PAUSE = 350; // ms of quiet after a change of the path: it may still be typed
 
 export function mountData(element, props) {
@@ -112,8 +113,6 @@ class DataPart {
       type: "text",
       id: "ft-set-root",
       class: "ft-root",
-      placeholder: WORDS.root,
-      "aria-label": WORDS.root,
       spellcheck: false,
       autocomplete: "off",
     });
@@ -124,6 +123,7 @@ class DataPart {
       h("label", { class: "ft-label", for: "ft-set" }, WORDS.set),
       this.select,
       this.about,
+      h("label", { class: "ft-label", for: "ft-set-root" }, WORDS.root),
       this.place,
       use,
     );
@@ -154,6 +154,7 @@ class DataPart {
       if (task !== this.task) {
         if (task !== this.given) this.isChosen = true; // by the user: it stays until there is other data
         this.task = task;
+        this.plan = null; // it said what the data is for the other task
         this.show();
       }
       return;
@@ -162,6 +163,7 @@ class DataPart {
     this.task = task;
     this.glance = null;
     this.plan = null;
+    this.isRefused = false;
     this.given = null;
     this.isChosen = wasLoaded();
     clearTimeout(this.timer);
@@ -174,23 +176,25 @@ class DataPart {
     const answer = await this.asker.ask({ path });
     if (path !== this.path || !answer?.value) return;
     this.glance = answer.value;
-    if (!this.isChosen && !this.glance.tasks.includes(this.task)) {
+    if (!this.isChosen && this.glance.task !== this.task) {
       this.given = this.glance.task;
       set({ task: this.given });
     }
     this.show();
   }
 
-  planned({ value, place }) {
+  planned({ value, errors, place }) {
     if (place !== this.path) return;
     this.plan = value;
+    this.isRefused = !value && "data.path" in errors;
     this.show();
   }
 
   show() {
     const words = this.path === SAMPLE ? WORDS.sample : (this.plan?.data ?? this.glance?.words);
-    toggle(this.recognised, Boolean(words));
-    if (!words) return;
+    const isShown = Boolean(words) && !this.isRefused && !(PATH_FIELD in (current()?.errors ?? {}));
+    toggle(this.recognised, isShown);
+    if (!isShown) return;
     const other = this.glance && this.glance.task !== this.task ? this.glance.task : null;
     const isGiven = this.given && this.given === this.task;
     const key = JSON.stringify([words, other, isGiven]);

@@ -96,13 +96,28 @@ async function fill(list, text) {
   const folder = text.includes("/") ? text.slice(0, text.lastIndexOf("/") + 1) : "";
   if (list.dataset.folder === folder) return;
   list.dataset.folder = folder;
-  if (!lists.has(folder)) {
-    const answer = await fetch(`api/folders?path=${encodeURIComponent(folder)}`).catch(() => null);
-    const body = answer?.ok ? await answer.json() : { folders: [] };
-    lists.set(
-      folder,
-      body.folders.map((name) => folder + name),
-    );
-  }
-  if (list.dataset.folder === folder) list.replaceChildren(...lists.get(folder).map((value) => h("option", { value })));
+  const found = await foldersIn(folder);
+  if (list.dataset.folder === folder) list.replaceChildren(...found.map((value) => h("option", { value })));
+}
+
+const closed = (path) => (path.endsWith("/") ? path : `${path}/`);
+
+/** Paths of the folders in `folder`; asked only for one that is known to be there, since a path half typed is none. */
+async function foldersIn(folder) {
+  if (lists.has(folder)) return lists.get(folder);
+  if (folder && !(await isThere(folder))) return [];
+  const answer = await fetch(`api/folders?path=${encodeURIComponent(folder)}`).catch(() => null);
+  const body = answer?.ok ? await answer.json() : { folders: [] };
+  const paths = body.folders.map((name) => folder + name);
+  if (answer?.ok) lists.set(folder, paths);
+  return paths;
+}
+
+/** Whether a folder is one of those that may be read, or listed in one that is there. */
+async function isThere(folder) {
+  const roots = (await foldersIn("")).map(closed);
+  if (roots.includes(folder)) return true;
+  if (!roots.some((root) => folder.startsWith(root))) return false;
+  const parent = folder.slice(0, folder.lastIndexOf("/", folder.length - 2) + 1);
+  return (await foldersIn(parent)).some((path) => closed(path) === folder);
 }

@@ -42,10 +42,11 @@ class FinderPart extends JobPart {
     setText(this.start, status === "done" ? WORDS.again : WORDS.find);
     const finite = points.filter(([, loss]) => loss !== null);
     const curve = result ?? { lrs: finite.map(([lr]) => lr), losses: finite.map(([, loss]) => loss), smoothed: [] };
-    const hasCurve = (isRunning && finite.length > 1) || Boolean(result);
+    const isTrue = Boolean(result) && !isOld; // of another network, other data: no curve of these
+    const hasCurve = (isRunning && finite.length > 1) || isTrue;
     toggle(this.chart, hasCurve);
     if (hasCurve) this.drawCurve(curve);
-    this.showUses(result);
+    this.showUses(isTrue ? result : null);
   }
 
   drawCurve({ lrs, losses, smoothed, steepest, valley, diverged_at: diverged }) {

@@ -123,6 +123,7 @@ export function mountState(element, props, trigger, watch) {
       h("span", { class: "ft-presets-title", id: "ft-presets-title" }, props.title),
       h("div", { class: "ft-preset-buttons", role: "group", "aria-labelledby": "ft-presets-title" }, ...buttons),
     );
+  element.querySelector(".ft-presets").prepend(h("h2", { class: "ftl-sr" }, WORDS.setup));
   const hint = h("p", { class: "ft-preset-hint" });
   element.querySelector(".ft-presets").append(hint);
   const stored = parse(localStorage.getItem(STORED)); // before the first state is shown, and stored

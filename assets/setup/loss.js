@@ -55,13 +55,21 @@ class CurvePart {
   changed(isForced = false) {
     clearTimeout(this.timer);
     const { argv, code, task } = /** @type {FormState} */ (current());
-    if (!argv) return setText(this.status, code ? WORDS.checkFirst : WORDS.incomplete);
+    if (!argv) {
+      this.fade();
+      return setText(this.status, code ? WORDS.checkFirst : WORDS.incomplete);
+    }
     const key = JSON.stringify([task, argv.filter((word) => SETTINGS.test(word))]);
     if (key === shown?.key && !isForced) return this.draw();
-    this.charts.classList.add("ft-stale");
+    this.fade();
     setText(this.status, shown ? WORDS.updating : WORDS.loading);
     this.timer = setTimeout(() => this.ask(argv, key), DELAY);
     return undefined;
+  }
+
+  /** What is shown is of other settings, until the answer is here. */
+  fade() {
+    for (const part of [this.charts, this.formula, this.source]) part.classList.add("ft-stale");
   }
 
   async ask(argv, key) {
@@ -69,6 +77,9 @@ class CurvePart {
     if (answer === null) return;
     if (answer.value === null) {
       setText(this.status, `${WORDS.failed} ${Object.values(answer.errors).join(" ")}`);
+      shown = null; // what stood here is of another loss
+      this.charts.replaceChildren();
+      for (const part of [this.formula, this.source]) toggle(part, false);
       return;
     }
     const { value } = answer;
@@ -81,7 +92,7 @@ class CurvePart {
   draw() {
     if (!shown) return;
     const { value } = shown;
-    this.charts.classList.remove("ft-stale");
+    for (const part of [this.charts, this.formula, this.source]) part.classList.remove("ft-stale");
     setText(this.status, value.panels.length ? "" : WORDS.checkFirst);
     setText(this.formula, value.formula);
     this.source.replaceChildren(...withLinks(value.source));

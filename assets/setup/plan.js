@@ -44,6 +44,8 @@ export class Asker {
   }
 }
 
+const bones = () => Array.from({ length: PICTURES }, () => h("figure", { class: "ft-bone" }));
+
 export function mountPlan(element) {
   new PlanPanel(element.querySelector(".ft-plan"));
 }
@@ -71,11 +73,7 @@ class PlanPanel {
     this.dataLine = h("p", { class: "ft-plan-line" });
     this.classLine = h("p", { class: "ft-plan-line ft-quiet" });
     this.notices = h("ul", { class: "ft-plan-notices" });
-    this.pictures = h(
-      "div",
-      { class: "ft-pictures" },
-      ...Array.from({ length: PICTURES }, () => h("figure", { class: "ft-bone" })),
-    );
+    this.pictures = h("div", { class: "ft-pictures" }, ...bones());
     this.shuffle = h(
       "button",
       {
@@ -124,12 +122,13 @@ class PlanPanel {
       this.memory.element,
       card("network", WORDS.network, this.networkLine, this.headLine, this.stages),
     );
-    this.root.append(this.status, this.note, this.body);
+    this.root.append(h("h2", { class: "ftl-sr" }, WORDS.views.plan), this.status, this.note, this.body);
   }
 
   changed() {
     clearTimeout(this.timer);
     const argv = current()?.argv;
+    this.forget();
     if (!argv) return this.stale("");
     this.stale(WORDS.planning);
     clearTimeout(this.slow);
@@ -137,6 +136,21 @@ class PlanPanel {
     this.quick.ask(argv);
     this.timer = setTimeout(() => this.askPlan(argv), DELAY);
     return undefined;
+  }
+
+  /** Of other data, or another task, nothing of the last plan is true: counts, classes, pictures. */
+  forget() {
+    const { place, task } = /** @type {FormState} */ (current());
+    const data = JSON.stringify([place, task]);
+    if (data === this.data) return;
+    this.data = data;
+    extend("data", "");
+    for (const line of [this.dataLine, this.classLine]) setText(line, "");
+    this.notices.replaceChildren();
+    this.legend.replaceChildren();
+    this.pictureKey = null;
+    this.pictures.replaceChildren(...bones());
+    if (this.plan) showLine(WORDS.planning);
   }
 
   stale(words) {
@@ -153,8 +167,8 @@ class PlanPanel {
     shown.plan = answer.value ?? shown.plan;
     events.dispatchEvent(new CustomEvent("plan", { detail: { ...answer, place: current()?.place } }));
     if (answer.value === null) {
-      showFound(answer.errors);
-      setText(this.note, Object.values(answer.errors).join("\n"));
+      const rest = showFound(answer.errors); // what a field says is not said again here
+      setText(this.note, rest.length ? rest.join("\n") : WORDS.atField);
       showLine("");
       extend("data", "");
       return;

@@ -27,7 +27,7 @@ class Share {
     this.table = h(
       "table",
       { class: "ft-share-runs" },
-      h("thead", {}, h("tr", {}, ...[W.run, W.show, W.model, ""].map((name) => h("th", { scope: "col" }, name)))),
+      h("thead", {}, h("tr", {}, ...[W.run, W.show, W.model, W.link].map((name) => h("th", { scope: "col" }, name)))),
       this.runs,
     );
     this.noRuns = h("p", { class: "ft-quiet", hidden: true }, W.noRuns);
@@ -145,7 +145,7 @@ class Share {
     return h(
       "section",
       { class: "ft-share-card", "data-role": role },
-      qr(link.qr, say.qr(W.roles[role])),
+      isHere(text) ? h("p", { class: "ft-share-here" }, W.onlyHere) : qr(link.qr, say.qr(W.roles[role])),
       h(
         "div",
         { class: "ft-share-body" },
@@ -276,6 +276,9 @@ function copyButton(text, label) {
   const made = button(label, "", copy);
   return made;
 }
+
+/** Whether an address leads nowhere but to the machine it is opened on: no phone could follow its QR code. */
+const isHere = (text) => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(text).hostname);
 
 /** A QR code, black on white also in the dark: phones want it so. */
 function qr(rows, label) {

@@ -48,5 +48,6 @@ export const say = {
   diverged: (lr) => `The loss diverged at ${rate(lr)}.`,
   notRate: (example, most) => `Give a rate above 0 and up to ${count(most)}, such as ${example}.`,
   notWhole: (most) => `Give a whole number of epochs, up to ${count(most)}.`,
+  example: (text) => `such as ${text}`,
   at: (lr) => `rate ${rate(lr)}`,
 };

@@ -4,6 +4,8 @@ import { capital, count, duration, mebibytes, plural } from "../base/format.js";
 
 export const WORDS = {
   train: "Train",
+  setup: "Set-up",
+  atField: "The set-up says at the marked field what is missing.",
   queued: "Queued: it starts when the device is free. ",
   showQueued: "Show it",
   queue: "Queue",

@@ -41,6 +41,8 @@ export const SHARE = {
     "Viewers see title, curves and progress of a published run, never its files, settings, messages or paths.",
   run: "Run",
   show: "Show",
+  link: "Link",
+  onlyHere: "This address works on this computer only, so there is no code for a phone to read.",
   model: "Let viewers try its model",
   noRuns: "No runs yet. Train one, then publish it here.",
   noAnswer: "The app did not answer. Is it still running?",

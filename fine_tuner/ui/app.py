@@ -26,6 +26,7 @@ from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.jobs.questions import Ask
 from fine_tuner.ui.jobs.routers import setup_routers
 from fine_tuner.ui.jobs.services import Services
+from fine_tuner.ui.page_root import PageRoot
 from fine_tuner.ui.pages.live_panel import head_links
 from fine_tuner.ui.pages.owner import build_owner_page
 from fine_tuner.ui.pages.viewer import build_viewer_page
@@ -104,6 +105,7 @@ def build_app(
     app.add_exception_handler(RequestValidationError, wrong_shape)
     app.add_exception_handler(OSError, no_access)
     app.add_middleware(CORSMiddleware, allow_origins=[])  # with one of our own, Gradio adds none that allows everyone
+    app.add_middleware(PageRoot)
     app.add_middleware(Guard, access=access, limits=services.limits)
     _mount(app, build_viewer_page(), VIEW, check=gradio_viewer, styles=VIEWER_STYLES)
     _mount(app, build_owner_page(services), "/", check=gradio_owner)  # last: "/" swallows every path

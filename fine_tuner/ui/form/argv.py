@@ -12,7 +12,7 @@ from typing import Any
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.io import apply_overrides, overrides_between, parse, to_tree
 from fine_tuner.config.knobs import lookup
-from fine_tuner.config.presets import load_preset, nearest_preset
+from fine_tuner.config.presets import list_presets, load_preset, nearest_preset
 from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import default_loss
 from fine_tuner.ui.form.folders import CUSTOM
@@ -20,15 +20,22 @@ from fine_tuner.ui.form.folders import CUSTOM
 LOSS_SECTIONS = ("loss", "second_loss")
 
 
-def argv_of(settings: Settings) -> list[str]:
-    """``[preset, section.key=value, ...]``: what follows ``train`` or ``plan`` on the command line."""
+def argv_of(settings: Settings, start: str | None = None) -> list[str]:
+    """``[preset, section.key=value, ...]``: what follows ``train`` or ``plan`` on the command line.
+
+    Args:
+        settings: What is to be written.
+        start: The preset to start from; None, or one that is not known: the nearest.
+    """
+    if start in list_presets():
+        return [start, *overrides_between(load_preset(start), settings)]
     preset, overrides = nearest_preset(settings)
     return [preset, *overrides]
 
 
-def command_of(settings: Settings) -> str:
-    """The command line that starts the run that the form describes."""
-    return shlex.join(["python", "-m", "fine_tuner", "train", *argv_of(settings)])
+def command_of(argv: Sequence[str]) -> str:
+    """The command line that starts the run of ``argv``, as ``argv_of`` writes it."""
+    return shlex.join(["python", "-m", "fine_tuner", "train", *argv])
 
 
 def settings_of_argv(argv: Sequence[str]) -> Settings:

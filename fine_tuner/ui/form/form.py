@@ -182,13 +182,15 @@ def for_task(values: Values, allowed: Allowed, *, before: str) -> dict[str, Any]
 
 
 # ------------------------------------------------------------------ the state of the page
-def state_of(reading: Reading, *, shown_errors: Mapping[str, str]) -> dict[str, Any]:
+def state_of(reading: Reading, *, shown_errors: Mapping[str, str], start: str | None = None) -> dict[str, Any]:
     """What the page's script shows: errors by element id, the sections' values, the command.
 
     Args:
         reading: The form as read.
         shown_errors: Those of its errors that are due: an error in a field still being typed in is not.
+        start: The preset that the form was filled from: the command starts from it, whatever is changed since.
     """
+    argv = argv_of(reading.settings, start) if reading.settings else None
     sections_with_errors = {BY_KEY[key].section for key in shown_errors if key in BY_KEY}
     valid = _valid_tree(reading)
     return {
@@ -196,8 +198,8 @@ def state_of(reading: Reading, *, shown_errors: Mapping[str, str]) -> dict[str, 
         "keys": sorted(shown_errors),
         "sections": {s: "" if s in sections_with_errors else sections.summary(s, valid) for s in SECTIONS},
         "wrong": sorted(sections_with_errors),
-        "argv": argv_of(reading.settings) if reading.settings else None,
-        "command": command_of(reading.settings) if reading.settings else None,
+        "argv": argv,
+        "command": command_of(argv) if argv else None,
         "check": check_argv(reading.settings) if reading.settings else None,
         "hidden": sorted(hidden_keys(reading.tree)),
     }

@@ -12,6 +12,8 @@ from fine_tuner.ui.form import texts
 from fine_tuner.ui.form.form import describe
 from fine_tuner.ui.form.inputs import FILE, Input
 
+_PLACEHOLDER_LETTERS = 20  # as many as its field has room for
+
 
 def label_of(spec: Input) -> str:
     """Label with unit and range: ``Batch size, images (1 to 65,536)``."""
@@ -51,11 +53,15 @@ def info_of(spec: Input, value: Any) -> str:
 
 
 def placeholder_of(field: Field | None) -> str | None:
-    """What an empty number means, from its help (``"...; empty: never."`` -> ``"never"``); None if it may not be."""
+    """What an empty number means, from its help (``"...; empty: never."`` -> ``"(never)"``); None if it may not be.
+
+    In brackets, so that it is not taken for a value; a meaning too long for the field is left to the help.
+    """
     if field is None or not field.optional:
         return None
     meaning = re.search(r"\bempty: ([^.;]+)", field.knob.help)
-    return meaning[1] if meaning else texts.EMPTY_MEANS_AUTO
+    words = meaning[1] if meaning else texts.EMPTY_MEANS_AUTO
+    return f"({words if len(words) <= _PLACEHOLDER_LETTERS else texts.EMPTY})"
 
 
 def weights_choices(network: str, entries: Sequence[Mapping[str, Any]], current: str) -> list[tuple[str, str]]:

@@ -68,6 +68,7 @@ WEIGHTS_FILE = "from a file"
 WEIGHTS_FILE_LABEL = "File of weights"
 WEIGHTS_FILE_HELP = "safetensors or a state dict (.pt, .pth), on the machine that runs the app."
 EMPTY_MEANS_AUTO = "automatic"
+EMPTY = "empty"
 DOCS = "torch docs"
 NOT_BELOW_ROOTS = (
     "no file or folder {path!r} below {roots}. Check the spelling, or start the app with --data-root FOLDER to allow "

@@ -84,11 +84,13 @@ def answer(
     reading = read(values, allowed)
     is_filled = bool(stamp.get("load")) and not notice  # what a preset leaves open is not the user's error yet
     errors = {} if is_filled else due_errors(reading, stamp, typing=typing)
-    state = state_of(reading, shown_errors=errors)
+    start = stamp["load"][0] if is_filled else stamp.get("start")
+    state = state_of(reading, shown_errors=errors, start=start)
     network = str(values["model.name"])
     entries = weights_of(network)
     state |= {
         "notice": notice,
+        "start": start or (state["argv"] or [None])[0],
         "asked": stamp.get("ask"),
         "event": stamp.get("event"),
         "filled": filled,

@@ -13,7 +13,7 @@ from fine_tuner.config.io import CHOICES, FIELDS, replace, to_tree
 from fine_tuner.config.presets import list_presets, load_preset
 from fine_tuner.config.settings import TASKS, Settings
 from fine_tuner.ui.form import sections, texts
-from fine_tuner.ui.form.argv import command_of, settings_of_argv
+from fine_tuner.ui.form.argv import argv_of, command_of, settings_of_argv
 from fine_tuner.ui.form.folders import Allowed, find_below, list_folders, path_errors, resolve_roots
 from fine_tuner.ui.form.form import for_task, offered, read, tree_of, values_of
 from fine_tuner.ui.form.inputs import BY_KEY, INPUTS, SECTIONS, number_text, parsed_value, shown_value
@@ -46,14 +46,14 @@ def test_settings_to_form_to_settings_is_the_identity(settings):
 @SLOW_TO_DRAW
 @given(any_settings())
 def test_settings_to_command_to_settings_is_the_identity(settings):
-    python, flag, module, command, *argv = shlex.split(command_of(settings))
+    python, flag, module, command, *argv = shlex.split(command_of(argv_of(settings)))
     assert [python, flag, module, command] == ["python", "-m", "fine_tuner", "train"]
     assert settings_of_argv(argv) == settings
 
 
 @pytest.mark.parametrize("name", list_presets())
 def test_every_preset_is_its_own_command(name):
-    assert command_of(load_preset(name)) == f"python -m fine_tuner train {name}"
+    assert command_of(argv_of(load_preset(name))) == f"python -m fine_tuner train {name}"
 
 
 @pytest.mark.parametrize("value", [3e-4, 0.1, 1e-8, 25.0, 1e4, 0.003, 1 / 3, 5e-324, 1.7976931348623157e308, 7])
@@ -98,8 +98,9 @@ def test_labels_carry_unit_and_range():
 
 
 def test_an_empty_number_says_what_it_means():
-    assert placeholder_of(BY_KEY["optim.clip_norm"].field) == "never"
-    assert placeholder_of(BY_KEY["train.epochs"].field) == "chosen for the data"
+    assert placeholder_of(BY_KEY["optim.clip_norm"].field) == "(never)", "a meaning, not a value"
+    assert placeholder_of(BY_KEY["train.epochs"].field) == "(chosen for the data)"
+    assert placeholder_of(BY_KEY["data.image_size"].field) == "(empty)", "too long for the field; the help says it"
     assert placeholder_of(BY_KEY["train.accumulate"].field) is None
 
 
@@ -270,3 +271,10 @@ def test_data_that_the_app_makes_or_downloads_into_its_cache_needs_no_root(tmp_p
 def test_roots_that_do_not_exist_are_left_out(tmp_path):
     assert resolve_roots([tmp_path, tmp_path / "none", tmp_path / "."]) == (tmp_path.resolve(),)
     assert resolve_roots([Path("~")])
+
+
+def test_the_preset_that_a_form_starts_from_stays_whatever_is_changed():
+    masks = load_preset("sample-masks")
+    assert argv_of(masks, start="default")[0] == "default"
+    assert settings_of_argv(argv_of(masks, start="default")) == masks
+    assert argv_of(masks, start="no such preset") == argv_of(masks) == ["sample-masks"]
