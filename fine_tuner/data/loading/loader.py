@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import warnings
@@ -44,13 +45,30 @@ def _as_is(batch: Any) -> Any:
     return batch
 
 
+_TO_THE_GROUP = frozenset(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
+
+
 def _begin_worker(worker: int) -> None:
     """In a loading process: leave it to the parent to react to signals, which reach all of its group."""
     keep_freed_memory()
     warnings.filterwarnings("ignore", module="PIL")  # of odd metadata; what cannot be read is an error anyway
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # torch ends a loader whose parent is gone
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in _TO_THE_GROUP:  # torch ends a loader whose parent is gone
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _TO_THE_GROUP)
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Inside, signals wait: a process that is forked here meets them when it ignores them, not before."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TO_THE_GROUP)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Loader:
@@ -93,7 +111,7 @@ class Loader:
         self._iterator: Any = None
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _signals_held_back():
             # Python 3.12 warns of any fork with threads about. A loading process uses one thread and no lock of ours.
             warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
             self._iterator = iter(self._loader)

@@ -1,0 +1,43 @@
+"""Loading processes leave signals to their parent, which may reach the whole of its group."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fine_tuner.data.loading.loader import Loader
+
+
+class Numbers(Dataset):
+    """The number of a key, after a moment."""
+
+    def __getitem__(self, key: int) -> tuple[Tensor, Tensor]:
+        time.sleep(0.005)
+        return torch.zeros(3, 4, 4), torch.tensor(key)
+
+
+@pytest.mark.parametrize("batches_before", [0, 1])
+def test_loaders_outlive_signals_to_their_group(batches_before: int) -> None:
+    loader = Loader(Numbers(), [[2 * i, 2 * i + 1] for i in range(20)], num_workers=2)
+    batches = iter(loader)
+    seen = [next(batches) for _ in range(batches_before)]
+    for worker in loader._iterator._workers:
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            os.kill(worker.pid, number)
+    seen += list(batches)
+    assert torch.cat([targets for _, targets in seen]).tolist() == list(range(40))
+
+
+def test_closing_ends_the_loading_processes() -> None:
+    loader = Loader(Numbers(), [[i] for i in range(1000)], num_workers=2)
+    batches = iter(loader)
+    next(batches)
+    workers = list(loader._iterator._workers)
+    loader.close()
+    assert not any(worker.is_alive() for worker in workers)
