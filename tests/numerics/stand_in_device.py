@@ -42,6 +42,10 @@ class StandInTensor(Tensor):
         """As a tensor of any device; torch does not do it for subclasses."""
         return self.host.tolist()
 
+    def __reduce_ex__(self, protocol: int) -> Any:
+        """Saved as its numbers, as tensors of other devices are; what is loaded is asked onto the device again."""
+        return self.host.__reduce_ex__(protocol)
+
     @classmethod
     def __torch_dispatch__(
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -96,3 +96,14 @@ def test_a_failed_write_leaves_earlier_checkpoints_and_no_rubbish(store: Checkpo
 
 def test_there_is_no_newest_without_a_folder(store: CheckpointStore) -> None:
     assert store.newest() is None
+
+
+def test_a_new_checkpoint_outlives_torn_ones_of_later_steps(store: CheckpointStore) -> None:
+    """As after a power cut: the run went back to step 3, since 8 and 9 are torn, and writes step 4."""
+    for step in (8, 9):
+        save(store, step)
+    for torn in (8, 9):
+        (store.folder / f"step-{torn:08d}" / "state.pt").write_bytes(b"")
+    new = save(store, 4)
+    assert store.newest() == new
+    assert store.steps() == [new]

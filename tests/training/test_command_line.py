@@ -138,6 +138,30 @@ def test_ctrl_c_is_a_stop(tiny_settings: tuple[str, ...], tmp_path: Path) -> Non
     assert payloads(run, RunFinished)[-1].outcome == "stopped"
 
 
+def test_a_second_ctrl_c_interrupts_at_once_and_what_was_recorded_is_kept(
+    tiny_settings: tuple[str, ...], tmp_path: Path
+) -> None:
+    code = tmp_path / "slow.py"
+    code.write_text("import time\n\n\ndef slow(output, target):\n    time.sleep(300)\n    return output.mean()\n")
+    own = ("loss.name=custom", f"loss.file={code}", "loss.unchecked=true")
+    process = subprocess.Popen(
+        command(*TRAIN, *tiny_settings, *own, "--runs", str(tmp_path)),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=ROOT,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not any(payloads(run, RunStarted) for run in tmp_path.glob("2*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    (run,) = tmp_path.glob("2*")
+    time.sleep(1)  # into the first step, which takes five minutes
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert payloads(run, RunFinished)[-1].outcome == "stopped"
+
+
 def test_a_killed_run_is_lost_with_its_curve_and_resumes_to_the_same_end(
     tiny_settings: tuple[str, ...], finished: tuple[Path, str], tmp_path: Path
 ) -> None:

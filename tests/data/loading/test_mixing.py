@@ -127,3 +127,16 @@ def test_mixed_batches_do_not_depend_on_who_loads_them(unbalanced: ImageDataset)
             assert torch.equal(targets.second, same_targets.second)
             assert targets.lam == same_targets.lam
     assert len({targets.lam for _, targets in alone}) == 8
+
+
+def test_cutmix_takes_each_pixel_as_often_as_the_paper_s_code() -> None:
+    """Its box is centred anywhere and cut off at the edges: centre pixels are replaced often, corners seldom.
+
+    Yun et al. 2019, algorithm 1: with a side of ``sqrt(1 - lam)`` of the picture, lam uniform, the middle lies in the
+    box with probability ``E[1 - lam] = 1/2`` (a little less, for whole pixels) and a corner with ``E[(1 - lam) / 4]``.
+    """
+    images = torch.stack([torch.zeros(1, 64, 64), torch.ones(1, 64, 64)])
+    with randomness_of(0):
+        replaced = torch.stack([Mixer("cutmix", 1.0)(images, torch.arange(2))[0][0, 0] for _ in range(1500)]).mean(0)
+    assert replaced[32, 32].item() == pytest.approx(0.47, abs=0.04)
+    assert replaced[[0, 0, -1, -1], [0, -1, 0, -1]].mean().item() == pytest.approx(0.13, abs=0.02)
