@@ -1,0 +1,142 @@
+"""A whole run on a device that takes no tensor of the CPU by mistake: a stand-in here, with ``-m gpu`` the real one.
+
+Train, validate, check point, run out of memory, meet a NaN and go back, stop and resume, find a rate, evaluate and
+predict. The device's own numbers are those of the CPU, so a run on it is the CPU's run.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.log.events import EvalMetrics, Mark, TrainMetrics, read_events
+
+ROOT = Path(__file__).parents[2]
+STAND_IN = ("standin:0", str(ROOT / "tests" / "numerics" / "stand_in_device.py"))
+DEVICES = [
+    pytest.param(STAND_IN, id="stand-in"),
+    pytest.param(
+        ("cuda", "-m", "fine_tuner"),
+        id="cuda",
+        marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")],
+    ),
+]
+TINY = (
+    "model.name=shufflenet_v2_x0_5", "model.weights=none", "data.image_size=32", "data.num_workers=0",
+    "precision.dtype=fp32", "precision.channels_last=off", "precision.tf32=false", "optim.name=SGD",
+    "train.epochs=2", "train.batch_size=8",
+)  # fmt: skip
+OWN = """\
+import os
+import signal
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+calls = 0
+
+
+def mine(output, target):
+    global calls
+    calls += 1
+    if len(output) > 4:
+        raise torch.OutOfMemoryError("out of memory")
+    if output.requires_grad and calls > 9 and not Path("was_nan").exists():
+        Path("was_nan").touch()
+        return output.sum() * float("nan")
+    if output.requires_grad and calls > 14 and not Path("was_stopped").exists():
+        Path("was_stopped").touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+    return F.cross_entropy(output, target)
+"""
+Ask = Callable[..., str]
+
+
+@pytest.fixture
+def classes_folder(tmp_path: Path) -> Path:
+    """Two classes of 11 pictures."""
+    noise = np.random.default_rng(0)
+    for name, channel in (("red", 0), ("blue", 2)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(11):
+            pixels = noise.integers(0, 256, (32, 32, 3), np.uint8)
+            pixels[..., channel] = 200
+            Image.fromarray(pixels).save(tmp_path / "data" / name / f"{number}.png")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Ask:
+    """Runs our command where a device is, and tells what it printed."""
+
+    def answer(device: tuple[str, ...], *words: str, code: int = 0) -> str:
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, *device[1:], *words], cwd=tmp_path, env=environment, capture_output=True, text=True,
+            timeout=300,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    return answer
+
+
+def _run_of(printed: str) -> RunFolder:
+    (line,) = [line for line in printed.splitlines() if line.startswith("run: ")]
+    return RunFolder(Path(line.removeprefix("run: ")))
+
+
+def _numbers(run: RunFolder) -> list[float]:
+    """Losses of all steps and validations."""
+    found = [e.payload.metrics for e in read_events(run.events)[0] if isinstance(e.payload, TrainMetrics | EvalMetrics)]
+    return [metrics.get("train/loss", metrics.get("val/loss")) for metrics in found]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("train.accumulate=2", "train.ema_decay=0.9", "loss.class_weights=balanced", "model.trainable=gradual"),
+        ("augment.mix=both", "loss.name=focal", "optim.clip_norm=1"),
+    ],
+    ids=["accumulated", "mixed"],
+)
+def test_a_run_on_the_device_is_the_cpu_s(
+    device: tuple[str, ...], settings: tuple[str, ...], ask: Ask, classes_folder: Path
+) -> None:
+    words = ("train", "default", *TINY, *settings, f"data.path={classes_folder}", "--runs", "runs")
+    there = _numbers(_run_of(ask(device, *words, f"devices={device[0]}")))
+    here = _numbers(_run_of(ask(("cpu", "-m", "fine_tuner"), *words, "devices=cpu")))
+    assert len(there) >= 4
+    tolerance = 1e-5 if device == STAND_IN else 1e-2  # the CPU's optimizer is one fused kernel, a GPU sums otherwise
+    assert there == pytest.approx(here, rel=tolerance)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_memory_a_nan_a_stop_and_a_resume_are_survived_on_the_device(
+    device: tuple[str, ...], ask: Ask, classes_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    own = ("loss.name=custom", f"loss.file={tmp_path / 'mine.py'}", "loss.unchecked=true", f"devices={device[0]}")
+    settings = (*TINY, *own, f"data.path={classes_folder}", "train.on_nonfinite=lower", "train.epochs=4")
+    run = _run_of(ask(device, "train", "default", *settings, "--runs", "runs", code=130))
+    ask(device, "resume", str(run.path))
+    marks = [e.payload for e in read_events(run.events)[0] if isinstance(e.payload, Mark)]
+    changed = {path for mark in marks for path in mark.changes}
+    assert {"micro_batch", "rollbacks"} <= changed
+    assert list(run.path.rglob("batch.safetensors"))
+    assert run.best_weights.is_file()
+    metrics = ask(device, "evaluate", str(run.path))
+    assert "val/accuracy" in metrics
+    picture = next((classes_folder / "red").iterdir())
+    assert "red" in ask(device, "predict", str(run.path), str(picture))
