@@ -4,6 +4,7 @@
 // and sends it back with the next change, so that nothing about a visitor is kept on the server.
 
 import { h, setText } from "../base/dom.js";
+import { inLabels, learnLabels } from "../words/labels.js";
 import { say, WORDS } from "../words/setup.js";
 import { clearErrors, focusFirstError, showErrors, showFieldOf, showReasons, suggestFolders } from "./fields.js";
 
@@ -103,7 +104,14 @@ function listen(setup) {
 export function mountState(element, props, trigger, watch) {
   holder = { props, trigger };
   presets = JSON.parse(JSON.stringify(props.presets));
-  fields = JSON.parse(JSON.stringify(props.fields)).map(([path, key, id, section]) => ({ path, key, id, section }));
+  fields = JSON.parse(JSON.stringify(props.fields)).map(([path, key, id, section, label]) => ({
+    path,
+    key,
+    id,
+    section,
+    label,
+  }));
+  learnLabels(fields);
   const buttons = presets.map((preset) =>
     h(
       "button",
@@ -305,8 +313,8 @@ export function showFound(errors) {
   const rest = [];
   for (const [path, message] of Object.entries(errors)) {
     const id = fieldOf(path);
-    if (id) found[id] = message;
-    else rest.push(path ? `${path}: ${message}` : message);
+    if (id) found[id] = inLabels(message);
+    else rest.push(inLabels(path ? `${path}: ${message}` : message));
   }
   redraw();
   return rest;

@@ -3,6 +3,7 @@
 import { h, setText, svg, toggle } from "../base/dom.js";
 import { duration, mebibytes, rate } from "../base/format.js";
 import { preview } from "../charts/preview.js";
+import { inLabels } from "../words/labels.js";
 import { magnitude, say, WORDS } from "../words/setup.js";
 import { current, events, extend, showChosen, showFound, showLine } from "./form.js";
 import { maskLegend } from "./mask_legend.js";
@@ -233,7 +234,7 @@ class PlanPanel {
       this.classLine,
       plan.classes.length && !isSaid ? say.classes(plan.classes, plan.classes.slice(0, CLASSES_SHOWN)) : "",
     );
-    this.notices.replaceChildren(...plan.notices.map((text) => h("li", {}, text)));
+    this.notices.replaceChildren(...plan.notices.map((text) => h("li", {}, inLabels(text))));
     this.showRate(plan);
     this.showNetwork(plan);
     this.memory.show(plan.memory);

@@ -68,7 +68,7 @@ class SetupPage:
                 elem_id="ft-state",
                 presets=_preset_cards(),
                 title=texts.START_FROM,
-                fields=[[i.path, i.key, i.elem_id, i.section] for i in INPUTS],
+                fields=[[i.path, i.key, i.elem_id, i.section, i.knob.label] for i in INPUTS],
             )
             with gr.Column(elem_id="ft-sections", min_width=0):
                 for section in SECTIONS:
