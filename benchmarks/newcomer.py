@@ -89,6 +89,12 @@ class Walk:
             self.click('[data-preset="default"]')
         self.page.wait_for_selector("#ft-data-path input")
         self.type("#ft-data-path input", str(folder))
+        self.page.wait_for_function(
+            "/step/.test(document.querySelector('.ft-line').textContent)"
+            " || document.querySelector('.ft-recognised button')", timeout=120_000
+        )  # fmt: skip
+        if self.page.locator(".ft-recognised button").count():  # the task is offered, not set
+            self.click(".ft-recognised button")
         self.page.locator(".ft-line").filter(has_text="step").wait_for(timeout=120_000)
         self.page.locator(".ft-command").filter(has_text=folder.name).wait_for(state="attached", timeout=60_000)
 
@@ -121,7 +127,11 @@ class Walk:
                 self.click('[role="option"]:has-text("none: random")')
                 self.page.locator(".ft-command").filter(has_text="weights=none").wait_for(state="attached")
                 self.click(".ft-train")
-            self.page.wait_for_function("id => document.querySelector('.ftl-select').value !== id", arg=before)
+            self.page.wait_for_function(
+                "id => document.querySelector('.ftl-select').value !== id &&"
+                " !['failed', undefined].includes(document.querySelector('.ftl-status').dataset.status)",
+                arg=before,
+            )
             self.wait()
         self.ended = self.seconds
 
