@@ -15,6 +15,7 @@ from fine_tuner.config.presets import list_presets, load_preset
 from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import DEFAULT_TASK, TASK_SPECS
 from fine_tuner.data.options import READ_OPTIONS, ReadOptions
+from fine_tuner.runs.kept_losses import SECTIONS, with_kept_losses
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
 
@@ -111,14 +112,11 @@ def _of_run(tree: dict[str, Any], run: RunFolder) -> dict[str, Any]:
 
     That it may run unchecked is for a person to say, not for a folder that came from somewhere.
     """
-    for section in ("loss", "second_loss"):
-        own = tree.get(section)
-        if not isinstance(own, dict) or own.get("name") != "custom":
-            continue
-        kept = run.code / f"{section}.py"
-        own = {key: value for key, value in own.items() if key != "unchecked"}
-        tree = {**tree, section: own | ({"file": str(kept)} if kept.is_file() else {})}
-    return tree
+    out = with_kept_losses(tree, run)
+    for section in SECTIONS:
+        if isinstance(own := out.get(section), dict) and own.get("name") == "custom":
+            out[section] = {key: value for key, value in own.items() if key != "unchecked"}
+    return out
 
 
 def find_run(arguments: argparse.Namespace) -> RunFolder:

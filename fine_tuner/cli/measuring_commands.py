@@ -6,10 +6,11 @@ Each takes the parsed arguments and returns its exit code. torch is imported by 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from fine_tuner.base.errors import InputError
 from fine_tuner.cli.arguments import (
@@ -20,9 +21,11 @@ from fine_tuner.cli.arguments import (
     read_settings,
 )
 from fine_tuner.cli.progress import progress_lines
-from fine_tuner.config.settings import TASKS
+from fine_tuner.config.sections.loss_inputs import IgnoredPixels, LossInputs
+from fine_tuner.config.sections.losses import CustomLoss
+from fine_tuner.config.settings import TASKS, Settings
 from fine_tuner.config.tasks import DEFAULT_TASK
-from fine_tuner.planning.loss_checks import check_code, refuse_unchecked
+from fine_tuner.planning.loss_checks import check_code, given_to, refuse_unchecked
 
 
 def add_commands(commands: Commands) -> None:
@@ -44,7 +47,12 @@ def add_commands(commands: Commands) -> None:
     command.add_argument("file", type=Path, metavar="FILE")
     add_overrides(command)
     command.add_argument("--task", choices=TASKS, help="that of CONFIG, else classification")
-    command.add_argument("--entry", default="", metavar="NAME", help="function or class; the only one by default")
+    command.add_argument(
+        "--entry", default="", metavar="NAME", help="function, class or object; by default the only one"
+    )
+    command.add_argument("--inputs", choices=get_args(LossInputs), help="what the code is given (default auto)")
+    command.add_argument("--arguments", help='for its constructor or call: "gamma=2.0, alpha=0.5"')
+    command.add_argument("--ignored", choices=get_args(IgnoredPixels), help="pixels to ignore (default auto)")
     command.add_argument("--config", metavar="CONFIG", help=f"whose data and network to try it on: {CONFIG_HELP}")
     commands.add_of_settings("loss-curve", loss_curve, "value and gradient of a loss, as curves")
 
@@ -139,9 +147,17 @@ def check_loss(arguments: argparse.Namespace) -> int:
             told = stage
             tell(stage, 0)
 
-    report = check_code(arguments.file, task=task, entry=arguments.entry, settings=settings, on_stage=on_stage)
+    about = {"task": task, "entry": arguments.entry, "settings": settings, "on_stage": on_stage}
+    report = check_code(arguments.file, **about, given=given_to(_loss_asked(arguments, settings)))
     print_answer(arguments, report, describe_report)
     return 0 if report["ok"] else 2
+
+
+def _loss_asked(arguments: argparse.Namespace, settings: Settings | None) -> CustomLoss:
+    """What the code is given: as the options say, else as the settings do."""
+    loss = settings.loss if settings is not None and isinstance(settings.loss, CustomLoss) else CustomLoss()
+    options = {name: getattr(arguments, name) for name in ("inputs", "arguments", "ignored")}
+    return dataclasses.replace(loss, **{name: value for name, value in options.items() if value})
 
 
 def loss_curve(arguments: argparse.Namespace) -> int:

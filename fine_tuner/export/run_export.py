@@ -13,6 +13,7 @@ from fine_tuner.config.live_changes import Change, changes_of, parse_change
 from fine_tuner.config.presets import load_preset
 from fine_tuner.config.settings import Settings
 from fine_tuner.launch.command import shell_text
+from fine_tuner.runs.kept_losses import with_kept_losses
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.view.run_view import RunView
 
@@ -125,12 +126,7 @@ FORMATS: Mapping[str, tuple[str, Callable[[RunFolder, Path], None]]] = {
 # ----------------------------------------------------------------- settings
 def _settings(run: RunFolder) -> Settings:
     """The run's settings, with its own copies of the user's losses in place of the user's files."""
-    settings = parse(read_tree(run.config))
-    for section in ("loss", "second_loss"):
-        kept = run.code / f"{section}.py"
-        if getattr(getattr(settings, section), "file", None) is not None and kept.is_file():
-            settings = replace(settings, f"{section}.file={kept.resolve()}")
-    return settings
+    return parse(with_kept_losses(read_tree(run.config), run))
 
 
 def changes_of_run(view: RunView) -> tuple[Change, ...]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.base.registry import Registry
+from fine_tuner.config.sections.loss_inputs import why_no_form
 from fine_tuner.config.sections.losses import (
     BinaryCrossEntropyLoss,
     ClassWeighted,
@@ -33,9 +34,9 @@ from fine_tuner.config.sections.second_loss import SecondLossBase, without_weigh
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.losses import functional, overlap
 from fine_tuner.losses.code import read_code
-from fine_tuner.losses.custom import load_code
 from fine_tuner.losses.inputs import NO_INDEX
 from fine_tuner.losses.modules import FormulaLoss, LossSum, balanced_weights
+from fine_tuner.losses.trials.meaning import Question, settle
 from fine_tuner.losses.verdicts import checks_folder, why_not_run
 
 LOSSES: Registry[nn.Module] = Registry("loss")
@@ -218,8 +219,16 @@ def _(settings: LovaszLoss, *, targets: Targets) -> nn.Module:
 
 @LOSSES.register(CustomLoss)
 def _(settings: CustomLoss, *, targets: Targets) -> nn.Module:
+    if why := why_no_form(settings.inputs, targets.task, targets.num_outputs):
+        raise ConfigError({f"{targets.path}.inputs": why})
     code = read_code(settings.file)
-    why = why_not_run(code, task=targets.task, entry=settings.entry, folder=checks_folder())
-    if why is not None:
+    if why := why_not_run(code, settings, task=targets.task, folder=checks_folder()):
         raise ConfigError({f"{targets.path}.file": why})
-    return load_code(code, settings.entry).module
+    question = Question(
+        task=targets.task,
+        num_outputs=targets.num_outputs,
+        ignore_index=targets.ignore_index,
+        inputs=settings.inputs,
+        ignored=settings.ignored,
+    )
+    return settle(code, settings.entry, settings.arguments, question).loaded.module

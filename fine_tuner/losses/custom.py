@@ -1,15 +1,17 @@
 """A user's own loss from a Python file: finding it, calling it, and messages that point at the user's line.
 
 Both styles that PyTorch users write are taken: a function ``my_loss(output, target)`` and a class of ``nn.Module``
-whose ``forward(output, target)`` does it. The code runs with the rights of this process; nothing here is a sandbox.
-The page runs it only in a child process (``sandbox.py``) and in the training process.
+whose ``forward(output, target)`` does it; so is an object that the file makes of such a class. What the code is given
+of output and target is the matter of ``adapt.py``. The code runs with the rights of this process; nothing here is a
+sandbox. The page runs it only in a child process (``sandbox.py``) and in the training process.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,38 +23,60 @@ from torch import Tensor, nn
 
 from fine_tuner.base.errors import TrainingError
 from fine_tuner.base.registry import suggest
+from fine_tuner.config.tasks import TargetKind
+from fine_tuner.losses.adapt import Adaptation
 from fine_tuner.losses.code import LossCode, LossCodeError, first_sentence, read_code
 from fine_tuner.losses.inputs import at_least_float32, without_autocast
+from fine_tuner.losses.signature import TensorValue, main_names, read_arguments
 
 USER_ERRORS = (Exception, SystemExit)
 """What a user's code may raise. KeyboardInterrupt is the user's own and passes."""
+NUM_CLASSES = ("num_classes", "n_classes", "classes", "num_labels", "nclasses", "C")
+"""Names under which a constructor asks for the number of classes."""
 
 
 class CustomLossModule(nn.Module):
-    """Calls a user's loss with raw output in float32 and autocast off, and insists on a float scalar.
+    """Calls a user's loss with what ``adaptation`` makes of output and target, in float32 and with autocast off.
 
     Args:
-        loss: The user's function or module, called as ``loss(output, target)``.
+        loss: The user's function or module, called as ``loss(output, target, **extra)``.
         code: The file it comes from.
         entry: Its name there.
+        extra: What else it is called with.
+        adaptation: What it is given; logits and targets as they are until another is set.
     """
 
-    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor], code: LossCode, entry: str) -> None:
+    def __init__(
+        self,
+        loss: Callable[..., Tensor],
+        code: LossCode,
+        entry: str,
+        *,
+        extra: Mapping[str, Any] | None = None,
+        adaptation: Adaptation | None = None,
+    ) -> None:
         super().__init__()
         self.loss = loss
         self.code = code
         self.entry = entry
+        self.extra = dict(extra or {})
+        self.adaptation = adaptation or Adaptation(kind=TargetKind.NUMBERS)
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
-        """The user's loss as a scalar float32.
+        """The user's loss as a scalar float32; the mean of one that is a value per image, pixel or class.
+
+        Where every pixel is left out it is 0, with a zero gradient.
 
         Raises:
-            TrainingError: If the user's code raises or returns anything but a floating point scalar tensor; the
-                message names the line.
+            TrainingError: If the user's code raises or returns anything but a floating point tensor; the message
+                names the line.
         """
         with without_autocast(output.device):
+            given, wanted = self.adaptation(at_least_float32(output), target)
+            if not given.numel():
+                return at_least_float32(output).sum() * 0.0
             try:
-                value = self.loss(at_least_float32(output), target)
+                value = self.value_of(given, wanted)
             except torch.OutOfMemoryError:
                 raise  # the trainer answers with a smaller micro-batch
             except USER_ERRORS as error:
@@ -60,13 +84,27 @@ class CustomLossModule(nn.Module):
                 remedy = "Correct the line, and run the check on the loss."
                 finding = self.code.finding("error", "raises", first_sentence(error), remedy, line)
                 raise TrainingError(finding.text) from error
-        if not isinstance(value, Tensor) or value.ndim != 0 or not value.is_floating_point():
+        if not isinstance(value, Tensor) or not value.is_floating_point() or not value.numel():
             got = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
             line = self.code.last_return(self.entry)
             remedy = "Return one floating point number as a tensor, for instance with .mean()."
             finding = self.code.finding("error", "not_scalar", f"the loss returned {got}, not a scalar", remedy, line)
             raise TrainingError(finding.text)
-        return at_least_float32(value)
+        return at_least_float32(value).mean()
+
+    def value_of(self, given: Tensor, wanted: Tensor) -> Any:
+        """What the user's code returns for what ``adaptation`` gave."""
+        return self.loss(given, wanted, **self.extra)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> CustomLossModule:
+        """Move (or cast) the module, and tensors that the user's classes hold as plain attributes."""
+        super()._apply(fn, recurse)
+        for module in self.loss.modules() if isinstance(self.loss, nn.Module) else ():
+            for name, value in vars(module).items():
+                if isinstance(value, Tensor):
+                    setattr(module, name, fn(value))
+        self.extra = {name: fn(v) if isinstance(v, Tensor) else v for name, v in self.extra.items()}
+        return self
 
     def extra_repr(self) -> str:
         """File, entry and hash."""
@@ -90,41 +128,86 @@ class LoadedLoss:
         """Its name in the file."""
         return self.module.entry
 
+    @property
+    def first_two(self) -> tuple[str, str]:
+        """Names that the code gives to output and target; empty where it names none."""
+        loss = self.module.loss
+        names = _names_of(loss.forward if isinstance(loss, nn.Module) else loss)
+        first, second, *_ = [*names, "", ""]
+        return first, second
 
-def load_custom_loss(file: str | Path, entry: str = "") -> LoadedLoss:
+
+def load_custom_loss(file: str | Path, entry: str = "", *, arguments: str = "", num_outputs: int = 0) -> LoadedLoss:
     """Run a user's file and take the loss that it defines.
 
     Args:
         file: Python file.
-        entry: Name of the function or class; empty takes the only one that fits.
+        entry: Name of the function, class or object; empty takes the only one that fits.
+        arguments: For its constructor, or for the call beside output and target: ``"gamma=2.0, alpha=0.5"``. A name
+            that both take goes to both.
+        num_outputs: Given to a constructor that asks for a number of classes by name and has no default for it; 0 for
+            none.
 
     Raises:
         LossCodeError: If the file cannot be read or run, or defines no loss, or several and none is named.
     """
-    return load_code(read_code(file), entry)
+    return load_code(read_code(file), entry, arguments=arguments, num_outputs=num_outputs)
 
 
-def load_code(code: LossCode, entry: str = "") -> LoadedLoss:
+def load_code(code: LossCode, entry: str = "", *, arguments: str = "", num_outputs: int = 0) -> LoadedLoss:
     """As ``load_custom_loss``, of a file that was read: what was looked at is what runs.
 
     Raises:
         LossCodeError: If it cannot be run, or defines no loss, or several and none is named.
     """
+    given = _read_arguments(code, arguments)
     module = _execute(code)
     name = entry.strip() or _only_candidate(code, module)
     if not hasattr(module, name):
         known = [n for n in vars(module) if not n.startswith("__")]
         defined = ", ".join(_candidates(module)) or "no loss"
         raise code.error("no_entry", f"the file defines no {name!r}", f"It defines {defined}.{suggest(name, known)}")
-    found = getattr(module, name)
+    found, call = getattr(module, name), getattr(module, name)
+    taken: set[str] = set()
+    style: Literal["function", "class"] = "function"
     if inspect.isclass(found):
-        return LoadedLoss(CustomLossModule(_instantiate(code, found, name), code, name), "class")
+        own = {n: v for n, v in _with_num_classes(found, given, num_outputs).items() if n in _names_of(found)}
+        found = _instantiate(code, found, name, own)
+        taken |= own.keys()
     if isinstance(found, nn.Module):
-        return LoadedLoss(CustomLossModule(found, code, name), "class")
-    if not callable(found):
+        style, call = "class", found.forward
+    elif not callable(found):
         remedy = "Name a function my_loss(output, target) or a class of nn.Module."
         raise code.error("not_callable", f"{name!r} is {type(found).__name__}, not a function or class", remedy)
-    return LoadedLoss(CustomLossModule(found, code, name), "function")
+    extra = {n: v for n, v in given.items() if n in _names_of(call)[2:]}
+    if unknown := given.keys() - taken - extra.keys():
+        known = ", ".join([*_names_of(getattr(module, name)), *_names_of(call)[2:]]) or "none"
+        what = f"{name} takes no argument {', '.join(sorted(unknown))}"
+        raise code.error("arguments", what, f"It takes: {known}. Correct 'Arguments'.")
+    return LoadedLoss(CustomLossModule(found, code, name, extra=extra), style)
+
+
+def _read_arguments(code: LossCode, text: str) -> dict[str, Any]:
+    try:
+        found = read_arguments(text)
+        return {n: torch.tensor(v.values) if isinstance(v, TensorValue) else v for n, v in found.items()}
+    except (ValueError, TypeError, RuntimeError) as error:
+        remedy = "Correct 'Arguments' (loss.arguments)."
+        raise code.error("arguments", first_sentence(error).partition(": ")[2], remedy) from None
+
+
+def _names_of(call: Callable[..., Any]) -> list[str]:
+    """Names of the arguments that a call takes; ``*args`` and ``**kwargs`` left out."""
+    with suppress(TypeError, ValueError):
+        several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        return [p.name for p in inspect.signature(call).parameters.values() if p.kind not in several]
+    return []
+
+
+def _with_num_classes(cls: type, given: Mapping[str, Any], num_outputs: int) -> dict[str, Any]:
+    """Arguments with the number of classes under the name by which the constructor needs it."""
+    needed = [n for n in _required_arguments(cls) if n in NUM_CLASSES and n not in given]
+    return dict(given) | (dict.fromkeys(needed, num_outputs) if num_outputs else {})
 
 
 # ------------------------------------------------------------- running the file
@@ -160,7 +243,7 @@ def _import_error(code: LossCode, error: BaseException) -> LossCodeError:
     return code.error("raises", what, "Correct the line; only definitions belong outside functions.", line)
 
 
-def _instantiate(code: LossCode, cls: type, name: str) -> nn.Module:
+def _instantiate(code: LossCode, cls: type, name: str, arguments: Mapping[str, Any]) -> nn.Module:
     definition = code.definition(name)
     line = definition.lineno if definition else None
     if not issubclass(cls, nn.Module):
@@ -168,12 +251,12 @@ def _instantiate(code: LossCode, cls: type, name: str) -> nn.Module:
         raise code.error("not_module", f"class {name} is not an nn.Module", remedy, line)
     if "forward" not in _methods(cls):
         raise code.error("no_forward", f"class {name} has no forward", "Write def forward(self, output, target).", line)
-    needed = _required_arguments(cls)
+    needed = [n for n in _required_arguments(cls) if n not in arguments]
     if needed:
-        remedy = f"Give each a default, or write my_loss = {name}(...) below the class."
+        remedy = f"Set them under 'Arguments', give each a default, or write my_loss = {name}(...) below the class."
         raise code.error("needs_arguments", f"{name}() needs {', '.join(needed)}", remedy, line)
     try:
-        return cls()
+        return cls(**arguments)
     except USER_ERRORS as error:
         at = code.line_of(error.__traceback__) or line
         remedy = "Correct __init__; it starts with super().__init__()."
@@ -195,15 +278,15 @@ def _required_arguments(cls: type) -> list[str]:
 
 # ------------------------------------------------------------- which one is meant
 def _only_candidate(code: LossCode, module: ModuleType) -> str:
-    names = _candidates(module)
+    names = main_names(code.text, _candidates(module))
     if len(names) == 1:
         return names[0]
     if names:
         remedy = "Write the name of the one to use in 'Name in the file', or start the others' names with '_'."
         raise code.error("several", f"the file defines {len(names)} possible losses: {', '.join(names)}", remedy)
     for name, found in _own(module).items():
-        if inspect.isclass(found) and (not issubclass(found, nn.Module) or _required_arguments(found)):
-            _instantiate(code, found, name)
+        if inspect.isclass(found) and not _is_loss_class(found):
+            _instantiate(code, found, name, {})
     near = [f"{n}{inspect.signature(f.forward if inspect.isclass(f) else f)}" for n, f in _own(module).items()]
     beside = f", only {', '.join(near)}" if near else ""
     remedy = "Write def my_loss(output, target): ..., or class MyLoss(nn.Module) with forward(self, output, target)."
@@ -214,24 +297,28 @@ def _own(module: ModuleType) -> dict[str, Any]:
     """Functions, classes and modules that the file defines itself, without ``_names`` and second names."""
     own: dict[int, tuple[str, Any]] = {}
     for name, found in vars(module).items():
-        is_ours = getattr(found, "__module__", None) == module.__name__ or isinstance(found, nn.Module)
+        is_made = isinstance(found, nn.Module | functools.partial)
+        is_ours = getattr(found, "__module__", None) == module.__name__ or is_made
         if callable(found) and is_ours and not name.startswith("_"):
             own.setdefault(id(found), (name, found))
     return dict(own.values())
 
 
 def _candidates(module: ModuleType) -> list[str]:
-    """Names that can be used as ``loss(output, target)`` as they stand."""
+    """Names that can be used as ``loss(output, target)``, some of them with arguments for their constructor."""
     names = []
     for name, found in _own(module).items():
         if inspect.isclass(found):
-            fits = issubclass(found, nn.Module) and "forward" in _methods(found) and _takes_two(found.forward, 1)
-            fits = fits and not _required_arguments(found)
+            fits = _is_loss_class(found)
         else:
             fits = _takes_two(found.forward if isinstance(found, nn.Module) else found, 0)
         if fits:
             names.append(name)
     return names
+
+
+def _is_loss_class(found: type) -> bool:
+    return issubclass(found, nn.Module) and "forward" in _methods(found) and _takes_two(found.forward, 1)
 
 
 def _takes_two(call: Callable[..., Any], bound: int) -> bool:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from fine_tuner.base.cache_folder import cache_folder
@@ -74,36 +76,61 @@ def permit(folder: Path, sha256: str) -> None:
     write_json(_permission(folder, sha256), {"sha256": sha256})
 
 
-def why_not_run(code: LossCode, *, task: str, entry: str, folder: Path) -> str | None:
-    """Why code may not run in a process that trains; None if it passed its check here, or somebody insisted here."""
+def why_not_run(code: LossCode, loss: CustomLoss, *, task: str, folder: Path) -> str | None:
+    """Why code may not run in a process that trains; None if it passed its check here, or somebody insisted here.
+
+    Args:
+        code: As it was read, and will run.
+        loss: The settings that name it.
+        task: One of the four tasks.
+        folder: Of reports and permissions.
+    """
     if os.environ.get(ALLOW_VARIABLE) == "1" or _permission(folder, code.sha256).exists():
         return None
-    report = recall(folder, sha256=code.sha256, task=task, entry=entry)
+    report = _report_on(loss, code.sha256, task, folder)
     if report is not None and report.get("ok") is True:
         return None
     return (
         f"the code in {code.path} (SHA-256 {code.sha256[:12]}) has not passed a check on this machine, and a run's "
         f"folder can't vouch for the code in it. Read it, then check it: check-loss {code.path} --task {task}"
-        + (f" --entry {entry}" if entry else "")
+        + (f" --entry {loss.entry}" if loss.entry else "")
+        + "".join(f" --{name} {shlex.quote(value)}" for name, value in given_to(loss).items())
     )
 
 
-def remember(folder: Path, report: dict[str, Any], *, entry: str) -> None:
-    """Keep a report of ``run_check``; ``entry`` as it was asked for. A later report on the same code replaces it."""
+def given_to(loss: CustomLoss) -> dict[str, str]:
+    """What else than file and name a check of a loss depends on, where it is not the default: form and arguments."""
+    names = ("inputs", "arguments", "ignored")
+    return {name: getattr(loss, name) for name in names if getattr(loss, name) != getattr(CustomLoss(), name)}
+
+
+def remember(
+    folder: Path, report: dict[str, Any], *, entry: str, given: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Keep a report of ``run_check``. A later report on the same code replaces it.
+
+    Args:
+        folder: Of all reports.
+        report: The report.
+        entry: As it was asked for.
+        given: As ``given_to``.
+    """
     if "sha256" not in report:
         return
-    write_json(_path(folder, report["sha256"], report["task"], entry), report)
+    write_json(_path(folder, report["sha256"], report["task"], entry, given), report)
 
 
-def recall(folder: Path, *, sha256: str, task: str, entry: str) -> dict[str, Any] | None:
-    """The last report on this code for this task; None if there is none."""
-    return read_json(_path(folder, sha256, task, entry))
+def recall(
+    folder: Path, *, sha256: str, task: str, entry: str, given: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any] | None:
+    """The last report on this code for this task, form and arguments; None if there is none."""
+    return read_json(_path(folder, sha256, task, entry, given))
 
 
 def why_refused(loss: CustomLoss, *, task: str, folder: Path) -> str | None:
     """Why Train refuses a user's loss; None if it passed its check, or the user insists (``unchecked``).
 
-    Any change of the file, even of a space, asks for a new check.
+    Any change of the file, even of a space, and of what it is given asks for a new check.
     """
     try:
         code = read_code(loss.file)
@@ -112,7 +139,7 @@ def why_refused(loss: CustomLoss, *, task: str, folder: Path) -> str | None:
     if loss.unchecked:
         return None
     insist = "To train all the same, set 'Train without a passed check'."
-    report = recall(folder, sha256=code.sha256, task=task, entry=loss.entry)
+    report = _report_on(loss, code.sha256, task, folder)
     if report is None:
         return f"{code.path.name} was not checked for {task} since its last change. Press Check. {insist}"
     if report["ok"]:
@@ -121,8 +148,26 @@ def why_refused(loss: CustomLoss, *, task: str, folder: Path) -> str | None:
     return f"{code.path.name} failed its check: {errors[0]} {insist}"
 
 
-def _path(folder: Path, sha256: str, task: str, entry: str) -> Path:
-    return folder / f"{hashlib.sha256(f'{sha256}/{task}/{entry}'.encode()).hexdigest()[:32]}.json"
+def _report_on(loss: CustomLoss, sha256: str, task: str, folder: Path) -> dict[str, Any] | None:
+    """The report on a loss as it is asked for; else one on ``auto`` that does not speak against this form.
+
+    A run keeps the form and the name that ``auto`` came to, and is repeated with them.
+    """
+    exact = recall(folder, sha256=sha256, task=task, entry=loss.entry, given=given_to(loss))
+    if exact is not None:
+        return exact
+    given = {name: value for name, value in given_to(loss).items() if name == "arguments"}
+    for entry in (loss.entry, ""):
+        report = recall(folder, sha256=sha256, task=task, entry=entry, given=given)
+        if report is not None and loss.entry in ("", report["entry"]):
+            forms = {f["inputs"]: f["has_meaning"] for f in report.get("inputs", {}).get("forms", ())}
+            return report if forms.get(loss.inputs) is not False else None
+    return None
+
+
+def _path(folder: Path, sha256: str, task: str, entry: str, given: Mapping[str, str]) -> Path:
+    key = "/".join([sha256, task, entry, *(f"{name}={value}" for name, value in sorted(given.items()))])
+    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
 
 def _permission(folder: Path, sha256: str) -> Path:

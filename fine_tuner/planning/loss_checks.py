@@ -5,8 +5,10 @@ Reports are kept in the cache folder by the hash of the file, so a check holds f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fine_tuner.base.errors import ConfigError
@@ -19,6 +21,7 @@ from fine_tuner.losses.code import LossCodeError, read_code
 from fine_tuner.losses.verdicts import (
     checks_folder,
     custom_losses,
+    given_to,
     permit,
     recall,
     remember,
@@ -36,6 +39,7 @@ def check_code(
     *,
     task: str,
     entry: str = "",
+    given: Mapping[str, str] = MappingProxyType({}),
     settings: Settings | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_stage: Callable[[str], None] = lambda stage: None,
@@ -46,6 +50,7 @@ def check_code(
         file: The user's Python file.
         task: One of the four tasks.
         entry: Name of function or class; empty takes the only one.
+        given: As ``given_to``.
         settings: Data and network of the check; None makes them up.
         should_stop: Asked 20 times a second; True ends the check.
         on_stage: Told in words what runs.
@@ -54,9 +59,10 @@ def check_code(
         The report of ``run_check``. One that says nothing of the code (cancelled, no data) is not kept.
     """
     provided = {} if settings is None else {"provider": PROVIDER, "arguments": {"settings": _placed(settings)}}
-    report = run_check(file, task=task, entry=entry, should_stop=should_stop, on_stage=on_stage, **provided)
+    about = {"task": task, "entry": entry, "given": given}
+    report = run_check(file, **about, should_stop=should_stop, on_stage=on_stage, **provided)
     if not _NO_VERDICT & {finding["kind"] for finding in report["findings"]}:
-        remember(checks_folder(), report, entry=entry)
+        remember(checks_folder(), report, entry=entry, given=given)
     return report
 
 
@@ -80,9 +86,9 @@ def refusals(settings: Settings) -> dict[str, str]:
     for section, loss in custom_losses(settings).items():
         why = why_refused(loss, task=settings.task, folder=checks_folder())
         if why is not None:
-            found[f"{section}.file"] = (
-                f"{why} On the command line: check-loss {loss.file}, or {section}.unchecked=true."
-            )
+            options = [f"--{name} {shlex.quote(value)}" for name, value in given_to(loss).items()]
+            command = " ".join(["check-loss", loss.file, *options])
+            found[f"{section}.file"] = f"{why} On the command line: {command}, or {section}.unchecked=true."
     return found
 
 
@@ -110,7 +116,7 @@ def refuse_code_of_run(run: RunFolder) -> None:
     for section, loss in custom_losses(settings).items():
         kept = run.code / f"{section}.py"
         code = read_code(kept if kept.exists() else loss.file)
-        why = why_not_run(code, task=settings.task, entry=loss.entry, folder=checks_folder())
+        why = why_not_run(code, loss, task=settings.task, folder=checks_folder())
         if why is not None:
             refused[f"{section}.file"] = why
     if refused:
@@ -123,4 +129,4 @@ def last_report(loss: CustomLoss, *, task: str) -> dict[str, Any] | None:
         code = read_code(loss.file)
     except LossCodeError:
         return None
-    return recall(checks_folder(), sha256=code.sha256, task=task, entry=loss.entry)
+    return recall(checks_folder(), sha256=code.sha256, task=task, entry=loss.entry, given=given_to(loss))

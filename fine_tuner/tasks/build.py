@@ -52,6 +52,8 @@ from fine_tuner.tasks.network import build_network
 from fine_tuner.tasks.precision_trial import FEWEST_STEPS, try_precisions
 from fine_tuner.tasks.standardise import standardised
 
+LOSS_GROUP = "loss"
+
 
 def build_data(settings: Settings, on_progress: OnProgress = no_progress, *, may_download: bool = True) -> DataSplits:
     """Find the images and split them.
@@ -214,6 +216,7 @@ def assemble(
         weight_decay=settings.optim.weight_decay,
         decay_norms_and_biases=settings.optim.decay_norms_and_biases,
     )
+    groups += loss_groups(loss_fn, lr=settings.optim.lr)
     optimizer = build_optimizer(settings.optim, groups)
 
     train_batches = TrainBatches(
@@ -263,6 +266,12 @@ def assemble(
         features=features,
         splits=splits,
     )
+
+
+def loss_groups(loss_fn: nn.Module, *, lr: float) -> list[dict[str, Any]]:
+    """The parameter group of what a user's loss learns itself, at the head's rate and without decay; none as a rule."""
+    own = [parameter for parameter in loss_fn.parameters() if parameter.requires_grad]
+    return [{"params": own, "lr": lr, "weight_decay": 0.0, "name": LOSS_GROUP}] if own else []
 
 
 def subject_of(settings: Settings, built: BuiltModel, device: torch.device) -> Subject:

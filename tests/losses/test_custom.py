@@ -127,12 +127,19 @@ def test_an_error_during_training_names_the_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "got"), [("output", r"\(2, 1\) torch.float32"), ("3.0", "float"), ("target.long().sum()", "torch.int64")]
+    ("body", "got"),
+    [("output[:0]", r"\(0, 1\) torch.float32"), ("3.0", "float"), ("target.long().sum()", "torch.int64")],
 )
 def test_a_value_that_is_no_float_scalar_ends_training(tmp_path: Path, body: str, got: str) -> None:
     loss_fn = load_custom_loss(write(tmp_path, f"def my_loss(output, target):\n    return {body}\n")).module
     with pytest.raises(TrainingError, match=rf"line 2 .*the loss returned .*{got}.*not a scalar"):
         loss_fn(torch.ones(2, 1), torch.ones(2, 1))
+
+
+def test_a_value_per_image_is_averaged(tmp_path: Path) -> None:
+    text = "def my_loss(output, target):\n    return (output - target) ** 2\n"
+    loss_fn = load_custom_loss(write(tmp_path, text)).module
+    assert loss_fn(torch.tensor([[1.0], [4.0]]), torch.ones(2, 1)).item() == 4.5
 
 
 def test_running_out_of_device_memory_passes_to_the_trainer(tmp_path: Path) -> None:

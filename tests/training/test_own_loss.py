@@ -78,6 +78,7 @@ def test_train_refuses_code_until_it_passed_its_check_and_after_every_change(
     sha256 = hashlib.sha256(GOOD.encode()).hexdigest()
     assert started.facts["loss_code"]["loss"] == {
         "file": "mine.py", "entry": "", "sha256": sha256, "kept": "code/loss.py",
+        "inputs": "as_is",
     }  # fmt: skip
     assert (run.code / "loss.py").read_text() == GOOD
     assert any(sha256 in notice for notice in started.facts["notices"])

@@ -16,6 +16,7 @@ import annotated_types as at
 from pydantic import ConfigDict, Field
 
 from fine_tuner.config.knobs import Knob
+from fine_tuner.config.sections.loss_inputs import IgnoredPixels, LossInputs
 from fine_tuner.config.tasks import TASK_SPECS, TargetKind, tasks_with
 
 STRICT = ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
@@ -272,7 +273,7 @@ class LovaszLoss(Overlap):
 
 @dataclass(frozen=True, kw_only=True)
 class CustomLoss(LossBase):
-    """Your own code: a function my_loss(output, target) or an nn.Module class, from a Python file."""
+    """Your own code: a function my_loss(output, target), an nn.Module class or an object of one, from a Python file."""
 
     tasks = ALL_TASKS
     formula = "yours"
@@ -281,8 +282,34 @@ class CustomLoss(LossBase):
     file: Annotated[str, Knob(label="Python file", help="File that defines the loss.", widget="path")] = ""
     entry: Annotated[
         str,
-        Knob(label="Name in the file", help="Function or class to use; empty: the only one.", advanced=True),
+        Knob(label="Name in the file", help="Function, class or object to use; empty: the only one.", advanced=True),
     ] = ""
+    inputs: Annotated[
+        LossInputs,
+        Knob(
+            label="The code is given",
+            help="What output and target are: logits, probabilities, one-hot, or of two classes the second one alone. "
+            "Auto: the first form in which the code has a meaning; Check says which.",
+            when=(("task", DENSE),),
+        ),
+    ] = "auto"
+    arguments: Annotated[
+        str,
+        Knob(
+            label="Arguments",
+            help="For the constructor, or beside output and target, as in a call: gamma=2.0, weight=[1.0, 2.0].",
+        ),
+    ] = ""
+    ignored: Annotated[
+        IgnoredPixels,
+        Knob(
+            label="Pixels to ignore",
+            help="Given: the code sees 255. Left out: it gets the others in one row. Answered: they stay in place and "
+            "count as right. Auto: as suits the code.",
+            advanced=True,
+            when=(("task", MASKS),),
+        ),
+    ] = "auto"
     unchecked: Annotated[
         bool,
         Knob(label="Train without a passed check", help="Train even if Check fails or was not run.", advanced=True),

@@ -16,8 +16,8 @@ from fine_tuner.config.knobs import tag_of
 from fine_tuner.config.sections.losses import VARIANTS
 from fine_tuner.config.tasks import TargetKind, default_loss, target_kind
 from fine_tuner.losses.build import build_loss
-from fine_tuner.losses.check.synthetic import NUM_OUTPUTS, synthetic_batch, synthetic_model
 from fine_tuner.losses.code import first_sentence
+from fine_tuner.losses.trials.synthetic import NUM_OUTPUTS, synthetic_batch, synthetic_model
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 REFERENCES = {TargetKind.MASK: "cross_entropy"}  # of other targets the task's own

@@ -1,7 +1,7 @@
 """The check of a user's loss: runs the file on a batch and says what training would meet. Runs in a child process.
 
-What it reports is in ``check_loss``. The parts: ``trials.py`` (one call), ``edge_cases.py`` (edge cases and
-half precision), ``sanity.py`` (heuristics), ``tracing.py`` (which line), ``sandbox.py`` (the child and its limits).
+What it reports is in ``check_loss``. The parts: ``given.py`` (what the code is given), ``edge_cases.py`` (edge cases
+and half precision), ``sandbox.py`` (the child and its limits), and of ``trials/`` one call, heuristics and the line.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from fine_tuner.base.errors import TrainingError
+from fine_tuner.config.sections.loss_inputs import why_no_form
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.losses.check.batch import PreparedBatch
 from fine_tuner.losses.check.edge_cases import HALF_SIDE_PX, check_edge_cases, check_half_precision
-from fine_tuner.losses.check.sanity import check_sanity, check_trace, check_zero_gradient
+from fine_tuner.losses.check.given import answers, describe_inputs, settled_findings
 from fine_tuner.losses.check.side_effects import Surroundings, changed_defaults
-from fine_tuner.losses.check.trials import Trial, attempt, merge
 from fine_tuner.losses.code import LossCodeError, LossFinding, first_sentence
 from fine_tuner.losses.curves import curve_panels
-from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss, load_custom_loss
+from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss
+from fine_tuner.losses.trials.attempt import Trial, attempt, merge
+from fine_tuner.losses.trials.meaning import Question, settle
+from fine_tuner.losses.trials.sanity import check_sanity, check_trace, check_zero_gradient
 
 SLOW_SECONDS = 0.002
 SLOW_RATIO = 10.0
@@ -36,6 +39,9 @@ def check_loss(
     entry: str,
     prepared: PreparedBatch,
     *,
+    inputs: str = "auto",
+    arguments: str = "",
+    ignored: str = "auto",
     seconds: float = 20.0,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
@@ -45,14 +51,18 @@ def check_loss(
         file: The user's Python file.
         entry: Name of function or class; empty takes the only one.
         prepared: Data, network and device, from ``prepare``.
+        inputs: What the code is given, see ``LossInputs``.
+        arguments: As ``load_custom_loss``.
+        ignored: What becomes of pixels to ignore.
         seconds: Aim for the whole check; parts that are nice to have are left out when a slow loss needs more.
         on_stage: Told in words what is about to run.
 
     Returns:
         A report that JSON can hold: ``ok`` (no error), ``findings`` (errors first; see ``LossFinding``), ``file``,
         ``entry``, ``style``, ``sha256``, ``task``, ``batch`` (shapes), ``values`` (per precision: value and
-        gradient norm), ``parameters`` (trainable, reached), ``cost`` (seconds per call beside cross entropy, or the
-        task's like of it), ``panels`` (as ``loss_curve``), ``seconds``.
+        gradient norm), ``inputs`` (as ``describe_inputs``), ``answers`` (values for right, half right and wrong
+        answers), ``parameters`` (trainable, reached), ``cost`` (seconds per call beside cross entropy, or the task's
+        like of it), ``panels`` (as ``loss_curve``), ``seconds``.
     """
     began = time.perf_counter()
     report: dict[str, Any] = {
@@ -60,11 +70,24 @@ def check_loss(
     }  # fmt: skip
     on_stage("reading the file")
     before = Surroundings()
+    question = Question(
+        task=prepared.batch.task,
+        num_outputs=prepared.batch.num_outputs,
+        ignore_index=prepared.batch.ignore_index,
+        inputs=inputs,
+        ignored=ignored,
+    )
+    if why := why_no_form(inputs, question.task, question.num_outputs):
+        finding = LossFinding(level="error", kind="inputs", what=why, remedy="", file=Path(file).name)
+        return report | {"findings": [finding.to_json()], "seconds": time.perf_counter() - began}
+    on_stage("finding what the code is given")
     try:
-        loaded = load_custom_loss(file, entry)
+        settled = settle(file, entry, arguments, question)
     except LossCodeError as error:
         return report | {"findings": [error.finding.to_json()], "seconds": time.perf_counter() - began}
+    loaded = settled.loaded
     report |= {
+        "inputs": describe_inputs(settled, question, prepared),
         "entry": loaded.entry,
         "style": loaded.style,
         "sha256": loaded.code.sha256,
@@ -75,6 +98,7 @@ def check_loss(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch warns of, such as shapes that differ, is among the findings
+            findings += settled_findings(settled)
             findings += _Check(loaded, prepared, on_stage, deadline=began + seconds * 0.7).run(report)
     except USER_ERRORS as error:  # only a later call fails, so the loss remembers something between calls
         line = loaded.code.line_of(error.__traceback__)
@@ -133,6 +157,7 @@ class _Check:
                 self.loaded, ignore_index=self.prepared.batch.ignore_index, device=device, **about)),
             ("half precision", half_calls, lambda: check_half_precision(
                 self.loaded, self.output, self.targets, **about)),
+            ("its values", 3, lambda: self._answers(report)),
             ("its curve", 50, lambda: self._curve(report)),
         ]  # fmt: skip
         findings, left_out = [], []
@@ -172,8 +197,8 @@ class _Check:
             found.append(code.finding("error", "unreached", what, remedy, code.last_return(self.loaded.entry)))
         parameters = [n for n, _ in self.loaded.module.loss.named_parameters()] if self.loaded.style == "class" else []
         if parameters:
-            what = f"the loss has parameters of its own ({', '.join(parameters[:3])}), which no optimizer trains"
-            found.append(code.finding("warning", "own_parameters", what, "Use register_buffer for constants."))
+            what = f"the loss has parameters of its own ({', '.join(parameters[:3])}), trained in a group named loss"
+            found.append(code.finding("note", "own_parameters", what, "Use register_buffer for constants."))
         return found
 
     def _repeat(self, first: Trial) -> list[LossFinding]:
@@ -199,6 +224,10 @@ class _Check:
         what = f"a call takes {own * 1000:.1f} ms, {ratio:.0f} times {name}"
         remedy = "Replace Python loops over images, classes or pixels by tensor operations."
         return [self.loaded.code.finding("warning", "costly", what, remedy)]
+
+    def _answers(self, report: dict[str, Any]) -> list[LossFinding]:
+        report["answers"] = answers(self.loaded, self.task, self.prepared.batch.num_outputs, self.prepared.device)
+        return []
 
     def _curve(self, report: dict[str, Any]) -> list[LossFinding]:
         try:

@@ -44,7 +44,8 @@ def main(folder: Path) -> None:
         write_json(folder / "stage.json", {"stage": stage, "is_user": True})
 
     seconds = request["seconds"]
-    report = check_loss(request["file"], request["entry"], prepared, seconds=seconds, on_stage=on_stage)
+    about = {"seconds": seconds, "on_stage": on_stage, **request["given"]}
+    report = check_loss(request["file"], request["entry"], prepared, **about)
     write_json(folder / "report.json", report)
     os._exit(0)
 

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from fine_tuner.config.tasks import TargetKind, target_kind
-from fine_tuner.losses.check.synthetic import sure_output, synthetic_targets
-from fine_tuner.losses.check.trials import attempt, merge
 from fine_tuner.losses.code import LossFinding
 from fine_tuner.losses.custom import LoadedLoss
+from fine_tuner.losses.trials.attempt import attempt, merge
+from fine_tuner.losses.trials.synthetic import SIDE_PX, sure_output, synthetic_targets
 
-SIDE_PX = 8
 BATCH = 4
 HALF_SIDE_PX = 512
 

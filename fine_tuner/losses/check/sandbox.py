@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -69,6 +70,7 @@ def run_check(
     *,
     task: str,
     entry: str = "",
+    given: Mapping[str, str] = MappingProxyType({}),
     num_outputs: int | None = None,
     ignore_index: int = 255,
     device: str = "cpu",
@@ -84,6 +86,7 @@ def run_check(
         file: The user's Python file.
         task: One of the four tasks.
         entry: Name of function or class; empty takes the only one.
+        given: ``inputs``, ``arguments`` and ``ignored`` of ``check_loss``, where they are not the defaults.
         num_outputs: Classes, labels or numbers of the synthetic batch.
         ignore_index: Target of pixels that do not count.
         device: Where the loss runs.
@@ -118,6 +121,7 @@ def run_check(
         (folder / "work").mkdir()
         request = {
             "file": str(code.path), "entry": entry, "task": task, "num_outputs": num_outputs, "device": device,
+            "given": dict(given),
             "ignore_index": ignore_index, "provider": provider, "arguments": dict(arguments or {}),
             "seconds": limits.seconds, "memory_mib": limits.memory_mib, "file_mib": limits.file_mib,
         }  # fmt: skip

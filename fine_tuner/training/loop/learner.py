@@ -161,6 +161,7 @@ class Learner:
             "passed_over": sorted(self.passed_over),
             "left_out": sorted(self.batches.left_out),
             "ema": self.ema.state_dict() if self.ema is not None else None,
+            "loss": self.loss_fn.state_dict() if isinstance(self.loss_fn, nn.Module) else {},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -178,3 +179,5 @@ class Learner:
         self.batches.leave_out(state["left_out"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
+        if isinstance(self.loss_fn, nn.Module) and state["loss"]:
+            self.loss_fn.load_state_dict(state["loss"])

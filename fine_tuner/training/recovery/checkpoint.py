@@ -135,6 +135,7 @@ _ADDED: Mapping[str, Any] = {
     "passed_over": [],
     "left_out": [],
     "ema": None,
+    "loss": {},
 }
 
 

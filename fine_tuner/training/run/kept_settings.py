@@ -1,4 +1,4 @@
-"""What a run keeps in every attempt: code of the user's own losses, precision, and how its frozen part runs.
+"""What a run keeps in every attempt: code and form of own losses, precision, how its frozen part runs.
 
 The code is copied into the run's folder, run from there, and told of in the run's facts.
 """
@@ -8,11 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from fine_tuner.base.files import write_atomically
-from fine_tuner.config.io import replace
+from fine_tuner.config.io import parse, replace, to_tree
 from fine_tuner.config.settings import Settings
 from fine_tuner.losses.code import read_code
+from fine_tuner.losses.custom import CustomLossModule
 from fine_tuner.losses.verdicts import code_facts, custom_losses
+from fine_tuner.runs.kept_losses import keep_form, kept_code, kept_form, with_kept_losses
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import RunStarted, read_events
 
@@ -22,15 +26,19 @@ def keep_code(settings: Settings, folder: RunFolder) -> Settings:
 
     What trained stays with the run, whatever becomes of the user's file; a resume runs the same code.
     """
-    for section in ("loss", "second_loss"):
-        file = getattr(getattr(settings, section), "file", None)
-        if file is None:
-            continue
-        kept = folder.code / f"{section}.py"
+    for section, loss in custom_losses(settings).items():
+        kept = kept_code(folder, section)
         if not kept.exists():
-            write_atomically(kept, read_code(Path(file)).text)
-        settings = replace(settings, f"{section}.file={kept}")
-    return settings
+            write_atomically(kept, read_code(Path(loss.file)).text)
+    return parse(with_kept_losses(to_tree(settings), folder))
+
+
+def keep_forms(loss_fn: nn.Module, settings: Settings, folder: RunFolder) -> None:
+    """Keep what the user's losses in ``loss_fn`` are given, so that every later attempt does the same."""
+    modules = [m for m in loss_fn.modules() if isinstance(m, CustomLossModule)]  # the first loss before the second
+    for section, module in zip(custom_losses(settings), modules, strict=True):
+        given = module.adaptation
+        keep_form(folder, section, {"entry": module.entry, "inputs": given.inputs, "ignored": given.ignored})
 
 
 def with_code(facts: dict[str, Any], asked: Settings, folder: RunFolder) -> dict[str, Any]:
@@ -41,11 +49,17 @@ def with_code(facts: dict[str, Any], asked: Settings, folder: RunFolder) -> dict
         asked: Settings as in ``config.yaml``: they name the user's files.
         folder: Of the run; holds the copies.
     """
-    kept = {section: folder.code / f"{section}.py" for section in custom_losses(asked)}
+    kept = {section: kept_code(folder, section) for section in custom_losses(asked)}
     code = code_facts(asked, kept)
     if not code:
         return facts
-    notices = [f"The code of {c['file']} is kept in {c['kept']}, SHA-256 {c['sha256']}." for c in code.values()]
+    for section, about in code.items():
+        about["inputs"] = kept_form(folder, section)["inputs"]
+    notices = [
+        f"The code of {c['file']} is given {c['inputs'].replace('_', ' ')}; it is kept in {c['kept']}, SHA-256 "
+        f"{c['sha256']}."
+        for c in code.values()
+    ]
     return facts | {"loss_code": code, "notices": [*facts["notices"], *notices]}
 
 

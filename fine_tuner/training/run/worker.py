@@ -52,7 +52,13 @@ from fine_tuner.training.recovery.nonfinite import NonFiniteRecovery
 from fine_tuner.training.recovery.rollback import Rollback
 from fine_tuner.training.run.console import Console
 from fine_tuner.training.run.control import RunControl
-from fine_tuner.training.run.kept_settings import keep_code, keep_features, keep_precision, with_code
+from fine_tuner.training.run.kept_settings import (
+    keep_code,
+    keep_features,
+    keep_forms,
+    keep_precision,
+    with_code,
+)
 from fine_tuner.training.run.prepare import Prepared, prepare
 
 EXIT_CODES = {"completed": 0, "paused": 0, "stopped": 130}
@@ -130,6 +136,7 @@ class _Attempt:
         prepared = prepared or prepare(settings, splits=splits, checkpoint=weights, on_progress=self.on_progress)
         prepared.data.write(self.folder.splits)
         assembly = prepared.assembly
+        keep_forms(assembly.loss_fn, asked, self.folder)
         self.trainer = trainer = self.build_trainer(assembly)
         self.rollback = Rollback(
             trainer, assembly, checkpoints=self.checkpoints, run=self.folder, replay=self.control.replay

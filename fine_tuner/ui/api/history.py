@@ -26,6 +26,7 @@ from fine_tuner.config.io import parse, read_tree
 from fine_tuner.config.knobs import lookup
 from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.launch.launcher import Launcher
+from fine_tuner.runs.kept_losses import SECTIONS, kept_code, kept_form
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.compare import MOST_RUNS, compare_runs
@@ -103,8 +104,9 @@ class HistoryRoutes:
         run = self._get(run_id)
         try:
             tree = read_tree(run.config)
-            for section in ("loss", "second_loss"):
+            for section in SECTIONS:
                 if lookup(tree, f"{section}.name") == "custom":
+                    tree[section] |= kept_form(run, section)
                     tree[section]["file"] = self._kept_code(run, section) or tree[section].get("file", "")
                     tree[section].pop("unchecked", None)  # that is for a person to say, not for a folder
             return {"run": run_id, "argv": argv_of(parse(tree))}
@@ -114,7 +116,7 @@ class HistoryRoutes:
     def _kept_code(self, run: RunFolder, section: str) -> str | None:
         """A copy of the code that trained, named by its hash, where the editor may change it."""
         try:
-            code = (run.code / f"{section}.py").read_bytes()
+            code = kept_code(run, section).read_bytes()
         except OSError:  # it never came to train: the user's own file is all there is
             return None
         copy = self._losses_folder / f"{section}-{hashlib.sha256(code).hexdigest()[:12]}.py"

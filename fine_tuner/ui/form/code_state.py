@@ -19,7 +19,7 @@ def code_state(reading: Reading) -> dict[str, Any] | None:
     Returns:
         ``task``; ``argv``, the command's arguments without the user's code, None while another field is wrong too; and
         ``parts``, one for each loss that is the user's own: its ``section``, ``file`` and ``entry`` as typed, and
-        ``keep``, the overrides for what else is set there, such as a weight.
+        ``keep``, the overrides for what else is set there, such as a weight or arguments.
     """
     tree = reading.tree
     parts = [_part(tree, section) for section in LOSS_SECTIONS if lookup(tree, f"{section}.name") == CUSTOM]
@@ -30,7 +30,8 @@ def code_state(reading: Reading) -> dict[str, Any] | None:
 
 def _part(tree: Mapping[str, Any], section: str) -> dict[str, Any]:
     about = {key: str(lookup(tree, f"{section}.{key}") or "") for key in ("file", "entry")}
-    keep = [f"{section}.{key}={tree[section][key]}" for key in ("weight",) if key in tree[section]]
+    kept = ("weight", "inputs", "arguments", "ignored")
+    keep = [f"{section}.{key}={tree[section][key]}" for key in kept if tree[section].get(key) not in (None, "", "auto")]
     if tree[section].get("unchecked") is True:
         keep.append(f"{section}.unchecked=true")
     return {"section": section, **about, "keep": keep}

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from fine_tuner.config.settings import Settings
 from fine_tuner.launch.assistant import CANCELLED, Assistant, Reply
-from fine_tuner.planning.loss_checks import check_code, custom_losses
+from fine_tuner.planning.loss_checks import check_code, custom_losses, given_to
 from fine_tuner.ui.form.argv import check_argv
 from fine_tuner.ui.form.folders import CUSTOM, Allowed
 from fine_tuner.ui.jobs import texts
@@ -188,8 +188,8 @@ class Jobs:
 
         def check(hear: Hear, should_stop: Callable[[], bool]) -> Mapping[str, Any]:
             return self._check_loss(
-                loss.file, task=settings.task, entry=loss.entry, settings=settings, should_stop=should_stop,
-                on_stage=lambda stage: hear({"progress": stage}),
+                loss.file, task=settings.task, entry=loss.entry, given=given_to(loss), settings=settings,
+                should_stop=should_stop, on_stage=lambda stage: hear({"progress": stage}),
             )  # fmt: skip
 
         return check

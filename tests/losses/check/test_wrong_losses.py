@@ -42,5 +42,6 @@ def test_a_wrong_loss_gets_its_message(wrong: Wrong, tmp_path: Path) -> None:
     file = tmp_path / "my_code.py"
     file.write_text(wrong.text)
     with torch.random.fork_rng(devices=[]):
-        assert_says(check_loss(file, wrong.entry, prepare(synthetic(wrong.task))), wrong)
+        form = {"inputs": wrong.inputs, "ignored": wrong.ignored}
+        assert_says(check_loss(file, wrong.entry, prepare(synthetic(wrong.task)), **form), wrong)
     assert torch.get_default_dtype() == torch.float32

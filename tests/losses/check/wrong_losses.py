@@ -14,6 +14,7 @@ class Wrong:
         kind: Of the finding that must be there.
         line: Line that it must name; None for none.
         says: What its text must contain.
+        inputs: What the code is given; and ``ignored`` of pixels to ignore.
         is_lethal: The process would not survive: only for the sandbox.
     """
 
@@ -25,6 +26,8 @@ class Wrong:
     task: str = "classification"
     level: str = "error"
     entry: str = ""
+    inputs: str = "auto"
+    ignored: str = "auto"
     is_lethal: bool = False
 
     @property
@@ -95,18 +98,24 @@ WRONG = (
         def my_loss(output, target):
             sys.exit(1)
         """),
-    Wrong(name="one-hot missing", kind="raises", line=3, says="one_hot(target, output.shape[1])", code="""
+    Wrong(name="one-hot missing", inputs="as_is", kind="raises", line=3, says="one_hot(target, output.shape[1])",
+          code="""
         from torch.nn import functional as F
         def my_loss(output, target):
             return F.binary_cross_entropy_with_logits(output, target)
         """),
-    Wrong(name="sigmoid missing", task="multilabel", kind="raises", line=3, says="output.sigmoid()", code="""
+    Wrong(name="sigmoid missing", task="multilabel", inputs="as_is", kind="raises", line=3, says="output.sigmoid()",
+          code="""
         from torch.nn import functional as F
         def my_loss(output, target):
             return F.binary_cross_entropy(output, target)
         """),
     # ------------------------------------------------------------ no usable value
-    Wrong(name="wrong shape", task="regression", kind="not_scalar", line=2, says="shape (8, 1)", code="""
+    Wrong(name="no number", task="regression", kind="not_scalar", line=2, says="shape (0, 1)", code="""
+        def my_loss(output, target):
+            return (output - target)[:0]
+        """),
+    Wrong(name="not reduced", task="regression", kind="averaged", level="note", line=2, says="shape (8, 1)", code="""
         def my_loss(output, target):
             return (output - target) ** 2
         """),
@@ -161,8 +170,8 @@ WRONG = (
             probs = output.sigmoid_()
             return (probs - target).square().mean()
         """),
-    Wrong(name="in-place on the target", task="segmentation", kind="in_place", line=3, says="writes over target",
-          code="""
+    Wrong(name="in-place on the target", task="segmentation", inputs="as_is", kind="in_place", line=3,
+          says="writes over target", code="""
         from torch.nn import functional as F
         def my_loss(output, target):
             target[target == 255] = 0
@@ -234,10 +243,52 @@ WRONG = (
             size = (output + truth).sum((0, 2, 3))
             return (1 - 2 * overlap / size).mean()
         """),
-    Wrong(name="softmax twice", kind="twice", level="warning", line=3, says="given probabilities", code="""
+    Wrong(name="softmax twice", kind="twice", line=3, says="given probabilities", code="""
         from torch.nn import functional as F
         def my_loss(output, target):
             return F.cross_entropy(output.softmax(1), target)
+        """),
+    Wrong(name="sigmoid twice on one-hot targets", kind="twice", line=4, says="given probabilities", code="""
+        from torch.nn import functional as F
+        def my_loss(inputs, targets):
+            probs = F.sigmoid(inputs).view(-1)
+            return F.binary_cross_entropy_with_logits(probs, targets.view(-1))
+        """),
+    Wrong(name="probabilities where logits are wanted", inputs="probs_one_hot", task="segmentation", kind="twice",
+          line=3, says="probabilities already", code="""
+        import torch
+        def my_loss(inputs, targets):
+            probs = torch.sigmoid(inputs).view(-1)
+            targets = targets.view(-1)
+            return 1 - (2 * (probs * targets).sum() + 1) / (probs.sum() + targets.sum() + 1)
+        """),
+    Wrong(name="target first by name", kind="swapped", line=1, says="(y_pred, y_true)", code="""
+        def my_loss(y_true, y_pred):
+            return ((y_pred - y_true) ** 2).mean()
+        """),
+    Wrong(name="target first in the call", task="segmentation", kind="swapped", line=4, says="the output first",
+          code="""
+        from torch.nn import functional as F
+        def my_loss(output, target):
+            probs = output.softmax(1)
+            return F.binary_cross_entropy(target, probs)
+        """),
+    Wrong(name="softmax over the images", kind="wrong_axis", line=3, says="dim=1", code="""
+        from torch.nn import functional as F
+        def my_loss(output, target):
+            probs = F.softmax(output, dim=0)
+            return ((probs - F.one_hot(target, output.shape[1])) ** 2).mean()
+        """),
+    Wrong(name="softmax over a row of pixels", task="segmentation", kind="wrong_axis", line=2, says="dim=1", code="""
+        def my_loss(output, target):
+            probs = output.softmax(dim=-1)
+            return ((probs - target) ** 2).mean()
+        """),
+    Wrong(name="view that mixes classes and pixels", task="segmentation", kind="wrong_axis", line=3,
+          says="bring them last", code="""
+        from torch.nn import functional as F
+        def my_loss(output, target):
+            return F.cross_entropy(output.view(-1, output.shape[1]), target.view(-1))
         """),
     Wrong(name="nll_loss of raw output", kind="nll", line=3, says="log_softmax(1)", code="""
         from torch.nn import functional as F
@@ -260,8 +311,8 @@ WRONG = (
         def my_loss(output, target):
             return F.cross_entropy(output.view(2, -1, output.shape[1]).flatten(0, 1), target)
         """),
-    Wrong(name="ignored pixels not expected", task="segmentation", kind="corner_raises", level="warning", line=3,
-          says="valid = target != 255", code="""
+    Wrong(name="ignored pixels not expected", task="segmentation", ignored="given", kind="corner_raises",
+          level="warning", line=3, says="valid = target != 255", code="""
         from torch.nn import functional as F
         def my_loss(output, target):
             truth = F.one_hot(target, output.shape[1]).movedim(-1, 1).float()
@@ -306,7 +357,8 @@ WRONG = (
             def forward(self, output, target):
                 return F.cross_entropy(output, target, self.weight)
         """),
-    Wrong(name="parameters of its own", kind="own_parameters", level="warning", says="no optimizer trains", code="""
+    Wrong(name="parameters of its own", kind="own_parameters", level="note", says="trained in a group named loss",
+          code="""
         import torch
         from torch import nn
         from torch.nn import functional as F

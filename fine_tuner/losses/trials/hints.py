@@ -8,8 +8,8 @@ import re
 import torch
 from torch import Tensor
 
-from fine_tuner.losses.check.tracing import Step
 from fine_tuner.losses.code import first_sentence
+from fine_tuner.losses.trials.tracing import Step
 
 NO_NUMPY = "Use torch operations instead of NumPy: a gradient passes only through torch."
 _NO_GRADIENT = {

@@ -12,12 +12,15 @@ import torch
 from torch import Tensor
 
 from fine_tuner.config.tasks import TargetKind, target_kind
-from fine_tuner.losses.check.edge_cases import SIDE_PX
-from fine_tuner.losses.check.synthetic import sure_output, synthetic_targets
-from fine_tuner.losses.check.tracing import (
+from fine_tuner.losses.code import LossFinding
+from fine_tuner.losses.custom import LoadedLoss
+from fine_tuner.losses.trials.attempt import attempt
+from fine_tuner.losses.trials.synthetic import SIDE_PX, sure_output, synthetic_targets
+from fine_tuner.losses.trials.tracing import (
     ACTIVATIONS,
     ARITHMETIC,
     CLASSES,
+    LABELS,
     LOG_ACTIVATIONS,
     LOG_PROBS,
     OUTPUT,
@@ -26,11 +29,12 @@ from fine_tuner.losses.check.tracing import (
     Trace,
     names,
 )
-from fine_tuner.losses.check.trials import attempt
-from fine_tuner.losses.code import LossFinding
-from fine_tuner.losses.custom import LoadedLoss
 
 CREATORS = names("tensor zeros ones full arange eye linspace rand randn randint empty")
+TARGET_NAMES = names("target targets y_true true label labels gt ground_truth truth mask masks y")
+OUTPUT_NAMES = names("output outputs pred preds y_pred prediction predictions logit logits input inputs prob probs x")
+ORDERED = names("cross_entropy binary_cross_entropy binary_cross_entropy_with_logits nll_loss")
+OVER_CLASSES = names("softmax log_softmax cross_entropy")
 HARD_STEPS = names("round floor ceil sign trunc floor_divide __floordiv__")
 WAITING = names("item __float__ __int__ __bool__ tolist numpy __array__ cpu __repr__ __format__ nonzero")
 
@@ -39,6 +43,7 @@ def check_sanity(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: in
     """All findings about the meaning of a loss whose values are usable."""
     return [
         *_direction(loaded, trace, task=task, num_outputs=num_outputs, device=device),
+        *_wrong_axis(loaded, task=task, num_outputs=num_outputs, device=device),
         *_raw_output(loaded, trace, task=task, num_outputs=num_outputs, device=device),
         *check_trace(loaded, trace, task=task, num_outputs=num_outputs, device=device),
     ]
@@ -47,6 +52,7 @@ def check_sanity(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: in
 def check_trace(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:
     """What the operations of one call tell, also of a call that failed."""
     return [
+        *_swapped(loaded, trace),
         *_activations(loaded, trace, task=task),
         *_class_numbers(loaded, trace, num_outputs=num_outputs),
         *_broadcasts(loaded, trace),
@@ -100,6 +106,51 @@ def _direction(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int,
     return []
 
 
+def _swapped(loaded: LoadedLoss, trace: Trace) -> list[LossFinding]:
+    """The target taken for the output, by the names in the signature or in a call of torch's."""
+    code, entry = loaded.code, loaded.entry
+    first, second = (name.lower() for name in loaded.first_two)
+    if first in TARGET_NAMES and second in OUTPUT_NAMES:
+        definition = code.definition(entry)
+        what = f"{entry}({first}, {second}) takes the target first, and it is given the output first"
+        remedy = f"Write the arguments as ({second}, {first})."
+        return [code.finding("error", "swapped", what, remedy, definition.lineno if definition else None)]
+    of_target, of_output = frozenset([LABELS, CLASSES]), frozenset([OUTPUT, PROBS, LOG_PROBS])
+    step = trace.first(
+        lambda s: s.name in ORDERED and len(s.tags) > 1 and bool(s.tags[0] & of_target) and bool(s.tags[1] & of_output)
+    )
+    if step is None:
+        return []
+    what = f"{step.name} is given the target first and the output second"
+    return [code.finding("error", "swapped", what, "Give it the output first.", step.line)]
+
+
+def _wrong_axis(loaded: LoadedLoss, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:
+    """Softmax along another dimension than the classes: a number added to all classes of a place changes it then."""
+    if target_kind(task) not in (TargetKind.CLASS, TargetKind.MASK):
+        return []
+    rng = torch.Generator().manual_seed(6)
+    target = synthetic_targets(task, num_outputs, batch=max(7, 2 * num_outputs + 1), size=SIDE_PX, rng=rng)
+    output = torch.randn(sure_output(target, task=task, num_outputs=num_outputs, scale=1.0).shape, generator=rng)
+    shift = 3 * torch.randn((output.shape[0], 1, *output.shape[2:]), generator=rng)
+    is_pair = loaded.module.adaptation.inputs.startswith("foreground")
+    before, after = (
+        [
+            s
+            for s in attempt(loaded, o.to(device), target.to(device), task=task).trace.steps
+            if s.name in OVER_CLASSES and s.tags and OUTPUT in s.tags[0]
+        ]
+        for o in (output, output + shift)
+    )
+    for step, shifted in zip(before, after, strict=False):
+        one, two = step.result, shifted.result
+        if is_pair or one.shape != two.shape or not torch.allclose(one, two, rtol=1e-3, atol=1e-4):
+            what = f"{step.name} runs along another dimension than the classes"
+            remedy = "Give softmax dim=1, where the classes are; bring them last with .movedim(1, -1) before a view."
+            return [loaded.code.finding("error", "wrong_axis", what, remedy, step.line)]
+    return []
+
+
 def _activations(loaded: LoadedLoss, trace: Trace, *, task: str) -> list[LossFinding]:
     """Softmax or sigmoid applied twice, missing before nll_loss, or of the wrong kind for labels."""
     code, found = loaded.code, []
@@ -109,10 +160,10 @@ def _activations(loaded: LoadedLoss, trace: Trace, *, task: str) -> list[LossFin
         if step.name in logits_wanted and PROBS in first:
             what = f"{step.name} applies {logits_wanted[step.name]} itself, and it is given probabilities"
             remedy = "Give it the raw output."
-            found.append(code.finding("warning", "twice", what, remedy, step.line))
+            found.append(code.finding("error", "twice", what, remedy, step.line))
         elif step.name in ACTIVATIONS | LOG_ACTIVATIONS and PROBS in first:
             what = f"{step.name} of what are probabilities already"
-            found.append(code.finding("warning", "twice", what, "Apply softmax or sigmoid once.", step.line))
+            found.append(code.finding("error", "twice", what, "Apply softmax or sigmoid once.", step.line))
         elif step.name == "nll_loss" and LOG_PROBS not in first:
             what = "nll_loss is given something else than log-probabilities, so it can fall without end"
             remedy = "Give it output.log_softmax(1), or use cross_entropy with the raw output."

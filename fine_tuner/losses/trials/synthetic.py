@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from fine_tuner.config.tasks import TargetKind, target_kind
 
+SIDE_PX = 8
 NUM_OUTPUTS = {TargetKind.CLASS: 3, TargetKind.LABELS: 3, TargetKind.NUMBERS: 1, TargetKind.MASK: 3}
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fine_tuner.losses.check.hints import NO_NUMPY, cut_remedy, exception_remedy
-from fine_tuner.losses.check.tracing import CLASSES, LABELS, OUTPUT, Step, Trace
 from fine_tuner.losses.code import LossCode, LossFinding, first_sentence
 from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss
 from fine_tuner.losses.inputs import without_autocast
+from fine_tuner.losses.trials.hints import NO_NUMPY, cut_remedy, exception_remedy
+from fine_tuner.losses.trials.tracing import CLASSES, LABELS, OUTPUT, PROBS, Step, Trace
 
 
 @dataclass(slots=True)
@@ -24,9 +24,13 @@ class Trial:
         value: The loss; None if the call failed or returned no scalar.
         gradient: With respect to the output, same shape; None if there was none.
         findings: Errors first; empty if value and gradient are usable.
+        given: What the code was given of the output.
+        wanted: What it was given of the target.
     """
 
     trace: Trace
+    given: Tensor
+    wanted: Tensor
     value: float | None = None
     gradient: Tensor | None = None
     findings: list[LossFinding] = field(default_factory=list)
@@ -46,23 +50,31 @@ def attempt(loaded: LoadedLoss, output: Tensor, target: Tensor, *, task: str) ->
         target: As the task has it.
         task: One of the four tasks.
     """
-    code = loaded.code
-    target = target.clone()
+    code, module = loaded.code, loaded.module
     leaf = output.detach().clone().requires_grad_()
-    given = leaf * 1  # in training the output is not a leaf: writing over it is not refused
-    trace = Trace(str(code.path), [(given, OUTPUT), (target, CLASSES if target.dtype == torch.int64 else LABELS)])
-    trial = Trial(trace)
-    versions = given._version, target._version
-    value = _call(loaded, trial, given, target)
+    with without_autocast(output.device):
+        given, wanted = module.adaptation(leaf * 1, target.clone())  # not a leaf, as in training
+    tags = [
+        (given, PROBS if module.adaptation.gives_probs else OUTPUT),
+        (wanted, CLASSES if wanted.dtype == torch.int64 else LABELS),
+    ]
+    trial = Trial(Trace(str(code.path), tags), given=given, wanted=wanted)
+    if not given.numel():  # every pixel is left out
+        trial.value, trial.gradient = 0.0, torch.zeros_like(output)
+        return trial
+    versions = given._version, wanted._version
+    value = _call(loaded, trial, given, wanted)
     if trial.findings:
         return trial
-    trial.findings += _written_over(code, trace, given, target, versions)
-    trial.findings += _unusable_value(loaded, trace, value, given)
+    is_copy = module.adaptation.inputs != "as_is"
+    trial.findings += _written_over(code, trial.trace, given, wanted, versions, is_copy=is_copy)
+    trial.findings += _unusable_value(loaded, trial.trace, value, given)
     if any(f.level == "error" for f in trial.findings):
         return trial
+    value = value.mean()
     trial.value = float(value.detach())
     if not torch.isfinite(value.detach()):
-        trial.findings.append(_not_finite(code, trace, trial.value))
+        trial.findings.append(_not_finite(code, trial.trace, trial.value))
         return trial
     _backward(code, trial, value, leaf)
     return trial
@@ -72,7 +84,7 @@ def _call(loaded: LoadedLoss, trial: Trial, output: Tensor, target: Tensor) -> A
     code = loaded.code
     try:
         with without_autocast(output.device), trial.trace:
-            return loaded.module.loss(output, target)
+            return loaded.module.value_of(output, target)
     except USER_ERRORS as error:
         line = code.line_of(error.__traceback__)
         kind, what, remedy = exception_remedy(error, output, target)
@@ -81,11 +93,11 @@ def _call(loaded: LoadedLoss, trial: Trial, output: Tensor, target: Tensor) -> A
 
 
 def _written_over(
-    code: LossCode, trace: Trace, output: Tensor, target: Tensor, versions: tuple[int, int]
+    code: LossCode, trace: Trace, output: Tensor, target: Tensor, versions: tuple[int, int], *, is_copy: bool
 ) -> list[LossFinding]:
     found = []
     for name, tensor, before in (("output", output, versions[0]), ("target", target, versions[1])):
-        if tensor._version == before:
+        if tensor._version == before or (tensor is target and is_copy):  # a one-hot target is made for each call
             continue
         storage = tensor.untyped_storage().data_ptr()
 
@@ -110,9 +122,9 @@ def _unusable_value(loaded: LoadedLoss, trace: Trace, value: Any, output: Tensor
 
     if not isinstance(value, Tensor):
         return error("no_value" if value is None else "not_tensor", *_not_tensor(value, cut), cut.line if cut else line)
-    if value.ndim != 0:
+    if not value.numel():
         remedy = "Reduce it to one number, for instance with .mean()."
-        return error("not_scalar", f"the loss has shape {tuple(value.shape)}, not one number", remedy)
+        return error("not_scalar", f"the loss has shape {tuple(value.shape)}: no number at all", remedy)
     if not value.is_floating_point():
         remedy = cut_remedy(cut) if cut else "Compute it from output in floating point; class numbers have no gradient."
         return error("not_float", f"the loss is {value.dtype}", remedy, cut.line if cut else line)
@@ -128,6 +140,10 @@ def _unusable_value(loaded: LoadedLoss, trace: Trace, value: Any, output: Tensor
         what = "the loss is float64, which is slow and takes twice the memory"
         remedy = "Convert NumPy values and constants to float32."
         return [loaded.code.finding("warning", "float64", what, remedy, line)]
+    if value.ndim:
+        what = f"the loss has shape {tuple(value.shape)}, not one number, so the mean of it is taken"
+        remedy = "Reduce it yourself if another number is meant, such as .sum()."
+        return [loaded.code.finding("note", "averaged", what, remedy, line)]
     return []
 
 

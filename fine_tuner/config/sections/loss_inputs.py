@@ -1,0 +1,59 @@
+"""The forms in which a loss of the user's own can be given the network's output and the target. No torch here.
+
+========================  ===================================  =====================================
+form                      output                               target
+========================  ===================================  =====================================
+``as_is``                 logits (numbers: as predicted)       class numbers; 0 and 1 a label; numbers
+``logits_one_hot``        logits                               one-hot, float32, in the logits' shape
+``probs_one_hot``         softmax (labels: sigmoid) of them    one-hot, float32, in the logits' shape
+``foreground_logit``      ``(B, 1, ...)`` class 1 - class 0    ``(B, 1, ...)`` 1 where class 1 is
+``foreground_prob``       ``(B, 1, ...)`` sigmoid of that      ``(B, 1, ...)`` 1 where class 1 is
+========================  ===================================  =====================================
+
+``losses/adapt.py`` computes them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fine_tuner.config.tasks import TargetKind, target_kind
+
+LossInputs = Literal["auto", "as_is", "logits_one_hot", "probs_one_hot", "foreground_logit", "foreground_prob"]
+IgnoredPixels = Literal["auto", "given", "left_out", "answered"]
+
+_OF_CLASSES = {
+    "as_is": "logits and class numbers",
+    "logits_one_hot": "logits and one-hot targets",
+    "probs_one_hot": "probabilities and one-hot targets",
+}
+_OF_TWO_CLASSES = _OF_CLASSES | {
+    "foreground_logit": "the logit of class 1 and a 0/1 target",
+    "foreground_prob": "the probability of class 1 and a 0/1 target",
+}
+_OF_LABELS = {"as_is": "logits and labels of 0 and 1", "probs_one_hot": "probabilities and labels of 0 and 1"}
+_OF_NUMBERS = {"as_is": "predicted and true numbers"}
+
+
+def forms_of(task: str, num_outputs: int) -> dict[str, str]:
+    """The forms that have a meaning for a task, in the order in which ``auto`` tries them, with their names for people.
+
+    For labels, ``logits_one_hot`` is ``as_is``; it is accepted and not listed.
+    """
+    match target_kind(task):
+        case TargetKind.NUMBERS:
+            return dict(_OF_NUMBERS)
+        case TargetKind.LABELS:
+            return dict(_OF_LABELS)
+        case _:
+            return dict(_OF_TWO_CLASSES if num_outputs == 2 else _OF_CLASSES)
+
+
+def why_no_form(inputs: str, task: str, num_outputs: int) -> str | None:
+    """Why a form has no meaning for a task; None if it has one, or is ``auto``."""
+    forms = forms_of(task, num_outputs)
+    is_same = inputs == "logits_one_hot" and target_kind(task) is TargetKind.LABELS
+    if inputs == "auto" or inputs in forms or is_same:
+        return None
+    about = f"{task} with {num_outputs} outputs"
+    return f"{inputs!r} has no meaning for {about}. Choose auto, {', '.join(forms)}."

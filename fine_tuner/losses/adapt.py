@@ -1,0 +1,128 @@
+"""What a loss of the user's own is given: output and target in the form that its code expects.
+
+The forms are listed in ``config/sections/loss_inputs.py``. Each is one function here of the network's logits
+``(B, K, ...)`` and the task's targets, both as training has them; an exported script holds the same functions.
+
+Pixels to ignore are taken out of output and target before that, in one of two ways:
+
+* *left out*: what remains stands in one row, ``(1, K, 1, N)`` and ``(1, 1, N)`` of N pixels. For a loss that flattens
+  or averages this is exact; which image a pixel is of, and its neighbours, are lost.
+* *answered*: every pixel stays in its place, and one to ignore counts as class 0, answered surely and rightly. It adds
+  nothing to an error and nothing to a region of another class, but a mean counts it. For a loss that takes images
+  apart or looks at neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fine_tuner.config.tasks import TargetKind
+
+Pair = tuple[Tensor, Tensor]
+SURE = 30.0
+
+
+def leave_out(logits: Tensor, targets: Tensor, ignore_index: int) -> Pair:
+    """Logits ``(1, K, 1, N)`` and targets ``(1, 1, N)`` of the N pixels that count; both as they are if all count."""
+    counts = targets != ignore_index
+    if bool(counts.all()):
+        return logits, targets
+    return logits.movedim(1, -1)[counts].T[None, :, None], targets[counts][None, None]
+
+
+def answer_ignored(logits: Tensor, targets: Tensor, ignore_index: int) -> Pair:
+    """Logits and targets in which a pixel to ignore is class 0, with a logit of ``SURE`` and the others ``-SURE``."""
+    ignored = targets == ignore_index
+    answer = torch.full_like(logits, -SURE)
+    answer[:, 0] = SURE
+    return torch.where(ignored.unsqueeze(1), answer, logits), torch.where(ignored, 0, targets)
+
+
+def as_is(logits: Tensor, targets: Tensor) -> Pair:
+    """Both as they are."""
+    return logits, targets
+
+
+def logits_one_hot(logits: Tensor, targets: Tensor) -> Pair:
+    """Logits ``(B, K, ...)``, and targets ``(B, ...)`` as one-hot ``(B, K, ...)`` in the logits' dtype."""
+    zeros = torch.zeros_like(logits, memory_format=torch.contiguous_format)
+    return logits, zeros.scatter_(1, targets.unsqueeze(1), 1.0)
+
+
+def probs_one_hot(logits: Tensor, targets: Tensor) -> Pair:
+    """Softmax over the classes, and targets as one-hot."""
+    logits, one_hot = logits_one_hot(logits, targets)
+    return logits.softmax(1), one_hot
+
+
+def probs_of_labels(logits: Tensor, targets: Tensor) -> Pair:
+    """Sigmoid of each label's logit, and the labels ``(B, K)``."""
+    return logits.sigmoid(), targets
+
+
+def foreground_logit(logits: Tensor, targets: Tensor) -> Pair:
+    """Of two classes: class 1 minus class 0 ``(B, 1, ...)``, whose sigmoid is the softmax of class 1; 1 for class 1."""
+    return logits[:, 1:2] - logits[:, 0:1], targets.unsqueeze(1).to(logits.dtype)
+
+
+def foreground_prob(logits: Tensor, targets: Tensor) -> Pair:
+    """Of two classes: the probability of class 1 ``(B, 1, ...)``; 1 for class 1."""
+    margin, mask = foreground_logit(logits, targets)
+    return margin.sigmoid(), mask
+
+
+_OF_CLASSES: dict[str, Callable[[Tensor, Tensor], Pair]] = {
+    form.__name__: form for form in (as_is, logits_one_hot, probs_one_hot, foreground_logit, foreground_prob)
+}
+_OF_LABELS = {"as_is": as_is, "logits_one_hot": as_is, "probs_one_hot": probs_of_labels}
+_OF_NUMBERS = {"as_is": as_is}
+_FORMS = {TargetKind.LABELS: _OF_LABELS, TargetKind.NUMBERS: _OF_NUMBERS}
+_IGNORING = {"left_out": leave_out, "answered": answer_ignored}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Adaptation:
+    """From logits and targets to what the user's code is given.
+
+    Attributes:
+        kind: What an image is labelled with.
+        inputs: A form that has a meaning for it.
+        ignored: What becomes of pixels to ignore: ``given`` to the code with their index, ``left_out``, ``answered``.
+        ignore_index: Target of such pixels; used for masks alone.
+    """
+
+    kind: TargetKind
+    inputs: str = "as_is"
+    ignored: str = "given"
+    ignore_index: int = 255
+
+    @property
+    def gives_probs(self) -> bool:
+        """Whether the code is given probabilities."""
+        return self.inputs in ("probs_one_hot", "foreground_prob")
+
+    @property
+    def steps(self) -> tuple[Callable[..., Pair], ...]:
+        """The functions that make it, in their order; one that takes pixels out is called with the index as well."""
+        form = _FORMS.get(self.kind, _OF_CLASSES)[self.inputs]
+        ignoring = _IGNORING.get(self.ignored) if self.kind is TargetKind.MASK else None
+        return tuple(step for step in (ignoring, None if form is as_is else form) if step is not None)
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Pair:
+        """What the code is given; contiguous, since code that flattens with ``view`` needs that.
+
+        Args:
+            logits: ``(B, K, ...)``.
+            targets: As the task has them.
+
+        Returns:
+            Output and target; without any pixel if all are left out.
+        """
+        for step in self.steps:
+            index = (self.ignore_index,) if step in _IGNORING.values() else ()
+            logits, targets = step(logits, targets, *index)
+        return logits.contiguous(), targets.contiguous()

@@ -1,0 +1,91 @@
+"""What a person is shown of a loss: what each form gives its code of this data, and its values for three answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fine_tuner.config.sections.loss_inputs import forms_of
+from fine_tuner.config.tasks import TargetKind, target_kind
+from fine_tuner.losses.adapt import Adaptation
+from fine_tuner.losses.check.batch import PreparedBatch
+from fine_tuner.losses.code import LossFinding
+from fine_tuner.losses.custom import LoadedLoss
+from fine_tuner.losses.trials.attempt import attempt
+from fine_tuner.losses.trials.meaning import Question, Settled
+from fine_tuner.losses.trials.synthetic import SIDE_PX, sure_output, synthetic_targets
+
+SHOWN = 5
+ANSWER_LOGIT = 4.0  # 0.9997 and 0.0003 of two classes
+
+
+def describe_inputs(settled: Settled, question: Question, prepared: PreparedBatch) -> dict[str, Any]:
+    """The form that was chosen, why, and every form with an example of this data.
+
+    Returns:
+        ``asked``, ``used`` and ``ignored`` (words of the settings), ``sentence``, and ``forms``: for each ``inputs``,
+        ``name``, ``output`` and ``target`` (shape and values of the first image), ``has_meaning`` (None: not tried)
+        and ``why``.
+    """
+    used, tried = settled.loaded.module.adaptation, {c.inputs: c for c in settled.considered}
+    forms = []
+    for inputs, name in forms_of(question.task, question.num_outputs).items():
+        adaptation = Adaptation(
+            kind=question.kind, inputs=inputs, ignored=used.ignored, ignore_index=question.ignore_index
+        )
+        output, target = adaptation(prepared.output.detach(), prepared.targets)
+        considered = tried.get(inputs)
+        forms.append(
+            {
+                "inputs": inputs,
+                "name": name,
+                "output": _shown(output),
+                "target": _shown(target),
+                "has_meaning": None if considered is None else considered.has_meaning,
+                "why": "" if considered is None else considered.why,
+            }
+        )
+    about = {"asked": question.inputs, "used": used.inputs, "ignored": used.ignored}
+    return about | {"sentence": settled.reason, "forms": forms}
+
+
+def _shown(tensor: Tensor) -> str:
+    """``(4, 3, 32, 32) float32: 0.12, -0.53, 1.1``: shape, type, and the values of the first image's first place."""
+    first = tensor[:1]
+    while first.ndim > 2:
+        first = first[..., 0]
+    values = ", ".join(f"{v:.3g}" for v in first.flatten()[:SHOWN].tolist())
+    more = ", ..." if first.numel() > SHOWN else ""
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}: {values}{more}"
+
+
+def settled_findings(settled: Settled) -> list[LossFinding]:
+    """What is worth a word about pixels to ignore."""
+    adaptation, code = settled.loaded.module.adaptation, settled.loaded.code
+    if adaptation.kind is not TargetKind.MASK or adaptation.ignored == "given":
+        return []
+    if adaptation.ignored == "left_out":
+        what = "pixels to ignore are left out: where there are any, the code gets all others in one row, (1, K, 1, N)"
+        return [code.finding("note", "ignored", what, "Choose another way under 'Pixels to ignore' (loss.ignored).")]
+    what = "pixels to ignore stay in place and count as class 0, rightly answered, since the code looks at whole images"
+    return [code.finding("note", "ignored", what, "Choose another way under 'Pixels to ignore' (loss.ignored).")]
+
+
+def answers(loaded: LoadedLoss, task: str, num_outputs: int, device: str) -> dict[str, float | None]:
+    """Values of a loss where every answer of a small batch is right, every second one, and none.
+
+    Right and wrong answers are sure ones: logits of ``ANSWER_LOGIT``. Numbers that are wrong are wrong by 1.
+    """
+    rng = torch.Generator().manual_seed(7)
+    target = synthetic_targets(task, num_outputs, batch=max(8, 2 * num_outputs), size=SIDE_PX, rng=rng)
+    about = {"task": task, "num_outputs": num_outputs}
+    is_number = target_kind(task) is TargetKind.NUMBERS
+    right = sure_output(target, scale=ANSWER_LOGIT, **about)
+    wrong = sure_output(target, scale=-1.0 if is_number else -ANSWER_LOGIT, **about)
+    every_second = (torch.arange(len(target)) % 2 == 0).view(-1, *[1] * (right.ndim - 1))
+    cases = {"right": right, "half": torch.where(every_second, right, wrong), "wrong": wrong}
+    return {
+        name: attempt(loaded, output.to(device), target.to(device), task=task).value for name, output in cases.items()
+    }

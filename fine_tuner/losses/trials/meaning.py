@@ -1,0 +1,286 @@
+"""In which form a user's loss has a meaning: it is run in each on a small synthetic batch, and its values are measured.
+
+Logits that give every right answer with a size s (a wrong one for s < 0) make a loss a curve v(s). A form with one-hot
+targets has a meaning where the code
+
+* returns a finite value with a gradient, and none of the findings that are errors;
+* falls strictly from s = -3 to s = 1, as every loss that rewards the right answer does, and raw outputs that are
+  compared with 0 and 1 do not (they are best near s = 1/2);
+* does not rise after that, unless it turns logits into probabilities itself (smoothed targets are best at a finite s),
+  and does not fall without end;
+* is given no probabilities if it has a meaning with logits: then it turns them into probabilities itself, and they
+  would go through softmax or sigmoid twice.
+
+With class numbers, torch's convention, the findings alone decide. ``auto`` takes the first form with a meaning in the
+order of ``forms_of``, with one exception: code that gives each class of two a sigmoid of its own (adding a number to
+both logits, which changes no probability, changes its value) is better given their difference, whose sigmoid is the
+probability of class 1. It is all a function of file, arguments, task and number of outputs, so that check, training
+and a resumed run come to the same form.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fine_tuner.config.sections.loss_inputs import forms_of
+from fine_tuner.config.tasks import TargetKind, target_kind
+from fine_tuner.losses.adapt import Adaptation, leave_out
+from fine_tuner.losses.code import LossCode, LossFinding
+from fine_tuner.losses.custom import LoadedLoss, load_code
+from fine_tuner.losses.trials.attempt import attempt
+from fine_tuner.losses.trials.sanity import check_sanity
+from fine_tuner.losses.trials.synthetic import sure_output, synthetic_targets
+
+FALLING = (-3.0, -1.0, 0.0, 0.5, 1.0)
+TAIL = (3.0, 6.0, 12.0)
+STRICT = 1e-6  # of the range of values between wrong and right
+ENDLESS = 0.05  # of that range, from s = 6 to s = 12
+SAME = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What a form is looked for.
+
+    Attributes:
+        inputs: A form, or ``auto``.
+        ignored: What becomes of pixels to ignore, or ``auto``.
+    """
+
+    task: str
+    num_outputs: int
+    ignore_index: int = 255
+    inputs: str = "auto"
+    ignored: str = "auto"
+
+    @property
+    def kind(self) -> TargetKind:
+        """What an image is labelled with."""
+        return target_kind(self.task)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Considered:
+    """One form that was tried.
+
+    Attributes:
+        name: For people.
+        why: Why it has a meaning, or none; the part of a sentence after "it".
+    """
+
+    inputs: str
+    name: str
+    has_meaning: bool
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settled:
+    """A user's loss with the form that it trains with.
+
+    Attributes:
+        reason: One sentence that says what was chosen and why.
+        considered: Every form that was tried, the chosen one included; empty where the user chose.
+    """
+
+    loaded: LoadedLoss
+    reason: str
+    considered: tuple[Considered, ...]
+
+
+def settle(code: LossCode, entry: str, arguments: str, question: Question) -> Settled:
+    """Load a user's loss and decide what it is given.
+
+    Args:
+        code: The user's file, as it was read.
+        entry: Name of the loss in it; empty takes the only one.
+        arguments: As ``load_custom_loss``.
+        question: What it is to serve.
+
+    Raises:
+        LossCodeError: As ``load_custom_loss``.
+    """
+    loaded = load_code(code, entry, arguments=arguments, num_outputs=question.num_outputs)
+    is_open = question.inputs == "auto" or (question.ignored == "auto" and question.kind is TargetKind.MASK)
+    chosen, considered = _adaptation(question, question.inputs), ()
+    if is_open:  # what a trial leaves behind, such as a count of calls, must not reach training
+        tried = load_code(code, loaded.entry, arguments=arguments, num_outputs=question.num_outputs)
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            chosen, considered = _Trials(tried, question).run()
+    loaded.module.adaptation = chosen
+    return Settled(loaded=loaded, reason=_reason(question, chosen, considered), considered=considered)
+
+
+def _adaptation(question: Question, inputs: str) -> Adaptation:
+    ignored = question.ignored if question.ignored != "auto" else "given"
+    form = inputs if inputs != "auto" else "as_is"
+    return Adaptation(kind=question.kind, inputs=form, ignored=ignored, ignore_index=question.ignore_index)
+
+
+def _reason(question: Question, chosen: Adaptation, considered: Sequence[Considered]) -> str:
+    names = forms_of(question.task, question.num_outputs)
+    name = names.get(chosen.inputs, names["as_is"])
+    if question.inputs != "auto":
+        return f"The code is given {name}, as you chose."
+    found = next((c for c in considered if c.inputs == chosen.inputs), None)
+    if found is None or not found.has_meaning:
+        return f"No form has a meaning for this code, so it is given {name}."
+    earlier = [c for c in considered[: considered.index(found)] if not c.has_meaning]
+    before = f"; with {earlier[0].name} it {earlier[0].why}" if earlier else ""
+    return f"The code is given {name}: with them it {found.why}{before}."
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """How one form fared: how far the code came, and how its value behaves."""
+
+    considered: Considered
+    progress: int
+    takes_logits: bool = False
+    is_per_class: bool = False
+
+
+class _Trials:
+    """The trials of one loss."""
+
+    def __init__(self, loaded: LoadedLoss, question: Question) -> None:
+        self.loaded, self.question = loaded, question
+        self.about = {"task": question.task, "num_outputs": question.num_outputs}
+        rng = torch.Generator().manual_seed(5)
+        self.target = _targets(question, rng)
+        shape = sure_output(self.target, scale=1.0, **self.about).shape
+        self.output = torch.randn(shape, generator=rng)
+        self.shift = 3 * torch.randn((shape[0], 1, *shape[2:]), generator=rng)
+
+    def run(self) -> tuple[Adaptation, tuple[Considered, ...]]:
+        """What the loss is to be given, and what was tried for it."""
+        if self.question.inputs != "auto":
+            chosen, considered = self._use(self.question.inputs), ()
+        else:
+            chosen, considered = self._choose()
+        if self.question.kind is TargetKind.MASK and self.question.ignored == "auto":
+            chosen = dataclasses.replace(chosen, ignored=self._ignored(chosen))
+        return chosen, considered
+
+    def _use(self, inputs: str) -> Adaptation:
+        """Have the loss given this form from here on."""
+        self.loaded.module.adaptation = _adaptation(self.question, inputs)
+        return self.loaded.module.adaptation
+
+    # ---------------------------------------------------------------- the form
+    def _choose(self) -> tuple[Adaptation, tuple[Considered, ...]]:
+        outcomes: list[_Outcome] = []
+        for inputs, name in forms_of(self.question.task, self.question.num_outputs).items():
+            takes_logits = any(o.takes_logits for o in outcomes if not inputs.startswith("foreground"))
+            outcomes.append(self._outcome(inputs, name, takes_logits))
+            if outcomes[-1].considered.has_meaning and not outcomes[-1].is_per_class:
+                break
+            if inputs == "foreground_logit" and outcomes[-1].takes_logits:
+                break
+        fitting = [o for o in outcomes if o.considered.has_meaning]
+        best = next((o for o in fitting if not o.is_per_class), None) or (fitting or [None])[0]
+        if best is None:  # what is said of the code is told of the form in which it came farthest
+            best = max(outcomes, key=lambda o: o.progress)
+        return self._use(best.considered.inputs), tuple(o.considered for o in outcomes)
+
+    def _outcome(self, inputs: str, name: str, takes_logits: bool) -> _Outcome:
+        chosen = self._use(inputs)
+
+        def none(why: str, progress: int) -> _Outcome:
+            return _Outcome(Considered(inputs=inputs, name=name, has_meaning=False, why=why), progress)
+
+        trial = attempt(self.loaded, self.output, self.target, task=self.question.task)
+        if not trial.is_usable:
+            return none(_told(trial.findings), 0 if any(f.kind == "raises" for f in trial.findings) else 1)
+        findings = check_sanity(self.loaded, trial.trace, device="cpu", **self.about)
+        if errors := [f for f in findings if f.level == "error"]:
+            return none(_told(errors), 2)
+        if self.question.kind is TargetKind.NUMBERS or (inputs == "as_is" and self.target.dtype == torch.int64):
+            found = Considered(inputs=inputs, name=name, has_meaning=True, why="is least at the right answer")
+            return _Outcome(found, 3)
+        if any(f.kind == "broadcast" for f in findings):
+            return none("pairs every value with every other", 1)
+        if takes_logits and chosen.gives_probs:
+            return none("would apply softmax or sigmoid a second time", 1)
+        why_not = self._why_no_meaning(has_activation=trial.trace.has_activation or chosen.gives_probs)
+        if why_not:
+            return none(why_not, 2)
+        why = "falls all the way from wrong to right answers"
+        outcome = _Outcome(Considered(inputs=inputs, name=name, has_meaning=True, why=why), 3)
+        outcome.takes_logits = not chosen.gives_probs
+        if inputs == "logits_one_hot" and not self._is_shift_invariant():
+            outcome.is_per_class = True
+            why = f"{why}, each class against the rest, since it applies a sigmoid of its own"
+            outcome.considered = dataclasses.replace(outcome.considered, why=why)
+        return outcome
+
+    def _why_no_meaning(self, *, has_activation: bool) -> str | None:
+        values = {s: self._value(sure_output(self.target, scale=s, **self.about)) for s in (*FALLING, *TAIL)}
+        if any(v is None for s, v in values.items() if abs(s) <= 3):
+            return "fails for some answers"
+        known = {s: v for s, v in values.items() if v is not None}
+        spread = abs(known[FALLING[0]] - known[TAIL[0]])
+        steps = itertools.pairwise(FALLING)
+        if spread == 0 or any(known[a] - known[b] <= STRICT * spread for a, b in steps):
+            return "is not least at the right answer"
+        if known[TAIL[0]] - known[FALLING[-1]] > STRICT * spread and not has_activation:
+            return "is least at outputs near 0 and 1, which logits are not"
+        if TAIL[1] in known and TAIL[2] in known and known[TAIL[1]] - known[TAIL[2]] > ENDLESS * spread:
+            return "falls without end as logits grow"
+        return None
+
+    def _value(self, output: Tensor) -> float | None:
+        return attempt(self.loaded, output, self.target, task=self.question.task).value
+
+    def _is_shift_invariant(self) -> bool:
+        """Whether a number added to all logits of an image or pixel leaves the value as it is."""
+        before, after = self._value(self.output), self._value(self.output + self.shift)
+        return before is not None and after is not None and abs(before - after) <= SAME * (1e-3 + abs(before))
+
+    # ------------------------------------------------------- pixels to ignore
+    def _ignored(self, chosen: Adaptation) -> str:
+        """How pixels to ignore are kept from the code, if it does not know their index itself."""
+        if chosen.inputs == "as_is":
+            some = self.target.clone()
+            some[:, :2] = self.question.ignore_index
+            if attempt(self.loaded, self.output, some, task=self.question.task).is_usable:
+                return "given"
+        kept = self._value(self.output)
+        row, wanted = leave_out(
+            torch.cat([self.output, self.output[:1]]),
+            torch.cat([self.target, torch.full_like(self.target[:1], self.question.ignore_index)]),
+            self.question.ignore_index,
+        )
+        flat = attempt(self.loaded, row, wanted, task=self.question.task).value
+        if kept is None or flat is None or abs(kept - flat) > SAME * (1e-3 + abs(kept)):
+            return "answered"
+        return "left_out"
+
+
+def _targets(question: Question, rng: torch.Generator) -> Tensor:
+    """Targets in which every class occurs, of a shape without two equal sides, so that no wrong pairing fits."""
+    outputs = question.num_outputs
+    if question.kind is not TargetKind.MASK:
+        batch = 2 * outputs + 1 if outputs > 2 else 7
+        return synthetic_targets(question.task, outputs, batch=batch, size=8, rng=rng)
+    side = max(8, int(outputs**0.5) + 1)
+    while side in (5, outputs):
+        side += 1
+    batch = 5 if outputs != 5 else 7
+    return synthetic_targets(question.task, outputs, batch=batch, size=side, rng=rng)[:, :, : side - 1].contiguous()
+
+
+def _told(findings: Sequence[LossFinding]) -> str:
+    """The first error as the part of a sentence after "it"."""
+    what = next(f.what for f in findings if f.level == "error")
+    if what.startswith("the loss fails, "):  # shapes that do not fit, as a rule; the finding has the whole of it
+        return "fails"
+    return what.removeprefix("the loss ") if what.startswith("the loss ") else f"has an error: {what}"
