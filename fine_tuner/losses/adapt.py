@@ -106,11 +106,17 @@ class Adaptation:
         return self.inputs in ("probs_one_hot", "foreground_prob")
 
     @property
-    def steps(self) -> tuple[Callable[..., Pair], ...]:
-        """The functions that make it, in their order; one that takes pixels out is called with the index as well."""
+    def calls(self) -> tuple[tuple[Callable[..., Pair], int | None], ...]:
+        """The functions that make it, in their order; with the index of pixels to ignore for one that takes it."""
         form = _FORMS.get(self.kind, _OF_CLASSES)[self.inputs]
         ignoring = _IGNORING.get(self.ignored) if self.kind is TargetKind.MASK else None
-        return tuple(step for step in (ignoring, None if form is as_is else form) if step is not None)
+        first = [] if ignoring is None else [(ignoring, self.ignore_index)]
+        return (*first, *([] if form is as_is else [(form, None)]))
+
+    @property
+    def steps(self) -> tuple[Callable[..., Pair], ...]:
+        """The functions of ``calls``."""
+        return tuple(step for step, _ in self.calls)
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Pair:
         """What the code is given; contiguous, since code that flattens with ``view`` needs that.
@@ -122,7 +128,6 @@ class Adaptation:
         Returns:
             Output and target; without any pixel if all are left out.
         """
-        for step in self.steps:
-            index = (self.ignore_index,) if step in _IGNORING.values() else ()
-            logits, targets = step(logits, targets, *index)
+        for step, index in self.calls:
+            logits, targets = step(logits, targets) if index is None else step(logits, targets, index)
         return logits.contiguous(), targets.contiguous()

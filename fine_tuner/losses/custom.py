@@ -190,7 +190,10 @@ def load_code(code: LossCode, entry: str = "", *, arguments: str = "", num_outpu
 def _read_arguments(code: LossCode, text: str) -> dict[str, Any]:
     try:
         found = read_arguments(text)
-        return {n: torch.tensor(v.values) if isinstance(v, TensorValue) else v for n, v in found.items()}
+        return {
+            n: torch.tensor(v.values, dtype=torch.float32) if isinstance(v, TensorValue) else v
+            for n, v in found.items()
+        }
     except (ValueError, TypeError, RuntimeError) as error:
         remedy = "Correct 'Arguments' (loss.arguments)."
         raise code.error("arguments", first_sentence(error).partition(": ")[2], remedy) from None

@@ -72,14 +72,19 @@ def _value(name: str, node: ast.expr) -> Any:
 
 
 # ------------------------------------------------------------ what a file defines
-def possible_losses(text: str) -> tuple[PossibleLoss, ...]:
-    """What can be used as ``loss(output, target)``, without what others use; empty if the text is not Python."""
+def possible_losses(text: str, *, only_main: bool = True) -> tuple[PossibleLoss, ...]:
+    """What can be used as ``loss(output, target)``; empty if the text is not Python.
+
+    Args:
+        text: Of the file.
+        only_main: Leave out what others of them use, see ``main_names``.
+    """
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
         return ()
     found = {p.name: p for p in (_possible(node, tree) for node in tree.body) if p is not None}
-    return tuple(found[name] for name in main_names(text, found))
+    return tuple(found[name] for name in (main_names(text, found) if only_main else found))
 
 
 def main_names(text: str, names: Iterable[str]) -> list[str]:
@@ -89,7 +94,7 @@ def main_names(text: str, names: Iterable[str]) -> list[str]:
     """
     tree = ast.parse(text)
     wanted = list(names)
-    nodes = {name: node for node in tree.body for name in _names(node) if name in wanted}
+    nodes = {name: node for node in tree.body for name in bound_names(node) if name in wanted}
     used = {
         called.id
         for name, node in nodes.items()
@@ -99,7 +104,8 @@ def main_names(text: str, names: Iterable[str]) -> list[str]:
     return [name for name in wanted if name not in used] or wanted
 
 
-def _names(node: ast.stmt) -> list[str]:
+def bound_names(node: ast.stmt) -> list[str]:
+    """Names that a function, a class or an assignment gives."""
     match node:
         case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
             return [name]

@@ -14,11 +14,17 @@ from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.mixing import MixedTargets
 from fine_tuner.export.script.bundle import Bundle, Import
 from fine_tuner.export.script.run import Run
+from fine_tuner.data.masks import IGNORE_INDEX
+from fine_tuner.losses.adapt import Adaptation
 from fine_tuner.losses.build import build_loss
 from fine_tuner.losses.code import LossCode, read_code
+from fine_tuner.losses.custom import NUM_CLASSES
 from fine_tuner.losses.inputs import at_least_float32, without_autocast
 from fine_tuner.losses.modules import FormulaLoss, LossSum
 from fine_tuner.losses.parts import over_split, part_of, shares_of
+from fine_tuner.losses.signature import TensorValue, bound_names, possible_losses, read_arguments
+from fine_tuner.losses.verdicts import custom_losses
+from fine_tuner.tasks.build import LOSS_GROUP
 from fine_tuner.tasks.mixed import MixedLoss
 from fine_tuner.tasks.standardise import StandardisedLoss, is_standardised
 
@@ -43,6 +49,9 @@ def loss_part(run: Run, bundle: Bundle) -> str:
     expression = calls["loss"]
     if "second_loss" in calls:
         expression = f"LossSum({expression}, {calls['second_loss']}, {settings.second_loss.weight!r})"
+    if LOSS_GROUP in run.facts.get("groups", ()):
+        parts.append(_GROUPS.format(own=", ".join(f"_{name}_itself" for name in custom_losses(settings))))
+        run.caveats.append("parameters of the loss's own begin as its code makes them, so drawn ones differ.")
     statistics = run.data.target_mean_and_sd()
     if statistics is not None and is_standardised(settings):
         mean, sd = (list(values) for values in zip(*statistics, strict=True))
@@ -53,6 +62,13 @@ def loss_part(run: Run, bundle: Bundle) -> str:
         expression = f"MixedLoss({expression})"
     parts.append(f"# Called as loss_fn(logits, targets): a scalar.\nloss_fn = {expression}")
     return "\n\n\n".join(part for part in parts if part)
+
+
+_GROUPS = '''def loss_groups(device: torch.device, lr: float) -> list[dict[str, Any]]:
+    """What the loss itself learns, at the head's rate and without decay."""
+    modules = [loss.to(device) for loss in ({own},) if isinstance(loss, nn.Module)]
+    own = [p for module in modules for p in module.parameters() if p.requires_grad]
+    return [{{"params": own, "lr": lr, "weight_decay": 0.0, "name": "loss"}}]'''
 
 
 def _expression(run: Run, loss: LossBase, section: str, bundle: Bundle, parts: list[str]) -> str:
@@ -84,19 +100,28 @@ def _call(module: nn.Module, section: str, bundle: Bundle, parts: list[str]) -> 
 
 # ------------------------------------------------------------- the user's own
 def _own(run: Run, loss: CustomLoss, section: str, bundle: Bundle) -> str:
-    """The user's file, verbatim, and a function that calls it as training did."""
+    """The user's file, verbatim, and a function that gives it what it was given in training."""
     code = read_code(Path(loss.file))
     name = run.user_files.get(section, code.path.name)
-    entry, call = _entry(code, loss.entry.strip())
+    entry = _entry(code, loss.entry.strip())
+    made, extra = _calls(code, entry, loss.arguments, run.data.num_outputs)
     about = f"the loss of the user's own, {name}, SHA-256 {code.sha256}"
+    adaptation = _adaptation(loss, run.settings.task)
+    copied = bundle.take(*adaptation.steps)
+    given = "".join(
+        f"\n        output, target = {step.__name__}(output, target{f', {index}' if index is not None else ''})"
+        for step, index in adaptation.calls
+    )
+    if adaptation.ignored == "left_out":
+        given += "\n        if not output.numel():\n            return at_least_float32(logits).sum() * 0.0"
     if _fits_inline(code, bundle):
         text = f"# Verbatim: {about}\n# >>> {section}\n{code.text.rstrip(chr(10))}\n# <<< {section}"
-        made = call
     else:  # its names would meet others here, or it must be a file of its own
         text = f"# Verbatim, as text: {about}\n{section.upper()}_SOURCE = {_literal(code.text)}\n"
         text += f"_{section} = types.ModuleType({name!r})\nexec({section.upper()}_SOURCE, _{section}.__dict__)"
-        made = f"_{section}.{call}"
+        made = f"_{section}.{made}"
         bundle.need(("types", "", "types"))
+    text = f"{copied}\n\n\n{text}" if copied else text
     return f'''{text}
 
 
@@ -104,59 +129,57 @@ _{section}_itself = {made}
 
 
 def own_{section}(logits: Tensor, targets: Tensor) -> Tensor:
-    """{entry} of {name}: gets the raw output in float32, outside autocast."""
+    """{entry} of {name}: gets {adaptation.inputs.replace("_", " ")} in float32, outside autocast."""
     if isinstance(_{section}_itself, nn.Module):
         _{section}_itself.to(logits.device)
     with without_autocast(logits.device):
-        return at_least_float32(_{section}_itself(at_least_float32(logits), targets))'''
+        output, target = at_least_float32(logits), targets{given}
+        value = _{section}_itself(output.contiguous(), target.contiguous(){extra})
+        return at_least_float32(value).mean()'''
 
 
-def _entry(code: LossCode, entry: str) -> tuple[str, str]:
-    """Name of the loss in the user's file, and the expression that makes it; told without running the file.
+def _adaptation(loss: CustomLoss, task: str) -> Adaptation:
+    """What the run gave the code: it kept that as settings; a run older than these forms gave both as they are."""
+    inputs = loss.inputs if loss.inputs != "auto" else "as_is"
+    ignored = loss.ignored if loss.ignored != "auto" else "given"
+    return Adaptation(kind=target_kind(task), inputs=inputs, ignored=ignored, ignore_index=IGNORE_INDEX)
+
+
+def _entry(code: LossCode, entry: str) -> str:
+    """Name of the loss in the user's file, told without running it.
 
     Raises:
         InputError: If there are several, or none that can be told from the text.
     """
-    found = {name: node for node in ast.parse(code.text).body for name in _names(node) if not name.startswith("_")}
-    fitting = [name for name, node in found.items() if name == entry or (not entry and _can_be_loss(node))]
+    found = [possible.name for possible in possible_losses(code.text)]
+    fitting = [entry] if entry else found
     if len(fitting) != 1:
         raise InputError(
             f"{code.path} has {len(fitting)} possible losses ({', '.join(fitting) or 'none'}), so the script cannot "
             "call it. Set 'Name in the file' (loss.entry) in the run, or export another format."
         )
-    (name,) = fitting
-    return name, f"{name}()" if isinstance(found[name], ast.ClassDef) else name
+    return fitting[0]
 
 
-def _names(node: ast.stmt) -> list[str]:
-    match node:
-        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-            return [name]
-        case ast.Assign(targets=targets):
-            return [t.id for t in targets if isinstance(t, ast.Name)]
-    return []
+def _calls(code: LossCode, entry: str, arguments: str, num_outputs: int) -> tuple[str, str]:
+    """The expression that makes the loss, and what it is called with beside output and target."""
+    given = {name: _written(value) for name, value in read_arguments(arguments).items()}
+    possible = next((p for p in possible_losses(code.text, only_main=False) if p.name == entry), None)
+    known = possible.arguments if possible is not None else ()
+    of_call = [name for name in given if any(a.name == name and a.role == "forward" for a in known)]
+    extra = "".join(f", {name}={given[name]}" for name in of_call)
+    if not isinstance(code.definition(entry), ast.ClassDef):
+        return entry, extra
+    needed = {a.name: repr(num_outputs) for a in known if a.default is None and a.name in NUM_CLASSES}
+    of_class = {a.name for a in known if a.role == "constructor"}
+    own = needed | {name: value for name, value in given.items() if name in of_class or name not in of_call}
+    return f"{entry}({', '.join(f'{name}={value}' for name, value in own.items())})", extra
 
 
-def _can_be_loss(node: ast.stmt) -> bool:
-    match node:
-        case ast.FunctionDef(args=arguments):
-            return _takes(arguments, 2)
-        case ast.ClassDef(body=body):
-            methods = {n.name: n.args for n in body if isinstance(n, ast.FunctionDef)}
-            return (
-                "forward" in methods
-                and _takes(methods["forward"], 3)
-                and ("__init__" not in methods or _takes(methods["__init__"], 1))
-            )
-    return False
-
-
-def _takes(arguments: ast.arguments, count: int) -> bool:
-    """Whether ``count`` positional arguments are enough and not too many."""
-    positional = [*arguments.posonlyargs, *arguments.args]
-    needed = len(positional) - len(arguments.defaults)
-    most = float("inf") if arguments.vararg else len(positional)
-    return needed <= count <= most and all(default is not None for default in arguments.kw_defaults)
+def _written(value: object) -> str:
+    if isinstance(value, TensorValue):
+        return f"torch.tensor({value.values!r}, dtype=torch.float32)"
+    return repr(value)
 
 
 def _fits_inline(code: LossCode, bundle: Bundle) -> bool:
@@ -176,7 +199,7 @@ def _fits_inline(code: LossCode, bundle: Bundle) -> bool:
             case ast.ImportFrom(module=str(source), names=aliases, level=0) if source != "__future__":
                 imports += [(source, a.name, a.asname or a.name) for a in aliases]
             case ast.FunctionDef() | ast.ClassDef() | ast.Assign():
-                names += _names(node)
+                names += bound_names(node)
             case ast.Expr(value=ast.Constant()):
                 continue
             case _:

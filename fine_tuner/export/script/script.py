@@ -28,6 +28,7 @@ from fine_tuner.export.script.run import Run
 from fine_tuner.export.script.script_text import ALWAYS_DIFFERENT, HEADER, MAIN
 from fine_tuner.export.script.unsupported import not_repeated
 from fine_tuner.tasks import TASKS
+from fine_tuner.tasks.build import LOSS_GROUP
 
 _IMPORTS = (
     *((name, "", name) for name in ("argparse", "json", "math", "torch", "torchvision")),
@@ -47,6 +48,7 @@ _RESERVED = (
     "CYCLES_MOMENTUM", "FILES", "CODING", "MIXER", "main", "options", "loss_fn",
     "mixed", "order_of", "target_of", "build_transform", "build_network", "build_optimizer",
     "build_scheduler", "build_metrics", "epoch_keys_of_val", "view_of", "own_loss", "own_second_loss",
+    "loss_groups",
 )  # fmt: skip
 
 
@@ -60,6 +62,7 @@ def make_script(run: Run, *, file: str) -> str:
     Raises:
         InputError: If the run cannot be told from its folder.
     """
+    has_loss_groups = LOSS_GROUP in run.facts.get("groups", ())
     bundle = Bundle(_RESERVED, _IMPORTS)
     run.caveats.extend(not_repeated(run.settings))
     if run.facts.get("features", {}).get("is_used"):
@@ -70,7 +73,7 @@ def make_script(run: Run, *, file: str) -> str:
         "The network": network_part(run, bundle),
         "Optimizer and rates": optimizer_part(run, bundle),
         "Metrics": _metrics(run, bundle),
-        "Training": _loop(bundle) + "\n\n" + MAIN,
+        "Training": _loop(bundle) + "\n\n" + (_with_loss_groups(MAIN) if has_loss_groups else MAIN),
         "Which file is in which split": _files(run.data),
     }
     loss = "\n\n\n".join([adding_up, loss_part(run, bundle)])
@@ -78,6 +81,12 @@ def make_script(run: Run, *, file: str) -> str:
     text = [_constants(run), *(_titled(title, part) for title, part in parts.items())]
     head = [_header(run, file), "from __future__ import annotations", bundle.imports()]
     return "\n\n".join([*head, *(part.strip("\n") + "\n" for part in text), _END])
+
+
+def _with_loss_groups(text: str) -> str:
+    """The loop in which the loss learns too."""
+    line = "    optimizer = build_optimizer(groups, device)\n"
+    return text.replace(line, f"    groups += loss_groups(device, groups[0]['lr'])\n{line}")
 
 
 def _titled(title: str, text: str) -> str:

@@ -23,7 +23,7 @@ from fine_tuner.losses.check.batch import PreparedBatch
 from fine_tuner.losses.check.edge_cases import HALF_SIDE_PX, check_edge_cases, check_half_precision
 from fine_tuner.losses.check.given import answers, describe_inputs, settled_findings
 from fine_tuner.losses.check.side_effects import Surroundings, changed_defaults
-from fine_tuner.losses.code import LossCodeError, LossFinding, first_sentence
+from fine_tuner.losses.code import LossCodeError, LossFinding, first_sentence, read_code
 from fine_tuner.losses.curves import curve_panels
 from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss
 from fine_tuner.losses.trials.attempt import Trial, attempt, merge
@@ -82,7 +82,7 @@ def check_loss(
         return report | {"findings": [finding.to_json()], "seconds": time.perf_counter() - began}
     on_stage("finding what the code is given")
     try:
-        settled = settle(file, entry, arguments, question)
+        settled = settle(read_code(file), entry, arguments, question)
     except LossCodeError as error:
         return report | {"findings": [error.finding.to_json()], "seconds": time.perf_counter() - began}
     loaded = settled.loaded

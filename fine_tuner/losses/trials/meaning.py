@@ -111,9 +111,9 @@ def settle(code: LossCode, entry: str, arguments: str, question: Question) -> Se
     is_open = question.inputs == "auto" or (question.ignored == "auto" and question.kind is TargetKind.MASK)
     chosen, considered = _adaptation(question, question.inputs), ()
     if is_open:  # what a trial leaves behind, such as a count of calls, must not reach training
-        tried = load_code(code, loaded.entry, arguments=arguments, num_outputs=question.num_outputs)
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            tried = load_code(code, loaded.entry, arguments=arguments, num_outputs=question.num_outputs)
             chosen, considered = _Trials(tried, question).run()
     loaded.module.adaptation = chosen
     return Settled(loaded=loaded, reason=_reason(question, chosen, considered), considered=considered)
@@ -223,7 +223,8 @@ class _Trials:
         return outcome
 
     def _why_no_meaning(self, *, has_activation: bool) -> str | None:
-        values = {s: self._value(sure_output(self.target, scale=s, **self.about)) for s in (*FALLING, *TAIL)}
+        share = 0.5 if self.loaded.module.adaptation.inputs.startswith("foreground") else 1.0  # of a difference of two
+        values = {s: self._value(sure_output(self.target, scale=share * s, **self.about)) for s in (*FALLING, *TAIL)}
         if any(v is None for s, v in values.items() if abs(s) <= 3):
             return "fails for some answers"
         known = {s: v for s, v in values.items() if v is not None}

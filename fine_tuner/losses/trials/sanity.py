@@ -182,7 +182,9 @@ def _another(target: Tensor, task: str, num_outputs: int) -> Tensor:
     """A target that disagrees with ``target``."""
     if target_kind(task) is TargetKind.NUMBERS:
         return 1.5 * target.flip(0)
-    return 1 - target if target_kind(task) is TargetKind.LABELS else (target + 1) % num_outputs
+    if target_kind(task) is TargetKind.LABELS:
+        return 1 - target
+    return (target.roll(1, 0) + 1) % num_outputs  # other classes, and other images that share one
 
 
 def _raw_output(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:

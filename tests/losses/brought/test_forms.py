@@ -1,0 +1,132 @@
+"""Losses that people bring run unchanged, in the form that they were written for. The table is ``Brought.chosen``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fine_tuner.config.knobs import tag_of
+from fine_tuner.config.sections.losses import VARIANTS
+from fine_tuner.losses.build import build_loss
+from fine_tuner.losses.code import read_code
+from fine_tuner.losses.trials.meaning import Question, settle
+from fine_tuner.losses.trials.synthetic import synthetic_batch, synthetic_model
+from tests.losses.brought.losses import BROUGHT, BY_NAME, Brought
+
+IGNORED = 255
+CASES = [(one, task, outputs) for one in BROUGHT for task, outputs in one.chosen]
+TRAINED = [(one, task, outputs) for one, task, outputs in CASES if one.twin[task] and outputs != 4]
+ids = {"ids": lambda value: value.name.replace(" ", "-") if isinstance(value, Brought) else str(value)}
+
+
+def write(folder: Path, one: Brought, style: str = "function") -> str:
+    file = folder / "brought.py"
+    file.write_text(one.text(style))
+    return str(file)
+
+
+def brought(file: str, task: str, outputs: int, arguments: str = "") -> nn.Module:
+    """A person's loss in the form that ``auto`` chooses."""
+    return settle(read_code(file), "", arguments, Question(task=task, num_outputs=outputs)).loaded.module
+
+
+def ours(name: str, task: str, outputs: int, **parameters: object) -> nn.Module:
+    variant = next(v for v in VARIANTS if tag_of(v) == name)
+    return build_loss(variant(**parameters), task=task, num_outputs=outputs)
+
+
+def test_every_circulating_loss_is_tried_on_every_task_it_has_a_meaning_for() -> None:
+    assert len(BROUGHT) >= 19
+    assert len(CASES) >= 85
+    assert {task for _, task, _ in CASES} == {"classification", "multilabel", "regression", "segmentation"}
+
+
+@pytest.mark.parametrize("style", ["function", "class"])
+@pytest.mark.parametrize("one", BROUGHT, **ids)
+def test_auto_chooses_the_form_that_the_code_was_written_for(one: Brought, style: str, tmp_path: Path) -> None:
+    file, found = write(tmp_path, one, style), {}
+    for task, outputs in one.chosen:
+        settled = settle(read_code(file), "", "", Question(task=task, num_outputs=outputs))
+        used = settled.loaded.module.adaptation.inputs
+        found[task, outputs] = used
+        assert any(c.inputs == used and c.has_meaning for c in settled.considered), settled.considered
+        assert settled.reason.startswith("The code is given ")
+    assert found == one.chosen
+
+
+@pytest.mark.parametrize(("one", "task", "outputs"), TRAINED, **ids)
+def test_thirty_steps_lower_the_loss_of_ours_with_the_same_purpose(
+    one: Brought, task: str, outputs: int, tmp_path: Path
+) -> None:
+    loss_fn = brought(write(tmp_path, one), task, outputs)
+    twin = ours(one.twin[task], task, outputs)
+    images, targets = synthetic_batch(task, outputs, batch=8, size=8)
+    if task == "segmentation":
+        targets[:, 0] = IGNORED
+    model = synthetic_model(task, outputs)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+    before = twin(model(images), targets).item()
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss_fn(model(images), targets).backward()
+        optimizer.step()
+    assert twin(model(images), targets).item() < before
+
+
+EQUAL = [
+    ("MSE", "mse", "classification", 5, "", {}),
+    ("MSE", "mse", "multilabel", 3, "", {}),
+    ("MSE", "mse", "regression", 2, "", {}),
+    ("MSE", "mse", "segmentation", 2, "", {}),
+    ("MSE", "mse", "segmentation", 4, "", {}),
+    ("MAE", "l1", "regression", 2, "", {}),
+    ("Dice", "dice", "segmentation", 2, "smooth=0.5", {"smooth": 0.5}),
+    ("Dice without smoothing", "dice", "segmentation", 2, "", {}),
+    ("IoU", "jaccard", "segmentation", 2, "smooth=0", {}),
+    ("Tversky", "tversky", "segmentation", 2, "smooth=0, alpha=0.3, beta=0.7", {}),
+    ("focal an element", "focal", "segmentation", 2, "", {}),
+    ("focal an element", "focal", "multilabel", 3, "", {}),
+    ("binary cross entropy", "cross_entropy", "classification", 2, "", {}),
+    ("binary cross entropy", "cross_entropy", "segmentation", 2, "", {}),
+    ("binary cross entropy", "binary_cross_entropy", "multilabel", 3, "", {}),
+    ("label smoothing", "cross_entropy", "classification", 5, "", {"label_smoothing": 0.1}),
+    ("label smoothing", "cross_entropy", "segmentation", 4, "", {"label_smoothing": 0.1}),
+    ("soft cross entropy", "cross_entropy", "classification", 5, "", {}),
+    ("soft cross entropy", "cross_entropy", "segmentation", 4, "", {}),
+    ("smoothed soft cross entropy", "cross_entropy", "segmentation", 4, "", {"label_smoothing": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("name", "twin", "task", "outputs", "arguments", "parameters"), EQUAL)
+def test_a_loss_that_we_have_too_has_the_same_value_and_gradient(
+    name: str, twin: str, task: str, outputs: int, arguments: str, parameters: dict[str, object], tmp_path: Path
+) -> None:
+    theirs = brought(write(tmp_path, BY_NAME[name], "class"), task, outputs, arguments)
+    own = ours(twin, task, outputs, **parameters)
+    images, targets = synthetic_batch(task, outputs, batch=6, size=8)
+    if task == "segmentation":
+        targets[0, :3] = IGNORED
+    output = 2 * torch.randn(synthetic_model(task, outputs)(images).shape, generator=torch.Generator().manual_seed(1))
+    (value, gradient), (expected, wanted) = (_differentiated(fn, output, targets) for fn in (theirs, own))
+    assert torch.allclose(value, expected, rtol=0, atol=1e-6)
+    assert torch.allclose(gradient, wanted, rtol=0, atol=1e-6)
+
+
+def _differentiated(loss_fn: nn.Module, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    leaf = output.clone().requires_grad_()
+    value = loss_fn(leaf, targets)
+    value.backward()
+    assert leaf.grad is not None
+    return value.detach(), leaf.grad
+
+
+def test_masks_with_nothing_to_count_give_zero(tmp_path: Path) -> None:
+    for name in ("MSE", "Dice", "Dice an image", "label smoothing"):
+        loss_fn = brought(write(tmp_path, BY_NAME[name]), "segmentation", 4)
+        nothing = torch.full((2, 8, 8), IGNORED)
+        value, gradient = _differentiated(loss_fn, torch.randn(2, 4, 8, 8), nothing)
+        assert value.isfinite(), name
+        assert not gradient.any(), name
