@@ -164,7 +164,8 @@ BROUGHT = (
         soft = targets * (1 - eps) + eps / inputs.shape[1]
         return -(soft * F.log_softmax(inputs, dim=1)).sum(dim=1).mean()
         """),
-    Brought(name="distance to the class mean", chosen=EMBEDDED, twin={"classification": ""}, extra="margin=2.0", body="""
+    Brought(name="distance to the class mean", chosen=EMBEDDED, twin={"classification": ""}, extra="margin=2.0",
+            body="""
         total = inputs.new_zeros(())
         means = []
         for label in targets.unique():
