@@ -7,7 +7,10 @@ import { sayLoss, LOSS_WORDS as WORDS } from "../words/loss.js";
 import { current, events, load } from "./form.js";
 import { Job } from "./job.js";
 import { redrawCurve } from "./loss.js";
+import { LossArguments } from "./loss_given.js";
 import { drawReport } from "./loss_report.js";
+
+const LOOK_DELAY = 300; // ms of quiet before the text is looked at
 
 let text = ""; // what the editor holds
 let file = { path: "", sha256: "", text: "" }; // as last read or saved
@@ -156,7 +159,8 @@ export function mountLossCheck(element) {
     setText(status, words);
     status.classList.toggle("ft-loss-wrong", isWrong);
   };
-  const show = () => result.replaceChildren(...(report ? drawReport(report) : []));
+  const show = () => result.replaceChildren(...(report ? drawReport(report, use) : []));
+  const given = new LossArguments((change) => apply(change));
 
   const save = async () => {
     const answer = await ask("file", {
@@ -171,34 +175,43 @@ export function mountLossCheck(element) {
     return answer;
   };
   /** The settings with this file as the loss; they go into the form too. */
-  const argvWith = (path) => {
+  const argvWith = (path, change = {}) => {
     const { argv, parts } = part() ?? { argv: null, parts: [] };
     if (argv === null) return null;
     const rest = argv.filter((word) => !parts.some((one) => word.startsWith(`${one.section}.`)));
     return rest.concat(
-      ...parts.map(({ section: name, file: named, entry, keep }) => [
-        `${name}.name=custom`,
-        `${name}.file=${JSON.stringify(name === section ? path : named || saved.get(name) || "")}`,
-        ...keep,
-        ...(entry ? [`${name}.entry=${JSON.stringify(entry)}`] : []),
-      ]),
+      ...parts.map(({ section: name, file: named, entry, keep }) => {
+        const changed = Object.entries(name === section ? change : {}).filter(([key]) => key !== "entry");
+        const used = name === section ? (change.entry ?? entry) : entry;
+        return [
+          `${name}.name=custom`,
+          `${name}.file=${JSON.stringify(name === section ? path : named || saved.get(name) || "")}`,
+          ...keep.filter((word) => !changed.some(([key]) => word.startsWith(`${name}.${key}=`))),
+          ...changed.filter(([, value]) => value).map(([key, value]) => `${name}.${key}=${value}`),
+          ...(used ? [`${name}.entry=${JSON.stringify(used)}`] : []),
+        ];
+      }),
     );
   };
-  const saveAndUse = async () => {
+  const saveAndUse = async (change = {}) => {
     const answer = await save();
     if (!answer) return null;
     saved.set(section, answer.path);
-    const argv = argvWith(answer.path);
+    const argv = argvWith(answer.path, change);
     if (argv === null) {
       say(WORDS.otherFields, true);
       return null;
     }
-    if (part()?.file !== answer.path) load(argv);
+    if (part()?.file !== answer.path || Object.keys(change).length) load(argv);
     return argv;
   };
-  const check = async () => {
+  /** Put what the user set beside the code into the form; the file is saved with it. */
+  const apply = (change) => (text.trim() ? saveAndUse(change) : say(WORDS.empty, true));
+  /** Check again with the code given another form. */
+  const use = (inputs) => check({ inputs });
+  const check = async (change = {}) => {
     if (!text.trim()) return say(WORDS.empty, true);
-    const argv = await saveAndUse();
+    const argv = await saveAndUse(change);
     if (!argv) return undefined;
     report = null;
     show();
@@ -226,8 +239,8 @@ export function mountLossCheck(element) {
     buttons();
     say(words, isWrong);
   };
-  const checking = button(WORDS.check, check, "ft-loss-go");
-  const saving = button(WORDS.save, saveAndUse, "");
+  const checking = button(WORDS.check, () => check(), "ft-loss-go");
+  const saving = button(WORDS.save, () => saveAndUse(), "");
   const cancelling = button(WORDS.cancel, () => isBusy && job.cancel(), "");
   const buttons = () => {
     checking.disabled = saving.disabled = isBusy;
@@ -235,14 +248,36 @@ export function mountLossCheck(element) {
   };
   element
     .querySelector(".ft-loss-check")
-    .replaceChildren(h("div", { class: "ft-loss-actions" }, checking, saving, cancelling), status, result);
+    .replaceChildren(
+      given.element,
+      h("div", { class: "ft-loss-actions" }, checking, saving, cancelling),
+      status,
+      result,
+    );
   buttons();
   show();
   const typed = () => {
     if (!element.isConnected) return events.removeEventListener("loss-typed", typed);
     if (!isBusy) say(text.trim() ? (isDirty() ? WORDS.unsaved : "") : WORDS.empty);
+    look();
     return undefined;
   };
+  let looking = 0; // timer of the question what the text defines
+  const look = () => {
+    if (!element.isConnected) {
+      for (const name of ["state", "code"]) events.removeEventListener(name, look);
+      return;
+    }
+    clearTimeout(looking);
+    looking = window.setTimeout(async () => {
+      const code = part();
+      if (!code) return;
+      const set = code.keep.find((word) => word.startsWith(`${section}.arguments=`)) ?? "";
+      const found = await ask("signature", { text, arguments: set.slice(set.indexOf("=") + 1) });
+      if (!found.error) given.show(found, code.entry);
+    }, LOOK_DELAY);
+  };
+  for (const name of ["state", "code"]) events.addEventListener(name, look);
   const other = () => (element.isConnected ? show() : events.removeEventListener("loss-other", other));
   events.addEventListener("loss-typed", typed);
   events.addEventListener("loss-other", other);

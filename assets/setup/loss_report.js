@@ -3,9 +3,14 @@
 import { h, statusShape } from "../base/dom.js";
 import { number } from "../base/format.js";
 import { sayLoss, LOSS_WORDS as WORDS } from "../words/loss.js";
+import { drawAnswers, drawInputs } from "./loss_given.js";
 
-/** Elements that show a report. */
-export function drawReport(report) {
+/**
+ * Elements that show a report.
+ * @param {any} report
+ * @param {(inputs: string) => void} use Checks again with the code given another form.
+ */
+export function drawReport(report, use) {
   const verdict = h(
     "p",
     { class: "ft-loss-verdict", "data-ok": String(report.ok) },
@@ -20,7 +25,15 @@ export function drawReport(report) {
   ]
     .filter(Boolean)
     .map((words) => h("p", { class: "ft-quiet" }, words));
-  return [verdict, findings(report.findings), values(report.values), ...facts, printed(report.printed)].filter(Boolean);
+  return [
+    verdict,
+    drawInputs(report.inputs, use),
+    findings(report.findings),
+    drawAnswers(report.answers),
+    values(report.values),
+    ...facts,
+    printed(report.printed),
+  ].filter(Boolean);
 }
 
 function findings(list) {

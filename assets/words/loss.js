@@ -39,6 +39,15 @@ export const LOSS_WORDS = {
   findings: "What the check found",
   before: "before",
   printed: "What the code printed",
+  used: "Used",
+  use: "Use this",
+  withIt: "With it the code",
+  forms: "What the code can be given, on your data",
+  answers: { right: "All right", half: "Half right", wrong: "All wrong" },
+  answersTitle: "The loss for three answers",
+  whichLoss: "The file has several losses. Use",
+  chooseLoss: "Choose one",
+  needed: "must be given",
 };
 
 export const sayLoss = {

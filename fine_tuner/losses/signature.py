@@ -51,14 +51,25 @@ def read_arguments(text: str) -> dict[str, Any]:
     Raises:
         ValueError: If it is not of this form; the message says what is wrong and what to write.
     """
+    return {str(k.arg): _value(str(k.arg), k.value) for k in keywords_of(text)}
+
+
+def keywords_of(text: str) -> list[ast.keyword]:
+    """The arguments of ``read_arguments`` as they are written.
+
+    Raises:
+        ValueError: If they are not of this form.
+    """
     wanted = "Write them as in a call: gamma=2.0, weight=[1.0, 2.0]."
     try:
         call = ast.parse(f"loss({text}\n)", mode="eval").body
     except (SyntaxError, ValueError, RecursionError):
         raise ValueError(f"{text!r} is not a list of name=value. {wanted}") from None
-    if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        raise ValueError(f"{text!r} is not a list of name=value. {wanted}")
+    if call.args or any(k.arg is None for k in call.keywords):
         raise ValueError(f"{text!r} has a value without a name. {wanted}")
-    return {str(k.arg): _value(str(k.arg), k.value) for k in call.keywords}
+    return call.keywords
 
 
 def _value(name: str, node: ast.expr) -> Any:

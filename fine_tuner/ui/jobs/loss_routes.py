@@ -5,6 +5,8 @@ The user's code is text here. It runs in the child process of its check (``kinds
 
 from __future__ import annotations
 
+import ast
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
@@ -14,6 +16,7 @@ from fine_tuner.base.errors import InputError
 from fine_tuner.config.sections.losses import CustomLoss
 from fine_tuner.config.settings import TASKS, Settings
 from fine_tuner.losses.code import MAX_BYTES
+from fine_tuner.losses.signature import keywords_of, possible_losses
 from fine_tuner.losses.templates import templates_for
 from fine_tuner.planning.loss_checks import custom_losses, last_report
 from fine_tuner.ui.form.argv import argv_of
@@ -34,6 +37,13 @@ class CodeFile(BaseModel):
     base: Annotated[str, Field(max_length=64)] = ""
 
 
+class CodeText(BaseModel):
+    """What the editor holds, and the arguments as they are set."""
+
+    text: Annotated[str, Field(max_length=MAX_BYTES)]
+    arguments: Annotated[str, Field(max_length=4096)] = ""
+
+
 class LossRoutes:
     """The routes on the app's services; all of them are the owner's."""
 
@@ -48,6 +58,7 @@ class LossRoutes:
         router.get("/code")(self.code)
         router.get("/file")(self.read_file)
         router.post("/file")(self.write_file)
+        router.post("/signature")(self.signature)
         return router
 
     # ------------------------------------------------------------- curves
@@ -99,6 +110,15 @@ class LossRoutes:
             raise HTTPException(409, str(error)) from None
         except InputError as error:
             raise HTTPException(422, str(error)) from None
+
+    def signature(self, code: CodeText) -> dict[str, Any]:
+        """The losses that a text defines with their arguments, and what is set of these; nothing of it is run."""
+        self._require_code()
+        try:
+            values = {k.arg: ast.unparse(k.value) for k in keywords_of(code.arguments)}
+        except ValueError:  # half typed: the check says what is wrong
+            values = {}
+        return {"losses": [asdict(loss) for loss in possible_losses(code.text)], "values": values}
 
     def _require_code(self) -> None:
         if not self._services.allowed.code:

@@ -1,0 +1,98 @@
+"""What a user's loss is given equals the formula of its form, and pixels to ignore are in neither output nor target."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from fine_tuner.config.sections.loss_inputs import forms_of, why_no_form
+from fine_tuner.config.tasks import TargetKind
+from fine_tuner.losses.adapt import Adaptation
+
+IGNORED = 255
+
+
+def masks(classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    return torch.randn(2, classes, 3, 4, generator=rng), torch.randint(0, classes, (2, 3, 4), generator=rng)
+
+
+def given(logits: torch.Tensor, targets: torch.Tensor, **about: object) -> tuple[torch.Tensor, torch.Tensor]:
+    return Adaptation(**{"kind": TargetKind.MASK, "ignore_index": IGNORED} | about)(logits, targets)
+
+
+def test_each_form_of_masks_is_its_formula() -> None:
+    logits, targets = masks(2)
+    one_hot = F.one_hot(targets, 2).movedim(-1, 1).float()
+    expected = {
+        "as_is": (logits, targets),
+        "logits_one_hot": (logits, one_hot),
+        "probs_one_hot": (logits.softmax(1), one_hot),
+        "foreground_logit": (logits[:, 1:] - logits[:, :1], one_hot[:, 1:]),
+        "foreground_prob": (logits.softmax(1)[:, 1:], one_hot[:, 1:]),
+    }
+    assert list(forms_of("segmentation", 2)) == list(expected)
+    for inputs, (output, target) in expected.items():
+        got = given(logits, targets, inputs=inputs)
+        torch.testing.assert_close(got, (output, target), msg=inputs)
+        assert all(tensor.is_contiguous() for tensor in got)
+
+
+def test_labels_get_a_sigmoid_each() -> None:
+    logits, labels = torch.randn(3, 4), torch.ones(3, 4)
+    output, target = given(logits, labels, kind=TargetKind.LABELS, inputs="probs_one_hot")
+    assert torch.equal(output, logits.sigmoid())
+    assert torch.equal(target, labels)
+
+
+def test_memory_in_channels_last_can_be_flattened_with_view() -> None:
+    logits, targets = masks(4)
+    for inputs in forms_of("segmentation", 4):
+        output, target = given(logits.to(memory_format=torch.channels_last), targets, inputs=inputs)
+        output.view(-1), target.view(-1)  # raises where memory is in another order
+
+
+@pytest.mark.parametrize("inputs", forms_of("segmentation", 2))
+def test_pixels_that_are_left_out_are_in_neither(inputs: str) -> None:
+    logits, targets = masks(2)
+    targets[0, 0] = targets[1, 2, 1] = IGNORED
+    counts = targets != IGNORED
+    output, target = given(logits, targets, inputs=inputs, ignored="left_out")
+    whole, wanted = given(logits, targets * counts, inputs=inputs)
+    remaining = int(counts.sum())
+    assert output.shape == (1, whole.shape[1], 1, remaining)
+    assert torch.equal(output[0, :, 0].T, whole.movedim(1, -1)[counts])
+    if inputs == "as_is":
+        assert torch.equal(target[0, 0], targets[counts])
+    else:
+        assert torch.equal(target[0, :, 0].T, wanted.movedim(1, -1)[counts])
+
+
+def test_a_batch_without_pixels_to_ignore_keeps_its_shape() -> None:
+    logits, targets = masks(3)
+    output, target = given(logits, targets, inputs="probs_one_hot", ignored="left_out")
+    assert output.shape == target.shape == logits.shape
+
+
+@pytest.mark.parametrize("inputs", [form for form in forms_of("segmentation", 2) if form != "as_is"])
+def test_pixels_that_are_answered_are_right_and_move_nothing(inputs: str) -> None:
+    logits, targets = masks(2)
+    targets[0, 0] = IGNORED
+    logits.requires_grad_()
+    output, target = given(logits, targets, inputs=inputs, ignored="answered")
+    assert output.shape[2:] == targets.shape[1:]
+    probs = output if "prob" in inputs else output.softmax(1) if output.shape[1] == 2 else output.sigmoid()
+    assert torch.allclose(probs[0, :, 0], target[0, :, 0], atol=1e-12)
+    assert not target[0, -1, 0].any()
+    output.square().sum().backward()
+    assert logits.grad is not None
+    assert not logits.grad[0, :, 0].any()
+    assert logits.grad[0, :, 1].any()
+
+
+def test_a_form_without_a_meaning_is_refused_with_those_that_have_one() -> None:
+    assert why_no_form("foreground_logit", "segmentation", 2) is None
+    assert "as_is, logits_one_hot, probs_one_hot" in (why_no_form("foreground_logit", "segmentation", 3) or "")
+    assert why_no_form("logits_one_hot", "multilabel", 3) is None
+    assert why_no_form("probs_one_hot", "regression", 1) is not None
