@@ -224,6 +224,71 @@ def test_a_loss_whose_names_meet_the_script_s_is_kept_apart(
     assert text.count("SHA-256") >= 2
 
 
+DICE = """\
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class DiceLoss(nn.Module):
+    def __init__(self, weight=None, size_average=True):
+        super(DiceLoss, self).__init__()
+
+    def forward(self, inputs, targets, smooth=1):
+        inputs = F.sigmoid(inputs)
+        inputs = inputs.view(-1)
+        targets = targets.view(-1)
+        overlap = (inputs * targets).sum()
+        return 1 - (2.0 * overlap + smooth) / (inputs.sum() + targets.sum() + smooth)
+"""
+LEARNS = """\
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Tempered(nn.Module):
+    def __init__(self, start=1.0):
+        super().__init__()
+        self.temperature = nn.Parameter(torch.tensor(float(start)))
+
+    def forward(self, logits, targets):
+        return F.cross_entropy(logits * self.temperature, targets, reduction="none")
+"""
+
+
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_a_loss_that_was_given_another_form_is_given_it_again(
+    task: str, train: Train, repeat: Repeat, classes_folder: Path, masks_folder: Path, tmp_path: Path
+) -> None:
+    code = tmp_path / "mine.py"
+    code.write_text(DICE)
+    data = {"classification": classes_folder, "segmentation": masks_folder}[task]
+    about = (f"data.path={data}", f"task={task}", "train.epochs=1")
+    about += () if task == "classification" else ("model.name=lraspp_mobilenet_v3_large",)
+    loss = ("loss.name=custom", f"loss.file={code}", "loss.arguments=smooth=0.5", "loss.unchecked=true")
+    text = repeat(train(*about, *loss)).read_text()
+    assert "output, target = foreground_logit(output, target)" in text
+    assert "output, target = leave_out(output, target, 255)" in text or task == "classification"
+    assert "_loss_itself(output.contiguous(), target.contiguous(), smooth=0.5)" in text
+    assert "def logits_one_hot" not in text
+
+
+def test_a_loss_that_learns_is_repeated_with_its_parameters(
+    train: Train, repeat: Repeat, classes_folder: Path, tmp_path: Path
+) -> None:
+    code = tmp_path / "mine.py"
+    code.write_text(LEARNS)
+    loss = ("loss.name=custom", f"loss.file={code}", "loss.arguments=start=2", "loss.unchecked=true")
+    run = train(f"data.path={classes_folder}", *loss)
+    steps, _ = logged(run)
+    assert all("loss" in rates for _, rates in steps.values())
+    state = torch.load(sorted(run.checkpoints.glob("step-*/state.pt"))[-1], weights_only=True)
+    assert set(state["loss"]) == {"loss.temperature"}
+    assert state["loss"]["loss.temperature"] != 2
+    assert "_loss_itself = Tempered(start=2)" in repeat(run).read_text()
+
+
 # ------------------------------------------------------------------- changes
 def test_a_change_made_while_training_is_made_by_every_export(
     train: Train, repeat: Repeat, classes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -12,7 +12,7 @@ from fine_tuner.config.sections.losses import CustomLoss, LossBase
 from fine_tuner.config.sections.second_loss import without_weight
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.mixing import MixedTargets
-from fine_tuner.data.masks import IGNORE_INDEX
+from fine_tuner.data.mask_coding import IGNORE_INDEX
 from fine_tuner.export.script.bundle import Bundle, Import
 from fine_tuner.export.script.run import Run
 from fine_tuner.losses.adapt import Adaptation
