@@ -309,9 +309,15 @@ class SegmentationTransform(ImageTransform):
     """As ``ImageTransform``; geometry is applied to picture and mask together, the mask by nearest neighbour."""
 
     def __init__(
-        self, steps: Sequence[nn.Module], *, mean: Sequence[float], std: Sequence[float], colour: float = 0.0
+        self,
+        steps: Sequence[nn.Module],
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        colour: float = 0.0,
+        pixel_range: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__(steps, mean=mean, std=std, colour=colour)
+        super().__init__(steps, mean=mean, std=std, colour=colour, pixel_range=pixel_range)
 
     def __call__(self, image: Image.Image, target: np.ndarray) -> tuple[Tensor, Tensor]:
         """Picture and class indices as ``build_transforms`` tells."""

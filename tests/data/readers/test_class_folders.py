@@ -286,7 +286,8 @@ def test_skipping_never_empties_a_class(class_folders: Make, read: Read) -> None
 def test_progress_ends_at_the_total(class_folders: Make, read: Read) -> None:
     seen: list[tuple[str, int, int | None]] = []
     read(class_folders({"a": 40, "b": 40}), progress=lambda *call: seen.append(call))
-    assert seen[-1] == ("Reading image headers", 80, 80)
+    assert ("Reading image headers", 80, 80) in seen
+    assert seen[-1][1:] == (80, 80)
 
 
 def test_real_ants_and_bees_are_recognised(real_data: Path, read: Read) -> None:
