@@ -2,11 +2,11 @@
 
 import { h, setText, svg, toggle } from "../base/dom.js";
 import { duration, mebibytes, rate } from "../base/format.js";
+import { maskLegend } from "../charts/mask_legend.js";
 import { preview } from "../charts/preview.js";
 import { inLabels } from "../words/labels.js";
 import { magnitude, say, WORDS } from "../words/setup.js";
 import { current, events, extend, showChosen, showFound, showLine } from "./form.js";
-import { maskLegend } from "./mask_legend.js";
 import { MemoryCard, shown } from "./memory.js";
 import { QuickRates, rateSpec } from "./rates.js";
 
