@@ -193,7 +193,7 @@ def test_the_command_can_be_copied(walk):
     walk.open("run")
     walk.page.click("#ft-section-run .ft-more > button")
     walk.type("ft-title", "it's mine")
-    walk.until_text(".ft-command", "title=")
+    walk.until_text(".ft-command", "mine")
     walk.page.click(".ft-copy")
     walk.until_text(".ft-copy", "Copied")
     assert walk.page.evaluate("navigator.clipboard.readText()") == walk.text(".ft-command")
