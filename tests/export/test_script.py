@@ -167,7 +167,8 @@ def test_a_script_starts_from_the_weights_of_a_file_with_a_new_head(
         (three / name).mkdir(parents=True)
         for path in sorted((classes_folder / "red").iterdir()):
             (three / name / path.name).write_bytes(path.read_bytes())
-    script = repeat(train(f"data.path={three}", f"model.weights={first.best_weights}", "train.epochs=1"))
+    begun = (f"model.weights={first.best_weights}", "data.on_contradiction=keep", "train.epochs=1")
+    script = repeat(train(f"data.path={three}", *begun))
     assert "model.fc.reset_parameters()" in script.read_text()
 
 

@@ -40,7 +40,7 @@ def client(command_line, tmp_path):
 
 
 def rates(client: TestClient, *argv: str) -> dict:
-    body = {"argv": ["sample", *argv], "steps_per_epoch": 16, "group_lrs": GROUPS}
+    body = {"argv": ["sample", "train.epochs=12", *argv], "steps_per_epoch": 16, "group_lrs": GROUPS}
     return client.post("/api/rates", json=body).json()
 
 
