@@ -143,7 +143,7 @@ def test_a_second_ctrl_c_interrupts_at_once_and_what_was_recorded_is_kept(
 ) -> None:
     code = tmp_path / "slow.py"
     code.write_text("import time\n\n\ndef slow(output, target):\n    time.sleep(300)\n    return output.mean()\n")
-    own = ("loss.name=custom", f"loss.file={code}", "loss.unchecked=true")
+    own = ("loss.name=custom", f"loss.file={code}", "loss.unchecked=true", "loss.inputs=as_is", "loss.ignored=given")
     process = subprocess.Popen(
         command(*TRAIN, *tiny_settings, *own, "--runs", str(tmp_path)),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=ROOT,
@@ -223,7 +223,7 @@ def test_a_full_disk_fails_with_a_message_and_keeps_what_was_recorded(
 
 WRONG = [
     (("optim.lrr=1",), "optim.lrr: unknown setting. Did you mean 'optim.lr'?"),
-    (("optim.lr=abc",), "optim.lr: 'abc' is not a number > 0."),
+    (("optim.lr=abc",), "optim.lr: 'abc' is not a number > 0, or empty."),
     (("train.batch_size=0",), "train.batch_size: 0 is not a whole number >= 1"),
     (("model.name=resnet1",), "Did you mean 'resnet18'?"),
     (("data.path=/no/such/folder",), "there is no folder /no/such/folder"),
