@@ -67,7 +67,7 @@ def test_a_bad_step_leads_back_and_to_a_complete_run(
 
 
 def test_a_resume_makes_a_rollback_s_change_again(
-    tiny_settings: tuple[str, ...], train_here: Any, own_loss: Any
+    tiny_settings: tuple[str, ...], train_here: Any, own_loss: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Back at step 2, half the rate, on to step 3, stopped dead there: the second attempt knows of the halved rate."""
     once = "if torch.is_grad_enabled() and step == 4:\n    step += 100\n    loss = loss * math.inf"
@@ -77,6 +77,7 @@ def test_a_resume_makes_a_rollback_s_change_again(
     run = train_here(*settings, *own_loss(once + dies), code=1)
     (kept,) = (run / "code").glob("*.py")
     kept.write_text(kept.read_text().replace("step == 4", "step == -1").replace("step == 106", "step == -1"))
+    monkeypatch.setenv("FINE_TUNER_ALLOW_CODE", "1")  # the changed code was checked nowhere
     train_here(resume=run)
     whole = train_here(*settings, *own_loss(once), runs="whole")
     assert_equal(run, whole)
