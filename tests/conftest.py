@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+
+_CACHE = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the tests a cache of their own, shared by workers: what this machine knows of speeds decides nothing."""
+    if not hasattr(config, "workerinput"):  # a worker inherits the folder of the process that started it
+        config.stash[_CACHE] = os.environ["FINE_TUNER_CACHE"] = tempfile.mkdtemp(prefix="fine-tuner-cache-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if folder := config.stash.get(_CACHE, None):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

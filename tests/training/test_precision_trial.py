@@ -68,7 +68,8 @@ def test_a_memory_format_that_was_set_is_the_only_one_tried(layout: str) -> None
 def test_the_run_says_what_was_measured_and_the_next_does_not_measure_again(
     train_here: Callable[..., Path], tiny_settings: tuple[str, ...]
 ) -> None:
-    longer = (*tiny_settings, "train.epochs=16", "train.batch_size=8", "train.keep_checkpoints=1")
+    measured = ("precision.dtype=auto", "precision.channels_last=auto")
+    longer = (*tiny_settings, *measured, "train.epochs=16", "train.keep_checkpoints=1")
     run = train_here(*longer)
     (started,) = payloads(run, RunStarted)
     (said,) = [notice for notice in started.facts["notices"] if "the fastest measured here" in notice]
