@@ -28,12 +28,12 @@ from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.duplicates import contradictions, without_duplicates
 from fine_tuner.data.files.image_scan import Size, image_sizes
 from fine_tuner.data.files.pixel_range import may_be_deep_by_name, measure_range
-from fine_tuner.data.masks.folders import read_mask_folders, with_classes
 from fine_tuner.data.masks.orientation import ask_of_turned, find_turned
 from fine_tuner.data.masks.values import mask_facts
 from fine_tuner.data.notices import Notice
 from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source
 from fine_tuner.data.readers.class_folders import read_class_folders
+from fine_tuner.data.readers.mask_folders import read_mask_folders, with_classes
 from fine_tuner.data.readers.object_source import read_objects
 from fine_tuner.data.readers.recognise import look_into, unpacked
 from fine_tuner.data.readers.sample import SAMPLE_PATH, read_sample

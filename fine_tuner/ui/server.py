@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fine_tuner.base.errors import FineTunerError, InputError
-from fine_tuner.data.files.reach import ROOTS_VARIABLE, roots_text
+from fine_tuner.data.files.folders import ROOTS_VARIABLE, roots_text
 from fine_tuner.losses.verdicts import ALLOW_VARIABLE
 from fine_tuner.ui.access.entry import LINK_HOURS, LOOPBACK_NAMES, Access, bracketed, check_entry, open_access
 from fine_tuner.ui.environment import private_environment

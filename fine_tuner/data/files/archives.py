@@ -14,8 +14,7 @@ from fine_tuner.base.errors import DataError
 from fine_tuner.base.files import making_folder
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.data.files.encodings import find_encoding
-from fine_tuner.data.files.folders import existing_folder, is_ignored_folder
-from fine_tuner.data.files.names import composed
+from fine_tuner.data.files.folders import composed, existing_folder, is_ignored_folder
 from fine_tuner.data.notices import Notice
 
 ARCHIVE_SUFFIXES = frozenset({".zip"})

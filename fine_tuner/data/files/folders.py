@@ -1,18 +1,28 @@
-"""Finding files below a folder: what is passed over is counted, never silently lost."""
+"""Folders and what lies in them: names as people write them, how far a link may lead, and the files below.
+
+What is passed over is counted, never silently lost.
+
+A link below a folder that is allowed must not lead out of all that are. A person at a terminal may name any file of
+theirs, so nothing is refused there; the page's app says in the environment which folders its processes may read data
+from (``--data-root``).
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
+from urllib.parse import unquote
 
+from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.text import counted
-from fine_tuner.data.files.names import composed
-from fine_tuner.data.files.reach import check_reach
 from fine_tuner.data.notices import Notice
 
 # What is read here; those of torchvision's ImageFolder are among them.
@@ -29,8 +39,112 @@ OTHER_PICTURES = frozenset(
 _IGNORED_FOLDERS = frozenset({"__macosx", "__pycache__"})
 # Written by the system or the archive, not by the user: not worth a word.
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", ".ds_store"})
+_DIGITS = re.compile(r"(\d+)")
+_WINDOWS = re.compile(r"^[A-Za-z]:[\\/]|^\\\\")
+_QUOTES = (("'", "'"), ('"', '"'), ("\u2018", "\u2019"), ("\u201c", "\u201d"), ("`", "`"))
+ROOTS_VARIABLE = "FINE_TUNER_DATA_ROOTS"
 
 
+# ------------------------------------------------------------------ names
+def composed(name: str) -> str:
+    r"""``name`` with letter and accent as one character (NFC): a Mac writes two, most other systems one.
+
+    >>> composed("cafe\\u0301") == "caf\\u00e9"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """For sorting as a person counts.
+
+    >>> sorted(["10", "2", "1", "b", "a10", "a9"], key=natural_key)
+    ['1', '2', '10', 'a9', 'a10', 'b']
+    """
+    parts = _DIGITS.split(composed(name))
+    return (
+        *((1, int(p), "") if p.isdigit() and p.isascii() else (0 if not p else 2, 0, p) for p in parts),
+        (3, 0, name),
+    )
+
+
+def natural_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Each name once, as a person counts: the one order of classes everywhere."""
+    return tuple(sorted(set(names), key=natural_key))
+
+
+def cleaned_path(text: str, *, is_windows: bool) -> str:
+    """A path as it was pasted, without quotes, blanks around it and ``file://``.
+
+    Args:
+        text: As typed.
+        is_windows: Whether paths of Windows mean something on this machine.
+
+    Raises:
+        DataError: If it is a path of Windows elsewhere.
+
+    >>> cleaned_path(" '/data/my%20set' ", is_windows=False), cleaned_path("file:///data/my%20set", is_windows=False)
+    ('/data/my%20set', '/data/my set')
+    """
+    path = text.strip().strip("\u200b\ufeff\u202a\u202c").strip()
+    for opening, closing in _QUOTES:
+        if len(path) > 2 and path.startswith(opening) and path.endswith(closing):
+            path = path[1:-1].strip()
+    if path.lower().startswith("file://"):
+        path = unquote(path[7:].removeprefix("localhost"))
+        if is_windows or re.match(r"^/[A-Za-z]:/", path):
+            path = path.removeprefix("/")
+    if not is_windows and _WINDOWS.match(path):
+        raise DataError(
+            f"data.path: {path} is a path of Windows, and this machine runs another system. Give the path that the "
+            "folder has here, such as /mnt/c/... under WSL, or copy the data to this machine."
+        )
+    return path
+
+
+# -------------------------------------------------- how far a path may lead
+def roots_text(roots: Iterable[Path]) -> str:
+    """The value of ROOTS_VARIABLE that allows these folders."""
+    return os.pathsep.join(map(str, roots))
+
+
+def check_reach(path: str | Path) -> None:
+    """Do nothing if ``path`` lies, links followed, where data may be read.
+
+    Raises:
+        DataError: If it does not; whether there is anything is not told.
+    """
+    text = os.environ.get(ROOTS_VARIABLE)
+    if text is None or _is_below(_real(str(path)), text):
+        return
+    raise DataError(
+        f"{path} leads out of the folders that this page may read ({text.replace(os.pathsep, ', ')}). Copy the data "
+        "there, or start the app with --data-root for each folder, also the one that the link leads to."
+    )
+
+
+def _real(path: str) -> str:
+    """``os.path.realpath``, with what folders are remembered: a data set has few of them, and many files."""
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.realpath(path) if os.path.islink(path) else os.path.join(_real_folder(folder), name)
+
+
+@lru_cache(maxsize=4096)
+def _real_folder(path: str) -> str:
+    return os.path.realpath(path)
+
+
+@lru_cache(maxsize=4096)
+def _folders(text: str, cache: str) -> tuple[str, ...]:
+    return tuple(os.path.realpath(root) for root in (*text.split(os.pathsep), cache) if root)
+
+
+def _is_below(real: str, text: str) -> bool:
+    roots = _folders(text, str(cache_folder()))  # where zips are unpacked and the sample lies
+    return any(real == root or real.startswith(os.path.join(root, "")) for root in roots)
+
+
+# ------------------------------------------------------------ files below
 @dataclass
 class Passed:
     """What was passed over while walking.

@@ -26,7 +26,7 @@ from PIL import (
 from PIL.ImageFile import ImageFile
 
 from fine_tuner.base.errors import DataError
-from fine_tuner.data.files.reach import check_reach
+from fine_tuner.data.files.folders import check_reach
 
 # Pillow's own error level: 0.5 GB as RGB. A small file that claims more is an attack or a mistake.
 MAX_PIXELS = 178_956_970

@@ -1,1 +1,1 @@
-"""Masks: what values their files hold, which value is which class, and where images and masks lie beside each other."""
+"""Masks: what values their files hold, which value is which class, in which colours, and which way up they lie."""

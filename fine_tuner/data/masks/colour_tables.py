@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fine_tuner.base.errors import DataError
-from fine_tuner.data.files.reach import check_reach
+from fine_tuner.data.files.folders import check_reach
 
 _CLASS_FILES = ("classes.txt", "class_names.txt", "codes.txt", "labels.txt", "obj.names", "classes.names")
 _COLOUR_FILES = (

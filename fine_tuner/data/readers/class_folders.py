@@ -9,11 +9,19 @@ from pathlib import Path
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.text import counted
-from fine_tuner.data.files.folders import Passed, images_below, is_image_name, visible_files, visible_folders
-from fine_tuner.data.files.names import composed, natural_key, natural_order
-from fine_tuner.data.masks.beside import masks_beside
+from fine_tuner.data.files.folders import (
+    Passed,
+    composed,
+    images_below,
+    is_image_name,
+    natural_key,
+    natural_order,
+    visible_files,
+    visible_folders,
+)
 from fine_tuner.data.notices import Notice, Remedy
 from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source
+from fine_tuner.data.readers.masks_beside import masks_beside
 from fine_tuner.data.readers.name_groups import grouped_by_name
 from fine_tuner.data.readers.recognise import Found
 from fine_tuner.data.records import Record

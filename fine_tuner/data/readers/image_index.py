@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from fine_tuner.data.files.names import composed
+from fine_tuner.data.files.folders import composed
 
 
 class ImageIndex:

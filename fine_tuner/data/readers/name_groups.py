@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fine_tuner.base.text import counted
-from fine_tuner.data.files.names import composed
+from fine_tuner.data.files.folders import composed
 from fine_tuner.data.notices import Notice, Remedy
 from fine_tuner.data.options import UNSPLIT, ReadOptions
 from fine_tuner.data.records import Record

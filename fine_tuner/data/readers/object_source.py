@@ -19,14 +19,12 @@ from fine_tuner.base.files import replacing
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.base.text import counted
 from fine_tuner.config.tasks import TargetKind, target_kind
-from fine_tuner.data.files.folders import Passed, images_below
+from fine_tuner.data.files.folders import Passed, check_reach, images_below, natural_order
 from fine_tuner.data.files.images import verify_quickly
-from fine_tuner.data.files.names import natural_order
-from fine_tuner.data.files.reach import check_reach
-from fine_tuner.data.masks.folders import with_classes
 from fine_tuner.data.notices import Notice
 from fine_tuner.data.options import Problem, ReadOptions, Source
 from fine_tuner.data.readers.image_index import ImageIndex
+from fine_tuner.data.readers.mask_folders import with_classes
 from fine_tuner.data.readers.objects import Objects
 from fine_tuner.data.records import Record
 

@@ -20,8 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from fine_tuner.data.files.folders import holds_images, visible_files, visible_folders
-from fine_tuner.data.files.reach import check_reach
+from fine_tuner.data.files.folders import check_reach, holds_images, visible_files, visible_folders
 from fine_tuner.data.options import UNSPLIT, split_named
 
 Kind = Literal["COCO", "YOLO", "VOC"]

@@ -26,19 +26,20 @@ from fine_tuner.config.tasks import (
 from fine_tuner.data.files.archives import ARCHIVE_SUFFIXES, find_name_encoding, unpack
 from fine_tuner.data.files.folders import (
     Passed,
+    cleaned_path,
     existing_folder,
     holds_images,
     images_below,
     is_image_name,
+    natural_key,
     visible_files,
     visible_folders,
 )
-from fine_tuner.data.files.names import cleaned_path, natural_key
-from fine_tuner.data.masks.beside import masks_beside
-from fine_tuner.data.masks.folders import IMAGE_FOLDERS, MASK_FOLDERS, FolderPair, find_folder_pairs
 from fine_tuner.data.notices import Notice
 from fine_tuner.data.options import UNSPLIT, Layout, ReadOptions, split_named
 from fine_tuner.data.readers.image_index import ImageIndex
+from fine_tuner.data.readers.mask_folders import IMAGE_FOLDERS, MASK_FOLDERS, FolderPair, find_folder_pairs
+from fine_tuner.data.readers.masks_beside import masks_beside
 from fine_tuner.data.readers.objects import Objects, find_objects
 from fine_tuner.data.readers.sample import SAMPLE_PATH
 from fine_tuner.data.readers.set_list import SETS, TORCHVISION_PREFIX

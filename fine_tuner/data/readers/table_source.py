@@ -8,8 +8,7 @@ from pathlib import Path
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.text import counted
 from fine_tuner.config.tasks import TargetKind, target_kind
-from fine_tuner.data.files.folders import Passed, images_below, visible_files
-from fine_tuner.data.files.names import natural_order
+from fine_tuner.data.files.folders import Passed, images_below, natural_order, visible_files
 from fine_tuner.data.notices import Notice
 from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source, split_named
 from fine_tuner.data.readers.image_index import ImageIndex

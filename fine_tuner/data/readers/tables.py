@@ -12,8 +12,7 @@ from pathlib import Path
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.data.files.encodings import find_encoding
-from fine_tuner.data.files.names import composed
-from fine_tuner.data.files.reach import check_reach
+from fine_tuner.data.files.folders import check_reach, composed
 from fine_tuner.data.notices import Notice
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"})

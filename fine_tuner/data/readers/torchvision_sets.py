@@ -22,8 +22,8 @@ from fine_tuner.base.progress import OnProgress
 from fine_tuner.base.registry import suggest
 from fine_tuner.base.text import counted
 from fine_tuner.config.tasks import TargetKind, target_kind
-from fine_tuner.data.masks.folders import with_classes
 from fine_tuner.data.options import ReadOptions, Source
+from fine_tuner.data.readers.mask_folders import with_classes
 from fine_tuner.data.readers.set_list import SETS, TorchvisionSet
 from fine_tuner.data.records import Record
 

@@ -17,8 +17,8 @@ from PIL import Image
 from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.files import replacing
+from fine_tuner.data.files.folders import composed
 from fine_tuner.data.files.images import load_mask
-from fine_tuner.data.files.names import composed
 from fine_tuner.data.masks.values import look_at_mask
 
 _NAMED_AS_MASK = re.compile(

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.data.files.folders import ROOTS_VARIABLE, roots_text
 from fine_tuner.data.files.images import open_image
-from fine_tuner.data.files.reach import ROOTS_VARIABLE, roots_text
 from fine_tuner.data.readers.recognise import glance_at
 from fine_tuner.data.sources import read_data
 

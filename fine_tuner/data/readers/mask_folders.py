@@ -14,18 +14,18 @@ from fine_tuner.base.progress import OnProgress
 from fine_tuner.base.text import counted
 from fine_tuner.data.files.folders import (
     Passed,
+    composed,
     holds_images,
     images_below,
     visible_files,
     visible_folders,
 )
-from fine_tuner.data.files.names import composed
-from fine_tuner.data.masks.beside import joined, masks_beside
 from fine_tuner.data.masks.colour_tables import find_class_names, find_colour_table
-from fine_tuner.data.masks.split_lists import SPLIT_LISTS, SplitLists, read_split_lists
 from fine_tuner.data.masks.values import MaskScan, class_pixels, decide_classes, scan_masks
 from fine_tuner.data.notices import Notice
 from fine_tuner.data.options import SPLIT_NAMES, UNSPLIT, Problem, ReadOptions, Source, split_named
+from fine_tuner.data.readers.masks_beside import joined, masks_beside
+from fine_tuner.data.readers.split_lists import SPLIT_LISTS, SplitLists, read_split_lists
 from fine_tuner.data.records import Record
 
 IMAGE_FOLDERS = frozenset(

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fine_tuner.data.files.folders import visible_files
-from fine_tuner.data.files.names import composed
-from fine_tuner.data.files.reach import check_reach
+from fine_tuner.data.files.folders import check_reach, composed, visible_files
 from fine_tuner.data.options import split_named
 
 SPLIT_LISTS = "ImageSets"
