@@ -12,6 +12,7 @@ from typing import Any
 from fine_tuner.base.errors import DataError
 from fine_tuner.config.io import apply_overrides, parse, read_tree, to_tree
 from fine_tuner.config.presets import list_presets, load_preset
+from fine_tuner.config.sections.losses import CUSTOM
 from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import DEFAULT_TASK, TASK_SPECS
 from fine_tuner.data.options import READ_OPTIONS, ReadOptions
@@ -114,7 +115,7 @@ def _of_run(tree: dict[str, Any], run: RunFolder) -> dict[str, Any]:
     """
     out = with_kept_losses(tree, run)
     for section in SECTIONS:
-        if isinstance(own := out.get(section), dict) and own.get("name") == "custom":
+        if isinstance(own := out.get(section), dict) and own.get("name") == CUSTOM:
             out[section] = {key: value for key, value in own.items() if key != "unchecked"}
     return out
 

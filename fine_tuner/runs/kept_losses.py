@@ -12,6 +12,7 @@ from typing import Any
 
 from fine_tuner.base.files import read_json, write_json
 from fine_tuner.config.knobs import lookup
+from fine_tuner.config.sections.losses import CUSTOM
 from fine_tuner.runs.layout import RunFolder
 
 SECTIONS = ("loss", "second_loss")
@@ -37,7 +38,7 @@ def with_kept_losses(tree: Mapping[str, Any], run: RunFolder) -> dict[str, Any]:
     """A tree of settings with the losses that the run kept, in place of the user's files."""
     out = dict(tree)
     for section in SECTIONS:
-        if lookup(tree, f"{section}.name") == "custom" and kept_code(run, section).is_file():
+        if lookup(tree, f"{section}.name") == CUSTOM and kept_code(run, section).is_file():
             file = str(kept_code(run, section).resolve())
             out[section] = {**out[section], **kept_form(run, section), "file": file}
     return out

@@ -18,6 +18,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from fine_tuner.config.sections.losses import CUSTOM
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
 from fine_tuner.losses.parts import Loss, LossFn, counts_of, means_of
@@ -81,7 +82,7 @@ def in_own_units(built: BuiltModel, data: DataSplits, *, is_standardised: bool =
 
 def is_standardised(settings: Settings) -> bool:
     """Whether numbers reach the loss in standard deviations: a loss of the user's own sees them in their own units."""
-    return "custom" not in (settings.loss.name, settings.second_loss.name)
+    return CUSTOM not in (settings.loss.name, settings.second_loss.name)
 
 
 def standardised(loss_fn: nn.Module, settings: Settings, data: DataSplits) -> nn.Module:

@@ -13,37 +13,21 @@ from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 
 from fine_tuner.ui import static
-from fine_tuner.ui.access import texts
-from fine_tuner.ui.access.entry import Access
 from fine_tuner.ui.access.guard import Guard
-from fine_tuner.ui.access.limits import VisitorLimits
 from fine_tuner.ui.access.permissions import VIEW
 from fine_tuner.ui.access.roles import gradio_owner, gradio_viewer, owner_route
 from fine_tuner.ui.access.sharing import ShareRoutes, Sharing
-from fine_tuner.ui.access.tunnel import Tunnel
 from fine_tuner.ui.api.routers import run_routers, viewer_router
 from fine_tuner.ui.form.folders import Allowed
+from fine_tuner.ui.head import STYLES, VIEWER_STYLES, page_head
 from fine_tuner.ui.jobs.questions import Ask
 from fine_tuner.ui.jobs.routers import setup_routers
 from fine_tuner.ui.jobs.services import Services
 from fine_tuner.ui.page_root import PageRoot
-from fine_tuner.ui.pages.live_panel import head_links
 from fine_tuner.ui.pages.owner import build_owner_page
 from fine_tuner.ui.pages.viewer import build_viewer_page
 from fine_tuner.ui.theme import build_theme
 
-STYLES = (
-    "styles/style.css",
-    "styles/form.css",
-    "styles/loss.css",
-    "styles/rates.css",
-    "styles/data.css",
-    "styles/share.css",
-    "styles/runs.css",
-    "styles/memory.css",
-)
-VIEWER_STYLES = ("styles/style.css", "styles/form.css", "styles/share.css")
-SCRIPT = "page.js"
 MOUNT = {
     "run_history": False,
     "footer_links": [],
@@ -55,6 +39,7 @@ MOUNT = {
     "show_error": False,
 }
 Check = Callable[[Request], str | None]
+NO_ACCESS = "{file} cannot be read or written ({error}). Make it so, or free some space, then try again."
 SESSIONS_KEPT = 200  # Gradio keeps a copy of the page's configuration for each
 
 
@@ -62,24 +47,19 @@ def build_app(
     *,
     runs: Path,
     allowed: Allowed,
-    access: Access | None = None,
+    sharing: Sharing | None = None,
     ask: Ask | None = None,
-    tunnel: Tunnel | None = None,
-    limits: VisitorLimits | None = None,
 ) -> FastAPI:
     """The whole application; ``ui/environment.py`` must have prepared the environment.
 
     Args:
         runs: Folder of runs.
         allowed: What the page permits.
-        access: Who may come in; None: everybody who reaches it, for the loopback address.
+        sharing: Who may come in, from where, and how much they may ask for; None: everybody who reaches the app.
         ask: Answers command lines; None: a process of our own with torch loaded.
-        tunnel: The way to a public address; None: Gradio's.
-        limits: How much viewers may ask for.
     """
-    access = access or Access()
-    services = Services(runs=runs, allowed=allowed, ask=ask, limits=limits)
-    sharing = Sharing(access, tunnel=tunnel)
+    services = Services(runs=runs, allowed=allowed, ask=ask)
+    sharing = sharing or Sharing()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -97,16 +77,16 @@ def build_app(
     owners = (
         *setup_routers(services),
         *run_routers(services),
-        ShareRoutes(sharing, services.store, services.watching).router(),
+        ShareRoutes(sharing, services.store).router(),
     )
     for router in owners:
         app.include_router(router, dependencies=[Depends(owner_route)])
-    app.include_router(viewer_router(services))
+    app.include_router(viewer_router(services, sharing))
     app.add_exception_handler(RequestValidationError, wrong_shape)
     app.add_exception_handler(OSError, no_access)
     app.add_middleware(CORSMiddleware, allow_origins=[])  # with one of our own, Gradio adds none that allows everyone
     app.add_middleware(PageRoot)
-    app.add_middleware(Guard, access=access, limits=services.limits)
+    app.add_middleware(Guard, access=sharing.access, limits=sharing.limits)
     _mount(app, build_viewer_page(), VIEW, check=gradio_viewer, styles=VIEWER_STYLES)
     _mount(app, build_owner_page(services), "/", check=gradio_owner)  # last: "/" swallows every path
     return app
@@ -123,8 +103,8 @@ def no_access(request: Request, error: Exception) -> JSONResponse:
     """409 in words for a file that cannot be read or written: a full disk, a folder in its place."""
     assert isinstance(error, OSError)
     if getattr(request.state, "role", None) != "owner":
-        return JSONResponse({"detail": texts.NO_ACCESS.format(file="A file of it", error=error.strerror)}, 409)
-    return JSONResponse({"detail": texts.NO_ACCESS.format(file=error.filename, error=error.strerror)}, 409)
+        return JSONResponse({"detail": NO_ACCESS.format(file="A file of it", error=error.strerror)}, 409)
+    return JSONResponse({"detail": NO_ACCESS.format(file=error.filename, error=error.strerror)}, 409)
 
 
 def _mount(app: FastAPI, page: gr.Blocks, path: str, *, check: Check, styles: Sequence[str] = STYLES) -> None:
@@ -132,7 +112,7 @@ def _mount(app: FastAPI, page: gr.Blocks, path: str, *, check: Check, styles: Se
     _tame(page)
     base = "" if path == "/" else "../"
     gr.mount_gradio_app(
-        app, page, path, auth_dependency=check, theme=build_theme(), head=_head(base, styles), **MOUNT
+        app, page, path, auth_dependency=check, theme=build_theme(), head=page_head(base, styles), **MOUNT
     )  # fmt: skip
 
 
@@ -146,15 +126,3 @@ def _tame(page: gr.Blocks) -> None:
     for name, value in (("max_size", 64), ("sleep_when_free", 0.05), ("progress_update_sleep_when_free", 0.1)):
         if hasattr(page._queue, name):
             setattr(page._queue, name, value)
-
-
-def _head(base: str, styles: Sequence[str]) -> str:
-    """Styles and scripts; ``FTPage`` is what the page's parts wait for before they mount.
-
-    Args:
-        base: From the page's address to the app's root.
-        styles: Names of style sheets.
-    """
-    links = "".join(f'<link rel="stylesheet" href="{base}{static.address_of(name)}">' for name in styles)
-    script = f'<script>window.FTPage = import("./{base}{static.address_of(SCRIPT)}");</script>'
-    return f"{links}{head_links(base)}{script}"

@@ -93,12 +93,13 @@ async def _run(
 ) -> None:
     """Build the application, inside the event loop that Gradio's locks want, and serve it."""
     from fine_tuner.ui.access.announcing import tell_of_stranger
-    from fine_tuner.ui.access.sharing import network_host
+    from fine_tuner.ui.access.sharing import Sharing, network_host
     from fine_tuner.ui.app import build_app
     from fine_tuner.ui.connection import SecondDoor, make_server
 
-    app = build_app(runs=runs, allowed=allowed, access=access)
-    server, sharing, port = make_server(app), app.state.sharing, listener.getsockname()[1]
+    sharing = Sharing(access)
+    app = build_app(runs=runs, allowed=allowed, sharing=sharing)
+    server, port = make_server(app), listener.getsockname()[1]
     sharing.port, sharing.host = port, network_host(options.host)
     sharing.door = SecondDoor(app, asyncio.get_running_loop())
     access.on_stranger = tell_of_stranger(sharing, f"http://{bracketed(options.host)}:{port}", say)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fine_tuner.ui.access.entry import Access
 from fine_tuner.ui.access.limits import Allowance, VisitorLimits
+from fine_tuner.ui.access.sharing import Sharing
 from fine_tuner.ui.access.tunnel import Tunnel
 from fine_tuner.ui.connection import PatientProtocol, SecondDoor, make_server
 from fine_tuner.ui.environment import private_environment
@@ -117,8 +118,7 @@ def served(target: Target):
 
             app = build_app(
                 runs=target.root / "runs", allowed=Allowed(roots=(target.root / "data", target.root / "runs")),
-                access=target.access, ask=target.ask, tunnel=Tunnel(no_tunnel),
-                limits=LIMITS,
+                sharing=Sharing(target.access, tunnel=Tunnel(no_tunnel), limits=LIMITS), ask=target.ask,
             )  # fmt: skip
             app.state.sharing.port = target.port
             app.state.sharing.door = SecondDoor(app, asyncio.get_running_loop())

@@ -32,7 +32,8 @@ from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.live import LiveFeed
 from fine_tuner.ui import static
 from fine_tuner.ui.api.live import LiveRoutes
-from fine_tuner.ui.pages.live_panel import head_links, live_panel
+from fine_tuner.ui.head import head_links
+from fine_tuner.ui.pages.live_panel import live_panel
 from fine_tuner.ui.theme import build_theme
 from tests.ui.hand_run import example_runs
 

@@ -316,6 +316,9 @@ class CustomLoss(LossBase):
     ] = False
 
 
+CUSTOM = CustomLoss.name  # the variant that runs code of the user's
+
+
 VARIANTS: tuple[type[LossBase], ...] = (
     CrossEntropyLoss, DiceCrossEntropyLoss, DiceLoss, BinaryCrossEntropyLoss, MSELoss, L1Loss, SmoothL1Loss, HuberLoss,
     FocalLoss, TverskyLoss, JaccardLoss, LovaszLoss, CustomLoss,

@@ -28,7 +28,7 @@ from fine_tuner.runs.publishing import Published, publish, published
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.access import texts
 from fine_tuner.ui.access.entry import Access
-from fine_tuner.ui.access.limits import Watching
+from fine_tuner.ui.access.limits import VisitorLimits, Watching
 from fine_tuner.ui.access.links import LINK_SECONDS, ROLES, Link, Role
 from fine_tuner.ui.access.tunnel import Tunnel, TunnelState
 
@@ -65,16 +65,21 @@ class Show(BaseModel):
 
 
 class Sharing:
-    """The ways in for others.
+    """Who may come in, the ways in for others, how much they may ask for, and who is watching.
 
     Args:
-        access: Links, and which ports need a login.
-        tunnel: The way to a public address.
+        access: Links, and which ports need a login; None: everybody who reaches the app, for the loopback address.
+        tunnel: The way to a public address; None: Gradio's.
+        limits: How much viewers may ask for.
     """
 
-    def __init__(self, access: Access, *, tunnel: Tunnel | None = None) -> None:
-        self.access = access
+    def __init__(
+        self, access: Access | None = None, *, tunnel: Tunnel | None = None, limits: VisitorLimits | None = None
+    ) -> None:
+        self.access = access or Access()
         self.tunnel = tunnel or Tunnel()
+        self.limits = limits or VisitorLimits()
+        self.watching = Watching()
         self.door: Door | None = None  # given by the server, once there is one
         self.port = 0  # where the app listens
         self.host = "127.0.0.1"
@@ -127,11 +132,10 @@ class Sharing:
 class ShareRoutes:
     """The owner's routes for sharing."""
 
-    def __init__(self, sharing: Sharing, store: RunStore, watching: Watching) -> None:
+    def __init__(self, sharing: Sharing, store: RunStore) -> None:
         self._sharing = sharing
         self._links = sharing.access.links
         self._store = store
-        self._watching = watching
 
     def router(self) -> APIRouter:
         """All of them."""
@@ -155,7 +159,7 @@ class ShareRoutes:
             "tunnel": {"status": tunnel.status, "address": tunnel.address, "error": error},
             "links": {role: self._link(role) for role in ROLES},
             "expiries": EXPIRIES,
-            "watching": [{"since": w.since, "run": w.run} for w in self._watching.now()],
+            "watching": [{"since": w.since, "run": w.run} for w in sharing.watching.now()],
             "runs": [self._run(run_id) for run_id in self._store.ids()[:200]],
         }
 

@@ -22,4 +22,3 @@ NO_OWNER_LINK = (
     "On this machine the owner needs no link. Start the app with --share or --host to get one for other machines."
 )
 STRANGER = "Another user of this machine asked for the page and was refused. If that was you, open this link: {link}"
-NO_ACCESS = "{file} cannot be read or written ({error}). Make it so, or free some space, then try again."

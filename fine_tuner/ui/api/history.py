@@ -22,15 +22,16 @@ from pydantic import BaseModel, Field
 
 from fine_tuner.base.errors import ConfigError, InputError, RunError
 from fine_tuner.base.files import write_atomically
+from fine_tuner.config.argv import argv_of
 from fine_tuner.config.io import parse, read_tree
 from fine_tuner.config.knobs import lookup
 from fine_tuner.config.live_changes import EPOCHS
+from fine_tuner.config.sections.losses import CUSTOM
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs.kept_losses import SECTIONS, kept_code, kept_form
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.compare import MOST_RUNS, compare_runs
-from fine_tuner.ui.form.argv import argv_of
 
 Text = Annotated[str, Field(max_length=120)]
 
@@ -105,7 +106,7 @@ class HistoryRoutes:
         try:
             tree = read_tree(run.config)
             for section in SECTIONS:
-                if lookup(tree, f"{section}.name") == "custom":
+                if lookup(tree, f"{section}.name") == CUSTOM:
                     tree[section] |= kept_form(run, section)
                     tree[section]["file"] = self._kept_code(run, section) or tree[section].get("file", "")
                     tree[section].pop("unchecked", None)  # that is for a person to say, not for a folder

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter
 
+from fine_tuner.ui.access.sharing import Sharing
 from fine_tuner.ui.api.exports import ExportRoutes
 from fine_tuner.ui.api.history import HistoryRoutes
 from fine_tuner.ui.api.live import LiveRoutes
@@ -25,7 +26,7 @@ def run_routers(services: Services) -> Sequence[APIRouter]:
     ]
 
 
-def viewer_router(services: Services) -> APIRouter:
+def viewer_router(services: Services, sharing: Sharing) -> APIRouter:
     """The router for those who watch; it checks the role itself."""
-    trials = Trials(services.ask_yielding, services.store.root, services.limits)
-    return ViewerRoutes(services.store, trials, services.watching, services.limits).router()
+    trials = Trials(services.ask_yielding, services.store.root, sharing.limits)
+    return ViewerRoutes(services.store, trials, sharing.watching, sharing.limits).router()

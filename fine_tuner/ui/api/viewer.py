@@ -29,11 +29,10 @@ from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.publishing import Published, published
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.live import LiveFeed, detail
-from fine_tuner.ui.access import redacted
 from fine_tuner.ui.access.limits import POLLS_PER_SECOND, Meter, VisitorLimits, Watching
 from fine_tuner.ui.access.roles import require_viewer
 from fine_tuner.ui.access.texts import TOO_MANY
-from fine_tuner.ui.api import texts
+from fine_tuner.ui.api import redacted, texts
 from fine_tuner.ui.api.live import describe, json_answer
 from fine_tuner.ui.api.viewer_predictions import RefusedError, Trials
 

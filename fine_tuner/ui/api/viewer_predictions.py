@@ -12,9 +12,8 @@ from typing import Any
 
 from PIL import Image
 
-from fine_tuner.ui.access import redacted
 from fine_tuner.ui.access.limits import Meter, VisitorLimits
-from fine_tuner.ui.api import texts
+from fine_tuner.ui.api import redacted, texts
 from fine_tuner.ui.jobs.questions import Ask, read_reply
 
 MEGAPIXELS = 40

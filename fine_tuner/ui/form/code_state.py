@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from fine_tuner.base.errors import ConfigError
+from fine_tuner.config.argv import LOSS_SECTIONS, argv_of, stand_in_tree
 from fine_tuner.config.io import parse
 from fine_tuner.config.knobs import lookup
-from fine_tuner.ui.form.argv import LOSS_SECTIONS, argv_of, stand_in_tree
-from fine_tuner.ui.form.folders import CUSTOM
+from fine_tuner.config.sections.losses import CUSTOM
 from fine_tuner.ui.form.form import Reading
 
 

@@ -13,10 +13,9 @@ from typing import Any
 
 from fine_tuner.config.io import CHOICES, FIELDS
 from fine_tuner.config.knobs import lookup
+from fine_tuner.config.sections.losses import CUSTOM
 from fine_tuner.ui.form import texts
 from fine_tuner.ui.form.inputs import is_weights_file
-
-CUSTOM = "custom"  # the variant of a choice that runs code of the user's
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

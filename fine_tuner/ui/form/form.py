@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fine_tuner.base.errors import ConfigError
+from fine_tuner.config.argv import argv_of, check_argv, command_of
 from fine_tuner.config.io import CHOICES, parse, to_tree
 from fine_tuner.config.knobs import lookup
+from fine_tuner.config.sections.losses import CUSTOM
 from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import TASK_SPECS
 from fine_tuner.ui.form import sections
-from fine_tuner.ui.form.argv import argv_of, check_argv, command_of
-from fine_tuner.ui.form.folders import CUSTOM, Allowed, path_errors
+from fine_tuner.ui.form.folders import Allowed, path_errors
 from fine_tuner.ui.form.inputs import BY_KEY, FILE, INPUTS, SECTIONS, Input, parsed_value, shown_value
 
 Values = Mapping[str, Any]

@@ -12,6 +12,7 @@ from typing import Any
 
 from fine_tuner.config.knobs import lookup
 from fine_tuner.config.sections.data import SAMPLE_DATA
+from fine_tuner.config.sections.losses import CUSTOM
 from fine_tuner.models.source import SOURCE
 from fine_tuner.ui.form import texts
 
@@ -98,7 +99,7 @@ def _trainable(tree: Tree) -> str:
 def _loss(tree: Tree) -> str:
     name = str(lookup(tree, "loss.name"))
     file = lookup(tree, "loss.file")
-    return f"your code · {Path(str(file)).name}" if name == "custom" and file else name.replace("_", " ")
+    return f"your code · {Path(str(file)).name}" if name == CUSTOM and file else name.replace("_", " ")
 
 
 def _optim(tree: Tree) -> str:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fine_tuner.base.errors import ConfigError
+from fine_tuner.config.argv import settings_of_argv
 from fine_tuner.config.settings import Settings
 from fine_tuner.models.source import SOURCE, source_networks
 from fine_tuner.ui.form import texts
-from fine_tuner.ui.form.argv import settings_of_argv
 from fine_tuner.ui.form.code_state import code_state
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.form.form import Reading, due_errors, for_task, offered, read, state_of, values_of, with_settings

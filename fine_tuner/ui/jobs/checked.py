@@ -7,10 +7,10 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from fine_tuner.base.errors import ConfigError
+from fine_tuner.config.argv import argv_of, settings_of_argv, without_code
 from fine_tuner.config.io import to_tree
 from fine_tuner.config.settings import Settings
 from fine_tuner.planning.loss_checks import refusals
-from fine_tuner.ui.form.argv import argv_of, settings_of_argv, without_code
 from fine_tuner.ui.form.folders import Allowed, path_errors
 from fine_tuner.ui.jobs.questions import Answer
 

@@ -1,4 +1,4 @@
-"""Choosing data on the page: what a path is, and a zip brought by the browser.
+"""Choosing data on the page: folders to browse, what a path is, and a zip brought by the browser.
 
 The zip is written below the cache as it arrives and looked over without unpacking; what reads it later is the command
 line, by its path, as any other data.
@@ -7,7 +7,7 @@ line, by its path, as any other data.
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.data.files.uploads import MAX_TOTAL_BYTES, UNUSED_SECONDS, Uploads
-from fine_tuner.ui.form.folders import Allowed, path_errors
+from fine_tuner.ui.form.folders import Allowed, list_folders, path_errors
 from fine_tuner.ui.jobs import texts
 from fine_tuner.ui.jobs.questions import Questions
 
@@ -26,7 +26,7 @@ SPARE_BYTES = 2**30  # left free on the disk, for runs
 
 
 class Place(BaseModel):
-    """A path of data to be recognised; see ``routes.Question``."""
+    """A path of data to be recognised; see ``checked.Question``."""
 
     path: Annotated[str, Field(max_length=4096)]
     visitor: Annotated[str, Field(max_length=64)] = ""
@@ -40,25 +40,43 @@ class DataRoutes:
         questions: Where ``recognise`` is asked.
         allowed: What the page permits; ``uploads`` is below its roots.
         uploads: Zips brought by the browser.
+        roots: Folders to browse for data.
         max_bytes: Of one zip.
     """
 
     def __init__(
-        self, questions: Questions, allowed: Allowed, uploads: Uploads, *, max_bytes: int = MAX_UPLOAD_BYTES
+        self,
+        questions: Questions,
+        allowed: Allowed,
+        uploads: Uploads,
+        *,
+        roots: Sequence[Path],
+        max_bytes: int = MAX_UPLOAD_BYTES,
     ) -> None:
         self._questions = questions
         self._allowed = allowed
         self._uploads = uploads
+        self._roots = roots
         self._max_bytes = max_bytes
 
     def router(self) -> APIRouter:
         """All of them."""
-        router = APIRouter(prefix="/api/data")
-        router.post("/recognise")(self.recognise)
-        router.post("/upload")(self.upload)
-        router.get("/uploads")(self.uploads)
-        router.post("/uploads/remove")(self.remove)
+        router = APIRouter(prefix="/api")
+        router.get("/folders")(self.folders)
+        router.post("/data/recognise")(self.recognise)
+        router.post("/data/upload")(self.upload)
+        router.get("/data/uploads")(self.uploads)
+        router.post("/data/uploads/remove")(self.remove)
         return router
+
+    def folders(self, path: Annotated[str, Query(max_length=4096)] = "") -> dict[str, Any]:
+        """Folders inside a folder, for choosing data; the allowed roots for an empty path."""
+        if not path:
+            return {"path": "", "folders": [str(root) for root in self._roots]}
+        found = list_folders(path, self._allowed.roots)
+        if found is None:
+            raise HTTPException(404, texts.NO_SUCH_FOLDER)
+        return {"path": found[0], "folders": found[1]}
 
     def recognise(self, place: Place) -> dict[str, Any]:
         """Task, layout and words; or why it cannot be told, which the plan says better."""

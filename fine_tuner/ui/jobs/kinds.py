@@ -21,11 +21,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from fine_tuner.config.argv import check_argv
+from fine_tuner.config.sections.losses import CUSTOM
 from fine_tuner.config.settings import Settings
 from fine_tuner.launch.assistant import CANCELLED, Assistant, Reply
 from fine_tuner.planning.loss_checks import check_code, custom_losses, given_to
-from fine_tuner.ui.form.argv import check_argv
-from fine_tuner.ui.form.folders import CUSTOM, Allowed
+from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.jobs import texts
 from fine_tuner.ui.jobs.checked import Question, checked_argv, checked_settings
 from fine_tuner.ui.jobs.job import Command, Hear, Job, Stoppable, Turn, Work

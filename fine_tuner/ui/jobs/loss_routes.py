@@ -13,14 +13,13 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
 
 from fine_tuner.base.errors import InputError
-from fine_tuner.config.sections.losses import CustomLoss
+from fine_tuner.config.argv import argv_of
+from fine_tuner.config.sections.losses import CUSTOM, CustomLoss
 from fine_tuner.config.settings import TASKS, Settings
 from fine_tuner.losses.code import MAX_BYTES
 from fine_tuner.losses.signature import keywords_of, possible_losses
 from fine_tuner.losses.templates import templates_for
 from fine_tuner.planning.loss_checks import custom_losses, last_report
-from fine_tuner.ui.form.argv import argv_of
-from fine_tuner.ui.form.folders import CUSTOM
 from fine_tuner.ui.jobs.checked import Question, checked_settings
 from fine_tuner.ui.jobs.loss_files import ConflictError, LossFiles
 from fine_tuner.ui.jobs.questions import Answer

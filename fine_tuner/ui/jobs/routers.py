@@ -19,5 +19,5 @@ def setup_routers(services: Services) -> Sequence[APIRouter]:
         SetupRoutes(services).router(),
         JobRoutes(services.jobs).router(),
         LossRoutes(services).router(),
-        DataRoutes(services.rates, services.allowed, services.uploads).router(),
+        DataRoutes(services.rates, services.allowed, services.uploads, roots=services.data_roots).router(),
     ]

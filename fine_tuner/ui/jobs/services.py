@@ -17,7 +17,6 @@ from fine_tuner.launch.launcher import Launcher
 from fine_tuner.launch.standby import Standby
 from fine_tuner.planning.loss_checks import refuse_code_of_run
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui.access.limits import VisitorLimits, Watching
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.jobs.kinds import Jobs
 from fine_tuner.ui.jobs.networks import Networks
@@ -47,14 +46,10 @@ class Services:
         previews: Pictures as the network will see them.
         starter: From settings to a run at work.
         actions: What the owner may do with a run, by name.
-        limits: How much viewers may ask for.
         ask_yielding: Answers command lines with what other processes leave of the machine: for viewers.
-        watching: Who has the viewer's page open.
     """
 
-    def __init__(
-        self, *, runs: Path, allowed: Allowed, ask: Ask | None = None, limits: VisitorLimits | None = None
-    ) -> None:
+    def __init__(self, *, runs: Path, allowed: Allowed, ask: Ask | None = None) -> None:
         """``ask`` answers command lines; None: processes of our own, with torch loaded."""
         self.losses_folder = runs.resolve() / "losses"
         self.data_roots = allowed.roots
@@ -78,8 +73,6 @@ class Services:
             "checkpoint": self.launcher.request_save,
             "evaluate": self.launcher.request_validation,
         }
-        self.limits = limits or VisitorLimits()
-        self.watching = Watching()
         self._yielding = Assistant(timeout=_TRIAL_SECONDS, yields=True)  # started by the first viewer who tries a model
         self.ask_yielding: Ask = ask or self._yielding.call
         self._closing = threading.Event()

@@ -1,4 +1,4 @@
-"""The set-up's routes: plans, previews, planned rates, networks, folders. All of them are the owner's.
+"""The set-up's routes: plans, previews, planned rates, networks. All of them are the owner's.
 
 Sync functions: FastAPI runs them in threads, so a question that waits for the assistant holds up nobody else.
 """
@@ -12,9 +12,8 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import FileResponse
 from pydantic import Field
 
+from fine_tuner.config.argv import settings_of_argv
 from fine_tuner.config.settings import TASKS
-from fine_tuner.ui.form.argv import settings_of_argv
-from fine_tuner.ui.form.folders import list_folders
 from fine_tuner.ui.jobs import texts
 from fine_tuner.ui.jobs.checked import Question, checked_argv
 from fine_tuner.ui.jobs.questions import Answer
@@ -49,7 +48,6 @@ class SetupRoutes:
         router.get("/preview/{key}/{name}")(self.picture)
         router.post("/rates")(self.rates)
         router.get("/networks")(self.networks)
-        router.get("/folders")(self.folders)
         return router
 
     def plan(self, question: Question) -> dict[str, Any]:
@@ -81,15 +79,6 @@ class SetupRoutes:
         if task not in TASKS:
             raise HTTPException(404, f"There is no task {task!r}. Tasks: {', '.join(TASKS)}.")
         return self._services.networks.state(task)
-
-    def folders(self, path: Annotated[str, Query(max_length=4096)] = "") -> dict[str, Any]:
-        """Folders inside a folder, for choosing data; the allowed roots for an empty path."""
-        if not path:
-            return {"path": "", "folders": [str(root) for root in self._services.data_roots]}
-        found = list_folders(path, self._services.allowed.roots)
-        if found is None:
-            raise HTTPException(404, texts.NO_SUCH_FOLDER)
-        return {"path": found[0], "folders": found[1]}
 
     def rates(self, question: RatesQuestion) -> dict[str, Any]:
         """The planned rates, before the plan that reads the data has come."""

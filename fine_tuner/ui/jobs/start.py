@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from fine_tuner.base.errors import ConfigError, FineTunerError
+from fine_tuner.config.argv import argv_of, without_code
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.planning.loss_checks import refuse_unchecked
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui.form.argv import argv_of, without_code
 from fine_tuner.ui.form.updates import Outcome
 from fine_tuner.ui.jobs.questions import Questions
 

@@ -5,10 +5,7 @@ Nothing of a run passes through Gradio: the panel's template is a fixed text, an
 
 from __future__ import annotations
 
-import posixpath
-import re
 from collections.abc import Sequence
-from functools import cache
 
 import gradio as gr
 
@@ -17,7 +14,6 @@ from fine_tuner.config.metric_specs import metric_table
 from fine_tuner.ui import static
 
 ACTIONS = ("stop", "pause", "resume", "set", "checkpoint", "evaluate", "extend", "clone", "export")
-_IMPORT = re.compile(r'(?:from|^import) "(\.{1,2}/[\w./]+)"', re.MULTILINE)
 
 
 def live_panel(
@@ -46,34 +42,6 @@ def live_panel(
         metrics=metric_table(),
         changes=live_settings(),
     )
-
-
-def head_links(base: str = "") -> str:
-    """For the page's head: loads the chart library and the panel's modules while Gradio is still starting.
-
-    Not needed for the panel to work; it brings the first curve sooner.
-
-    Args:
-        base: As for ``live_panel``.
-    """
-    library = f'<script async src="{base}{static.address_of(static.PLOTLY)}"></script>'
-    links = (
-        f'<link rel="modulepreload" href="{base}{static.address_of(name)}">' for name in modules_of("live/live.js")
-    )
-    return library + "".join(links)
-
-
-@cache
-def modules_of(name: str) -> tuple[str, ...]:
-    """A script and all that it imports, each once."""
-    found = [name]
-    for script in found:
-        text = (static.ASSETS / script).read_text(encoding="utf-8")
-        imported = (
-            posixpath.normpath(posixpath.join(posixpath.dirname(script), path)) for path in _IMPORT.findall(text)
-        )
-        found += [other for other in dict.fromkeys(imported) if other not in found]
-    return tuple(found)
 
 
 def _script(call: str) -> str:

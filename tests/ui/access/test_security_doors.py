@@ -21,7 +21,7 @@ from fine_tuner.ui import static
 from fine_tuner.ui.access.entry import Access, open_links, split_root_path
 from fine_tuner.ui.access.links import Links
 from fine_tuner.ui.access.peer import whose
-from fine_tuner.ui.access.sharing import qr_rows
+from fine_tuner.ui.access.sharing import Sharing, qr_rows
 from fine_tuner.ui.access.tunnel import Tunnel
 from fine_tuner.ui.connection import SecondDoor
 from fine_tuner.ui.environment import private_environment
@@ -147,7 +147,7 @@ def test_both_pages_know_where_the_proxy_shows_them(tmp_path):
         from fine_tuner.ui.app import build_app
 
         allowed = Allowed(roots=(tmp_path,))
-        app = in_a_loop(lambda: build_app(runs=tmp_path, allowed=allowed, access=access, ask=Canned()))
+        app = in_a_loop(lambda: build_app(runs=tmp_path, allowed=allowed, sharing=Sharing(access), ask=Canned()))
     client = TestClient(app, base_url="http://127.0.0.1:7860", follow_redirects=False)
     cookie = access.links.open_session(access.links.get("owner"))[0]
     headers = {"Cookie": f"{access.links.cookie_name}={cookie}"}

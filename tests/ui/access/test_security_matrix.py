@@ -13,6 +13,7 @@ from fine_tuner.ui.access.guard import Guard, may
 from fine_tuner.ui.access.limits import Allowance, VisitorLimits
 from fine_tuner.ui.access.links import SESSION_SECONDS, Links
 from fine_tuner.ui.access.permissions import RULES, Table
+from fine_tuner.ui.access.sharing import Sharing
 from fine_tuner.ui.environment import private_environment
 from fine_tuner.ui.form.folders import Allowed
 from tests.ui.canned import Canned, in_a_loop
@@ -29,7 +30,9 @@ def make_app(folder, access):
         from fine_tuner.ui.app import build_app
 
         allowed = Allowed(roots=(folder,))
-        return in_a_loop(lambda: build_app(runs=folder, allowed=allowed, access=access, ask=Canned(), limits=LIMITS))
+        return in_a_loop(
+            lambda: build_app(runs=folder, allowed=allowed, sharing=Sharing(access, limits=LIMITS), ask=Canned())
+        )
 
 
 @pytest.fixture(scope="module")

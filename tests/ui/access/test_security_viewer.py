@@ -26,10 +26,12 @@ from fine_tuner.launch.assistant import Assistant, Reply
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.publishing import Published, publish, published
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui.access import redacted, texts
+from fine_tuner.ui.access import texts
 from fine_tuner.ui.access.entry import Access
 from fine_tuner.ui.access.limits import POLLS_PER_SECOND, SEEN_SECONDS, Allowance, Meter, VisitorLimits, Watching
+from fine_tuner.ui.access.sharing import Sharing
 from fine_tuner.ui.access.tunnel import Tunnel
+from fine_tuner.ui.api import redacted
 from fine_tuner.ui.api.viewer_predictions import RefusedError, Trials, check_picture
 from fine_tuner.ui.environment import private_environment
 from fine_tuner.ui.form.folders import Allowed
@@ -105,10 +107,8 @@ def app(place, access, asked):
             lambda: build_app(
                 runs=place,
                 allowed=Allowed(roots=(place,)),
-                access=access,
+                sharing=Sharing(access, tunnel=Tunnel(no_tunnel), limits=LIMITS),
                 ask=ask,
-                limits=LIMITS,
-                tunnel=Tunnel(no_tunnel),
             )
         )
 
@@ -356,7 +356,7 @@ def test_watchers_are_counted_while_they_ask():
 
 def test_the_more_people_watch_the_less_often_each_asks(app, access, viewer):
     path = "/view/api/live?run=20261123-000001-shown"
-    watching = app.state.services.watching
+    watching = app.state.sharing.watching
     assert viewer.get(path).json()["beat"] == 1000 * max(1, len(watching.now()) / POLLS_PER_SECOND)
     for i in range(10 * POLLS_PER_SECOND):
         watching.saw(f"crowd{i}")

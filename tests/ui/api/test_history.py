@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from fine_tuner.config.argv import settings_of_argv
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.launch.launcher import Launcher
@@ -17,7 +18,6 @@ from fine_tuner.runs.lock import WorkerLock
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.api.history import HistoryRoutes
 from fine_tuner.ui.api.live import LiveRoutes
-from fine_tuner.ui.form.argv import settings_of_argv
 from tests.runs.logs import finished, lines, started, steps
 
 

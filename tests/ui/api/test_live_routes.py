@@ -15,7 +15,8 @@ from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.live import LiveFeed
 from fine_tuner.ui.api.live import LiveRoutes
-from fine_tuner.ui.pages.live_panel import head_links, live_panel, modules_of
+from fine_tuner.ui.head import head_links, modules_of
+from fine_tuner.ui.pages.live_panel import live_panel
 from tests.ui.hand_run import HandRun
 
 RUN = "20261123-110000-sample"

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 
+from fine_tuner.config.argv import argv_of, command_of, settings_of_argv
 from fine_tuner.config.io import CHOICES, FIELDS, replace, to_tree
 from fine_tuner.config.presets import list_presets, load_preset
 from fine_tuner.config.settings import TASKS, Settings
 from fine_tuner.ui.form import sections, texts
-from fine_tuner.ui.form.argv import argv_of, command_of, settings_of_argv
 from fine_tuner.ui.form.folders import Allowed, find_below, list_folders, path_errors, resolve_roots
 from fine_tuner.ui.form.form import for_task, offered, read, tree_of, values_of
 from fine_tuner.ui.form.inputs import BY_KEY, INPUTS, SECTIONS, number_text, parsed_value, shown_value

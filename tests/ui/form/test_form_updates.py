@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from fine_tuner.base.errors import ConfigError
+from fine_tuner.config.argv import settings_of_argv
 from fine_tuner.config.io import replace
 from fine_tuner.config.presets import load_preset
 from fine_tuner.config.settings import Settings
-from fine_tuner.ui.form.argv import settings_of_argv
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.form.form import values_of
 from fine_tuner.ui.form.inputs import INPUTS

@@ -16,12 +16,12 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from fine_tuner.base.progress import no_progress
+from fine_tuner.config.argv import check_argv
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.files.archives import unpack
 from fine_tuner.data.files.uploads import UNUSED_SECONDS, Uploads
 from fine_tuner.launch.assistant import Assistant
-from fine_tuner.ui.form.argv import check_argv
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.jobs import data_routes
 from fine_tuner.ui.jobs.data_routes import DataRoutes
@@ -76,7 +76,9 @@ def client(root, checker):
     allowed = Allowed(roots=(root.resolve(),))
     app = FastAPI()
     app.include_router(JobRoutes(Jobs(allowed, checker=checker)).router())
-    app.include_router(DataRoutes(Questions(ask), allowed, Uploads(root / "uploads"), max_bytes=20_000).router())
+    app.include_router(
+        DataRoutes(Questions(ask), allowed, Uploads(root / "uploads"), roots=allowed.roots, max_bytes=20_000).router()
+    )
     with TestClient(app) as client:
         client.asked = asked
         yield client

@@ -9,13 +9,13 @@ import time
 import pytest
 from fastapi.testclient import TestClient
 
+from fine_tuner.config.argv import argv_of, without_code
 from fine_tuner.config.io import replace
 from fine_tuner.config.presets import load_preset
 from fine_tuner.losses.verdicts import remember
 from fine_tuner.planning.loss_checks import checks_folder, refusals
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.environment import private_environment
-from fine_tuner.ui.form.argv import argv_of, without_code
 from fine_tuner.ui.form.code_state import code_state
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.form.form import read, values_of

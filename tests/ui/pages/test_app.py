@@ -27,6 +27,7 @@ from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui import static
 from fine_tuner.ui.access.entry import Access
+from fine_tuner.ui.access.sharing import Sharing
 from fine_tuner.ui.environment import private_environment, sweep_temporary_folders
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.form.form import values_of
@@ -64,7 +65,7 @@ def app(request, root, canned):
 
         access = TOKENS if request.param == "shared" else Access()
         allowed = Allowed(roots=(root,))
-        yield in_a_loop(lambda: build_app(runs=root / "runs", allowed=allowed, access=access, ask=canned))
+        yield in_a_loop(lambda: build_app(runs=root / "runs", allowed=allowed, sharing=Sharing(access), ask=canned))
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.io import apply_overrides, overrides_between, parse, to_tree
 from fine_tuner.config.knobs import lookup
 from fine_tuner.config.presets import list_presets, load_preset, nearest_preset
+from fine_tuner.config.sections.losses import CUSTOM
 from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import default_loss
-from fine_tuner.ui.form.folders import CUSTOM
 
 LOSS_SECTIONS = ("loss", "second_loss")
 
@@ -39,7 +39,7 @@ def command_of(argv: Sequence[str]) -> str:
 
 
 def settings_of_argv(argv: Sequence[str]) -> Settings:
-    """Settings from ``[preset, section.key=value, ...]``; inverse of ``form.argv_of``.
+    """Settings from ``[preset, section.key=value, ...]``; inverse of ``argv_of``.
 
     Raises:
         ConfigError: If there is no such preset, or an override is wrong.
