@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 _CACHE = pytest.StashKey[str]()
 
 
@@ -31,3 +33,15 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("real images and weights are not on this machine (set FINE_TUNER_TEST_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium; tests that need it skip where it is not installed."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser at {CHROMIUM}")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()

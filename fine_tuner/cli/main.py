@@ -72,7 +72,11 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 @cache  # the assistant of the page parses one command after another, some while a person types
 def build_parser() -> argparse.ArgumentParser:
     """All commands with their arguments."""
-    parser = argparse.ArgumentParser(prog="fine_tuner", description="Fine-tune pretrained torchvision models.")
+    parser = argparse.ArgumentParser(
+        prog="fine-tuner",
+        description="Fine-tune pretrained torchvision models.",
+        epilog="Without a command the page opens; its options: 'fine-tuner page --help'.",
+    )
     parser.add_argument("--version", action="version", version=f"Fine Tuner {__version__}")
     commands = Commands(parser)
     for part in (training_commands, run_commands, listing, measuring_commands, data_commands):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import site
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,5 +29,7 @@ def child_environment(base: Mapping[str, str] | None = None, **extra: str) -> di
     given = os.environ if base is None else base
     kept = {name: value for name, value in given.items() if not is_secret(name)}
     package = str(Path(__file__).resolve().parents[2])
-    paths = [package, *(p for p in kept.get("PYTHONPATH", "").split(os.pathsep) if p and p != package)]
+    paths = [p for p in kept.get("PYTHONPATH", "").split(os.pathsep) if p and p != package]
+    if package not in site.getsitepackages():  # else it would be looked through before Python's own modules
+        paths.insert(0, package)
     return kept | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"} | extra

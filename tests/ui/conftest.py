@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from fine_tuner.runs.store import RunStore
 from tests.ui.hand_run import HandRun
 from tests.ui.live_visits import DRAWN, NUMBERS, SIZE, Seen, new_page
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 
 
 @pytest.fixture(scope="session")
@@ -27,18 +23,6 @@ def server(runs):
 
     with serving(build_page(RunStore(runs))) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Chromium; tests that need it skip where it is not installed."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser at {CHROMIUM}")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ import psutil
 import pytest
 from fastapi.testclient import TestClient
 
-import app as command_line
 from fine_tuner.base.errors import InputError
 from fine_tuner.config.io import read_tree
 from fine_tuner.config.presets import load_preset
@@ -25,7 +24,7 @@ from fine_tuner.config.settings import Settings
 from fine_tuner.launch.assistant import Reply
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui import static
+from fine_tuner.ui import command_line, static
 from fine_tuner.ui.access.entry import Access
 from fine_tuner.ui.access.sharing import Sharing
 from fine_tuner.ui.environment import private_environment, sweep_temporary_folders
