@@ -142,14 +142,14 @@ def strict(value: Any) -> Any:
     return value
 
 
-def write_json(path: Path, value: Any, *, indent: int = 2) -> None:
-    """Write strict JSON in one piece.
+def write_json(path: Path, value: Any, *, indent: int = 2, is_durable: bool = True) -> None:
+    """Write strict JSON in one piece; see ``write_atomically``.
 
     Raises:
         OSError: As the file system says.
         ValueError: If a number is not finite; see ``strict``.
     """
-    write_atomically(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+    write_atomically(path, json.dumps(value, indent=indent, allow_nan=False) + "\n", is_durable=is_durable)
 
 
 def read_bounded(path: Path, max_bytes: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -76,6 +77,7 @@ class MendableError(DataError):
 
 
 def _written(value: Any) -> str:
+    """As it is typed in a shell: quoted, if it has to be."""
     if isinstance(value, bool):
         return str(value).lower()
-    return "[" + ",".join(map(str, value)) + "]" if isinstance(value, list | tuple) else str(value)
+    return "[" + ",".join(map(str, value)) + "]" if isinstance(value, list | tuple) else shlex.quote(str(value))

@@ -67,8 +67,8 @@ def metadata_of(built: BuiltModel, *, classes: Sequence[str] = (), run_id: str |
     }
 
 
-def save_model(model: nn.Module, path: Path, *, metadata: Mapping[str, Any]) -> None:
-    """Write a network's weights and ``metadata``, whole or not at all.
+def save_model(model: nn.Module, path: Path, *, metadata: Mapping[str, Any], is_durable: bool = True) -> None:
+    """Write a network's weights and ``metadata``, whole or not at all; see ``replacing``.
 
     Raises:
         OSError: As the file system says; nothing is left behind.
@@ -76,7 +76,7 @@ def save_model(model: nn.Module, path: Path, *, metadata: Mapping[str, Any]) -> 
     tensors = {_bare(name): t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     about = {"format": "pt", METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)}
     try:
-        with replacing(path) as temporary:
+        with replacing(path, is_durable=is_durable) as temporary:
             save_file(tensors, temporary, metadata=about)
     except SafetensorError as error:
         if number := _OS_ERROR.search(str(error)):

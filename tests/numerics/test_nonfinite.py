@@ -52,7 +52,7 @@ def way_of(make_trainer: Any, choice: str, *, limit: int = 3, **parts: Any) -> t
     events: list[Any] = []
     way: list[Way] = []
 
-    def save(is_best: bool) -> str:
+    def save(is_best: bool, is_durable: bool) -> str:
         assert all(t.isfinite().all() for t in trainer.learner.model.state_dict().values())
         way[0].remember()
         return "checkpoints/x"

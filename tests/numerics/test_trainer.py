@@ -173,10 +173,10 @@ def test_best_is_never_a_non_finite_value_and_follows_the_direction() -> None:
 def test_every_epoch_is_validated_once_and_best_is_saved(make_trainer: Any) -> None:
     values = iter([0.5, 0.8, 0.7])
     events: list[Any] = []
-    saved: list[tuple[int, bool]] = []
+    saved: list[tuple[int, bool, bool]] = []
 
-    def save(is_best: bool) -> str:
-        saved.append((trainer.position.epoch, is_best))
+    def save(is_best: bool, is_durable: bool) -> str:
+        saved.append((trainer.position.epoch, is_best, is_durable))
         return "checkpoints/x"
 
     trainer = make_trainer(evaluate=lambda: {"accuracy": next(values)}, emit=events.append, save=save)
@@ -187,7 +187,11 @@ def test_every_epoch_is_validated_once_and_best_is_saved(make_trainer: Any) -> N
         (2, 10, {"val/accuracy": 0.8}, True),
         (3, 15, {"val/accuracy": 0.7}, False),
     ]
-    assert saved == [(1, True), (2, True), (3, False)]
+    assert [(epoch, is_best) for epoch, is_best, is_durable in saved if is_durable] == [
+        (1, True), (2, True), (3, False),
+    ]  # fmt: skip
+    before_validation = [(epoch, is_best) for epoch, is_best, is_durable in saved if not is_durable]
+    assert before_validation == [(1, True), (2, False), (3, False)]
 
 
 def test_an_interrupted_validation_is_made_up_on_resume(make_trainer: Any) -> None:
@@ -210,7 +214,7 @@ def test_stop_before_the_first_epoch_keeps_the_weights_as_best(make_trainer: Any
     saved: list[bool] = []
     stop = StopAt(2, wish="pause")
     trainer = make_trainer(
-        control=stop, save=lambda is_best: saved.append(is_best) or "x", evaluate=lambda: {"accuracy": 1.0}
+        control=stop, save=lambda is_best, _: saved.append(is_best) or "x", evaluate=lambda: {"accuracy": 1.0}
     )
     stop.trainer = trainer
     assert trainer.train() == "paused"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from fine_tuner.runs.log.events import EvalMetrics, RunFinished, TrainMetrics
+from fine_tuner.runs.log.events import EvalMetrics, RunFinished, RunStarted, TrainMetrics
 from fine_tuner.training.recovery.checkpoint import CheckpointStore, load_state
 
 from .conftest import last_weights, payloads
@@ -22,6 +22,12 @@ if torch.is_grad_enabled() and step >= 3 and folders and not (RUNS / 'paused').e
 NO_MEMORY = """\
 if torch.is_grad_enabled() and len(target) > 3:
     raise torch.OutOfMemoryError('no room')
+"""
+KILLED_IN_VALIDATION = """\
+if not torch.is_grad_enabled() and any('train_metrics' in p.read_text() for p in RUNS.glob('runs/2*/events.jsonl')):
+    if not (RUNS / 'killed').exists():
+        (RUNS / 'killed').touch()
+        raise KeyboardInterrupt  # as a second Ctrl+C: at once, nothing is saved on the way out
 """
 DROPOUT = ("model.name=mobilenet_v3_small",)
 CASES = {
@@ -78,3 +84,18 @@ def test_resumed_equals_uninterrupted(
             for run in (paused, whole)
         )
         assert ours == theirs
+
+
+def test_killed_in_the_first_validation_loses_no_step(
+    tiny_settings: tuple[str, ...], train_here: Any, own_loss: Any
+) -> None:
+    settings = (*tiny_settings, *DROPOUT, "train.epochs=2", "schedule.name=ReduceLROnPlateau")
+    killed = train_here(*settings, *own_loss(KILLED_IN_VALIDATION), code=130)
+    assert (payloads(killed, RunFinished)[0].step, payloads(killed, EvalMetrics)) == (2, [])
+    train_here(resume=killed)
+    assert [p.start_step for p in payloads(killed, RunStarted)] == [0, 2]
+    whole = train_here(*settings, *own_loss(), runs="whole")
+    torch.testing.assert_close(last_weights(killed), last_weights(whole), rtol=0, atol=0)
+    states = [load_state(CheckpointStore(folder=run / "checkpoints").newest()) for run in (killed, whole)]
+    assert_same_state(*states)
+    assert [e.metrics for e in payloads(killed, EvalMetrics)] == [e.metrics for e in payloads(whole, EvalMetrics)]

@@ -132,7 +132,7 @@ def test_so_many_checkpoints_are_kept(tiny_settings: tuple[str, ...], train_here
     run = train_here(*tiny_settings, "train.epochs=4", "train.keep_checkpoints=3")
     kept = sorted(path.name for path in (run / "checkpoints").glob("step-*"))
     assert kept == ["step-00000004", "step-00000006", "step-00000008"]
-    assert len(payloads(run, CheckpointSaved)) == 4
+    assert [p.step for p in payloads(run, CheckpointSaved)] == [2, 2, 4, 4, 6, 6, 8, 8]  # before and after validation
 
 
 def test_validate_now_keeps_better_weights_and_changes_nothing_else(

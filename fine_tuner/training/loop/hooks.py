@@ -34,14 +34,14 @@ class Hooks:
     Attributes:
         emit: Takes every event.
         control: Asked between steps for wishes; None: there are none.
-        save: Writes a checkpoint, told whether its weights are the best; returns its path, relative to the run folder.
-            None: the run keeps nothing.
+        save: Writes a checkpoint, told whether its weights are the best and whether it has to survive a power cut too;
+            returns its path, relative to the run folder. None: the run keeps nothing.
         before_epoch: Called with the number of epochs done before the first step of the next (unfreezing).
         read_memory: Readings to record with a step; empty where the last ones are fresh.
     """
 
     emit: Callable[[Payload], None] = lambda payload: None
     control: Control | None = None
-    save: Callable[[bool], str] | None = None
+    save: Callable[[bool, bool], str] | None = None
     before_epoch: Callable[[int], None] = lambda epoch: None
     read_memory: Callable[[], Mapping[str, float]] = dict

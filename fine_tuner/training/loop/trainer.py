@@ -164,7 +164,12 @@ class Trainer:
 
     # -------------------------------------------------------- between epochs
     def end_epoch(self) -> None:
-        """Validate, let the schedule see the result, remember the best, save. Does nothing if interrupted."""
+        """Validate, let the schedule see the result, remember the best, save. Does nothing if interrupted.
+
+        What the epoch has trained is saved before it is validated: a validation can take long, and be killed.
+        """
+        if self.validation.evaluate is not None:
+            self.save_checkpoint(is_best=self.validation.best.value is None, is_durable=False)
         metrics, is_best = self._validate()
         if metrics is None:
             return
@@ -219,11 +224,11 @@ class Trainer:
             text = f"{since}. With train.early_stopping={GHOST_EPOCHS} the run would have ended here."
             self.hooks.emit(Mark(step=step, label="early stopping", text=text, is_ghost=True))
 
-    def save_checkpoint(self, *, is_best: bool = False) -> None:
+    def save_checkpoint(self, *, is_best: bool = False, is_durable: bool = True) -> None:
         """Write a checkpoint, if the run has somewhere to write it; never one with numbers that are not finite."""
         self._check_numbers()
         if self.hooks.save is not None:
-            path = self.hooks.save(is_best)
+            path = self.hooks.save(is_best, is_durable)
             self.hooks.emit(CheckpointSaved(step=self.position.step, path=path, is_best=is_best))
 
     # ---------------------------------------------------- wishes from outside

@@ -43,7 +43,15 @@ class CheckpointStore:
     folder: Path
     keep: int = 2
 
-    def save(self, step: int, *, write_weights: Callable[[Path], None], state: dict[str, Any], is_best: bool) -> Path:
+    def save(
+        self,
+        step: int,
+        *,
+        write_weights: Callable[[Path], None],
+        state: dict[str, Any],
+        is_best: bool,
+        is_durable: bool = True,
+    ) -> Path:
         """Write a checkpoint after ``step`` steps and drop the oldest ones.
 
         Args:
@@ -51,6 +59,8 @@ class CheckpointStore:
             write_weights: Writes the model's weights to the path it is given.
             state: What else a resume needs; plain values and tensors only.
             is_best: Also make these weights the best.
+            is_durable: It survives a power cut once this returns. Else only the death of the process, at a fraction of
+                the time, and the oldest ones stay until the next that is durable.
 
         Returns:
             The checkpoint's folder.
@@ -67,23 +77,39 @@ class CheckpointStore:
             write_weights(temporary / WEIGHTS)
             buffer = io.BytesIO()
             torch.save(state, buffer)
-            write_atomically(temporary / STATE, buffer.getvalue())
-            write_json(temporary / MANIFEST, {name: _fingerprint(temporary / name) for name in (WEIGHTS, STATE)})
-            shutil.rmtree(final, ignore_errors=True)  # a resume that repeats steps replaces what it wrote before
-            temporary.replace(final)
+            write_atomically(temporary / STATE, buffer.getvalue(), is_durable=is_durable)
+            manifest = {name: _fingerprint(temporary / name) for name in (WEIGHTS, STATE)}
+            write_json(temporary / MANIFEST, manifest, is_durable=is_durable)
+            self._put_in_place(temporary, final)
         except OSError:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        sync_folder(self.folder)
+        if is_durable:
+            sync_folder(self.folder)
         if is_best:
-            self._set_best(final / WEIGHTS)
-        self._drop_others(final)
+            self._set_best(final / WEIGHTS, is_durable=is_durable)
+        if is_durable:
+            self._drop_others(final)
         return final
 
-    def _set_best(self, weights: Path) -> None:
+    def _put_in_place(self, temporary: Path, final: Path) -> None:
+        """Give a checkpoint its name; one of the same step is out of the way for no longer than a rename takes."""
+        earlier = self.folder / f".{final.name}.earlier.tmp"
+        with suppress(FileNotFoundError):
+            shutil.rmtree(earlier, ignore_errors=True)
+            final.replace(earlier)
+        try:
+            temporary.replace(final)
+        except OSError:
+            with suppress(OSError):
+                earlier.replace(final)
+            raise
+        shutil.rmtree(earlier, ignore_errors=True)
+
+    def _set_best(self, weights: Path, *, is_durable: bool) -> None:
         """Make ``weights`` the best; a hard link where the file system has them, else a copy."""
         target = self.folder / "best" / WEIGHTS
-        with replacing(target) as temporary:
+        with replacing(target, is_durable=is_durable) as temporary:
             try:
                 temporary.hardlink_to(weights)
             except OSError:

@@ -242,19 +242,21 @@ class _Attempt:
             should_stop=self.is_to_end,
         )
 
-    def save(self, assembly: Assembly, is_best: bool) -> str:
+    def save(self, assembly: Assembly, is_best: bool, is_durable: bool) -> str:
         """Write a checkpoint; returns its path in the run folder."""
         assert self.trainer is not None
         assert self.rollback is not None
         trainer = self.trainer
         metadata = metadata_of(assembly.built, classes=assembly.data.output_names, run_id=self.folder.id)
+        metadata |= position_of(trainer)
         state = trainer.state_dict()
         with trainer.learner.exported():
             path = self.checkpoints.save(
                 trainer.position.step,
-                write_weights=partial(save_model, assembly.model, metadata=metadata | position_of(trainer)),
+                write_weights=partial(save_model, assembly.model, metadata=metadata, is_durable=is_durable),
                 state=state,
                 is_best=is_best,
+                is_durable=is_durable,
             )
         self.rollback.forget_start()
         return path.relative_to(self.folder.path).as_posix()
