@@ -15,9 +15,14 @@ _CACHE = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the tests a cache of their own, shared by workers: what this machine knows of speeds decides nothing."""
-    if not hasattr(config, "workerinput"):  # a worker inherits the folder of the process that started it
+    """Give the tests a cache of their own, shared by workers: what this machine knows of speeds decides nothing.
+
+    And one thread to each process: as many workers as cores fill them, and threads of OpenMP that wait for each other
+    spin, which made a test of 6 s one of 100 on a busy machine.
+    """
+    if not hasattr(config, "workerinput"):  # a worker inherits the environment of the process that started it
         config.stash[_CACHE] = os.environ["FINE_TUNER_CACHE"] = tempfile.mkdtemp(prefix="fine-tuner-cache-")
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
