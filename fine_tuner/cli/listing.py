@@ -1,4 +1,4 @@
-"""The command ``list``: what can be chosen, and the runs there are, as rows."""
+"""The command ``list``: what can be chosen, and the runs there are; rows for programs, a table for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fine_tuner.cli.arguments import Commands, print_json
 from fine_tuner.config.io import CHOICES, FIELDS
 from fine_tuner.config.presets import describe_preset, list_presets
 from fine_tuner.config.settings import TASKS
-from fine_tuner.config.tasks import DEFAULT_TASK
+from fine_tuner.config.tasks import CLASSIFICATION, DEFAULT_TASK, SEGMENTATION
 from fine_tuner.runs.store import RunStore
 
 Row = dict[str, Any]
@@ -94,10 +94,18 @@ def add_commands(commands: Commands) -> None:
 
 def list_command(arguments: argparse.Namespace) -> int:
     """``list``: rows of one kind of thing; ``--task`` leaves out what makes no sense for it."""
-    rows = _LISTERS[arguments.what](arguments.task, arguments.runs)
     if arguments.json:
-        print_json({arguments.what: rows})
-    else:
-        for row in rows:
-            print("  ".join(str(value) for value in row.values() if value not in (None, "", [])))
+        print_json({arguments.what: _LISTERS[arguments.what](arguments.task, arguments.runs)})
+        return 0
+    from fine_tuner.cli.list_tables import print_rows  # rich is loaded where a person looks
+
+    tasks: tuple[str | None, ...] = (arguments.task,)
+    if arguments.what == "models" and arguments.task is None:  # a network belongs to one kind of target
+        tasks = (CLASSIFICATION.name, SEGMENTATION.name)
+    rows = [
+        row | {"task": task} if task else row
+        for task in tasks
+        for row in _LISTERS[arguments.what](task, arguments.runs)
+    ]
+    print_rows(arguments.what, rows)
     return 0

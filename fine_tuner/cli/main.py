@@ -19,6 +19,7 @@ from fine_tuner.base.errors import FineTunerError, InputError
 from fine_tuner.base.files import keep_private
 from fine_tuner.cli import data_commands, listing, measuring_commands, run_commands, training_commands
 from fine_tuner.cli.arguments import Commands, print_json
+from fine_tuner.cli.completion import add_completion
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = Commands(parser)
     for part in (training_commands, run_commands, listing, measuring_commands, data_commands):
         part.add_commands(commands)
+    add_completion(commands, build_parser)
     commands.add("serve", _serve, "answer commands, one JSON line each, on standard input", has_shared_options=False)
     commands.add("standby", _standby, "load torch, then wait for a command to become", has_shared_options=False)
     return parser

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fine_tuner.base.errors import InputError
+from fine_tuner.base.progress import OnProgress
 from fine_tuner.cli.arguments import Commands, add_overrides, find_run, print_json, read_settings
 from fine_tuner.config import live_changes
 from fine_tuner.config.io import read_tree
@@ -51,7 +52,7 @@ def train(arguments: argparse.Namespace) -> int:
     from fine_tuner.training.run.console import Console
     from fine_tuner.training.run.prepare import prepare
 
-    prepared = prepare(settings, on_progress=Console(_say).progress)  # wrong input leaves no run folder behind
+    prepared = prepare(settings, on_progress=_bar() or Console(_say).progress)  # wrong input leaves no folder behind
     argv, parent = ["train", arguments.config, *arguments.overrides], getattr(arguments, "parent", None)
     settings = prepared.assembly.settings  # what was left empty is filled in
     return _train_folder(RunStore(arguments.runs).create(settings, argv=argv, parent=parent), arguments, prepared)
@@ -98,7 +99,7 @@ def _train_folder(run: RunFolder, arguments: argparse.Namespace, prepared: Any =
     with hold(run.path.parent, devices) as was_free, CacheWriter(run):
         if not was_free:
             print("Another run is at work on this device; both go on, more slowly.", file=sys.stderr)
-        code = run_worker(run, print_line=_say, prepared=prepared)
+        code = run_worker(run, print_line=_say, prepared=prepared, show=_bar())
     print(f"run: {run.path}", flush=True)
     if arguments.json:
         print_json(RunStore(run.path.parent).summary(run.id).to_json())
@@ -107,6 +108,15 @@ def _train_folder(run: RunFolder, arguments: argparse.Namespace, prepared: Any =
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def _bar() -> OnProgress | None:
+    """A bar with the time left, where somebody looks."""
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        return None
+    from fine_tuner.cli.progress import Bar
+
+    return Bar()
 
 
 # ------------------------------------------------------- asked of one at work

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -29,3 +34,28 @@ def test_people_read_words_and_numbers_and_no_more_often_than_asked(capsys):
     progress_lines(is_json=False)("bf16", 3, 32, point=[1, 2])
     progress_lines(is_json=False, pause_seconds=60.0)("never", 1, 2)
     assert capsys.readouterr().err == "bf16 3/32\n"
+
+
+def test_a_terminal_gets_a_bar_with_the_time_left_that_is_gone_at_the_end(capfd):
+    ours, theirs = pty.openpty()
+    program = (
+        "import time; from fine_tuner.cli.progress import progress_lines; tell = progress_lines(is_json=False)\n"
+        "for step in range(1, 11): tell('Decoding [images]', step, 10); time.sleep(0.06)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stderr=theirs, env=os.environ | {"TERM": "xterm"}
+    ) as process:
+        os.close(theirs)
+        seen = b""
+        try:
+            while chunk := os.read(ours, 4096):
+                seen += chunk
+        except OSError:  # how Linux says that the terminal has closed
+            pass
+        assert process.wait() == 0
+    os.close(ours)
+    text = seen.decode()
+    assert "Decoding [images]" in text
+    assert "left" in text
+    assert re.search(r"[1-9]/10", text)
+    assert text.rstrip("\r").endswith("\x1b[2K"), "the line is wiped"

@@ -1,10 +1,11 @@
-"""What a person at a terminal reads while a run goes on: one line per epoch."""
+"""What a person at a terminal reads while a run goes on: one line per epoch, and where there is one, a bar."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
+from fine_tuner.base.progress import OnProgress
 from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.runs.log.events import (
     EvalMetrics,
@@ -23,11 +24,12 @@ class Console:
 
     Args:
         print_line: Where a line goes.
+        show: Told after each step how many of all are done; None where nobody looks.
     """
 
-    def __init__(self, print_line: Callable[[str], None]) -> None:
-        self._print = print_line
-        self._epochs = 0
+    def __init__(self, print_line: Callable[[str], None], show: OnProgress | None = None) -> None:
+        self._print, self._show = print_line, show
+        self._epochs = self._per_epoch = 0
         self._losses: list[float] = []
         self._epoch_began = time.perf_counter()
         self._progress_shown = ""
@@ -36,13 +38,15 @@ class Console:
         """Print what ``payload`` has to say, if anything."""
         match payload:
             case RunStarted(epochs=epochs, total_steps=total, steps_per_epoch=per_epoch, facts=facts):
-                self._epochs = epochs
+                self._epochs, self._per_epoch = epochs, per_epoch
                 self._epoch_began = time.perf_counter()
                 for notice in facts.get("notices", ()):
                     self._print(f"note: {notice}")
                 self._print(_plan_line(dict(facts), epochs, per_epoch, total))
-            case TrainMetrics(metrics=metrics):
+            case TrainMetrics(step=step, metrics=metrics):
                 self._losses.append(metrics["train/loss"])
+                if self._show is not None:
+                    self._show("Training", step, self._epochs * self._per_epoch)
             case EvalMetrics() as evaluated:
                 self._print(self._epoch_line(evaluated))
                 self._losses, self._epoch_began = [], time.perf_counter()

@@ -18,6 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from fine_tuner.base.errors import ConfigError, DataError, FineTunerError, InputError, NonFiniteError, WeightsError
+from fine_tuner.base.progress import OnProgress
 from fine_tuner.config.io import parse, read_tree
 from fine_tuner.data.records import DataSplits
 from fine_tuner.features.features import Features
@@ -66,13 +67,20 @@ _RESERVE_BYTES = 1 << 16
 _DURABLE = (RunStarted, EvalMetrics, CheckpointSaved, RunFinished)
 
 
-def run_worker(folder: RunFolder, *, print_line: Callable[[str], None], prepared: Prepared | None = None) -> int:
+def run_worker(
+    folder: RunFolder,
+    *,
+    print_line: Callable[[str], None],
+    prepared: Prepared | None = None,
+    show: OnProgress | None = None,
+) -> int:
     """Train the run in ``folder``, from its newest checkpoint if it has one.
 
     Args:
         folder: A run folder with its ``config.yaml``.
         print_line: Where lines for a person go.
         prepared: Data and objects, if the caller has built them already.
+        show: Told after each step how many of all are done.
 
     Returns:
         Exit code: 0 done (or paused), 1 failed, 2 the input is wrong, 130 stopped by the user.
@@ -81,19 +89,19 @@ def run_worker(folder: RunFolder, *, print_line: Callable[[str], None], prepared
         RunError: If another process trains this run.
     """
     with WorkerLock(folder.lock):
-        return _Attempt(folder, print_line).run(prepared)
+        return _Attempt(folder, Console(print_line, show)).run(prepared)
 
 
 class _Attempt:
     """One launch of a run: from its settings to its exit code."""
 
-    def __init__(self, folder: RunFolder, print_line: Callable[[str], None]) -> None:
+    def __init__(self, folder: RunFolder, console: Console) -> None:
         self.folder = folder
         self.writer = EventWriter(folder.events)
         self.reserve = folder.path / ".reserve"  # room for the last word on a disk that has become full
         with suppress(OSError):
             self.reserve.write_bytes(bytes(_RESERVE_BYTES))
-        self.console = Console(print_line)
+        self.console = console
         self.control = RunControl(folder)
         self.trainer: Trainer | None = None
         self.rollback: Rollback | None = None
