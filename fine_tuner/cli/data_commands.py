@@ -25,6 +25,9 @@ def add_commands(commands: Commands) -> None:
     command = commands.add("recognise", recognise, "what the data seems to be, at a glance")
     command.add_argument("path", metavar="PATH")
     add_overrides(command, "settings of data")
+    command = commands.add("unstack", take_apart, "each slice of files with several as a file of its own")
+    command.add_argument("path", type=Path, metavar="FOLDER", help="of images, or of images and masks")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder for all of it")
     command = commands.add_of_settings("preview-data", preview_data, "pictures as the network will see them")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the pictures are written")
     command.add_argument("--count", type=int, default=12, help="how many pictures (default 12)")
@@ -86,4 +89,17 @@ def recognise(arguments: argparse.Namespace) -> int:
         print_json({"path": arguments.path, **dataclasses.asdict(glance)})
     else:
         print(f"{glance.words}: task={glance.task}")
+    return 0
+
+
+def take_apart(arguments: argparse.Namespace) -> int:
+    """``unstack``: write the slices of stacks as files of their own."""
+    from fine_tuner.data.files.slices import unstack
+
+    progress = progress_lines(is_json=arguments.json, pause_seconds=2.0)
+    stacks, slices = unstack(arguments.path, arguments.out, progress)
+    if arguments.json:
+        print_json({"out": str(arguments.out), "stacks": stacks, "slices": slices})
+    else:
+        print(f"{stacks:,} of several pictures each written as {slices:,} to {arguments.out}")
     return 0

@@ -28,12 +28,14 @@ from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.duplicates import contradictions, without_duplicates
 from fine_tuner.data.files.image_scan import Size, image_sizes
 from fine_tuner.data.files.pixel_range import may_be_deep_by_name, measure_range
+from fine_tuner.data.files.slices import about_slices
 from fine_tuner.data.masks.orientation import ask_of_turned, find_turned
 from fine_tuner.data.masks.values import mask_facts
 from fine_tuner.data.notices import Notice
 from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source
 from fine_tuner.data.readers.class_folders import read_class_folders
 from fine_tuner.data.readers.mask_folders import read_mask_folders, with_classes
+from fine_tuner.data.readers.name_groups import grouped_by_name
 from fine_tuner.data.readers.object_source import read_objects
 from fine_tuner.data.readers.recognise import look_into, unpacked
 from fine_tuner.data.readers.sample import SAMPLE_PATH, read_sample
@@ -121,6 +123,8 @@ def take_survey(
     notices = [*source.notices, *_about_left_out(problems, source, options)]
     pixel_range, about_pixels = _pixel_range(source, options, progress)
     notices += about_pixels
+    files = [f for rows in source.records.values() for r in rows for f in (r.image, r.target) if isinstance(f, Path)]
+    notices += about_slices(files, root, progress)
     splits = _split(source, root, val_fraction=val_fraction, seed=seed)
     data = DataSplits(
         task=task,
@@ -163,13 +167,14 @@ def _pixel_range(
 def _about_left_out(problems: Sequence[Problem], source: Source, options: ReadOptions) -> list[Notice]:
     """What was left out as the user chose, by kind, with an example, and of which classes."""
     out = []
-    for kind, noun in _LEFT_OUT.items():
+    for kind, (one, several) in _LEFT_OUT.items():
         found = [p for p in problems if p.kind == kind]
         if found and is_settled(kind, options):
             of_class = Counter(p.file.parent.name for p in found if p.file is not None)
             where = ", ".join(f"{n} in {name}" for name, n in of_class.most_common(8))
             where = f" ({where})" if len(of_class) > 1 and target_kind_of(source) is TargetKind.CLASS else ""
-            out.append(Notice(f"{counted(len(found), noun)} left out{where}, such as: {found[0].message}"))
+            what = f"{len(found):,} {one if len(found) == 1 else several}"
+            out.append(Notice(f"{what} left out{where}, such as: {found[0].message}"))
     return out
 
 
@@ -209,15 +214,15 @@ def _require_classes(data: DataSplits, problems: Sequence[Problem]) -> None:
             )
 
 
-_LEFT_OUT = {
-    "unreadable": "unreadable image",
-    "missing_label": "image without label",
-    "missing_image": "label without image",
-    "image_alone": "image without mask",
-    "mask_alone": "mask without image",
-    "conflict": "contradictory row",
-    "extra_class": "image of a class that train lacks",
-    "contradiction": "image with contradicting labels",
+_LEFT_OUT = {  # one, several
+    "unreadable": ("unreadable image", "unreadable images"),
+    "missing_label": ("image without label", "images without label"),
+    "missing_image": ("label without image", "labels without image"),
+    "image_alone": ("image without mask", "images without mask"),
+    "mask_alone": ("mask without image", "masks without image"),
+    "conflict": ("contradictory row", "contradictory rows"),
+    "extra_class": ("image of a class that train lacks", "images of a class that train lacks"),
+    "contradiction": ("image with contradicting labels", "images with contradicting labels"),
 }
 
 
@@ -238,7 +243,9 @@ def read_source(
         return read_torchvision(name, task, options, progress, may_download=may_download)
     path, about_path = unpacked(path, progress, options)
     root, source = _of_path(path, task, options, progress)
-    return root, replace(source, notices=(*about_path, *source.notices))
+    records, about_groups = grouped_by_name(source.records, options)
+    kept = {split: tuple(rows) for split, rows in records.items()}
+    return root, replace(source, records=kept, notices=(*about_path, *source.notices, *about_groups))
 
 
 def _of_path(path: str, task: str, options: ReadOptions, progress: OnProgress) -> tuple[Path, Source]:

@@ -24,7 +24,7 @@ from fine_tuner.data.duplicates import train_duplicates
 from fine_tuner.data.files.image_scan import ImageFacts, Twins, find_twins, scan_images
 from fine_tuner.data.notices import Level, MendableError, Notice, Remedy
 from fine_tuner.data.options import Problem, ReadOptions
-from fine_tuner.data.readers.recognise import glance_at
+from fine_tuner.data.readers.recognise import Glance, glance_at
 from fine_tuner.data.records import DataSplits, Record
 from fine_tuner.data.sources import is_settled as is_settled_by_choice
 from fine_tuner.data.sources import take_survey
@@ -56,13 +56,14 @@ def check_data(
     begun = time.monotonic()
     progress = progress or no_progress
     chosen = ReadOptions(**options)
-    likely = task_like(path, progress, chosen)
+    glance = glance_or_none(path, progress, chosen)
+    likely = glance and glance.task
     wanted = task or likely or DEFAULT_TASK
     try:
         data, problems = _read(path, wanted, val_fraction, seed, chosen, progress)
     except DataError as error:
         findings = [_unusable(error, wanted, likely)]
-        return _report(path, wanted, likely, None, {}, findings, begun)
+        return replace(_report(path, wanted, likely, None, {}, findings, begun), kind=glance.words if glance else "")
     images = [r.image for records in data.splits.values() for r in records]
     facts = scan_images(images, progress)
     findings = about_problems([*problems, *_undecodable(facts, problems)], chosen)
@@ -75,10 +76,10 @@ def check_data(
     return _report(path, wanted, likely, data, facts, findings, begun)
 
 
-def task_like(path: str, progress: OnProgress, options: ReadOptions) -> str | None:
-    """The task that the data seems to be made for; None if it cannot be told."""
+def glance_or_none(path: str, progress: OnProgress, options: ReadOptions) -> Glance | None:
+    """What the data seems to be; None if it cannot be told."""
     try:
-        return glance_at(path, progress, options).task
+        return glance_at(path, progress, options)
     except DataError:
         return None
 

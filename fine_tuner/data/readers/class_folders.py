@@ -22,7 +22,6 @@ from fine_tuner.data.files.folders import (
 from fine_tuner.data.notices import Notice, Remedy
 from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source
 from fine_tuner.data.readers.masks_beside import masks_beside
-from fine_tuner.data.readers.name_groups import grouped_by_name
 from fine_tuner.data.readers.recognise import Found
 from fine_tuner.data.records import Record
 
@@ -119,8 +118,6 @@ def read_class_folders(found: Found, options: ReadOptions) -> Source:
     notices += about_masks
     if options.class_level == "inner":
         records = {split: _variants_together(rows) for split, rows in records.items()}
-    records, about_groups = grouped_by_name(records, options)
-    notices += about_groups
     if found.tables:
         text = f"{found.tables[0].name} is not used: the classes are the folders."
         notices.append(Notice(text, remedies=(Remedy("use it", {"data.layout": "table"}),), code="table_unused"))

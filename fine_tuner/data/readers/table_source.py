@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fine_tuner.base.errors import DataError
@@ -78,6 +79,8 @@ class TableReader:
                 record = self._record(table, row, where, names)
                 if record is not None:
                     records.setdefault(where, []).append(record)
+        if target_kind(self.task) is TargetKind.CLASS and records.get("train"):
+            names, records = self._learned(names, records)
         return Source(
             records={split: tuple(rows) for split, rows in records.items()},
             classes=names,
@@ -86,6 +89,27 @@ class TableReader:
             notices=tuple(self._notices()),
             problems=tuple(self.problems),
         )
+
+    def _learned(
+        self, names: Sequence[str], records: dict[str, list[Record]]
+    ) -> tuple[tuple[str, ...], dict[str, list[Record]]]:
+        """Without the classes that train lacks and another split has: they cannot be learned."""
+        in_train = {r.target for r in records["train"]}
+        extra = {r.target for rows in records.values() for r in rows} - in_train
+        self.problems += [
+            Problem(
+                "extra_class", f"Image {r.image} is of class {names[r.target]!r}, which train does not have.", r.image
+            )
+            for rows in records.values()
+            for r in rows
+            if r.target in extra
+        ]
+        kept = [i for i in range(len(names)) if i not in extra]
+        moved = {
+            split: [replace(r, target=kept.index(r.target)) for r in rows if r.target not in extra]
+            for split, rows in records.items()
+        }
+        return tuple(names[i] for i in kept), moved
 
     # ------------------------------------------------------------------ rows
     def _record(self, table: Table, row: int, split: str, names: Sequence[str]) -> Record | None:

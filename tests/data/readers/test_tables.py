@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.data.notices import Notice
@@ -305,3 +306,19 @@ def test_real_blood_cell_counts_are_recognised(real_data: Path, read: Read) -> N
     mean, sd = data.target_mean_and_sd()[0]
     assert 11 < mean < 12
     assert 3.5 < sd < 4.5
+
+
+def test_a_class_that_only_val_has_is_named_and_left_out_as_with_folders(tmp_path: Path, read: Read) -> None:
+    rows = ["file,split,a,b,c"]
+    for i in range(12):
+        Image.new("L", (8, 8), 20 * i).save(tmp_path / f"{i}.png")
+        is_val = i >= 8
+        cells = ("val" if is_val else "train", i % 2, int(not i % 2 and not is_val), int(not i % 2 and is_val))
+        rows.append(",".join(map(str, (f"{i}.png", *cells))))
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    with pytest.raises(DataError, match=r"8\.png is of class 'c', which train does not have(.|\n)*on_missing=skip"):
+        read(tmp_path)
+    data = read(tmp_path, on_missing="skip")
+    assert data.classes == ("a", "b")
+    assert {split: len(rows) for split, rows in data.splits.items()} == {"train": 8, "val": 2}
+    assert any("2 images of a class that train lacks left out" in str(n) for n in data.notices)
