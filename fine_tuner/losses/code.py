@@ -107,7 +107,8 @@ class LossCode:
         """Line of the last ``return`` of a function, or of a class's ``forward``; of its ``def`` if it has none."""
         node = self.definition(entry)
         if isinstance(node, ast.ClassDef):
-            node = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "forward"), None)
+            called = ("forward", "__call__")
+            node = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name in called), None)
         if node is None:
             return None
         return max((n.lineno for n in ast.walk(node) if isinstance(n, ast.Return)), default=node.lineno)

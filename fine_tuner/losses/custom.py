@@ -8,6 +8,7 @@ sandbox. The page runs it only in a child process (``sandbox.py``) and in the tr
 
 from __future__ import annotations
 
+import ast
 import functools
 import inspect
 import sys
@@ -27,10 +28,12 @@ from fine_tuner.config.tasks import TargetKind
 from fine_tuner.losses.adapt import Adaptation
 from fine_tuner.losses.code import LossCode, LossCodeError, first_sentence, read_code
 from fine_tuner.losses.inputs import at_least_float32, without_autocast
-from fine_tuner.losses.signature import TensorValue, main_names, read_arguments
+from fine_tuner.losses.pasted import CUSTOMARY, import_of, names_to_import, syntax_remedy
+from fine_tuner.losses.signature import TensorValue, bound_names, main_names, read_arguments
 
 USER_ERRORS = (Exception, SystemExit)
 """What a user's code may raise. KeyboardInterrupt is the user's own and passes."""
+NO_GPU = "Write .to(output.device) instead of .cuda() or 'cuda': that runs with and without a GPU."
 NUM_CLASSES = ("num_classes", "n_classes", "classes", "num_labels", "nclasses", "C")
 """Names under which a constructor asks for the number of classes."""
 
@@ -99,10 +102,10 @@ class CustomLossModule(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> CustomLossModule:
         """Move (or cast) the module, and tensors that the user's classes hold as plain attributes."""
         super()._apply(fn, recurse)
-        for module in self.loss.modules() if isinstance(self.loss, nn.Module) else ():
-            for name, value in vars(module).items():
+        for holder in self.loss.modules() if isinstance(self.loss, nn.Module) else (self.loss,):
+            for name, value in list(getattr(holder, "__dict__", {}).items()):
                 if isinstance(value, Tensor):
-                    setattr(module, name, fn(value))
+                    setattr(holder, name, fn(value))
         self.extra = {name: fn(v) if isinstance(v, Tensor) else v for name, v in self.extra.items()}
         return self
 
@@ -165,7 +168,7 @@ def load_code(code: LossCode, entry: str = "", *, arguments: str = "", num_outpu
     name = entry.strip() or _only_candidate(code, module)
     if not hasattr(module, name):
         known = [n for n in vars(module) if not n.startswith("__")]
-        defined = ", ".join(_candidates(module)) or "no loss"
+        defined = ", ".join(_candidates(code, module)) or "no loss"
         raise code.error("no_entry", f"the file defines no {name!r}", f"It defines {defined}.{suggest(name, known)}")
     found, call = getattr(module, name), getattr(module, name)
     taken: set[str] = set()
@@ -219,14 +222,15 @@ def _execute(code: LossCode) -> ModuleType:
     try:
         compiled = compile(code.text, str(code.path), "exec", dont_inherit=True)
     except SyntaxError as error:
-        what = f"Python cannot read this: {error.msg}"
-        raise code.error("syntax", what, "Correct the line; the mistake may be just before it.", error.lineno) from None
+        remedy = syntax_remedy(code.source(error.lineno), error.msg)
+        raise code.error("syntax", f"Python cannot read this: {error.msg}", remedy, error.lineno) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise code.error("syntax", first_sentence(error), "Write plain Python text.") from None
     module = ModuleType(f"fine_tuner_custom_loss_{code.sha256[:12]}")
     module.__file__ = str(code.path)
     sys.modules[module.__name__] = module
     try:
+        exec("\n".join(map(import_of, names_to_import(code.text))), module.__dict__)
         exec(compiled, module.__dict__)
     except USER_ERRORS as error:
         sys.modules.pop(module.__name__, None)
@@ -243,16 +247,33 @@ def _import_error(code: LossCode, error: BaseException) -> LossCodeError:
         remedy = "Install it where the app runs, or write the loss in one file with torch alone."
         return code.error("no_module", f"there is no module {error.name!r}", remedy, line)
     what = f"the file fails while it is read, {first_sentence(error)}"
+    if asks_for_gpu(error):
+        return code.error("no_gpu", "the code asks for a GPU, and none is used here", NO_GPU, line)
+    if isinstance(error, NameError) and error.name:
+        remedy = f"Define it above: {defines(error.name)}; or remove the line if it is no part of the loss."
+        return code.error("raises", what, remedy, line)
     return code.error("raises", what, "Correct the line; only definitions belong outside functions.", line)
 
 
-def _instantiate(code: LossCode, cls: type, name: str, arguments: Mapping[str, Any]) -> nn.Module:
+def defines(name: str) -> str:
+    """A line that would define a name that is not there."""
+    return import_of(name) if name in CUSTOMARY else f"{name} = ..."
+
+
+def asks_for_gpu(error: BaseException) -> bool:
+    """Whether code failed since it asked for a GPU that is not there."""
+    text = str(error)
+    return any(words in text for words in ("NVIDIA driver", "No CUDA GPUs", "not compiled with CUDA"))
+
+
+def _instantiate(code: LossCode, cls: type, name: str, arguments: Mapping[str, Any]) -> Any:
     definition = code.definition(name)
     line = definition.lineno if definition else None
-    if not issubclass(cls, nn.Module):
+    is_module = issubclass(cls, nn.Module)
+    if not is_module and "__call__" not in _methods(cls):
         remedy = f"Write class {name}(nn.Module) with super().__init__() and forward(self, output, target)."
         raise code.error("not_module", f"class {name} is not an nn.Module", remedy, line)
-    if "forward" not in _methods(cls):
+    if is_module and "forward" not in _methods(cls):
         raise code.error("no_forward", f"class {name} has no forward", "Write def forward(self, output, target).", line)
     needed = [n for n in _required_arguments(cls) if n not in arguments]
     if needed:
@@ -262,6 +283,8 @@ def _instantiate(code: LossCode, cls: type, name: str, arguments: Mapping[str, A
         return cls(**arguments)
     except USER_ERRORS as error:
         at = code.line_of(error.__traceback__) or line
+        if asks_for_gpu(error):
+            raise code.error("no_gpu", "the code asks for a GPU, and none is used here", NO_GPU, at) from error
         remedy = "Correct __init__; it starts with super().__init__()."
         raise code.error("raises", f"{name}() fails, {first_sentence(error)}", remedy, at) from error
 
@@ -281,36 +304,37 @@ def _required_arguments(cls: type) -> list[str]:
 
 # ------------------------------------------------------------- which one is meant
 def _only_candidate(code: LossCode, module: ModuleType) -> str:
-    names = main_names(code.text, _candidates(module))
+    names = main_names(code.text, _candidates(code, module))
     if len(names) == 1:
         return names[0]
     if names:
         remedy = "Write the name of the one to use in 'Name in the file', or start the others' names with '_'."
         raise code.error("several", f"the file defines {len(names)} possible losses: {', '.join(names)}", remedy)
-    for name, found in _own(module).items():
+    for name, found in _own(code, module).items():
         if inspect.isclass(found) and not _is_loss_class(found):
             _instantiate(code, found, name, {})
-    near = [f"{n}{inspect.signature(f.forward if inspect.isclass(f) else f)}" for n, f in _own(module).items()]
+    near = [f"{n}({', '.join(_names_of(f.forward if _is_module(f) else f))})" for n, f in _own(code, module).items()]
     beside = f", only {', '.join(near)}" if near else ""
     remedy = "Write def my_loss(output, target): ..., or class MyLoss(nn.Module) with forward(self, output, target)."
     raise code.error("no_loss", f"the file defines no loss of (output, target){beside}", remedy)
 
 
-def _own(module: ModuleType) -> dict[str, Any]:
-    """Functions, classes and modules that the file defines itself, without ``_names`` and second names."""
+def _own(code: LossCode, module: ModuleType) -> dict[str, Any]:
+    """What can be called and the file itself defines or gives a name, without ``_names`` and second names."""
     own: dict[int, tuple[str, Any]] = {}
+    named = {name for node in ast.parse(code.text).body for name in bound_names(node)}
     for name, found in vars(module).items():
         is_made = isinstance(found, nn.Module | functools.partial)
-        is_ours = getattr(found, "__module__", None) == module.__name__ or is_made
+        is_ours = getattr(found, "__module__", None) == module.__name__ or is_made or name in named
         if callable(found) and is_ours and not name.startswith("_"):
             own.setdefault(id(found), (name, found))
     return dict(own.values())
 
 
-def _candidates(module: ModuleType) -> list[str]:
+def _candidates(code: LossCode, module: ModuleType) -> list[str]:
     """Names that can be used as ``loss(output, target)``, some of them with arguments for their constructor."""
     names = []
-    for name, found in _own(module).items():
+    for name, found in _own(code, module).items():
         if inspect.isclass(found):
             fits = _is_loss_class(found)
         else:
@@ -320,12 +344,21 @@ def _candidates(module: ModuleType) -> list[str]:
     return names
 
 
+def _is_module(found: Any) -> bool:
+    return isinstance(found, nn.Module) or (inspect.isclass(found) and issubclass(found, nn.Module))
+
+
 def _is_loss_class(found: type) -> bool:
-    return issubclass(found, nn.Module) and "forward" in _methods(found) and _takes_two(found.forward, 1)
+    if not _is_module(found):
+        return "__call__" in _methods(found) and _takes_two(found.__call__, 1)
+    return "forward" in _methods(found) and _takes_two(found.forward, 1)
 
 
 def _takes_two(call: Callable[..., Any], bound: int) -> bool:
     """Whether ``call(output, target)`` binds, after ``bound`` leading arguments."""
+    if isinstance(call, torch.jit.ScriptFunction):
+        needed = [a for a in call.schema.arguments if not a.has_default_value()]
+        return len(needed) <= 2 <= len(call.schema.arguments)
     with suppress(TypeError, ValueError):
         inspect.signature(call).bind(*[None] * (bound + 2))
         return True

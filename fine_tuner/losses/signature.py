@@ -132,7 +132,7 @@ def _possible(node: ast.stmt, tree: ast.Module) -> PossibleLoss | None:
             extra = _optional(arguments, 2, "forward")
             return PossibleLoss(name=name, style="function", line=node.lineno, arguments=extra)
         case ast.ClassDef(name=name) if not name.startswith("_"):
-            forward = _method(node, "forward")
+            forward = _method(node, "forward") or _method(node, "__call__")
             if forward is None or not _takes(forward, 3):
                 return None
             made = _method(node, "__init__")
@@ -141,15 +141,24 @@ def _possible(node: ast.stmt, tree: ast.Module) -> PossibleLoss | None:
             return PossibleLoss(name=name, style="class", line=node.lineno, arguments=arguments)
         case ast.Assign(targets=[ast.Name(id=name)], value=ast.Lambda(args=arguments)) if _takes(arguments, 2):
             return PossibleLoss(name=name, style="function", line=node.lineno, arguments=())
-        case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=func)) if not name.startswith("_"):
-            made_of = classes.get(ast.unparse(func))
-            is_torch = ast.unparse(func).startswith(("nn.", "torch.nn.")) and ast.unparse(func).endswith("Loss")
-            if made_of is None and not is_torch:
+        case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if not name.startswith("_"):
+            func = ast.unparse(call.func)
+            made_of = classes.get(func)
+            is_partial = func in ("partial", "functools.partial") and bool(call.args) and _is_loss(call.args[0])
+            if made_of is None and not is_partial and not _is_loss(call.func):
                 return None
-            forward = None if made_of is None else _method(made_of, "forward")
+            forward = None if made_of is None else _method(made_of, "forward") or _method(made_of, "__call__")
             extra = () if forward is None else _optional(forward, 3, "forward")
             return PossibleLoss(name=name, style="object", line=node.lineno, arguments=extra)
+        case ast.Assign(targets=[ast.Name(id=name)], value=ast.Attribute() as value) if _is_loss(value):
+            return PossibleLoss(name=name, style="object", line=node.lineno, arguments=())
     return None
+
+
+def _is_loss(node: ast.expr) -> bool:
+    """Whether an expression is named like a loss of a library's: ``nn.MSELoss``, ``F.cross_entropy``."""
+    last = ast.unparse(node).rpartition(".")[2].lower()
+    return last.endswith(("loss", "entropy"))
 
 
 def _method(node: ast.ClassDef, name: str) -> ast.arguments | None:

@@ -22,6 +22,7 @@ from fine_tuner.losses.custom import NUM_CLASSES
 from fine_tuner.losses.inputs import at_least_float32, without_autocast
 from fine_tuner.losses.modules import FormulaLoss, LossSum
 from fine_tuner.losses.parts import over_split, part_of, shares_of
+from fine_tuner.losses.pasted import CUSTOMARY, import_of, names_to_import
 from fine_tuner.losses.signature import TensorValue, bound_names, possible_losses, read_arguments
 from fine_tuner.losses.verdicts import custom_losses
 from fine_tuner.tasks.build import LOSS_GROUP
@@ -118,7 +119,10 @@ def _own(run: Run, loss: CustomLoss, section: str, bundle: Bundle) -> str:
         text = f"# Verbatim: {about}\n# >>> {section}\n{code.text.rstrip(chr(10))}\n# <<< {section}"
     else:  # its names would meet others here, or it must be a file of its own
         text = f"# Verbatim, as text: {about}\n{section.upper()}_SOURCE = {_literal(code.text)}\n"
-        text += f"_{section} = types.ModuleType({name!r})\nexec({section.upper()}_SOURCE, _{section}.__dict__)"
+        text += f"_{section} = types.ModuleType({name!r})\n"
+        for missing in names_to_import(code.text):
+            text += f"exec({import_of(missing)!r}, _{section}.__dict__)\n"
+        text += f"exec({section.upper()}_SOURCE, _{section}.__dict__)"
         made = f"_{section}.{made}"
         bundle.need(("types", "", "types"))
     text = f"{copied}\n\n\n{text}" if copied else text
@@ -191,7 +195,8 @@ def _fits_inline(code: LossCode, bundle: Bundle) -> bool:
     if any(isinstance(n, ast.Global) or (isinstance(n, ast.Name) and n.id in _OF_A_FILE) for n in ast.walk(tree)):
         return False
     names: list[str] = []
-    imports: list[Import] = []
+    missing: list[Import] = [(*CUSTOMARY[name], name) for name in names_to_import(code.text)]
+    imports: list[Import] = [*missing]
     for node in tree.body:
         match node:
             case ast.Import(names=aliases):
@@ -206,6 +211,7 @@ def _fits_inline(code: LossCode, bundle: Bundle) -> bool:
                 return False
     if any(inner == "*" for _, inner, _ in imports) or not bundle.can_stand_beside(names, imports):
         return False
+    bundle.need(*missing)
     bundle.reserve([*names, *(name for _, _, name in imports)])
     return True
 

@@ -74,6 +74,8 @@ class PreparedBatch:
         named = {name: p for name, p in self.batch.model.named_parameters() if p.requires_grad}
         if not self.output.requires_grad:
             return ()
+        weights = torch.rand(gradient.shape, generator=torch.Generator().manual_seed(0)).to(gradient) + 0.5
+        gradient = gradient * weights  # so that what two images ask of a bias is not by chance exactly opposite
         gradients = torch.autograd.grad(
             self.output, list(named.values()), gradient, retain_graph=True, allow_unused=True
         )

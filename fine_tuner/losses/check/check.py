@@ -21,17 +21,19 @@ from fine_tuner.config.sections.loss_inputs import why_no_form
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.losses.check.batch import PreparedBatch
 from fine_tuner.losses.check.edge_cases import HALF_SIDE_PX, check_edge_cases, check_half_precision
-from fine_tuner.losses.check.given import answers, describe_inputs, settled_findings
+from fine_tuner.losses.check.given import answers, describe_inputs, imported_findings, settled_findings
 from fine_tuner.losses.check.side_effects import Surroundings, changed_defaults
 from fine_tuner.losses.code import LossCodeError, LossFinding, first_sentence, read_code
 from fine_tuner.losses.curves import curve_panels
 from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss
-from fine_tuner.losses.trials.attempt import Trial, attempt, merge
+from fine_tuner.losses.trials.attempt import Trial, attempt, merge, without_compiler
 from fine_tuner.losses.trials.meaning import Question, settle
 from fine_tuner.losses.trials.sanity import check_sanity, check_trace, check_zero_gradient
 
 SLOW_SECONDS = 0.002
 SLOW_RATIO = 10.0
+SHORT_SECONDS = 0.5
+MEANING = "what it means"
 
 
 def check_loss(
@@ -96,9 +98,9 @@ def check_loss(
     loaded.module.to(prepared.device)
     findings = changed_defaults(loaded)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), without_compiler(loaded.code):
             warnings.simplefilter("ignore")  # what torch warns of, such as shapes that differ, is among the findings
-            findings += settled_findings(settled)
+            findings += [*imported_findings(loaded.code), *settled_findings(settled)]
             findings += _Check(loaded, prepared, on_stage, deadline=began + seconds * 0.7).run(report)
     except USER_ERRORS as error:  # only a later call fails, so the loss remembers something between calls
         line = loaded.code.line_of(error.__traceback__)
@@ -151,7 +153,7 @@ class _Check:
         about, device = self.about, self.prepared.device
         half_calls = 2 * HALF_SIDE_PX**2 / self.targets.numel() if target_kind(self.task) is TargetKind.MASK else 2
         parts: list[tuple[str, float, Callable[[], list[LossFinding]]]] = [
-            ("what it means", 7, lambda: check_sanity(self.loaded, first.trace, device=device, **about)),
+            (MEANING, 7, lambda: check_sanity(self.loaded, first.trace, device=device, **about)),
             ("its cost", 3, lambda: self._cost(report, repeats=7 if call_seconds < 1 else 1)),
             ("edge cases", 10, lambda: check_edge_cases(
                 self.loaded, ignore_index=self.prepared.batch.ignore_index, device=device, **about)),
@@ -162,7 +164,8 @@ class _Check:
         ]  # fmt: skip
         findings, left_out = [], []
         for stage, calls, part in parts:
-            if time.perf_counter() + calls * call_seconds > self.deadline:
+            is_needed = stage == MEANING and call_seconds < SHORT_SECONDS  # whoever else keeps the processor busy
+            if not is_needed and time.perf_counter() + calls * call_seconds > self.deadline:
                 left_out.append(stage)
                 continue
             self.on_stage(stage)

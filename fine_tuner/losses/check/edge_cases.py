@@ -87,4 +87,4 @@ def check_half_precision(
     remedy = (
         "Here the loss always gets float32, so training is safe; begin with output.float() to be safe elsewhere too."
     )
-    return [loaded.code.finding("warning", "half_overflow", what, remedy, finding.line)]
+    return [loaded.code.finding("note", "half_overflow", what, remedy, finding.line)]

@@ -11,8 +11,9 @@ from fine_tuner.config.sections.loss_inputs import forms_of
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.losses.adapt import Adaptation
 from fine_tuner.losses.check.batch import PreparedBatch
-from fine_tuner.losses.code import LossFinding
+from fine_tuner.losses.code import LossCode, LossFinding
 from fine_tuner.losses.custom import LoadedLoss
+from fine_tuner.losses.pasted import import_of, names_to_import
 from fine_tuner.losses.trials.attempt import attempt
 from fine_tuner.losses.trials.meaning import Question, Settled
 from fine_tuner.losses.trials.synthetic import SIDE_PX, sure_output, synthetic_targets
@@ -59,6 +60,15 @@ def _shown(tensor: Tensor) -> str:
     values = ", ".join(f"{v:.3g}" for v in first.flatten()[:SHOWN].tolist())
     more = ", ..." if first.numel() > SHOWN else ""
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}: {values}{more}"
+
+
+def imported_findings(code: LossCode) -> list[LossFinding]:
+    """A word about the names that were imported for code that comes without its imports."""
+    names = names_to_import(code.text)
+    if not names:
+        return []
+    what = f"the code uses {', '.join(names)} without an import, so that is done for it"
+    return [code.finding("note", "imported", what, f"Elsewhere it needs: {'; '.join(map(import_of, names))}.")]
 
 
 def settled_findings(settled: Settled) -> list[LossFinding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +40,11 @@ class Trial:
     def is_usable(self) -> bool:
         """Whether there is a finite value and a finite gradient."""
         return self.gradient is not None and not any(f.level == "error" for f in self.findings)
+
+
+def without_compiler(code: LossCode) -> AbstractContextManager[object]:
+    """Context in which ``torch.compile`` compiles nothing: a few calls of many shapes would each wait for it."""
+    return torch.compiler.set_stance("force_eager") if "torch.compile" in code.text else nullcontext()
 
 
 def attempt(loaded: LoadedLoss, output: Tensor, target: Tensor, *, task: str) -> Trial:
@@ -152,6 +158,8 @@ def _not_tensor(value: Any, cut: Step | None) -> tuple[str, str]:
     if value is None:
         return "the loss returns nothing (None)", "End with: return loss."
     kind = f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")
+    if isinstance(value, tuple | list | dict):
+        return f"the loss returns a {kind}, not a tensor", "Return the loss alone, without what stands beside it."
     remedy = cut_remedy(cut) if cut else "Return a tensor made from output with torch operations."
     return f"the loss returns {kind}, not a tensor", NO_NUMPY if kind.startswith("numpy") else remedy
 
@@ -165,7 +173,9 @@ def _not_finite(code: LossCode, trace: Trace, value: float) -> LossFinding:
 
 def _finite_remedy(name: str) -> str:
     if name in ("log", "__pow__", "pow", "exp"):
-        return "Use log_softmax or a *_with_logits function of torch.nn.functional, or clamp before it."
+        return (
+            "Use log_softmax or a *_with_logits function, or clamp before it: by 1e-6, since 1 - 1e-9 is 1 in float32."
+        )
     if "div" in name:
         return "Add a small number to the denominator, or clamp it."
     return "Clamp before this line, or add a small number to what may be 0."

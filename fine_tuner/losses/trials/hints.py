@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fine_tuner.losses.code import first_sentence
+from fine_tuner.losses.custom import NO_GPU, asks_for_gpu, defines
 from fine_tuner.losses.trials.tracing import Step
 
 NO_NUMPY = "Use torch operations instead of NumPy: a gradient passes only through torch."
@@ -24,13 +25,6 @@ _NO_GRADIENT = {
     "tensor": "Use the tensor as it is: torch.tensor(...) makes a copy without a gradient.",
     "argmax": "argmax has no gradient: compare probabilities, as in output.softmax(1), with the target.",
 }
-
-_IMPORTS = {
-    "F": "from torch.nn import functional as F",
-    "nn": "from torch import nn",
-    "np": "import numpy as np",
-    "Tensor": "from torch import Tensor",
-} | {name: f"import {name}" for name in ("torch", "math", "numpy", "torchvision")}
 
 
 def cut_remedy(step: Step) -> str:
@@ -53,8 +47,9 @@ def exception_remedy(error: BaseException, output: Tensor, target: Tensor) -> tu
     if isinstance(error, OSError) and error.errno == errno.EFBIG:
         return "prints", "the loss prints or writes more than the check allows", "Remove the printing."
     if isinstance(error, NameError) and error.name:
-        wanted = _IMPORTS.get(error.name, f"{error.name} = ...")
-        return "raises", f"the loss fails, {first_sentence(error)}", f"Define it above: {wanted}"
+        return "raises", f"the loss fails, {first_sentence(error)}", f"Define it above: {defines(error.name)}"
+    if asks_for_gpu(error):
+        return "no_gpu", "the code asks for a GPU, and none is used here", NO_GPU
     if isinstance(error, RecursionError):
         return "raises", "the loss calls itself without end", "Give the recursion an end."
     return "raises", f"the loss fails, {first_sentence(error)} ({shapes})", _remedy(str(error), output, target)

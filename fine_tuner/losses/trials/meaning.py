@@ -4,8 +4,8 @@ Logits that give every right answer with a size s (a wrong one for s < 0) make a
 targets has a meaning where the code
 
 * returns a finite value with a gradient, and none of the findings that are errors;
-* falls strictly from s = -3 to s = 1, as every loss that rewards the right answer does, and raw outputs that are
-  compared with 0 and 1 do not (they are best near s = 1/2);
+* falls strictly from s = -3 to s = 1/2 and does not rise up to 1 (a hinge is content there), as every loss that rewards
+  the right answer does, and raw outputs that are compared with 0 and 1 do not (they are best near s = 1/2);
 * does not rise after that, unless it turns logits into probabilities itself (smoothed targets are best at a finite s),
   and does not fall without end;
 * is given no probabilities if it has a meaning with logits: then it turns them into probabilities itself, and they
@@ -34,7 +34,7 @@ from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.losses.adapt import Adaptation, leave_out
 from fine_tuner.losses.code import LossCode, LossFinding
 from fine_tuner.losses.custom import LoadedLoss, load_code
-from fine_tuner.losses.trials.attempt import attempt
+from fine_tuner.losses.trials.attempt import attempt, without_compiler
 from fine_tuner.losses.trials.sanity import check_sanity
 from fine_tuner.losses.trials.synthetic import sure_output, synthetic_targets
 
@@ -108,13 +108,14 @@ def settle(code: LossCode, entry: str, arguments: str, question: Question) -> Se
         LossCodeError: As ``load_custom_loss``.
     """
     loaded = load_code(code, entry, arguments=arguments, num_outputs=question.num_outputs)
+    uses_gpu = "cuda" in code.text and torch.cuda.is_available()  # it may move what it is given there by itself
     is_open = question.inputs == "auto" or (question.ignored == "auto" and question.kind is TargetKind.MASK)
     chosen, considered = _adaptation(question, question.inputs), ()
     if is_open:  # what a trial leaves behind, such as a count of calls, must not reach training
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), without_compiler(code):
             warnings.simplefilter("ignore")
             tried = load_code(code, loaded.entry, arguments=arguments, num_outputs=question.num_outputs)
-            chosen, considered = _Trials(tried, question).run()
+            chosen, considered = _Trials(tried, question, "cuda" if uses_gpu else "cpu").run()
     loaded.module.adaptation = chosen
     return Settled(loaded=loaded, reason=_reason(question, chosen, considered), considered=considered)
 
@@ -151,14 +152,15 @@ class _Outcome:
 class _Trials:
     """The trials of one loss."""
 
-    def __init__(self, loaded: LoadedLoss, question: Question) -> None:
-        self.loaded, self.question = loaded, question
+    def __init__(self, loaded: LoadedLoss, question: Question, device: str) -> None:
+        self.loaded, self.question, self.device = loaded, question, device
+        loaded.module.to(device)
         self.about = {"task": question.task, "num_outputs": question.num_outputs}
         rng = torch.Generator().manual_seed(5)
-        self.target = _targets(question, rng)
+        self.target = _targets(question, rng).to(device)
         shape = sure_output(self.target, scale=1.0, **self.about).shape
-        self.output = torch.randn(shape, generator=rng)
-        self.shift = 3 * torch.randn((shape[0], 1, *shape[2:]), generator=rng)
+        self.output = torch.randn(shape, generator=rng).to(device)
+        self.shift = 3 * torch.randn((shape[0], 1, *shape[2:]), generator=rng).to(device)
 
     def run(self) -> tuple[Adaptation, tuple[Considered, ...]]:
         """What the loss is to be given, and what was tried for it."""
@@ -200,7 +202,7 @@ class _Trials:
         trial = attempt(self.loaded, self.output, self.target, task=self.question.task)
         if not trial.is_usable:
             return none(_told(trial.findings), 0 if any(f.kind == "raises" for f in trial.findings) else 1)
-        findings = check_sanity(self.loaded, trial.trace, device="cpu", **self.about)
+        findings = check_sanity(self.loaded, trial.trace, device=self.device, **self.about)
         if errors := [f for f in findings if f.level == "error"]:
             return none(_told(errors), 2)
         if self.question.kind is TargetKind.NUMBERS or (inputs == "as_is" and self.target.dtype == torch.int64):
@@ -230,7 +232,9 @@ class _Trials:
         known = {s: v for s, v in values.items() if v is not None}
         spread = abs(known[FALLING[0]] - known[TAIL[0]])
         steps = itertools.pairwise(FALLING)
-        if spread == 0 or any(known[a] - known[b] <= STRICT * spread for a, b in steps):
+        # the last step may be flat: there a hinge is content
+        least = {b: (-STRICT if b == FALLING[-1] else STRICT) * spread for b in FALLING}
+        if spread == 0 or any(known[a] - known[b] <= least[b] for a, b in steps):
             return "is not least at the right answer"
         if known[TAIL[0]] - known[FALLING[-1]] > STRICT * spread and not has_activation:
             return "is least at outputs near 0 and 1, which logits are not"

@@ -100,7 +100,7 @@ class Trace(TorchFunctionMode):
         inputs = [*_tensors(args), *_tensors(tuple(kwargs.values()))]
         shapes = [tuple(t.shape) for t in inputs]
         result = func(*args, **kwargs)
-        if line is not None and len(self.steps) < MAX_STEPS:
+        if len(self.steps) < MAX_STEPS:
             step = Step(
                 _name_of(func), line, inputs, result, [self.tags_of(t) for t in inputs], torch.is_grad_enabled(),
                 "device" in kwargs, shapes=shapes,
