@@ -4,11 +4,12 @@
 
 import { h, setText, toggle } from "../base/dom.js";
 import { sayLoss, LOSS_WORDS as WORDS } from "../words/loss.js";
-import { current, events, load } from "./form.js";
+import { current, events, load, set } from "./form.js";
 import { Job } from "./job.js";
 import { redrawCurve } from "./loss.js";
-import { LossArguments } from "./loss_given.js";
+import { beforeCheck, drawInputs, LossArguments } from "./loss_given.js";
 import { drawReport } from "./loss_report.js";
+import { Asker } from "./plan.js";
 
 const LOOK_DELAY = 300; // ms of quiet before the text is looked at
 
@@ -159,7 +160,33 @@ export function mountLossCheck(element) {
     setText(status, words);
     status.classList.toggle("ft-loss-wrong", isWrong);
   };
-  const show = () => result.replaceChildren(...(report ? drawReport(report, use) : []));
+  const examples = new Asker("api/loss/inputs");
+  let shownFor = ""; // the settings that the examples are of
+  /** @type {any[]} */
+  let forms = [];
+  const asked = () => {
+    const word = part()?.keep.find((one) => one.startsWith(`${section}.inputs=`));
+    return word ? word.slice(word.indexOf("=") + 1) : "auto";
+  };
+  const show = () => {
+    const before = isBusy || forms.length < 2 ? null : drawInputs(beforeCheck(forms, asked()), choose);
+    result.replaceChildren(...(report ? drawReport(report, use) : [before].filter(Boolean)));
+  };
+  /** The examples, asked anew where data or network are others. */
+  const askForExamples = async () => {
+    const code = part();
+    if (!code?.argv || report) return;
+    const argv = code.argv.filter((word) => !/^(loss|second_loss|optim|schedule|train)\./.test(word));
+    const key = JSON.stringify(argv);
+    if (key !== shownFor) {
+      shownFor = key;
+      forms = [];
+      const answer = await examples.ask({ argv });
+      if (answer === null || key !== shownFor) return;
+      forms = answer.value?.forms ?? []; // without data the plan says what is wrong
+    }
+    show();
+  };
   const given = new LossArguments((change) => apply(change));
 
   const save = async () => {
@@ -167,6 +194,7 @@ export function mountLossCheck(element) {
       path: top.path.value,
       text,
       base: top.path.value === file.path ? file.sha256 : "",
+      free: top.path.value === WORDS.names[section], // a name that nobody typed; another loss may have it
     });
     if (answer.error) return say(answer.error, true);
     file = { ...answer, text };
@@ -209,6 +237,8 @@ export function mountLossCheck(element) {
   const apply = (change) => (text.trim() ? saveAndUse(change) : say(WORDS.empty, true));
   /** Check again with the code given another form. */
   const use = (inputs) => check({ inputs });
+  /** Set a form before there is anything to check; with code it is checked at once. */
+  const choose = (inputs) => (text.trim() ? use(inputs) : set({ [`${section}.inputs`]: inputs }));
   const check = async (change = {}) => {
     if (!text.trim()) return say(WORDS.empty, true);
     const argv = await saveAndUse(change);
@@ -272,9 +302,10 @@ export function mountLossCheck(element) {
     looking = window.setTimeout(async () => {
       const code = part();
       if (!code) return;
-      const set = code.keep.find((word) => word.startsWith(`${section}.arguments=`)) ?? "";
-      const found = await ask("signature", { text, arguments: set.slice(set.indexOf("=") + 1) });
+      const word = code.keep.find((one) => one.startsWith(`${section}.arguments=`)) ?? "";
+      const found = await ask("signature", { text, arguments: word.slice(word.indexOf("=") + 1) });
       if (!found.error) given.show(found, code.entry);
+      await askForExamples();
     }, LOOK_DELAY);
   };
   for (const name of ["state", "code"]) events.addEventListener(name, look);

@@ -6,14 +6,16 @@ import { number } from "../base/format.js";
 import { LOSS_WORDS as WORDS } from "../words/loss.js";
 
 /**
- * The forms of a report, the others one click away.
- * @param {any} inputs `inputs` of the report.
+ * The forms of a report, the others one click away; before the first check all of them, with the one that is set.
+ * @param {any} inputs `inputs` of the report; or `{ asked, used, sentence, forms }` with what is set.
  * @param {(inputs: string) => void} use Trains with another form.
  */
 export function drawInputs(inputs, use) {
   if (!inputs) return null;
+  const forms = inputs.asked === "auto" ? inputs.forms : [...inputs.forms, { inputs: "auto", name: WORDS.auto }];
   const row = (form) => {
     const isUsed = form.inputs === inputs.used;
+    if (form.inputs === "auto" && isUsed) return null; // the sentence says it
     return h(
       "li",
       { "data-used": String(isUsed), "data-inputs": form.inputs },
@@ -21,8 +23,8 @@ export function drawInputs(inputs, use) {
         ? h("strong", {}, WORDS.used)
         : h("button", { type: "button", class: "ft-link", on: { click: () => use(form.inputs) } }, WORDS.use),
       h("span", {}, form.name),
-      h("code", {}, `output ${form.output}`),
-      h("code", {}, `target ${form.target}`),
+      form.output ? h("code", {}, `output ${form.output}`) : null,
+      form.target ? h("code", {}, `target ${form.target}`) : null,
       form.why && !isUsed ? h("span", { class: "ft-quiet" }, `${WORDS.withIt} ${form.why}.`) : null,
     );
   };
@@ -30,11 +32,27 @@ export function drawInputs(inputs, use) {
     "div",
     { class: "ft-loss-given" },
     h("p", {}, inputs.sentence),
-    inputs.forms.length > 1
-      ? h("details", {}, h("summary", {}, WORDS.forms), h("ul", { class: "ft-loss-forms" }, ...inputs.forms.map(row)))
+    forms.length > 1
+      ? h(
+          "details",
+          { open: Boolean(inputs.isBefore) },
+          h("summary", {}, WORDS.forms),
+          h("ul", { class: "ft-loss-forms" }, ...forms.map(row).filter(Boolean)),
+        )
       : null,
   );
 }
+
+/**
+ * What is shown before the first check: the forms with an example each, and what is set.
+ * @param {any[]} forms
+ * @param {string} asked The form that is set, or `auto`.
+ */
+export const beforeCheck = (forms, asked) => {
+  const chosen = forms.find((form) => form.inputs === asked);
+  const sentence = chosen ? `${WORDS.isGiven} ${chosen.name}, ${WORDS.asChosen}` : WORDS.checkChooses;
+  return { asked, used: chosen ? asked : "auto", sentence, forms, isBefore: true };
+};
 
 /** Values where all answers are right, every second one, and none. */
 export function drawAnswers(answers) {

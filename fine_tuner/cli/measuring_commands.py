@@ -55,6 +55,7 @@ def add_commands(commands: Commands) -> None:
     command.add_argument("--ignored", choices=get_args(IgnoredPixels), help="pixels to ignore (default auto)")
     command.add_argument("--config", metavar="CONFIG", help=f"whose data and network to try it on: {CONFIG_HELP}")
     commands.add_of_settings("loss-curve", loss_curve, "value and gradient of a loss, as curves")
+    commands.add_of_settings("loss-inputs", loss_inputs, "what a loss of your own can be given of these images")
 
 
 def plan(arguments: argparse.Namespace) -> int:
@@ -167,6 +168,15 @@ def loss_curve(arguments: argparse.Namespace) -> int:
     settings = read_settings(arguments.config, arguments.overrides)
     result = curves_of(settings.loss, settings.task, second=settings.second_loss)
     print_answer(arguments, result, _curve_text)
+    return 0
+
+
+def loss_inputs(arguments: argparse.Namespace) -> int:
+    """``loss-inputs``: the forms of output and target, with an example of the data; no code of the user's is run."""
+    from fine_tuner.planning.loss_inputs import inputs_text
+    from fine_tuner.planning.loss_inputs import loss_inputs as inputs_of
+
+    print_answer(arguments, inputs_of(read_settings(arguments.config, arguments.overrides)), inputs_text)
     return 0
 
 

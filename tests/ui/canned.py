@@ -68,6 +68,14 @@ COMPARED = {
 }  # fmt: skip
 
 
+FORMS = [
+    {"inputs": "as_is", "name": "logits and class numbers", "output": "(4, 2) float32: 0.1, -0.2",
+     "target": "(4) int64: 1"},
+    {"inputs": "probs_one_hot", "name": "probabilities and one-hot targets", "output": "(4, 2) float32: 0.57, 0.43",
+     "target": "(4, 2) float32: 0, 1"},
+]  # fmt: skip
+
+
 def in_a_loop(make: Callable[[], T]) -> T:
     """Result of ``make()`` called inside an event loop: where none runs, Gradio makes one that nobody closes."""
 
@@ -104,6 +112,8 @@ class Canned:
                 return printed({"path": argv[1], "task": task, "tasks": [task], "layout": layout, "words": "pictures"})
             case "loss-curve":
                 return printed(_curve(argv))
+            case "loss-inputs":
+                return printed({"task": "classification", "forms": FORMS})
             case "preview-data":
                 return printed({"images": [_picture(Path(argv[argv.index("--out") + 1]))]})
         return Reply(1, "", f"Traceback\nnothing canned for {argv[0]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from fine_tuner.config.sections.loss_inputs import forms_of
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.losses.adapt import Adaptation
-from fine_tuner.losses.check.batch import PreparedBatch
+from fine_tuner.losses.check.batch import CheckBatch, PreparedBatch
 from fine_tuner.losses.code import LossCode, LossFinding
 from fine_tuner.losses.custom import LoadedLoss
 from fine_tuner.losses.pasted import import_of, names_to_import
@@ -31,25 +32,35 @@ def describe_inputs(settled: Settled, question: Question, prepared: PreparedBatc
         and ``why``.
     """
     used, tried = settled.loaded.module.adaptation, {c.inputs: c for c in settled.considered}
+    batch = dataclasses.replace(prepared.batch, targets=prepared.targets)
     forms = []
-    for inputs, name in forms_of(question.task, question.num_outputs).items():
-        adaptation = Adaptation(
-            kind=question.kind, inputs=inputs, ignored=used.ignored, ignore_index=question.ignore_index
-        )
-        output, target = adaptation(prepared.output.detach(), prepared.targets)
-        considered = tried.get(inputs)
-        forms.append(
-            {
-                "inputs": inputs,
-                "name": name,
-                "output": _shown(output),
-                "target": _shown(target),
-                "has_meaning": None if considered is None else considered.has_meaning,
-                "why": "" if considered is None else considered.why,
-            }
-        )
+    for example in example_forms(batch, prepared.output, ignored=used.ignored):
+        considered = tried.get(example["inputs"])
+        about_form = {"has_meaning": None, "why": ""}
+        if considered is not None:
+            about_form = {"has_meaning": considered.has_meaning, "why": considered.why}
+        forms.append(example | about_form)
     about = {"asked": question.inputs, "used": used.inputs, "ignored": used.ignored}
     return about | {"sentence": settled.reason, "forms": forms}
+
+
+def example_forms(batch: CheckBatch, output: Tensor, *, ignored: str = "given") -> list[dict[str, str]]:
+    """Every form that a loss can be given of this data: ``inputs``, ``name``, and examples ``output`` and ``target``.
+
+    Args:
+        batch: Images and targets.
+        output: Of the network for them.
+        ignored: What becomes of pixels to ignore.
+    """
+    kind, examples = target_kind(batch.task), []
+    for inputs, name in forms_of(batch.task, batch.num_outputs).items():
+        adaptation = Adaptation(kind=kind, inputs=inputs, ignored=ignored, ignore_index=batch.ignore_index)
+        targets = batch.targets
+        if ignored == "given" and inputs != "as_is" and kind is TargetKind.MASK:
+            targets = torch.where(targets == batch.ignore_index, 0, targets)  # no class of its own among one-hot ones
+        given, wanted = adaptation(output.detach(), targets)
+        examples.append({"inputs": inputs, "name": name, "output": _shown(given), "target": _shown(wanted)})
+    return examples
 
 
 def _shown(tensor: Tensor) -> str:

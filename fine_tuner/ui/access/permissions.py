@@ -105,7 +105,7 @@ OWNERS = [
     ),
     *_each(
         "owner", "POST", "/api/plan", "/api/preview", "/api/rates", "/api/runs/{run_id}/set",
-        "/api/runs/{run_id}/{action}", "/api/loss/curve", "/api/loss/file", "/api/loss/signature",
+        "/api/runs/{run_id}/{action}", "/api/loss/curve", "/api/loss/file", "/api/loss/signature", "/api/loss/inputs",
         "/api/share/start", "/api/share/stop", "/api/share/tunnel",
         "/api/share/links/{role}", "/api/share/links/{role}/revoke", "/api/share/runs/{run_id}",
         "/api/data/recognise", "/api/data/uploads/remove", "/api/jobs/{kind}", "/api/jobs/{kind}/cancel",

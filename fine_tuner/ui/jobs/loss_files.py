@@ -41,20 +41,25 @@ class LossFiles:
         code = read_code(found)
         return {"path": str(found), "text": code.text, "sha256": code.sha256}
 
-    def write(self, path: str, text: str, *, base: str) -> dict[str, Any]:
+    def write(self, path: str, text: str, *, base: str, free: bool = False) -> dict[str, Any]:
         """Save the editor's text.
 
         Args:
             path: Absolute, or a name for a file in ``folder``.
             text: The code.
             base: SHA-256 of what the editor read from there; empty for a new file.
+            free: If something else has the name, take the next: ``my_loss_2.py``.
 
         Raises:
             ConflictError: If something else is there now.
             InputError: If the place is not allowed, is no Python file, or cannot be written.
         """
-        target = self._target(path)
-        if target.exists() and read_code(target).sha256 != base and read_code(target).text != text:
+        target = first = self._target(path)
+        number = 2
+        while free and _is_another(target, text, base):
+            target = first.with_stem(f"{first.stem}_{number}")
+            number += 1
+        if _is_another(target, text, base):
             raise ConflictError(texts.FILE_CHANGED.format(path=target))
         try:
             write_atomically(target, text)
@@ -77,3 +82,11 @@ class LossFiles:
         if not is_inside or not target.parent.is_dir() or target.is_dir():
             raise InputError(self._allowed.nowhere(path))
         return target
+
+
+def _is_another(target: Path, text: str, base: str) -> bool:
+    """Whether a file is there that is neither what the editor began with nor what it holds."""
+    if not target.exists():
+        return False
+    there = read_code(target)
+    return there.sha256 != base and there.text != text

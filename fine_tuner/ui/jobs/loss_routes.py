@@ -20,7 +20,7 @@ from fine_tuner.losses.code import MAX_BYTES
 from fine_tuner.losses.signature import keywords_of, possible_losses
 from fine_tuner.losses.templates import templates_for
 from fine_tuner.planning.loss_checks import custom_losses, last_report
-from fine_tuner.ui.jobs.checked import Question, checked_settings
+from fine_tuner.ui.jobs.checked import Question, checked_argv, checked_settings
 from fine_tuner.ui.jobs.loss_files import ConflictError, LossFiles
 from fine_tuner.ui.jobs.questions import Answer
 from fine_tuner.ui.jobs.services import Services
@@ -29,11 +29,17 @@ LOSS_PATHS = ("loss.", "second_loss.")
 
 
 class CodeFile(BaseModel):
-    """Text for a file; ``base`` is the hash of what the editor read from there, empty for a new file."""
+    """Text for a file.
+
+    Attributes:
+        base: Hash of what the editor read from there, empty for a new file.
+        free: If something else has the name, take the next one that nothing has.
+    """
 
     path: Annotated[str, Field(max_length=4096)]
     text: Annotated[str, Field(max_length=MAX_BYTES)]
     base: Annotated[str, Field(max_length=64)] = ""
+    free: bool = False
 
 
 class CodeText(BaseModel):
@@ -54,6 +60,7 @@ class LossRoutes:
         """All of them."""
         router = APIRouter(prefix="/api/loss")
         router.post("/curve")(self.curve)
+        router.post("/inputs")(self.inputs)
         router.get("/code")(self.code)
         router.get("/file")(self.read_file)
         router.post("/file")(self.write_file)
@@ -79,6 +86,15 @@ class LossRoutes:
         return Answer(value={**about, "formula": "", "source": "", "panels": report.get("panels", [])})
 
     # ------------------------------------------------------------- code
+    def inputs(self, question: Question) -> dict[str, Any]:
+        """What the user's code can be given, with an example of the data chosen; none of the code is run."""
+        self._require_code()
+        argv = checked_argv(question, self._services.allowed)
+        if isinstance(argv, Answer):
+            return argv.to_json()
+        command = ["loss-inputs", *argv, "--json"]
+        return self._services.questions.answer(command, visitor=question.visitor, number=question.number).to_json()
+
     def code(self, task: Annotated[str, Query(max_length=40)]) -> dict[str, Any]:
         """Whether code may be written here, where it goes, and what to start from."""
         if task not in TASKS:
@@ -104,7 +120,7 @@ class LossRoutes:
         """Save what the editor holds."""
         self._require_code()
         try:
-            return self._files.write(file.path, file.text, base=file.base)
+            return self._files.write(file.path, file.text, base=file.base, free=file.free)
         except ConflictError as error:
             raise HTTPException(409, str(error)) from None
         except InputError as error:

@@ -136,6 +136,55 @@ def test_every_task_has_templates(owner):
     assert owner.get("/api/loss/code", params={"task": "detection"}).status_code == 404
 
 
+def test_a_loss_without_a_name_of_its_own_takes_the_next_free_one(owner):
+    names = []
+    for text in (CODE, CODE + "# another\n", CODE, CODE + "# a third\n"):
+        saved = owner.post("/api/loss/file", json={"path": "mine.py", "text": text, "free": True}).json()
+        names.append(saved["path"].rpartition("/")[2])
+        assert owner.get("/api/loss/file", params={"path": saved["path"]}).json()["text"] == text
+    assert names == ["mine.py", "mine_2.py", "mine.py", "mine_3.py"]  # the same text is the same loss
+
+
+# --------------------------------------------------------- what the code is, and is given
+def test_a_text_is_told_apart_without_being_run(owner, root):
+    text = (
+        f"open({str(root / 'ran')!r}, 'w')\n"
+        "class Focal(nn.Module):\n    def __init__(self, gamma=2.0): ...\n"
+        "    def forward(self, inputs, targets, smooth=1): ...\n"
+        "criterion = nn.MSELoss()\n"
+    )
+    body = {"text": text, "arguments": "gamma=3, smooth=torch.tensor([1.0])"}
+    told = owner.post("/api/loss/signature", json=body).json()
+    focal, criterion = told["losses"]
+    assert [(a["name"], a["default"], a["role"]) for a in focal["arguments"]] == [
+        ("gamma", "2.0", "constructor"), ("smooth", "1", "forward"),
+    ]  # fmt: skip
+    assert (focal["style"], criterion["name"], criterion["style"]) == ("class", "criterion", "object")
+    assert told["values"] == {"gamma": "3", "smooth": "torch.tensor([1.0])"}
+    assert not (root / "ran").exists()
+
+
+@pytest.mark.parametrize("text", ["", "def (", "x" * 1000, "\0", "(" * 500, "!pip install x\n"])
+def test_a_text_that_is_no_python_defines_no_loss(owner, text):
+    assert owner.post("/api/loss/signature", json={"text": text, "arguments": "gamma="}).json() == {
+        "losses": [],
+        "values": {},
+    }
+
+
+def test_what_code_can_be_given_is_asked_of_the_assistant_without_the_code(owner, canned, file):
+    answer = owner.post("/api/loss/inputs", json={"argv": custom(file)}).json()
+    assert [form["inputs"] for form in answer["value"]["forms"]] == ["as_is", "probs_one_hot"]
+    assert canned.asked[-1][0] == "loss-inputs"
+    assert not any("custom" in word or str(file) in word for word in canned.asked[-1])
+
+
+@pytest.mark.parametrize("path", ["signature", "inputs", "file"])
+def test_without_permission_nothing_of_code_is_answered(without_permission, path):
+    body = {"text": CODE, "path": "x.py", "argv": ["sample"]}
+    assert without_permission.post(f"/api/loss/{path}", json=body).status_code == 403
+
+
 # ------------------------------------------------------------------ curves
 def test_a_curve_is_asked_of_the_assistant(owner, canned):
     answer = owner.post("/api/loss/curve", json={"argv": ["sample", "loss.name=focal"]}).json()

@@ -1,0 +1,136 @@
+"""Losses as people bring them, in a real browser: paste, Check, Train, and the curve moves; nothing is edited."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image, ImageDraw
+
+from fine_tuner.ui.environment import private_environment
+from fine_tuner.ui.form.folders import Allowed
+from tests.ui.canned import in_a_loop
+from tests.ui.rig import serving
+
+pytestmark = [pytest.mark.ui, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+LONG = 180_000  # ms: a check, and the first step of a run, each start a process that loads torch
+MSE = "def my_loss(output, target):\n    return torch.mean((output - target) ** 2)\n"
+DICE = """\
+class DiceLoss(nn.Module):
+    def __init__(self, weight=None, size_average=True):
+        super(DiceLoss, self).__init__()
+
+    def forward(self, inputs, targets, smooth=1):
+        # turn scores into probabilities
+        inputs = F.sigmoid(inputs)
+
+        inputs = inputs.view(-1)
+        targets = targets.view(-1)
+
+        intersection = (inputs * targets).sum()
+        dice = (2.*intersection + smooth)/(inputs.sum() + targets.sum() + smooth)
+
+        return 1 - dice
+"""
+BROUGHT = {
+    "MSE on class folders": (
+        MSE,
+        "pictures",
+        ["task=classification", "data.image_size=32", "model.name=shufflenet_v2_x0_5"],
+        "given probabilities and one-hot targets",
+    ),
+    "Dice on masks": (
+        DICE,
+        "shapes",
+        ["task=segmentation", "data.image_size=64", "model.name=lraspp_mobilenet_v3_large"],
+        "given the logit of class 1 and a 0/1 target",
+    ),
+}
+POINTS = (
+    """document.querySelector("[data-chart=loss] .ftc-plot")?.data?.find((t) => t.name === "loss.train")?.x?.length"""
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("brought")
+    for kind in ("pictures/red", "pictures/blue", "shapes/images", "shapes/masks"):
+        (folder / kind).mkdir(parents=True)
+    for number in range(12):
+        for name, colour in (("red", (200, 40, 40)), ("blue", (40, 40, 200))):
+            picture = Image.new("RGB", (32, 32), colour)
+            picture.putpixel((number, number), (255, 255, 255))
+            picture.save(folder / "pictures" / name / f"{number}.png")
+        box = (2 * number, number, 2 * number + 24, number + 24)
+        for kind, mode, colours in (("images", "RGB", ((30, 30, 30), (200, 180, 40))), ("masks", "L", (0, 1))):
+            picture = Image.new(mode, (64, 64), colours[0])
+            ImageDraw.Draw(picture).rectangle(box, fill=colours[1])
+            picture.save(folder / "shapes" / kind / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(browser, root):
+    """The whole app, with its own processes; nothing may be complained of."""
+    with pytest.MonkeyPatch.context() as patch, private_environment():
+        from fine_tuner.ui.app import build_app
+
+        patch.setenv("FINE_TUNER_CACHE", str(root / "cache"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        make = lambda: build_app(runs=root / "runs", allowed=Allowed(roots=(root,)))  # noqa: E731
+        with serving(in_a_loop(make)) as server:
+            context = browser.new_context(viewport={"width": 1400, "height": 1000})
+            context.grant_permissions(["clipboard-read", "clipboard-write"])
+            page, complaints = context.new_page(), []
+            page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.goto(server.address)
+            page.wait_for_function("document.querySelectorAll('.ft-stages li').length > 0", timeout=LONG)
+            page.click("#ft-section-loss > button")
+            yield page
+            context.close()
+            assert complaints == []
+
+
+@pytest.mark.parametrize("name", BROUGHT)
+def test_a_pasted_loss_is_checked_and_trains_as_it_is(name: str, page, root) -> None:
+    text, folder, settings, given = BROUGHT[name]
+    known = {run.name for run in (root / "runs").glob("2*")}
+    page.evaluate(
+        """async (argv) => {
+          const scripts = performance.getEntriesByType("resource").map((entry) => entry.name);
+          (await import(scripts.find((name) => name.endsWith("/form.js")))).load(argv);
+        }""",
+        ["default", f"data.path={root / folder}", *settings, "data.num_workers=0", "devices=cpu", "model.weights=none",
+         "train.epochs=2", "train.batch_size=2"],
+    )  # fmt: skip
+    page.locator(".ft-command").filter(has_text=str(root / folder)).wait_for(state="attached")
+    page.click("#ft-loss-name input")
+    page.get_by_role("option", name="custom", exact=True).click()
+    page.wait_for_selector("#ft-loss-editor .cm-content")
+
+    page.wait_for_selector(".ft-loss-forms li[data-inputs=foreground_prob]", timeout=LONG)  # before there is any code
+    assert "Check finds out" in page.text_content(".ft-loss-given")
+    page.click("#ft-loss-editor .cm-content")
+    page.keyboard.press("Control+A")  # what the test before has pasted
+    page.evaluate("(text) => navigator.clipboard.writeText(text)", text)
+    page.keyboard.press("Control+V")
+    page.locator("#ft-loss-editor .cm-line").filter(
+        has_text="torch.mean" if text is MSE else "return 1 - dice"
+    ).wait_for()
+    page.click(".ft-loss-go")
+    page.wait_for_selector(".ft-loss-verdict", timeout=LONG)
+    report = page.inner_text(".ft-loss-report")
+    assert report.startswith("Passed"), report
+    assert given in report
+    assert "Error" not in report
+    answers = page.locator(".ft-loss-answers dd").all_inner_texts()
+    assert len(answers) == 3
+    assert float(answers[0]) < float(answers[1]) < float(answers[2])
+
+    page.locator(".ft-command").filter(has_text="loss.name=custom").wait_for(state="attached")
+    page.get_by_role("button", name="Train", exact=True).click(timeout=LONG)
+    page.wait_for_function(f"({POINTS} ?? 0) > 2", timeout=LONG)
+    seen = page.evaluate(POINTS)
+    page.wait_for_function(f"{POINTS} > {seen}", timeout=LONG)  # it moves
+    (run,) = {run.name for run in (root / "runs").glob("2*")} - known
+    assert (root / "runs" / run / "code" / "loss.py").read_text().rstrip() == text.rstrip()
+    page.wait_for_function("document.querySelector('.ftl-status')?.textContent === 'Completed'", timeout=LONG)
