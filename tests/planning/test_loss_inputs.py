@@ -22,7 +22,9 @@ def test_each_form_of_two_classes_is_the_same_image_in_other_words(tmp_path: Pat
     for name in ("ant", "bee"):
         (tmp_path / name).mkdir()
         for number in range(4):
-            picture = np.random.default_rng(number).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+            picture = np.random.default_rng([number, len(name) + ord(name[0])]).integers(
+                0, 255, (32, 32, 3), dtype=np.uint8
+            )
             Image.fromarray(picture).save(tmp_path / name / f"{number}.png")
     settings = {
         "data": {"path": str(tmp_path), "image_size": 32, "num_workers": 0},

@@ -59,7 +59,7 @@ WRONG = (
         """),
     Wrong(name="class that is no module", kind="not_module", line=1, says="class MyLoss is not an nn.Module", code="""
         class MyLoss:
-            def __call__(self, output, target):
+            def forward(self, output, target):
                 return output.mean()
         """),
     Wrong(name="constructor with arguments", kind="needs_arguments", line=2, says="MyLoss() needs gamma", code="""
@@ -88,10 +88,9 @@ WRONG = (
         sys.exit("done")
         """),
     # ------------------------------------------------------------ fails when called
-    Wrong(name="name not defined", kind="raises", line=2, says="above: from torch.nn import functional as F",
-          code="""
+    Wrong(name="name not defined", kind="raises", line=2, says="above: functional = ...", code="""
         def my_loss(output, target):
-            return F.cross_entropy(output, target)
+            return functional.cross_entropy(output, target)
         """),
     Wrong(name="sys.exit", kind="exits", line=3, says="Remove the exit", code="""
         import sys
