@@ -45,7 +45,7 @@ BROUGHT = {
     ),
 }
 POINTS = (
-    """document.querySelector("[data-chart=loss] .ftc-plot")?.data?.find((t) => t.name === "loss.train")?.x?.length"""
+    """document.querySelector("[data-chart=loss] .ftc-canvas")?.data?.find((t) => t.name === "loss.train")?.x?.length"""
 )
 
 
