@@ -68,8 +68,8 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(browser, root):
-    """The whole app, with its own processes; nothing may be complained of."""
+def server(root):
+    """The whole app, with its own processes."""
     with pytest.MonkeyPatch.context() as patch, private_environment():
         from fine_tuner.ui.app import build_app
 
@@ -77,17 +77,23 @@ def page(browser, root):
         patch.setenv("OMP_NUM_THREADS", "1")
         make = lambda: build_app(runs=root / "runs", allowed=Allowed(roots=(root,)))  # noqa: E731
         with serving(in_a_loop(make)) as server:
-            context = browser.new_context(viewport={"width": 1400, "height": 1000})
-            context.grant_permissions(["clipboard-read", "clipboard-write"])
-            page, complaints = context.new_page(), []
-            page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.goto(server.address)
-            page.wait_for_function("document.querySelectorAll('.ft-stages li').length > 0", timeout=LONG)
-            page.click("#ft-section-loss > button")
-            yield page
-            context.close()
-            assert complaints == []
+            yield server
+
+
+@pytest.fixture
+def page(browser, server):
+    """The Loss section, opened; nothing may be complained of."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page, complaints = context.new_page(), []
+    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(server.address)
+    page.wait_for_function("document.querySelectorAll('.ft-stages li').length > 0", timeout=LONG)
+    page.click("#ft-section-loss > button")
+    yield page
+    context.close()
+    assert complaints == []
 
 
 @pytest.mark.parametrize("name", BROUGHT)
@@ -110,7 +116,6 @@ def test_a_pasted_loss_is_checked_and_trains_as_it_is(name: str, page, root) -> 
     page.wait_for_selector(".ft-loss-forms li[data-inputs=foreground_prob]", timeout=LONG)  # before there is any code
     assert "Check finds out" in page.text_content(".ft-loss-given")
     page.click("#ft-loss-editor .cm-content")
-    page.keyboard.press("Control+A")  # what the test before has pasted
     page.evaluate("(text) => navigator.clipboard.writeText(text)", text)
     page.keyboard.press("Control+V")
     page.locator("#ft-loss-editor .cm-line").filter(
@@ -128,6 +133,7 @@ def test_a_pasted_loss_is_checked_and_trains_as_it_is(name: str, page, root) -> 
 
     page.locator(".ft-command").filter(has_text="loss.name=custom").wait_for(state="attached")
     page.get_by_role("button", name="Train", exact=True).click(timeout=LONG)
+    page.wait_for_function("document.querySelector('.ftl-status')?.textContent.startsWith('Running')", timeout=LONG)
     page.wait_for_function(f"({POINTS} ?? 0) > 2", timeout=LONG)
     seen = page.evaluate(POINTS)
     page.wait_for_function(f"{POINTS} > {seen}", timeout=LONG)  # it moves
