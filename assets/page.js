@@ -5,6 +5,7 @@ import "./live/live.js";
 export { mountBrand } from "./page/brand.js";
 export { mountViews } from "./page/views.js";
 export { mountAnswer, mountRunChoice } from "./results/answer.js";
+export { mountResults } from "./results/results.js";
 export { mountRuns } from "./runs/runs.js";
 export { mountCheck } from "./setup/data_check.js";
 export { mountData } from "./setup/data_part.js";

@@ -91,6 +91,7 @@ def extend(arguments: argparse.Namespace) -> int:
 
 def _train_folder(run: RunFolder, arguments: argparse.Namespace, prepared: Any = None) -> int:
     """Train a run in its folder, in this process; returns the exit code."""
+    from fine_tuner.evaluation.evaluate_run import evaluate_at_end
     from fine_tuner.runs.log.cache_writer import CacheWriter
     from fine_tuner.training.run.worker import run_worker
 
@@ -99,7 +100,7 @@ def _train_folder(run: RunFolder, arguments: argparse.Namespace, prepared: Any =
     with hold(run.path.parent, devices) as was_free, CacheWriter(run):
         if not was_free:
             print("Another run is at work on this device; both go on, more slowly.", file=sys.stderr)
-        code = run_worker(run, print_line=_say, prepared=prepared, show=_bar())
+        code = run_worker(run, print_line=_say, prepared=prepared, show=_bar(), at_end=evaluate_at_end)
     print(f"run: {run.path}", flush=True)
     if arguments.json:
         print_json(RunStore(run.path.parent).summary(run.id).to_json())

@@ -18,6 +18,7 @@ STYLES = (
     "styles/share.css",
     "styles/runs.css",
     "styles/memory.css",
+    "styles/results.css",
 )
 VIEWER_STYLES = ("styles/style.css", "styles/form.css", "styles/share.css")
 SCRIPT = "page.js"

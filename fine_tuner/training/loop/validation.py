@@ -72,11 +72,13 @@ def evaluate(
     precision: Precision,
     micro_batches: MicroBatches | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    on_batch: Callable[[Tensor, Tensor], object] = lambda logits, targets: None,
 ) -> dict[str, float] | None:
     """Loss and metrics of all images at once, whatever the sizes of the batches.
 
     The model is left in evaluation mode. Auxiliary heads are silent in it, so they do not count. ``micro_batches`` may
-    say that fewer images than a batch holds go through the network at once.
+    say that fewer images than a batch holds go through the network at once. ``on_batch`` sees float32 logits and their
+    targets, on the device, as they are measured.
 
     Returns:
         ``loss`` and the keys of ``metrics``; None if ``should_stop`` became true on the way.
@@ -95,6 +97,7 @@ def evaluate(
         loss.add(logits, targets)
         images_seen += len(targets)
         metrics.update(logits, targets)
+        on_batch(logits, targets)
     if images_seen == 0:
         return {}
     computed = {key: float(value) for key, value in metrics.compute().items()}

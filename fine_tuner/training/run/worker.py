@@ -32,6 +32,7 @@ from fine_tuner.runs.log.events import (
     EvalMetrics,
     EventWriter,
     Mark,
+    Message,
     Payload,
     RunFinished,
     RunStarted,
@@ -64,7 +65,11 @@ from fine_tuner.training.run.prepare import Prepared, prepare
 
 EXIT_CODES = {"completed": 0, "paused": 0, "stopped": 130}
 _RESERVE_BYTES = 1 << 16
+_QUIET_SECONDS = 1.0  # of looking back before a word about it
 _DURABLE = (RunStarted, EvalMetrics, CheckpointSaved, RunFinished)
+
+AtEnd = Callable[[RunFolder, Assembly, OnProgress, Callable[[], bool]], object]
+"""What looks at a run that is complete: its folder, what it was trained with, whom to tell, whether to leave off."""
 
 
 def run_worker(
@@ -73,6 +78,7 @@ def run_worker(
     print_line: Callable[[str], None],
     prepared: Prepared | None = None,
     show: OnProgress | None = None,
+    at_end: AtEnd | None = None,
 ) -> int:
     """Train the run in ``folder``, from its newest checkpoint if it has one.
 
@@ -81,6 +87,7 @@ def run_worker(
         print_line: Where lines for a person go.
         prepared: Data and objects, if the caller has built them already.
         show: Told after each step how many of all are done.
+        at_end: Called once all epochs are done; if it fails, the run is complete all the same, and says so.
 
     Returns:
         Exit code: 0 done (or paused), 1 failed, 2 the input is wrong, 130 stopped by the user.
@@ -89,14 +96,14 @@ def run_worker(
         RunError: If another process trains this run.
     """
     with WorkerLock(folder.lock):
-        return _Attempt(folder, Console(print_line, show)).run(prepared)
+        return _Attempt(folder, Console(print_line, show), at_end).run(prepared)
 
 
 class _Attempt:
     """One launch of a run: from its settings to its exit code."""
 
-    def __init__(self, folder: RunFolder, console: Console) -> None:
-        self.folder = folder
+    def __init__(self, folder: RunFolder, console: Console, at_end: AtEnd | None) -> None:
+        self.folder, self.at_end = folder, at_end
         self.writer = EventWriter(folder.events)
         self.reserve = folder.path / ".reserve"  # room for the last word on a disk that has become full
         with suppress(OSError):
@@ -169,12 +176,15 @@ class _Attempt:
         begun, images_before = time.perf_counter(), trainer.position.images_seen
         try:
             outcome = trainer.train()
+            seconds = time.perf_counter() - begun
+            if outcome == "completed":
+                self.look_back(assembly)
         finally:
             assembly.close()
         once = assembly.features.is_used
         if outcome == "completed" and not (once and images_before):
             images = assembly.images_in_run if once else trainer.position.images_seen - images_before
-            remember_pace(assembly, images_per_second=images / (time.perf_counter() - begun))
+            remember_pace(assembly, images_per_second=images / seconds)
         return outcome
 
     def build_trainer(self, assembly: Assembly) -> Trainer:
@@ -268,6 +278,24 @@ class _Attempt:
             )
         self.rollback.forget_start()
         return path.relative_to(self.folder.path).as_posix()
+
+    def look_back(self, assembly: Assembly) -> None:
+        """Have what was trained looked at; the run is complete whatever comes of it."""
+        if self.at_end is None:
+            return
+        begun = time.monotonic()
+
+        def on_progress(what: str, done: float, total: float | None = None, unit: str = "") -> None:
+            if time.monotonic() - begun > _QUIET_SECONDS:
+                self.on_progress(what, done, total, unit)
+
+        try:
+            self.at_end(self.folder, assembly, on_progress, self.is_to_end)
+        except Exception as error:
+            if not isinstance(error, FineTunerError):
+                traceback.print_exc()
+            text = f"What it gets wrong could not be looked at: {message_for(error)} The weights are complete."
+            self.emit(Message(level="warning", text=text))
 
     def thaw(self, assembly: Assembly, epochs_done: int) -> None:
         """Unfreeze what the next epoch trains, and mark it on the curves."""

@@ -10,6 +10,7 @@ from fine_tuner.ui.access.sharing import Sharing
 from fine_tuner.ui.api.exports import ExportRoutes
 from fine_tuner.ui.api.history import HistoryRoutes
 from fine_tuner.ui.api.live import LiveRoutes
+from fine_tuner.ui.api.results import ResultRoutes
 from fine_tuner.ui.api.run_changes import RunChangeRoutes
 from fine_tuner.ui.api.viewer import ViewerRoutes
 from fine_tuner.ui.api.viewer_predictions import Trials
@@ -22,6 +23,7 @@ def run_routers(services: Services) -> Sequence[APIRouter]:
         RunChangeRoutes(services.store).router(),
         HistoryRoutes(services.store, services.launcher, services.losses_folder).router(),
         ExportRoutes(services.store, services.questions).router(),
+        ResultRoutes(services.store, services.evaluations).router(),
         LiveRoutes(services.store, services.actions).router(),
     ]
 

@@ -18,6 +18,7 @@ from fine_tuner.launch.standby import Standby
 from fine_tuner.planning.loss_checks import refuse_code_of_run
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.form.folders import Allowed
+from fine_tuner.ui.jobs.evaluations import Evaluations
 from fine_tuner.ui.jobs.kinds import Jobs
 from fine_tuner.ui.jobs.networks import Networks
 from fine_tuner.ui.jobs.previews import Previews
@@ -39,6 +40,7 @@ class Services:
         data_roots: Folders to browse for data.
         questions: Commands asked of the assistant.
         jobs: Checks, sweeps and measurements: what takes long and can be cancelled.
+        evaluations: What trained weights get right and wrong, where it was not looked at yet.
         uploads: Zips from the browser.
         rates: Planned rates, asked while fields change.
         networks: The list for the picker.
@@ -62,6 +64,7 @@ class Services:
         self._second = Assistant()  # for sweeps, which take long, and for rates, which must not wait
         make_process = partial(Asked, ask) if ask else Assistant
         self.jobs = Jobs(self.allowed, sweeper=self._second, make_process=make_process)
+        self.evaluations = Evaluations(self.allowed, make_process)
         self.rates = Questions(ask or self._ask_at_once)
         self.networks = Networks(self.questions)
         self.previews = Previews(self.questions)
@@ -110,6 +113,7 @@ class Services:
         self._closing.set()
         self.launcher.close()
         self.jobs.close()
+        self.evaluations.close()
         self._yielding.close()
         if self._assistant is not None:
             self._assistant.close()

@@ -29,6 +29,8 @@ def build_owner_page(services: Services) -> gr.Blocks:
                     plan_panel()
             with gr.Tab(texts.TAB_RUNS, id="runs", elem_id="ft-tab-runs"):
                 runs_table()
+            with gr.Tab(texts.TAB_RESULTS, id="results", elem_id="ft-tab-results"):
+                script_part("mountResults", '<section class="ft-results"></section>', elem_id="ft-results")
             with gr.Tab(texts.TAB_TRY, id="try", elem_id="ft-tab-try"):
                 trial.build()
             with gr.Tab(texts.TAB_SHARE, id="share", elem_id="ft-tab-share"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 APP = "Fine Tuner"
 TAB_TRAIN = "Train"
 TAB_RUNS = "Runs"
+TAB_RESULTS = "Results"
 TAB_TRY = "Try"
 TRY_PICTURE = "Picture"
 TRY_NO_RUN = "No run has weights yet: they are saved after a run's first validation, or when it is stopped. Train one."

@@ -1,0 +1,47 @@
+// The reliability diagram: how often it is right where it is as sure as this.
+
+import { h, svg } from "../base/dom.js";
+import { percent } from "../base/format.js";
+import { say, WORDS } from "../words/results.js";
+import { part, unitPlot } from "./figures.js";
+
+/** @param {any} calibration See fine_tuner/evaluation/figures/calibration.py. */
+export function reliability(calibration) {
+  const known = calibration.bins.filter((bin) => bin.count);
+  const total = known.reduce((sum, bin) => sum + bin.count, 0);
+  const mean = (key) => known.reduce((sum, bin) => sum + bin[key] * bin.count, 0) / Math.max(1, total);
+  const words = say.calibrated(calibration, mean("confidence"), mean("share"));
+  const { root, across, up } = unitPlot(words, "probability given", "right");
+  for (const bin of known) {
+    const box = {
+      x: across(bin.low) + 1,
+      y: up(bin.share),
+      width: across(bin.high) - across(bin.low) - 2,
+      height: Math.max(1, up(0) - up(bin.share)),
+    };
+    root.append(
+      svg(
+        "rect",
+        { ...box, class: "ft-res-bar", opacity: 0.35 + 0.65 * Math.sqrt(bin.count / total) },
+        svg("title", {}, `${bin.count}: ${percent(bin.confidence)}, ${percent(bin.share)}`),
+      ),
+    );
+  }
+  root.append(svg("line", { x1: across(0), y1: up(0), x2: across(1), y2: up(1), class: "ft-res-ideal" }));
+  const mended = calibration.bins_after.filter((bin) => bin.count);
+  root.append(
+    svg("polyline", {
+      points: mended.map((bin) => `${across(bin.confidence)},${up(bin.share)}`).join(" "),
+      class: "ft-res-mended",
+    }),
+  );
+  for (const bin of mended)
+    root.append(svg("circle", { cx: across(bin.confidence), cy: up(bin.share), r: 3, class: "ft-res-dot" }));
+  const key = (name, label) => h("li", {}, h("i", { class: name, "aria-hidden": "true" }), label);
+  return part(
+    WORDS.calibration,
+    h("p", {}, words),
+    root,
+    h("ul", { class: "ft-res-keys" }, key("ft-res-key-bar", WORDS.asTrained), key("ft-res-key-mended", WORDS.mended)),
+  );
+}

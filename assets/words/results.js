@@ -1,0 +1,123 @@
+// Words of the results: what a run gets right and wrong, in one place so that a second language can follow.
+
+import { count, number, percent, plural } from "../base/format.js";
+
+export const WORDS = {
+  run: "Run",
+  which: "Images and weights",
+  other: "Evaluate other images or weights",
+  split: "Images",
+  weights: "Weights",
+  data: "Another folder or table",
+  dataHelp: "Its classes must be among the run's. Empty: the run's own images.",
+  evaluate: "Evaluate",
+  again: "Evaluate again",
+  cancel: "Cancel",
+  old: "The run has been trained further since; these are the results of earlier weights.",
+  noRuns: "No run has weights yet. Train one: what it gets right and wrong is shown here by itself.",
+  atWork: "The run is at work. It is evaluated by itself when it is complete; the best weights so far can be now.",
+  noVal: "This run has no validation images. Evaluate its test images, or a folder of others.",
+  notYet: "This run has not been evaluated yet.",
+  evaluating: "Evaluating\u2026",
+  cancelled: "The evaluation was cancelled.",
+  failed: "It could not be evaluated.",
+  noAnswer: "The app did not answer. Is it still running?",
+  splits: { val: "validation", test: "test", train: "training" },
+  classes: "Classes",
+  labels: "Labels",
+  label: "Label",
+  numbers: "Numbers",
+  confusion: "Confusion matrix",
+  confusionHelp: "Rows are what is true, columns what was said. Choose a cell to see its pictures.",
+  counts: "Counts",
+  shares: "Shares of a row",
+  pairs: "Most often confused",
+  noPairs: "Nothing is taken for another.",
+  show: "Pictures",
+  mistakes: "Most confident mistakes",
+  unsure: "Least sure right answers",
+  worst: "Worst pictures",
+  near: "Pictures like this one",
+  missed: "Missed",
+  false: "Said, and not there",
+  more: "More",
+  noPictures: "There is none.",
+  loading: "Loading\u2026",
+  close: "Close",
+  before: "Previous",
+  after: "Next",
+  gone: "The picture is not there any more.",
+  calibration: "Can its probabilities be trusted?",
+  asTrained: "as trained",
+  mended: "with the temperature",
+  threshold: "Threshold",
+  thresholdHelp: "A label is said where its probability reaches this.",
+  bestThreshold: "Threshold with the best F1",
+  predicted: "predicted",
+  truth: "true",
+  residuals: "Residuals: predicted minus true",
+  scatter: "Predicted against true",
+  layer: "Over the picture",
+  layers: { said: "Predicted", true: "True", errors: "Errors", none: "Nothing" },
+  boundary: "Boundary of what is true",
+  opacity: "Opacity",
+  keyMissed: "missed",
+  keyFalse: "false",
+  keyRight: "right",
+  showAll: "Show all",
+  interval: "95 % interval",
+};
+
+/** Titles of columns by key of a row of figures. */
+export const COLUMNS = {
+  name: "Name",
+  images: "Images",
+  predicted: "Predicted",
+  right: "Right",
+  precision: "Precision",
+  recall: "Recall",
+  f1: "F1",
+  average_precision: "Average precision",
+  iou: "IoU",
+  dice: "Dice",
+  pixels: "Pixels",
+  mae: "Mean absolute error",
+  rmse: "RMSE",
+  r2: "R\u00b2",
+  bias: "Mean of predicted minus true",
+};
+
+/** Sentences with numbers in them. */
+export const say = {
+  evaluation: ({ split, data, images, weights }) =>
+    `${data || WORDS.splits[split] || split} (${count(images)}) \u00b7 ${weightsName(weights.name)}${weights.epoch ? `, epoch ${weights.epoch}` : ""}`,
+  split: (name, n) => `${WORDS.splits[name] ?? name} (${plural(n, "image")})`,
+  progress: ({ says, done, total }) => (total ? `${says} ${count(done)} of ${count(total)}` : says),
+  cell: (n, truth, said) =>
+    truth === said ? `${count(n)} ${truth}, and said so` : `${count(n)} ${truth} taken for ${said}`,
+  pair: (n, truth, said) => `${count(n)} ${truth} taken for ${said}`,
+  total: (n) => plural(n, "picture"),
+  caption: (truth, said, p) => (truth === said ? `${truth}, ${percent(p)}` : `${truth}, said ${said} ${percent(p)}`),
+  calibrated: ({ error, error_after: after, temperature }, confidence, share) => {
+    const gap = confidence - share;
+    const how =
+      Math.abs(gap) < 0.02
+        ? "which fits"
+        : gap > 0
+          ? "so it is surer than it should be"
+          : "so it is less sure than it could be";
+    return (
+      `On average it gives its answer ${percent(confidence)}, and ${percent(share)} are right, ${how}. ` +
+      `Expected calibration error ${percent(error)}; with its logits divided by the temperature ${number(temperature)} ` +
+      `${percent(after)}, measured on images that the temperature was not fitted on.`
+    );
+  },
+  threshold: ({ at, precision, recall, predicted, right, count: having }) =>
+    `At ${percent(at)}: said of ${plural(predicted, "image")}, ${count(right)} rightly; of ${count(having)} that have it ` +
+    `${count(having - right)} missed. Precision ${precision === null ? "\u2013" : percent(precision)}, recall ${recall === null ? "\u2013" : percent(recall)}.`,
+  row: (n, of) => `${count(n)} of ${count(of)}`,
+};
+
+/** @param {string} name */
+export const weightsName = (name) =>
+  name === "best" ? "best weights" : name.startsWith("step-") ? `step ${count(Number(name.slice(5)))}` : name;

@@ -1,0 +1,79 @@
+"""Small pictures of an evaluation, and what lies over them: masks in colours, errors, boundaries. Without torch."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fine_tuner.base.errors import RunError
+from fine_tuner.data.files.images import load_image
+from fine_tuner.data.mask_coding import IGNORE_INDEX, colour_of
+from fine_tuner.runs.results import Results
+
+Layer = Literal["said", "true", "errors", "boundary"]
+# Okabe-Ito; told apart with any colour vision.
+MISSED, FALSE, RIGHT = (0, 114, 178), (213, 94, 0), (0, 158, 115)
+
+
+def small_picture(file: Path, side_px: int) -> bytes:
+    """The picture as JPEG, at most ``side_px`` on a side, made anew from its pixels.
+
+    Raises:
+        DataError: If it is not there any more, or cannot be read.
+    """
+    picture = load_image(file, min_side_px=side_px)
+    picture.thumbnail((side_px, side_px))
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+def layer_of(results: Results, index: int, what: Layer) -> bytes:
+    """A PNG of the square that the network sees, clear where nothing is to be shown.
+
+    ``said`` and ``true`` are the classes in their colours, the background clear; ``errors`` marks what was missed
+    (true, not said), what is false (said, not true), and what is right; ``boundary`` the edges of what is true.
+
+    Raises:
+        RunError: If there is no such mask.
+    """
+    said = _read(results.mask(index))
+    true = _read(results.mask(index, is_true=True))
+    counts = true != IGNORE_INDEX
+    if what in ("said", "true"):
+        classes = said if what == "said" else true
+        palette = np.array([(*colour_of(max(k, 1)), 255 if 0 < k < IGNORE_INDEX else 0) for k in range(256)], np.uint8)
+        pixels = palette[classes]
+    elif what == "errors":
+        pixels = np.zeros((*true.shape, 4), np.uint8)
+        wrong = counts & (said != true)
+        pixels[counts & (said == true) & (true > 0)] = (*RIGHT, 255)
+        pixels[wrong & (said > 0)] = (*FALSE, 255)
+        pixels[wrong & (said == 0)] = (*MISSED, 255)
+    else:
+        pixels = np.zeros((*true.shape, 4), np.uint8)
+        pixels[_edges(true) & counts] = (255, 255, 255, 255)
+    out = io.BytesIO()
+    Image.fromarray(pixels, "RGBA").save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+def _edges(classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Pixels whose right or lower neighbour is of another class."""
+    edges = np.zeros(classes.shape, bool)
+    edges[:, :-1] |= classes[:, :-1] != classes[:, 1:]
+    edges[:-1] |= classes[:-1] != classes[1:]
+    return edges
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return np.asarray(image)
+    except OSError:
+        raise RunError(f"{path.name} is not among the results. Evaluate the run once more.") from None
