@@ -29,14 +29,12 @@ export function reliability(calibration) {
   }
   root.append(svg("line", { x1: across(0), y1: up(0), x2: across(1), y2: up(1), class: "ft-res-ideal" }));
   const mended = calibration.bins_after.filter((bin) => bin.count);
-  root.append(
-    svg("polyline", {
-      points: mended.map((bin) => `${across(bin.confidence)},${up(bin.share)}`).join(" "),
-      class: "ft-res-mended",
-    }),
-  );
-  for (const bin of mended)
-    root.append(svg("circle", { cx: across(bin.confidence), cy: up(bin.share), r: 3, class: "ft-res-dot" }));
+  for (const bin of mended) {
+    const share = Math.sqrt(bin.count / total);
+    root.append(
+      svg("circle", { cx: across(bin.confidence), cy: up(bin.share), r: 2 + 6 * share, class: "ft-res-dot" }),
+    );
+  }
   const key = (name, label) => h("li", {}, h("i", { class: name, "aria-hidden": "true" }), label);
   return part(
     WORDS.calibration,

@@ -11,7 +11,12 @@ const FIRST_ROWS = 60;
 export const text = (kind, value) =>
   value === null || value === undefined ? NONE : kind === "fraction" ? percent(value) : number(value, 4);
 
-/** Value and interval: `[0.875, 0.81, 0.92]`. */
+/**
+ * Value and interval: `[0.875, 0.81, 0.92]`.
+ *
+ * @param {string} kind
+ * @param {(number | null)[]} figure
+ */
 export function withInterval(kind, [value, low, high]) {
   const ends = low === null || high === null ? "" : `${text(kind, low)} to ${text(kind, high)}`;
   return [

@@ -22,7 +22,10 @@ export function thresholds(figures, show) {
   const words = h("p", { class: "ft-res-threshold-words", role: "status" });
   const place = h("div");
   const button = (label, click) => h("button", { type: "button", class: "ft-res-button", on: { click } }, label);
-  let [row, dot, at] = [known[0], null, 0.5];
+  let row = known[0];
+  let at = 0.5;
+  /** @type {any} Where the threshold is on the curve. */
+  let dot = null;
 
   const numbersAt = (i) => {
     const [predicted, right] = [row.curve.predicted[i], row.curve.right[i]];

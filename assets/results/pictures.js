@@ -9,6 +9,10 @@ const PAGE = 24;
 
 export class Pictures {
   constructor() {
+    /** @type {any[]} What is shown of each picture. */
+    this.rows = [];
+    /** @type {[string, string][]} */
+    this.views = [];
     this.title = h("h3", { tabIndex: -1 }, WORDS.show);
     this.words = h("p", { class: "ft-quiet", role: "status" });
     this.choices = h("div", { class: "ft-res-choices" });
@@ -53,6 +57,7 @@ export class Pictures {
   /** Fill the grid; with `isCalled` it is brought into view, as somebody chose it elsewhere. */
   async show(title, query, isCalled = false) {
     this.query = query;
+    this.turn = Symbol("turn");
     this.rows = [];
     setText(this.title, title);
     setText(this.words, WORDS.loading);
@@ -67,7 +72,7 @@ export class Pictures {
   }
 
   async load() {
-    const { query } = this;
+    const { query, turn } = this;
     let answer;
     try {
       answer = await ask(addressOf(`${this.base}/pictures?${query}&offset=${this.rows.length}&limit=${PAGE}`));
@@ -75,7 +80,7 @@ export class Pictures {
       setText(this.words, error.code ? error.message : WORDS.noAnswer);
       return;
     }
-    if (query !== this.query) return;
+    if (turn !== this.turn) return;
     const from = this.rows.length;
     this.rows.push(...answer.pictures);
     this.grid.append(...answer.pictures.map((row, i) => this.item(row, from + i)));

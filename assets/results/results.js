@@ -12,6 +12,7 @@ import { scatter } from "./numbers.js";
 import { Pictures } from "./pictures.js";
 
 const BEAT_MS = 1500;
+/** @type {any} Target to views: titles and queries. */
 const VIEWS = {
   class: [
     [WORDS.mistakes, "of=mistakes"],
@@ -29,6 +30,11 @@ export function mountResults(element) {
 class ResultsPage {
   constructor(root) {
     this.root = root;
+    /** @type {string | null} */
+    this.run = null;
+    /** @type {string | null} */
+    this.name = null;
+    this.pictures = new Pictures();
     this.isVisible = false;
     this.asked = new Set(); // runs that were evaluated by themselves: once each
     this.build();
@@ -78,7 +84,6 @@ class ResultsPage {
     );
     this.words = h("h2", { class: "ft-res-words" });
     this.body = h("div", { class: "ft-res-figures" });
-    this.pictures = new Pictures();
     this.columns = h("div", { class: "ft-res-columns" }, this.body, this.pictures.element);
     this.root.append(
       h(
@@ -132,7 +137,7 @@ class ResultsPage {
   }
 
   get base() {
-    return `api/runs/${encodeURIComponent(this.run)}/results`;
+    return `api/runs/${encodeURIComponent(this.run ?? "")}/results`;
   }
 
   /** How the run's evaluations stand; asked again while one is under way or the run is at work. */
@@ -273,6 +278,7 @@ class ResultsPage {
   }
 }
 
+/** @type {any} Target to parts, of figures and of what shows pictures. */
 const PARTS = {
   class: (figures, show) => [
     matrix(figures, (truth, said, n) =>

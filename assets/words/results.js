@@ -108,7 +108,7 @@ export const say = {
           : "so it is less sure than it could be";
     return (
       `On average it gives its answer ${percent(confidence)}, and ${percent(share)} are right, ${how}. ` +
-      `Expected calibration error ${percent(error)}; with its logits divided by the temperature ${number(temperature)} ` +
+      `Expected calibration error ${percent(error)}; with its logits divided by the temperature ${number(temperature)} it is ` +
       `${percent(after)}, measured on images that the temperature was not fitted on.`
     );
   },
