@@ -102,11 +102,7 @@ export class Pictures {
           on: { click: () => this.large.show(at) },
         },
         this.image(row, "small"),
-        h(
-          "span",
-          { class: row.true !== undefined && row.true !== row.said && row.said ? "ft-res-wrong" : "" },
-          caption,
-        ),
+        h("span", { class: typeof row.said === "string" && row.true !== row.said ? "ft-res-wrong" : "" }, caption),
       ),
     );
   }
