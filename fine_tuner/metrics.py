@@ -8,6 +8,7 @@ scikit-learn gives, whatever the offset and unit.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -52,9 +53,12 @@ def multilabel_metrics(num_labels: int) -> MetricCollection:
     return MetricCollection({"labels": _Labels(num_labels)})
 
 
-def regression_metrics(num_outputs: int) -> MetricCollection:
-    """MAE, RMSE and R² of outputs ``(B, D)`` against targets ``(B, D)``: of each number, then the mean over the D."""
-    return MetricCollection({"numbers": _Numbers(num_outputs)})
+def regression_metrics(num_outputs: int, names: Sequence[str] = ()) -> MetricCollection:
+    """MAE, RMSE and R² of outputs ``(B, D)`` against targets ``(B, D)``: of each number, then the mean over the D.
+
+    With ``names`` of the numbers also MAE and RMSE of each, such as ``mae/age``, in its own unit.
+    """
+    return MetricCollection({"numbers": _Numbers(num_outputs, names)})
 
 
 def segmentation_metrics(num_classes: int, *, ignore_index: int) -> MetricCollection:
@@ -124,15 +128,20 @@ class _Numbers(_Kept):
     is the same in all images: its R² is 1 where all errors are 0, else 0. R² is NaN for fewer than two images.
     """
 
+    def __init__(self, width: int, names: Sequence[str]) -> None:
+        super().__init__(width)
+        self.names = tuple(names)
+
     def compute(self) -> dict[str, Tensor]:
         outputs, targets = self.kept()
         error = outputs - targets
         residual, total = error.square().sum(0), (targets - targets.mean(0)).square().sum(0)
         explained = torch.where(total > 0, 1 - residual / total, (residual == 0).double())
+        of_each = {MAE.key: error.abs().mean(0), RMSE.key: error.square().mean(0).sqrt()}
         return {
-            MAE.key: error.abs().mean(0).mean(),
-            RMSE.key: error.square().mean(0).sqrt().mean(),
+            **{key: values.mean() for key, values in of_each.items()},
             R2.key: explained.mean() if len(targets) >= 2 else torch.tensor(math.nan),
+            **{f"{key}/{name}": values[i] for key, values in of_each.items() for i, name in enumerate(self.names)},
         }
 
 

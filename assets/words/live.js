@@ -33,6 +33,7 @@ export const TEXT = {
   took: "Time",
   best: "Best",
   learning: "Learning rate",
+  ofNumber: "of", // mean absolute error of age
   stop: "Stop and keep",
   stopping: "Stopping\u2026",
   cancel: "Cancel",
@@ -112,6 +113,9 @@ export function metricOf(key) {
     return { label: key.slice("train/lr/".length) || TEXT.learning.toLowerCase(), kind: "rate", bounds: [0, null] };
   }
   const name = key.slice(key.indexOf("/") + 1);
+  const [known, ...column] = name.split("/");
+  const whole = METRICS.get(known);
+  if (whole && column.length) return { ...whole, label: `${whole.label} ${TEXT.ofNumber} ${column.join("/")}` };
   return METRICS.get(name) ?? { label: name.replaceAll("_", " "), kind: "number", bounds: [null, null] };
 }
 

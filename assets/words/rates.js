@@ -19,7 +19,7 @@ export const WORDS = {
   valley: "valley",
   chosen: "set",
   pick: "Click the curve to set the rate.",
-  none: "The loss never fell, so no rate can be suggested. Check the data and the loss, or click the curve.",
+  none: "The loss did not fall by more than chance, so no rate can be suggested. Check the data and the loss, or click the curve.",
   changed: "The settings have changed since.",
   failed: "No rate was found.",
   noAnswer: "The app did not answer. Is it still running? Try again.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ def read_settings(config: str, overrides: Sequence[str]) -> Settings:
 
 
 def _recognised(tree: Mapping[str, Any], overrides: Sequence[str], *, is_file: bool) -> list[str]:
-    """Overrides for data that the settings' task cannot learn, as the page makes them; none where a task is given.
+    """Overrides for data that the settings' task cannot learn, as the page makes them; for a task given, what it needs.
 
     Args:
         tree: The settings before ``overrides``.
@@ -88,7 +88,10 @@ def _recognised(tree: Mapping[str, Any], overrides: Sequence[str], *, is_file: b
     """
     typed = dict(item.split("=", 1) for item in overrides if "=" in item)
     path = typed.get("data.path") or (tree.get("data", {}).get("path") if is_file else None)
-    if not path or "task" in typed:
+    if "task" in typed:
+        is_other = typed["task"] in TASK_SPECS and typed["task"] != tree.get("task", DEFAULT_TASK)
+        return _of_task(typed["task"], typed, (), f"For task={typed['task']}") if is_other and not is_file else []
+    if not path:
         return []
     from fine_tuner.data.readers.recognise import glance_at
 
@@ -100,11 +103,17 @@ def _recognised(tree: Mapping[str, Any], overrides: Sequence[str], *, is_file: b
         return []
     if tree.get("task", DEFAULT_TASK) in glance.tasks:
         return []
-    spec = TASK_SPECS[glance.task]
-    wanted = {"task": glance.task, "loss.name": spec.default_loss, "model.name": spec.default_network}
     own = {f"{section}.name" for section in ("loss", "model") if is_file and "name" in tree.get(section, {})}
+    return _of_task(glance.task, typed, own, f"Recognised {glance.words}")
+
+
+def _of_task(task: str, typed: Mapping[str, str], own: Collection[str], why: str) -> list[str]:
+    """Overrides for a task, with its usual loss and network where the user has not chosen any; said."""
+    spec = TASK_SPECS[task]
+    wanted = {"task": task, "loss.name": spec.default_loss, "model.name": spec.default_network}
     words = [f"{key}={value}" for key, value in wanted.items() if value and key not in typed and key not in own]
-    print(f"Recognised {glance.words}: {' '.join(words)}", file=sys.stderr)
+    if words:
+        print(f"{why}: {' '.join(words)}", file=sys.stderr)
     return words
 
 

@@ -2,13 +2,13 @@
 
 Nothing here computes: ``fine_tuner/metrics.py`` does. Views, sentences and the page's scripts read a number by its
 spec, so that a fact of a metric is spelled here and nowhere else. A key has its split in front: ``accuracy`` of the
-validation split is recorded as ``val/accuracy``.
+validation split is recorded as ``val/accuracy``. An error of one of several numbers has that behind: ``val/mae/age``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 Kind = Literal["number", "fraction", "count", "speed", "memory", "rate"]  # as assets/base/format.js prints them
@@ -99,8 +99,21 @@ def metric_of(key: str) -> MetricSpec:
     >>> metric_of("val/mean_iou").label, metric_of("train/my_number").label
     ('mean IoU', 'my number')
     """
-    leaf = key.rpartition("/")[2]
+    head, _, rest = key.partition("/")
+    leaf = rest if rest and head not in METRIC_SPECS else key
+    known, _, column = leaf.partition("/")
+    if column and known in METRIC_SPECS:
+        return of_column(METRIC_SPECS[known], column)
     return METRIC_SPECS.get(leaf) or MetricSpec(key=leaf, label=leaf.replace("_", " "), bounds=(None, None))
+
+
+def of_column(spec: MetricSpec, column: str) -> MetricSpec:
+    """The spec of a metric of one of several numbers.
+
+    >>> of_column(MAE, "age").key, of_column(MAE, "age").label
+    ('mae/age', 'mean absolute error of age')
+    """
+    return replace(spec, key=f"{spec.key}/{column}", label=f"{spec.label} of {column}")
 
 
 def metric_name(key: str) -> str:

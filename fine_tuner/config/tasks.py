@@ -7,7 +7,7 @@ of a task that needs torch is its file in ``fine_tuner/tasks``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -24,6 +24,7 @@ from fine_tuner.config.metric_specs import (
     RMSE,
     TOP5,
     MetricSpec,
+    of_column,
     register_metrics,
 )
 
@@ -62,9 +63,20 @@ class TaskSpec:
         """The metric by which the best checkpoint is chosen, unless the user wants another."""
         return self.metrics[0]
 
-    def measured(self, num_outputs: int) -> dict[str, MetricSpec]:
-        """Key with its split to spec of all that a validation measures, the loss last."""
-        return {f"val/{m.key}": m for m in (*self.metrics, LOSS) if num_outputs >= m.min_outputs}
+    def measured(self, names: Sequence[str]) -> dict[str, MetricSpec]:
+        """Key with its split to spec of all that a validation measures, the loss before what is said of each number.
+
+        Args:
+            names: Of the outputs.
+        """
+        specs = [m for m in (*self.metrics, LOSS) if len(names) >= m.min_outputs]
+        return {f"val/{m.key}": m for m in (*specs, *self.measured_of_each(names))}
+
+    def measured_of_each(self, names: Sequence[str]) -> list[MetricSpec]:
+        """What is measured of each of several numbers: the errors in their units, which a mean over units hides."""
+        if self.target is not TargetKind.NUMBERS or len(names) < 2:
+            return []
+        return [of_column(m, name) for m in self.metrics if m.is_in_target_units for name in names]
 
 
 CLASSIFICATION = TaskSpec(

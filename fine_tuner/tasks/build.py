@@ -173,7 +173,7 @@ def assemble(
         InputError: If a setting does not fit the data, the network or the machine.
     """
     task = TASKS[settings.task]
-    best = task.best_by(settings.train.best_metric, data.num_outputs)
+    best = task.best_by(settings.train.best_metric, data.output_names)
     device = choose_device(settings.devices)
     settings, chosen = fill_in(settings, data, device)
     torch.manual_seed(settings.seed)  # decides the new head's first weights, then dropout
@@ -261,7 +261,7 @@ def assemble(
         schedule=schedule,
         train_batches=train_batches,
         val_batches=_val_batches(settings, data, built, device),
-        metrics=task.build_metrics(data.num_outputs),
+        metrics=task.build_metrics(data.num_outputs, **task.arguments_of_metrics(data.output_names)),
         chosen=chosen,
         features=features,
         splits=splits,

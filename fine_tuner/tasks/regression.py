@@ -20,5 +20,6 @@ def describe(outputs: Tensor, names: Sequence[str]) -> dict[str, Any]:
 REGRESSION = Task(
     spec=tasks.REGRESSION,
     build_metrics=regression_metrics,
+    names_numbers=True,
     describe=describe,
 )

@@ -1,4 +1,4 @@
-"""What must be settled before Gradio is imported: no telemetry, a private folder for its files."""
+"""What must be settled before Gradio is imported: no telemetry, a private folder for its files, no proxy."""
 
 from __future__ import annotations
 
@@ -39,6 +39,26 @@ def private_environment() -> Iterator[Path]:
         tempfile.tempdir = before
         os.close(handle)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def no_proxy() -> Iterator[None]:
+    """Inside, the environment names no proxy.
+
+    Gradio makes clients for its own loopback calls when it is imported, and a proxy that httpx cannot use (SOCKS
+    without an extra, a misspelt address) would end the import. Whoever asks the network later (weights, a tunnel) uses
+    it.
+    """
+    names = ("NO_PROXY", "no_proxy")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ |= dict.fromkeys(names, "*")
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def sweep_temporary_folders() -> list[Path]:

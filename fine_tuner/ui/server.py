@@ -20,7 +20,7 @@ from fine_tuner.base.errors import FineTunerError, InputError
 from fine_tuner.data.files.folders import ROOTS_VARIABLE, roots_text
 from fine_tuner.losses.verdicts import ALLOW_VARIABLE
 from fine_tuner.ui.access.entry import LINK_HOURS, LOOPBACK_NAMES, Access, bracketed, check_entry, open_access
-from fine_tuner.ui.environment import private_environment
+from fine_tuner.ui.environment import no_proxy, private_environment
 from fine_tuner.ui.form.folders import Allowed, resolve_roots
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ async def _run(
     """Build the application, inside the event loop that Gradio's locks want, and serve it."""
     from fine_tuner.ui.access.announcing import tell_of_stranger
     from fine_tuner.ui.access.sharing import Sharing, network_host
-    from fine_tuner.ui.app import build_app
+
+    with no_proxy():
+        from fine_tuner.ui.app import build_app
     from fine_tuner.ui.connection import SecondDoor, make_server
 
     sharing = Sharing(access)

@@ -37,6 +37,18 @@ def test_a_metric_is_called_by_its_split_and_label_and_an_unknown_one_by_its_key
     assert metric_of("my_number").kind == "number"
 
 
+def test_an_error_of_one_of_several_numbers_is_read_as_the_error() -> None:
+    assert metric_name("val/mae/km/h") == "validation mean absolute error of km/h"
+    assert metric_of("mae/age") == metric_of("val/mae/age")
+    assert metric_of("val/rmse/age").higher_is_better is False
+    measured = TASK_SPECS["regression"].measured(("age", "height"))
+    assert list(measured) == [
+        "val/mae", "val/rmse", "val/r2", "val/loss", "val/mae/age", "val/mae/height", "val/rmse/age", "val/rmse/height",
+    ]  # fmt: skip
+    assert all(metric_of(key) == spec for key, spec in measured.items())
+    assert list(TASK_SPECS["regression"].measured(("age",))) == ["val/mae", "val/rmse", "val/r2", "val/loss"]
+
+
 def test_every_metric_of_a_task_is_known_and_says_which_way_is_better() -> None:
     for task in TASK_SPECS.values():
         assert task.metrics

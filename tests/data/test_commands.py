@@ -123,6 +123,16 @@ def test_recognised_task_is_taken_up_unless_another_is_set(tmp_path: Path, class
     assert read_settings("default", [f"data.path={folders}"]).task == "classification"
 
 
+def test_a_task_that_is_typed_brings_its_loss_and_network_unless_they_are_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = [f"data.path={tmp_path}", "task=regression"]
+    assert read_settings("default", typed).loss.name == "mse"
+    assert "For task=regression: loss.name=mse" in capsys.readouterr().err
+    assert read_settings("default", [*typed, "loss.name=huber"]).loss.name == "huber"
+    assert read_settings("default", ["task=segmentation"]).model.name == "lraspp_mobilenet_v3_large"
+
+
 @pytest.mark.parametrize(
     ("masks", "image_folder", "mask_folder"),
     [("trainannot", "train", "trainannot"), ("odd", "pictures of cells", "odd"), ("gt", "imgs", "gt")],

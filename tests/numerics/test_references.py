@@ -36,11 +36,15 @@ def test_numbers_are_measured_as_by_scikit_learn(
     generator = torch.Generator().manual_seed(seed)
     targets = offset + unit * torch.randn(count, width, generator=generator)
     outputs = targets + noise * unit * torch.randn(count, width, generator=generator)
-    found = _computed(regression_metrics(width), outputs, targets, batch)
+    names = tuple("abc"[:width])
+    found = _computed(regression_metrics(width, names), outputs, targets, batch)
     true, said = targets.double().numpy(), outputs.double().numpy()
     assert found["r2"] == pytest.approx(scikit.r2_score(true, said), rel=1e-9, abs=1e-12)
     assert found["rmse"] == pytest.approx(scikit.root_mean_squared_error(true, said), rel=1e-9)
     assert found["mae"] == pytest.approx(scikit.mean_absolute_error(true, said), rel=1e-9)
+    of_each = [found[f"mae/{name}"] for name in names], [found[f"rmse/{name}"] for name in names]
+    assert of_each[0] == pytest.approx(scikit.mean_absolute_error(true, said, multioutput="raw_values"), rel=1e-9)
+    assert of_each[1] == pytest.approx(scikit.root_mean_squared_error(true, said, multioutput="raw_values"), rel=1e-9)
 
 
 @few

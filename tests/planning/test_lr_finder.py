@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fine_tuner.config.sections.optimizers import SGD, AdamW
 from fine_tuner.optim import build_optimizer
-from fine_tuner.planning.lr_finder import FinderResult, find_lr, steepest_lr, valley_lr
+from fine_tuner.planning.lr_finder import FinderResult, falls_beyond_chance, find_lr, steepest_lr, valley_lr
 from fine_tuner.precision import Precision
 
 CPU = torch.device("cpu")
@@ -349,3 +349,22 @@ def test_what_comes_after_the_lowest_loss_is_no_slope() -> None:
     steepest = steepest_lr(LRS, losses)
     assert steepest is not None
     assert steepest <= LRS[39]
+
+
+def test_a_flat_loss_with_noise_suggests_nothing_and_one_that_falls_does() -> None:
+    rng = np.random.default_rng(0)
+
+    def smooth(losses: np.ndarray) -> list[float]:
+        mean, out = 0.0, []
+        for count, loss in enumerate(losses, start=1):
+            mean = 0.9 * mean + 0.1 * loss
+            out.append(mean / (1 - 0.9**count))
+        return out
+
+    def share_of_falls(shape: np.ndarray) -> float:
+        noisy = [shape + 0.1 * rng.standard_normal(len(shape)) for _ in range(200)]
+        return float(np.mean([falls_beyond_chance(list(n), smooth(n), smoothing=0.9) for n in noisy]))
+
+    assert share_of_falls(np.full(100, 0.7)) < 0.06
+    assert share_of_falls(np.concatenate([np.full(50, 0.7), np.linspace(0.7, 0.3, 40)])) == 1.0
+    assert not falls_beyond_chance([0.7] * 60, [0.7] * 60, smoothing=0.9)

@@ -133,8 +133,9 @@ class Loader:
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
+            cause = str(error).strip().splitlines()[-1]  # the lines before are a traceback of the process
             raise TrainingError(
-                f"A process that loads images died ({error}). Most often the machine ran out of memory, or a container "
+                f"A process that loads images died ({cause}). Most often the machine ran out of memory, or a container "
                 "of shared memory (/dev/shm). Lower data.num_workers (0 needs none), or train.batch_size."
             ) from None
         if isinstance(batch, _Failure):

@@ -152,10 +152,11 @@ def device_type_of(facts: Mapping[str, Any]) -> str:
 
 
 def _metrics(run: Run, bundle: Bundle) -> str:
-    build = TASKS[run.settings.task].build_metrics
-    function = getattr(build, "func", build)  # of a partial
+    task = TASKS[run.settings.task]
+    function = getattr(task.build_metrics, "func", task.build_metrics)  # of a partial
     text = bundle.take(function)
-    fixed = "".join(f", {name}={value!r}" for name, value in getattr(build, "keywords", {}).items())
+    arguments = task.arguments_of_metrics(run.data.output_names)
+    fixed = "".join(f", {name}={value!r}" for name, value in arguments.items())
     return f'''{text}
 
 

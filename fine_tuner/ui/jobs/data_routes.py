@@ -15,6 +15,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
+from fine_tuner.base.cache_folder import CACHE_VARIABLE
 from fine_tuner.base.errors import DataError
 from fine_tuner.data.files.uploads import MAX_TOTAL_BYTES, UNUSED_SECONDS, Uploads
 from fine_tuner.ui.form.folders import Allowed, list_folders, path_errors
@@ -102,7 +103,8 @@ class DataRoutes:
         except DataError as error:
             raise HTTPException(422, str(error).replace(str(draft), name)) from None
         except OSError as error:
-            raise HTTPException(507, texts.ZIP_NOT_WRITTEN.format(error=error.strerror)) from None
+            reason = {"error": error.strerror, "folder": self._uploads.folder, "variable": CACHE_VARIABLE}
+            raise HTTPException(507, texts.ZIP_NOT_WRITTEN.format_map(reason)) from None
         finally:
             if draft is not None:
                 draft.unlink(missing_ok=True)

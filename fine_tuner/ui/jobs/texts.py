@@ -20,7 +20,11 @@ ZIPS_TOO_LARGE = (
     "There is room for {limit} more in {folder}. Remove zips there that you need no more (Zips kept, below the path), "
     "or copy this one to the machine that runs the app, and give its path."
 )
-ZIP_NOT_WRITTEN = "The zip could not be kept ({error}). Free some space on the machine that runs the app."
+ZIP_NOT_WRITTEN = (
+    "The zip could not be kept in {folder} ({error}). Make room there, or make the folder writable; or start the app "
+    "with the environment variable {variable} naming a folder that is. Or copy the zip to that machine, and give its "
+    "path."
+)
 JOB_BUSY = (
     "This, or another measurement, is under way already, perhaps in another tab. Cancel it there, or wait until it is "
     "done."

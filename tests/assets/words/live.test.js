@@ -11,6 +11,15 @@ test("a metric is read as the app says, whatever split it is of", () => {
   assert.equal(metricTitle("test/accuracy"), "Accuracy");
 });
 
+test("an error of one of several numbers is read as the error, and called by the number", () => {
+  learnMetrics({ mae: { label: "mean absolute error", kind: "number", bounds: [0, null] } });
+  assert.deepEqual(metricOf("val/mae/km/h"), {
+    label: "mean absolute error of km/h",
+    kind: "number",
+    bounds: [0, null],
+  });
+});
+
 test("a rate is named by its parameter group", () => {
   assert.deepEqual(metricOf("train/lr/head"), { label: "head", kind: "rate", bounds: [0, null] });
   assert.equal(metricOf("train/lr").label, "learning rate");

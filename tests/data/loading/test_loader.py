@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from fine_tuner.base.errors import TrainingError
 from fine_tuner.data.loading.loader import Loader
 
 
@@ -41,3 +42,17 @@ def test_closing_ends_the_loading_processes() -> None:
     workers = list(loader._iterator._workers)
     loader.close()
     assert not any(worker.is_alive() for worker in workers)
+
+
+class WithoutRoom(Dataset):
+    """As torch says it where shared memory is full."""
+
+    def __getitem__(self, key: int) -> tuple[Tensor, Tensor]:
+        raise RuntimeError("unable to open shared memory object </torch_1_2_3> in read-write mode: No space left (28)")
+
+
+def test_shared_memory_that_is_full_is_a_sentence_without_a_traceback() -> None:
+    with pytest.raises(TrainingError, match=r"shared memory object .* Lower data.num_workers") as caught:
+        list(Loader(WithoutRoom(), [[0, 1]], num_workers=1))
+    assert "Traceback" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
