@@ -34,6 +34,7 @@ export class ChangeBar {
       inputMode: "decimal",
       autocomplete: "off",
       placeholder: say.example(this.lr.example),
+      title: this.lr.effect,
       "aria-label": this.lr.label,
     });
     this.epochs = h("input", {
@@ -41,6 +42,7 @@ export class ChangeBar {
       type: "text",
       inputMode: "numeric",
       autocomplete: "off",
+      title: this.length.effect,
       "aria-label": this.length.label,
     });
     const field = (name, label, input, act) => {
@@ -69,8 +71,8 @@ export class ChangeBar {
     const at = (action, label, hint) =>
       actions.includes(action) ? button(label, () => this.change({}, action), hint) : null;
     this.whileRunning = [
-      button(WORDS.half, () => this.change({ [this.factor.path]: 0.5 })),
-      button(WORDS.double, () => this.change({ [this.factor.path]: 2 })),
+      button(WORDS.half, () => this.change({ [this.factor.path]: 0.5 }), this.factor.effect),
+      button(WORDS.double, () => this.change({ [this.factor.path]: 2 }), this.factor.effect),
       rateForm,
     ];
     this.now = [

@@ -12,11 +12,11 @@ from typing import Any
 from fine_tuner.base.errors import DataError
 from fine_tuner.config.io import apply_overrides, parse, read_tree, to_tree
 from fine_tuner.config.presets import list_presets, load_preset
-from fine_tuner.config.sections.losses import CUSTOM
+from fine_tuner.config.sections.second_loss import sections_of_own_code
 from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import DEFAULT_TASK, TASK_SPECS
 from fine_tuner.data.options import READ_OPTIONS, ReadOptions
-from fine_tuner.runs.kept_losses import SECTIONS, with_kept_losses
+from fine_tuner.runs.kept_losses import with_kept_losses
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
 
@@ -123,9 +123,8 @@ def _of_run(tree: dict[str, Any], run: RunFolder) -> dict[str, Any]:
     That it may run unchecked is for a person to say, not for a folder that came from somewhere.
     """
     out = with_kept_losses(tree, run)
-    for section in SECTIONS:
-        if isinstance(own := out.get(section), dict) and own.get("name") == CUSTOM:
-            out[section] = {key: value for key, value in own.items() if key != "unchecked"}
+    for section in sections_of_own_code(out):
+        out[section] = {key: value for key, value in out[section].items() if key != "unchecked"}
     return out
 
 

@@ -11,13 +11,10 @@ from typing import Any
 
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.io import apply_overrides, overrides_between, parse, to_tree
-from fine_tuner.config.knobs import lookup
 from fine_tuner.config.presets import list_presets, load_preset, nearest_preset
-from fine_tuner.config.sections.losses import CUSTOM
+from fine_tuner.config.sections.second_loss import sections_of_own_code
 from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import default_loss
-
-LOSS_SECTIONS = ("loss", "second_loss")
 
 
 def argv_of(settings: Settings, start: str | None = None) -> list[str]:
@@ -67,6 +64,4 @@ def without_code(settings: Settings) -> Settings:
 def stand_in_tree(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The tree of ``without_code``."""
     stand_ins = {"loss": default_loss(str(tree["task"])), "second_loss": "none"}
-    return dict(tree) | {
-        section: {"name": stand_ins[section]} for section in LOSS_SECTIONS if lookup(tree, f"{section}.name") == CUSTOM
-    }
+    return dict(tree) | {section: {"name": stand_ins[section]} for section in sections_of_own_code(tree)}

@@ -15,6 +15,7 @@ from fine_tuner.base.errors import ConfigError
 from fine_tuner.base.files import read_bounded
 from fine_tuner.config.explain import CHOICES, FIELDS, explain, folded, suggest_path
 from fine_tuner.config.knobs import Field, lookup
+from fine_tuner.config.sections.second_loss import losses_of
 from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import default_loss
 
@@ -130,7 +131,7 @@ def _with_tags(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_meaning(settings: Settings) -> None:
     """Checks across fields."""
-    for path, loss in (("loss", settings.loss), ("second_loss", settings.second_loss)):
+    for path, loss in losses_of(settings).items():
         if settings.task not in loss.tasks:
             offered = [tag for tag, cls in CHOICES[path].variants.items() if settings.task in cls.tasks]
             raise ConfigError(

@@ -23,7 +23,7 @@ class LiveSetting:
     Attributes:
         path: As it is asked for and recorded; ``lr_factor`` is the only one that is no setting of a new run.
         label: On the page.
-        effect: What a change does, as a sentence without a beginning.
+        effect: What a change does, as a sentence.
         example: Of a value, as a person types it.
         at_most: Highest value.
         is_whole: Only whole numbers.
@@ -52,15 +52,15 @@ class LiveSetting:
 
 
 LR_FACTOR = LiveSetting(
-    path="lr_factor", label="Rate \u00d7", effect="multiplies the rates of all groups", example="0.5", at_most=1000,
+    path="lr_factor", label="Rate \u00d7", effect="Multiplies the rates of all groups.", example="0.5", at_most=1000,
     mark="rate \u00d7 {:g}",
 )  # fmt: skip
 LR = LiveSetting(
-    path="optim.lr", label="New rate", effect="gives the head this rate, the other groups in proportion",
+    path="optim.lr", label="New rate", effect="Gives the head this rate, the other groups in proportion.",
     example="3e-4", at_most=100, mark="rate {:.3g}",
 )  # fmt: skip
 EPOCHS = LiveSetting(
-    path="train.epochs", label="Epochs", effect="makes the run this many epochs long, and fits the schedule to it",
+    path="train.epochs", label="Epochs", effect="Makes the run this many epochs long, and fits the schedule to it.",
     example="20", at_most=100_000, is_whole=True, mark="{:g} epochs",
 )  # fmt: skip
 LIVE_SETTINGS: Mapping[str, LiveSetting] = {one.path: one for one in (LR_FACTOR, LR, EPOCHS)}

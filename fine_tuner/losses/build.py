@@ -36,7 +36,7 @@ from fine_tuner.losses import functional, overlap
 from fine_tuner.losses.code import read_code
 from fine_tuner.losses.inputs import NO_INDEX
 from fine_tuner.losses.modules import FormulaLoss, LossSum, balanced_weights
-from fine_tuner.losses.trials.meaning import Question, settle
+from fine_tuner.losses.trials.meaning import LossUse, settle
 from fine_tuner.losses.verdicts import checks_folder, why_not_run
 
 LOSSES: Registry[nn.Module] = Registry("loss")
@@ -224,11 +224,11 @@ def _(settings: CustomLoss, *, targets: Targets) -> nn.Module:
     code = read_code(settings.file)
     if why := why_not_run(code, settings, task=targets.task, folder=checks_folder()):
         raise ConfigError({f"{targets.path}.file": why})
-    question = Question(
+    use = LossUse(
         task=targets.task,
         num_outputs=targets.num_outputs,
         ignore_index=targets.ignore_index,
         inputs=settings.inputs,
         ignored=settings.ignored,
     )
-    return settle(code, settings.entry, settings.arguments, question).loaded.module
+    return settle(code, settings.entry, settings.arguments, use).loaded.module

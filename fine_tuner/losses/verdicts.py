@@ -12,36 +12,21 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.base.files import read_json, write_json
-from fine_tuner.config.sections.losses import CustomLoss, LossBase
-from fine_tuner.config.sections.second_loss import SecondLossBase, without_weight
+from fine_tuner.config.sections.losses import CustomLoss
+from fine_tuner.config.sections.second_loss import Losses, losses_of
 from fine_tuner.losses.code import LossCode, LossCodeError, read_code
 
 ALLOW_VARIABLE = "FINE_TUNER_ALLOW_CODE"
 """Set to 1, any code may run: ``app.py --allow-code`` says so to the processes that it starts."""
 
 
-class Losses(Protocol):
-    """The part of the settings that names losses."""
-
-    @property
-    def loss(self) -> LossBase:
-        """The loss."""
-        ...
-
-    @property
-    def second_loss(self) -> SecondLossBase:
-        """What is added to it."""
-        ...
-
-
 def custom_losses(settings: Losses) -> Mapping[str, CustomLoss]:
     """The losses of a run that are the user's own code, by section: ``loss``, ``second_loss``."""
-    both = {"loss": settings.loss, "second_loss": without_weight(settings.second_loss)}
-    return {section: loss for section, loss in both.items() if isinstance(loss, CustomLoss)}
+    return {section: loss for section, loss in losses_of(settings).items() if isinstance(loss, CustomLoss)}
 
 
 def code_facts(settings: Losses, kept: Mapping[str, Path]) -> dict[str, dict[str, str]]:

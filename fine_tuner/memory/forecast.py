@@ -27,7 +27,7 @@ from fine_tuner.base.errors import ConfigError
 from fine_tuner.distributed import device_name
 from fine_tuner.memory.readings import memory_limit_mib, process_mib
 from fine_tuner.memory.sized_tensors import Moment
-from fine_tuner.memory.step_memory import Situation, StepMemory, step_memory
+from fine_tuner.memory.step_memory import StepMemory, StepSetup, step_memory
 from fine_tuner.precision import half_for
 from fine_tuner.tasks.build import Assembly
 from fine_tuner.tasks.mixed import MixedLoss
@@ -191,7 +191,7 @@ def _forecast_in(dtype: str, assembly: Assembly, *, is_outline: bool) -> RunFore
 def counted_of(assembly: Assembly, dtype: str) -> Counted:
     """What a forecast of an assembled run counts, in a precision."""
     settings, built, optim = assembly.settings, assembly.built, assembly.settings.optim
-    situation = Situation(
+    setup = StepSetup(
         name=built.name,
         num_outputs=built.num_outputs,
         options=tuple(sorted(built.options.items())),
@@ -205,7 +205,7 @@ def counted_of(assembly: Assembly, dtype: str) -> Counted:
         is_mixed=isinstance(assembly.loss_fn, MixedLoss),
     )
     return Counted(
-        step=step_memory(situation, assembly.loss_fn),
+        step=step_memory(setup, assembly.loss_fn),
         states=optimizer_states(optim.name, getattr(optim, "momentum", 0.0)),
         accumulate=settings.train.accumulate,
         is_gpu=assembly.device.type != "cpu",

@@ -32,7 +32,7 @@ _KEPT = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Situation:
+class StepSetup:
     """What decides the memory of a step besides batch size and optimizer.
 
     Attributes:
@@ -83,13 +83,13 @@ class StepMemory:
     image: float
 
 
-class _Kept:
-    """Step memory by situation and loss, the last asked for."""
+class _MemoryCache:
+    """Step memory by setup and loss, the last asked for."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[Situation, str], StepMemory] = {}
+        self.known: dict[tuple[StepSetup, str], StepMemory] = {}
 
-    def get(self, key: tuple[Situation, str], make: Callable[[], StepMemory]) -> StepMemory:
+    def get(self, key: tuple[StepSetup, str], make: Callable[[], StepMemory]) -> StepMemory:
         if key not in self.known:
             while len(self.known) >= _KEPT:
                 self.known.pop(next(iter(self.known)))
@@ -97,36 +97,36 @@ class _Kept:
         return self.known[key]
 
 
-_KNOWN = _Kept()
+_KNOWN = _MemoryCache()
 
 
-def step_memory(situation: Situation, loss_fn: nn.Module) -> StepMemory:
-    """Memory of a step; remembered by situation and by what ``loss_fn`` prints as.
+def step_memory(setup: StepSetup, loss_fn: nn.Module) -> StepMemory:
+    """Memory of a step; remembered by setup and by what ``loss_fn`` prints as.
 
     Args:
-        situation: Of the step.
+        setup: Of the step.
         loss_fn: As the trainer has it; a loss of the user's own is not run but counted as cross entropy is.
     """
-    return _KNOWN.get((situation, repr(loss_fn)), lambda: _simulate(situation, loss_fn))
+    return _KNOWN.get((setup, repr(loss_fn)), lambda: _simulate(setup, loss_fn))
 
 
-def _simulate(situation: Situation, loss_fn: nn.Module) -> StepMemory:
-    model = construct(situation.name, situation.num_outputs, dict(situation.options), on_meta=True).to("meta")
-    trainable = "all" if situation.trainable == "gradual" else situation.trainable  # the later phase counts
-    freezing = Freezing(_Staged(model, situation.stages), trainable)
+def _simulate(setup: StepSetup, loss_fn: nn.Module) -> StepMemory:
+    model = construct(setup.name, setup.num_outputs, dict(setup.options), on_meta=True).to("meta")
+    trainable = "all" if setup.trainable == "gradual" else setup.trainable  # the later phase counts
+    freezing = Freezing(_Staged(model, setup.stages), trainable)
     weights = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
     trained = [p.nbytes for p in model.parameters() if p.requires_grad]
     ledger = Ledger(prime_for(model))
     use_sized_tensors(model, ledger)
     loss = _counted_loss(loss_fn, ledger)
-    images = ledger.sized_tensor(ledger.batch_size, 3, situation.image_size, situation.image_size, is_counted=False)
-    targets = _targets(situation, ledger)
+    images = ledger.sized_tensor(ledger.batch_size, 3, setup.image_size, setup.image_size, is_counted=False)
+    targets = _targets(setup, ledger)
     image = sum(t.nbytes for t in (images, *_tensors(targets))) / ledger.batch_size
 
     freezing.model = model
     freezing.set_train_mode()
-    with _watched(model, ledger, situation):
-        with _autocast(situation):
+    with _watched(model, ledger, setup):
+        with _autocast(setup):
             output = model(images)
         value = loss_of_outputs(output, targets, loss)
         kept, kept_per_image = ledger.kept, ledger.kept_per_image + image
@@ -137,7 +137,7 @@ def _simulate(situation: Situation, loss_fn: nn.Module) -> StepMemory:
     del output, value
 
     ledger.fullest()
-    evaluating = _evaluation(model, images, targets, loss, situation, ledger)
+    evaluating = _evaluation(model, images, targets, loss, setup, ledger)
     return StepMemory(
         weights=weights, trained=sum(trained), largest=max(trained, default=0), training=training,
         evaluating=evaluating, kept=kept, kept_per_image=kept_per_image, image=image,
@@ -145,23 +145,23 @@ def _simulate(situation: Situation, loss_fn: nn.Module) -> StepMemory:
 
 
 def _evaluation(
-    model: nn.Module, images: Tensor, targets: Any, loss: nn.Module, situation: Situation, ledger: Ledger
+    model: nn.Module, images: Tensor, targets: Any, loss: nn.Module, setup: StepSetup, ledger: Ledger
 ) -> tuple[Moment, ...]:
     """The fullest moments of evaluation; targets are never mixed in it."""
     model.eval()
     with torch.no_grad():
-        with _autocast(situation):
+        with _autocast(setup):
             logits, _ = split_outputs(model(images))
         loss(logits.float(), targets.first if isinstance(targets, MixedTargets) else targets)
     return ledger.fullest()
 
 
 @contextmanager
-def _watched(model: nn.Module, ledger: Ledger, situation: Situation) -> Iterator[None]:
+def _watched(model: nn.Module, ledger: Ledger, setup: StepSetup) -> Iterator[None]:
     """Count what is saved and the gradients; without gradients of earlier micro-batches, they come one by one."""
     trained = [p for p in model.parameters() if p.requires_grad]
     for parameter in trained:
-        if situation.accumulates:
+        if setup.accumulates:
             parameter.grad = ledger.sized_tensor(*parameter.shape, is_counted=True)
             ledger.has_gradient(parameter)
         else:
@@ -178,15 +178,13 @@ class _Staged:
     stages: tuple[Stage, ...]
 
 
-def _targets(situation: Situation, ledger: Ledger) -> Any:
+def _targets(setup: StepSetup, ledger: Ledger) -> Any:
     """Targets of a batch, as the loss wants them."""
-    batch, outputs, side = ledger.batch_size, situation.num_outputs, situation.image_size
+    batch, outputs, side = ledger.batch_size, setup.num_outputs, setup.image_size
     shapes = {TargetKind.CLASS: (batch,), TargetKind.MASK: (batch, side, side)}
-    dtype = torch.int64 if target_kind(situation.task) in shapes else torch.float32
-    targets = ledger.sized_tensor(
-        *shapes.get(target_kind(situation.task), (batch, outputs)), dtype=dtype, is_counted=False
-    )
-    if not situation.is_mixed:
+    dtype = torch.int64 if target_kind(setup.task) in shapes else torch.float32
+    targets = ledger.sized_tensor(*shapes.get(target_kind(setup.task), (batch, outputs)), dtype=dtype, is_counted=False)
+    if not setup.is_mixed:
         return targets
     second = ledger.sized_tensor(*targets.shape, dtype=dtype, is_counted=False)
     return MixedTargets(targets, second, 0.5)
@@ -216,10 +214,10 @@ def _counted_loss(loss_fn: nn.Module, ledger: Ledger) -> nn.Module:
 
 # --------------------------------------------------------------- autocast
 @contextmanager
-def _autocast(situation: Situation) -> Iterator[None]:
-    half = DTYPES[situation.dtype]
+def _autocast(setup: StepSetup) -> Iterator[None]:
+    half = DTYPES[setup.dtype]
     with torch.autocast("cpu", dtype=half or torch.bfloat16, enabled=half is not None):
-        is_gpu = half is not None and situation.device_type != "cpu"
+        is_gpu = half is not None and setup.device_type != "cpu"
         with _GpuCasts() if is_gpu else nullcontext():
             yield
 

@@ -98,7 +98,7 @@ def head_names(model: nn.Module, other: nn.Module) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trace:
+class ForwardTrace:
     """One forward pass in training mode, on meta tensors.
 
     Attributes:
@@ -110,7 +110,7 @@ class Trace:
     shapes: Mapping[str, tuple[int, ...]]
 
 
-def trace(model: nn.Module, paths: list[str], *, image_size: int, batch_size: int = 2) -> Trace:
+def trace(model: nn.Module, paths: list[str], *, image_size: int, batch_size: int = 2) -> ForwardTrace:
     """Run a network (moved to the meta device) and note what the modules at ``paths`` return.
 
     Raises:
@@ -133,7 +133,7 @@ def trace(model: nn.Module, paths: list[str], *, image_size: int, batch_size: in
     finally:
         for handle in handles:
             handle.remove()
-    return Trace(order=tuple(shapes), shapes=shapes)
+    return ForwardTrace(order=tuple(shapes), shapes=shapes)
 
 
 ILLEGAL_SIZE = (RuntimeError, ValueError, AssertionError)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from fine_tuner.models.probe import Trace
+from fine_tuner.models.probe import ForwardTrace
 
 HEAD = "head"
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -114,7 +114,7 @@ def _only_normalises(module: nn.Module, path: str, own: Sequence[str]) -> bool:
 
 
 def group_stages(
-    model: nn.Module, units: Iterable[Unit], traced: Trace, head: Iterable[str], image_size: int
+    model: nn.Module, units: Iterable[Unit], traced: ForwardTrace, head: Iterable[str], image_size: int
 ) -> list[Stage]:
     """Stages from input to head; together they hold every parameter once.
 

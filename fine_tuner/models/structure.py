@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from fine_tuner.models.probe import ILLEGAL_SIZE, Options, Trace, construct, fitting_options, head_names, trace
+from fine_tuner.models.probe import ILLEGAL_SIZE, ForwardTrace, Options, construct, fitting_options, head_names, trace
 from fine_tuner.models.stages import Stage, Unit, find_units, group_stages
 
 
@@ -27,7 +27,7 @@ class Structure:
     image_size: int
     head: tuple[str, ...]
     units: tuple[Unit, ...]
-    traced: Trace
+    traced: ForwardTrace
     notices: tuple[str, ...] = ()
 
     @property

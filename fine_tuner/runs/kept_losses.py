@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from fine_tuner.base.files import read_json, write_json
-from fine_tuner.config.knobs import lookup
-from fine_tuner.config.sections.losses import CUSTOM
+from fine_tuner.config.sections.second_loss import sections_of_own_code
 from fine_tuner.runs.layout import RunFolder
-
-SECTIONS = ("loss", "second_loss")
 
 
 def kept_code(run: RunFolder, section: str) -> Path:
@@ -37,8 +34,8 @@ def keep_form(run: RunFolder, section: str, form: Mapping[str, str]) -> None:
 def with_kept_losses(tree: Mapping[str, Any], run: RunFolder) -> dict[str, Any]:
     """A tree of settings with the losses that the run kept, in place of the user's files."""
     out = dict(tree)
-    for section in SECTIONS:
-        if lookup(tree, f"{section}.name") == CUSTOM and kept_code(run, section).is_file():
+    for section in sections_of_own_code(tree):
+        if kept_code(run, section).is_file():
             file = str(kept_code(run, section).resolve())
             out[section] = {**out[section], **kept_form(run, section), "file": file}
     return out

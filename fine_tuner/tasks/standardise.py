@@ -18,10 +18,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from fine_tuner.config.sections.losses import CUSTOM
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
 from fine_tuner.losses.parts import Loss, LossFn, counts_of, means_of
+from fine_tuner.losses.verdicts import custom_losses
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.rescaling import is_rescaled, rescale_outputs
 
@@ -82,7 +82,7 @@ def in_own_units(built: BuiltModel, data: DataSplits, *, is_standardised: bool =
 
 def is_standardised(settings: Settings) -> bool:
     """Whether numbers reach the loss in standard deviations: a loss of the user's own sees them in their own units."""
-    return CUSTOM not in (settings.loss.name, settings.second_loss.name)
+    return not custom_losses(settings)
 
 
 def standardised(loss_fn: nn.Module, settings: Settings, data: DataSplits) -> nn.Module:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from fine_tuner.config.io import parse
 from fine_tuner.losses.build import build_loss
 from fine_tuner.memory.forecast import MIB, Counted, optimizer_states
-from fine_tuner.memory.step_memory import Situation, StepMemory, step_memory
+from fine_tuner.memory.step_memory import StepMemory, StepSetup, step_memory
 from fine_tuner.models.build import BuiltModel, build_model, outline_model
 from fine_tuner.models.freezing import Freezing
 from fine_tuner.models.outputs import loss_of_outputs
@@ -36,7 +36,7 @@ def outline(name: str, *, size: int = 64) -> BuiltModel:
 def memory_of(built: BuiltModel, loss_fn: nn.Module, *, dtype: str = "fp32", **situation: object) -> StepMemory:
     about = {"trainable": "all", "task": built.task} | situation
     return step_memory(
-        Situation(
+        StepSetup(
             name=built.name, num_outputs=built.num_outputs, options=tuple(sorted(built.options.items())),
             stages=tuple(built.stages), image_size=built.preprocessing.image_size, dtype=dtype, **about,
         ),

@@ -12,7 +12,7 @@ from torch import nn
 
 from fine_tuner.base.errors import NonFiniteError
 from fine_tuner.runs.log.events import EvalMetrics, TrainMetrics
-from fine_tuner.training.loop.validation import BestValue
+from fine_tuner.training.loop.validation import BestTracker
 
 from .conftest import CLASSES, TensorBatches, assert_same, make_data, make_network
 
@@ -163,7 +163,7 @@ def test_gradient_norm_is_logged_before_clipping(make_trainer: Any) -> None:
 
 
 def test_best_is_never_a_non_finite_value_and_follows_the_direction() -> None:
-    best = BestValue(key="val/loss", higher_is_better=False)
+    best = BestTracker(key="val/loss", higher_is_better=False)
     assert [best.update(v, e) for e, v in enumerate([float("nan"), 2.0, 3.0, float("-inf"), 1.0])] == [
         False, True, False, False, True,
     ]  # fmt: skip

@@ -1,6 +1,8 @@
 """The second loss of a weighted sum: any loss of ``losses.py`` with a ``weight``, or none.
 
 The classes are made from the first ones, so a loss and its parameters are written once. Total = loss + weight x second.
+It is a section of its own, not a list of losses, since each setting has one dotted path (``second_loss.gamma``) that a
+field, a command and a file name alike. Whoever asks for the losses of a run asks ``losses_of``: there both are alike.
 """
 
 from __future__ import annotations
@@ -10,13 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import annotated_types as at
 from pydantic import Field
 
-from fine_tuner.config.knobs import Knob, tag_of
-from fine_tuner.config.sections.losses import ALL_TASKS, VARIANTS, LossBase
+from fine_tuner.config.knobs import Knob, lookup, tag_of
+from fine_tuner.config.sections.losses import ALL_TASKS, CUSTOM, VARIANTS, LossBase
+
+LOSS_SECTIONS = ("loss", "second_loss")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,3 +63,28 @@ def without_weight(second: SecondLossBase) -> LossBase | None:
     if variant is None:
         return None
     return variant(**{f.name: getattr(second, f.name) for f in dataclasses.fields(variant)})
+
+
+class Losses(Protocol):
+    """The part of the settings that names losses."""
+
+    @property
+    def loss(self) -> LossBase:
+        """The loss."""
+        ...
+
+    @property
+    def second_loss(self) -> SecondLossBase:
+        """What is added to it."""
+        ...
+
+
+def losses_of(settings: Losses) -> dict[str, LossBase]:
+    """The losses of a run by section, the second one as if it were the first."""
+    second = without_weight(settings.second_loss)
+    return {"loss": settings.loss} | ({} if second is None else {"second_loss": second})
+
+
+def sections_of_own_code(tree: Mapping[str, Any]) -> list[str]:
+    """Sections of a tree of settings whose loss is code of the user's."""
+    return [section for section in LOSS_SECTIONS if lookup(tree, f"{section}.name") == CUSTOM]

@@ -9,7 +9,7 @@ from torch import nn
 
 from fine_tuner.base.errors import InputError
 from fine_tuner.config.sections.losses import CustomLoss, LossBase
-from fine_tuner.config.sections.second_loss import without_weight
+from fine_tuner.config.sections.second_loss import losses_of
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.mixing import MixedTargets
 from fine_tuner.data.mask_coding import IGNORE_INDEX
@@ -40,12 +40,10 @@ def parts_of_losses(bundle: Bundle) -> str:
 def loss_part(run: Run, bundle: Bundle) -> str:
     """Definitions, and ``loss_fn(logits, targets)``."""
     settings = run.settings
-    losses = {"loss": settings.loss, "second_loss": without_weight(settings.second_loss)}
     parts: list[str] = []
     calls = {
         section: _expression(run, loss, section, bundle, parts)
-        for section, loss in sorted(losses.items(), key=lambda item: isinstance(item[1], CustomLoss))
-        if loss is not None
+        for section, loss in sorted(losses_of(settings).items(), key=lambda item: isinstance(item[1], CustomLoss))
     }  # formulas first: which names are taken is known when the user's code comes
     expression = calls["loss"]
     if "second_loss" in calls:

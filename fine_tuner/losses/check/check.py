@@ -27,7 +27,7 @@ from fine_tuner.losses.code import LossCodeError, LossFinding, first_sentence, r
 from fine_tuner.losses.curves import curve_panels
 from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss
 from fine_tuner.losses.trials.attempt import Trial, attempt, merge, without_compiler
-from fine_tuner.losses.trials.meaning import Question, settle
+from fine_tuner.losses.trials.meaning import LossUse, settle
 from fine_tuner.losses.trials.sanity import check_sanity, check_trace, check_zero_gradient
 
 SLOW_SECONDS = 0.002
@@ -72,24 +72,24 @@ def check_loss(
     }  # fmt: skip
     on_stage("reading the file")
     before = Surroundings()
-    question = Question(
+    use = LossUse(
         task=prepared.batch.task,
         num_outputs=prepared.batch.num_outputs,
         ignore_index=prepared.batch.ignore_index,
         inputs=inputs,
         ignored=ignored,
     )
-    if why := why_no_form(inputs, question.task, question.num_outputs):
+    if why := why_no_form(inputs, use.task, use.num_outputs):
         finding = LossFinding(level="error", kind="inputs", what=why, remedy="", file=Path(file).name)
         return report | {"findings": [finding.to_json()], "seconds": time.perf_counter() - began}
     on_stage("finding what the code is given")
     try:
-        settled = settle(read_code(file), entry, arguments, question)
+        settled = settle(read_code(file), entry, arguments, use)
     except LossCodeError as error:
         return report | {"findings": [error.finding.to_json()], "seconds": time.perf_counter() - began}
     loaded = settled.loaded
     report |= {
-        "inputs": describe_inputs(settled, question, prepared),
+        "inputs": describe_inputs(settled, use, prepared),
         "entry": loaded.entry,
         "style": loaded.style,
         "sha256": loaded.code.sha256,

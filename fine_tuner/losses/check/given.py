@@ -16,14 +16,14 @@ from fine_tuner.losses.code import LossCode, LossFinding
 from fine_tuner.losses.custom import LoadedLoss
 from fine_tuner.losses.pasted import import_of, names_to_import
 from fine_tuner.losses.trials.attempt import attempt
-from fine_tuner.losses.trials.meaning import Question, Settled
+from fine_tuner.losses.trials.meaning import LossUse, Settled
 from fine_tuner.losses.trials.synthetic import SIDE_PX, sure_output, synthetic_targets
 
 SHOWN = 5
 ANSWER_LOGIT = 4.0  # 0.9997 and 0.0003 of two classes
 
 
-def describe_inputs(settled: Settled, question: Question, prepared: PreparedBatch) -> dict[str, Any]:
+def describe_inputs(settled: Settled, use: LossUse, prepared: PreparedBatch) -> dict[str, Any]:
     """The form that was chosen, why, and every form with an example of this data.
 
     Returns:
@@ -40,7 +40,7 @@ def describe_inputs(settled: Settled, question: Question, prepared: PreparedBatc
         if considered is not None:
             about_form = {"has_meaning": considered.has_meaning, "why": considered.why}
         forms.append(example | about_form)
-    about = {"asked": question.inputs, "used": used.inputs, "ignored": used.ignored}
+    about = {"asked": use.inputs, "used": used.inputs, "ignored": used.ignored}
     return about | {"sentence": settled.reason, "forms": forms}
 
 

@@ -46,8 +46,8 @@ SAME = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
-    """What a form is looked for.
+class LossUse:
+    """What a loss of the user's is to serve, and what a person has settled of its form.
 
     Attributes:
         inputs: A form, or ``auto``.
@@ -95,41 +95,41 @@ class Settled:
     considered: tuple[Considered, ...]
 
 
-def settle(code: LossCode, entry: str, arguments: str, question: Question) -> Settled:
+def settle(code: LossCode, entry: str, arguments: str, use: LossUse) -> Settled:
     """Load a user's loss and decide what it is given.
 
     Args:
         code: The user's file, as it was read.
         entry: Name of the loss in it; empty takes the only one.
         arguments: As ``load_custom_loss``.
-        question: What it is to serve.
+        use: What it is to serve.
 
     Raises:
         LossCodeError: As ``load_custom_loss``.
     """
-    loaded = load_code(code, entry, arguments=arguments, num_outputs=question.num_outputs)
+    loaded = load_code(code, entry, arguments=arguments, num_outputs=use.num_outputs)
     uses_gpu = "cuda" in code.text and torch.cuda.is_available()  # it may move what it is given there by itself
-    is_open = question.inputs == "auto" or (question.ignored == "auto" and question.kind is TargetKind.MASK)
-    chosen, considered = _adaptation(question, question.inputs), ()
+    is_open = use.inputs == "auto" or (use.ignored == "auto" and use.kind is TargetKind.MASK)
+    chosen, considered = _adaptation(use, use.inputs), ()
     if is_open:  # what a trial leaves behind, such as a count of calls, must not reach training
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), without_compiler(code):
             warnings.simplefilter("ignore")
-            tried = load_code(code, loaded.entry, arguments=arguments, num_outputs=question.num_outputs)
-            chosen, considered = _Trials(tried, question, "cuda" if uses_gpu else "cpu").run()
+            tried = load_code(code, loaded.entry, arguments=arguments, num_outputs=use.num_outputs)
+            chosen, considered = _Trials(tried, use, "cuda" if uses_gpu else "cpu").run()
     loaded.module.adaptation = chosen
-    return Settled(loaded=loaded, reason=_reason(question, chosen, considered), considered=considered)
+    return Settled(loaded=loaded, reason=_reason(use, chosen, considered), considered=considered)
 
 
-def _adaptation(question: Question, inputs: str) -> Adaptation:
-    ignored = question.ignored if question.ignored != "auto" else "given"
+def _adaptation(use: LossUse, inputs: str) -> Adaptation:
+    ignored = use.ignored if use.ignored != "auto" else "given"
     form = inputs if inputs != "auto" else "as_is"
-    return Adaptation(kind=question.kind, inputs=form, ignored=ignored, ignore_index=question.ignore_index)
+    return Adaptation(kind=use.kind, inputs=form, ignored=ignored, ignore_index=use.ignore_index)
 
 
-def _reason(question: Question, chosen: Adaptation, considered: Sequence[Considered]) -> str:
-    names = forms_of(question.task, question.num_outputs)
+def _reason(use: LossUse, chosen: Adaptation, considered: Sequence[Considered]) -> str:
+    names = forms_of(use.task, use.num_outputs)
     name = names.get(chosen.inputs, names["as_is"])
-    if question.inputs != "auto":
+    if use.inputs != "auto":
         return f"The code is given {name}, as you chose."
     found = next((c for c in considered if c.inputs == chosen.inputs), None)
     if found is None or not found.has_meaning:
@@ -152,35 +152,35 @@ class _Outcome:
 class _Trials:
     """The trials of one loss."""
 
-    def __init__(self, loaded: LoadedLoss, question: Question, device: str) -> None:
-        self.loaded, self.question, self.device = loaded, question, device
+    def __init__(self, loaded: LoadedLoss, use: LossUse, device: str) -> None:
+        self.loaded, self.use, self.device = loaded, use, device
         loaded.module.to(device)
-        self.about = {"task": question.task, "num_outputs": question.num_outputs}
+        self.about = {"task": use.task, "num_outputs": use.num_outputs}
         rng = torch.Generator().manual_seed(5)
-        self.target = _targets(question, rng).to(device)
+        self.target = _targets(use, rng).to(device)
         shape = sure_output(self.target, scale=1.0, **self.about).shape
         self.output = torch.randn(shape, generator=rng).to(device)
         self.shift = 3 * torch.randn((shape[0], 1, *shape[2:]), generator=rng).to(device)
 
     def run(self) -> tuple[Adaptation, tuple[Considered, ...]]:
         """What the loss is to be given, and what was tried for it."""
-        if self.question.inputs != "auto":
-            chosen, considered = self._use(self.question.inputs), ()
+        if self.use.inputs != "auto":
+            chosen, considered = self._use(self.use.inputs), ()
         else:
             chosen, considered = self._choose()
-        if self.question.kind is TargetKind.MASK and self.question.ignored == "auto":
+        if self.use.kind is TargetKind.MASK and self.use.ignored == "auto":
             chosen = dataclasses.replace(chosen, ignored=self._ignored(chosen))
         return chosen, considered
 
     def _use(self, inputs: str) -> Adaptation:
         """Have the loss given this form from here on."""
-        self.loaded.module.adaptation = _adaptation(self.question, inputs)
+        self.loaded.module.adaptation = _adaptation(self.use, inputs)
         return self.loaded.module.adaptation
 
     # ---------------------------------------------------------------- the form
     def _choose(self) -> tuple[Adaptation, tuple[Considered, ...]]:
         outcomes: list[_Outcome] = []
-        for inputs, name in forms_of(self.question.task, self.question.num_outputs).items():
+        for inputs, name in forms_of(self.use.task, self.use.num_outputs).items():
             takes_logits = any(o.takes_logits for o in outcomes if not inputs.startswith("foreground"))
             outcomes.append(self._outcome(inputs, name, takes_logits))
             if outcomes[-1].considered.has_meaning and not outcomes[-1].is_per_class:
@@ -199,13 +199,13 @@ class _Trials:
         def none(why: str, progress: int) -> _Outcome:
             return _Outcome(Considered(inputs=inputs, name=name, has_meaning=False, why=why), progress)
 
-        trial = attempt(self.loaded, self.output, self.target, task=self.question.task)
+        trial = attempt(self.loaded, self.output, self.target, task=self.use.task)
         if not trial.is_usable:
             return none(_told(trial.findings), 0 if any(f.kind == "raises" for f in trial.findings) else 1)
         findings = check_sanity(self.loaded, trial.trace, device=self.device, **self.about)
         if errors := [f for f in findings if f.level == "error"]:
             return none(_told(errors), 2)
-        if self.question.kind is TargetKind.NUMBERS or (inputs == "as_is" and self.target.dtype == torch.int64):
+        if self.use.kind is TargetKind.NUMBERS or (inputs == "as_is" and self.target.dtype == torch.int64):
             found = Considered(inputs=inputs, name=name, has_meaning=True, why="is least at the right answer")
             return _Outcome(found, 3)
         if any(f.kind == "broadcast" for f in findings):
@@ -243,7 +243,7 @@ class _Trials:
         return None
 
     def _value(self, output: Tensor) -> float | None:
-        return attempt(self.loaded, output, self.target, task=self.question.task).value
+        return attempt(self.loaded, output, self.target, task=self.use.task).value
 
     def _is_shift_invariant(self) -> bool:
         """Whether a number added to all logits of an image or pixel leaves the value as it is."""
@@ -255,32 +255,32 @@ class _Trials:
         """How pixels to ignore are kept from the code, if it does not know their index itself."""
         if chosen.inputs == "as_is":
             some = self.target.clone()
-            some[:, :2] = self.question.ignore_index
-            if attempt(self.loaded, self.output, some, task=self.question.task).is_usable:
+            some[:, :2] = self.use.ignore_index
+            if attempt(self.loaded, self.output, some, task=self.use.task).is_usable:
                 return "given"
         kept = self._value(self.output)
         row, wanted = leave_out(
             torch.cat([self.output, self.output[:1]]),
-            torch.cat([self.target, torch.full_like(self.target[:1], self.question.ignore_index)]),
-            self.question.ignore_index,
+            torch.cat([self.target, torch.full_like(self.target[:1], self.use.ignore_index)]),
+            self.use.ignore_index,
         )
-        flat = attempt(self.loaded, row, wanted, task=self.question.task).value
+        flat = attempt(self.loaded, row, wanted, task=self.use.task).value
         if kept is None or flat is None or abs(kept - flat) > SAME * (1e-3 + abs(kept)):
             return "answered"
         return "left_out"
 
 
-def _targets(question: Question, rng: torch.Generator) -> Tensor:
+def _targets(use: LossUse, rng: torch.Generator) -> Tensor:
     """Targets in which every class occurs, of a shape without two equal sides, so that no wrong pairing fits."""
-    outputs = question.num_outputs
-    if question.kind is not TargetKind.MASK:
+    outputs = use.num_outputs
+    if use.kind is not TargetKind.MASK:
         batch = 2 * outputs + 1 if outputs > 2 else 7
-        return synthetic_targets(question.task, outputs, batch=batch, size=8, rng=rng)
+        return synthetic_targets(use.task, outputs, batch=batch, size=8, rng=rng)
     side = max(8, int(outputs**0.5) + 1)
     while side in (5, outputs):
         side += 1
     batch = 5 if outputs != 5 else 7
-    return synthetic_targets(question.task, outputs, batch=batch, size=side, rng=rng)[:, :, : side - 1].contiguous()
+    return synthetic_targets(use.task, outputs, batch=batch, size=side, rng=rng)[:, :, : side - 1].contiguous()
 
 
 def _told(findings: Sequence[LossFinding]) -> str:

@@ -42,7 +42,7 @@ class BadStepError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Remedy:
+class Retry:
     """What to do otherwise after going back.
 
     Attributes:
@@ -59,7 +59,7 @@ class Remedy:
 class Recovery(Protocol):
     """The way back from numbers that are not finite."""
 
-    def go_back(self, bad_step: BadStepError, learner: Learner, position: TrainingPosition) -> Remedy:
+    def go_back(self, bad_step: BadStepError, learner: Learner, position: TrainingPosition) -> Retry:
         """Bring the trainer to its last good state.
 
         Raises:

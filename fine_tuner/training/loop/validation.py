@@ -19,7 +19,7 @@ from fine_tuner.training.loop.micro_batches import MicroBatches
 
 
 @dataclass
-class BestValue:
+class BestTracker:
     """The best value so far of the metric that chooses the best checkpoint."""
 
     key: str = "val/accuracy"
@@ -49,7 +49,7 @@ class Validation:
     """
 
     evaluate: Callable[[], Mapping[str, float] | None] | None = None
-    best: BestValue = field(default_factory=BestValue)
+    best: BestTracker = field(default_factory=BestTracker)
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
 
     def state_dict(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class Validation:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of ``state_dict``."""
-        self.best = BestValue(**state["best"])
+        self.best = BestTracker(**state["best"])
         self.early_stopping.load_state_dict(state["early_stopping"])
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fine_tuner.base.errors import NonFiniteError
-from fine_tuner.training.loop.bad_step import ADVICE, BadStepError, Remedy
+from fine_tuner.training.loop.bad_step import ADVICE, BadStepError, Retry
 from fine_tuner.training.loop.learner import Learner
 from fine_tuner.training.loop.position import TrainingPosition
 from fine_tuner.training.recovery.evidence import Evidence, collect
@@ -35,7 +35,7 @@ class NonFiniteRecovery:
     restore: Callable[[], None]
     keep: Callable[[Evidence], str]
 
-    def go_back(self, bad_step: BadStepError, learner: Learner, position: TrainingPosition) -> Remedy:
+    def go_back(self, bad_step: BadStepError, learner: Learner, position: TrainingPosition) -> Retry:
         """From what was found to the last good state; see ``Recovery``."""
         count = position.rollbacks + 1  # read before it is restored
         evidence = None
@@ -48,7 +48,7 @@ class NonFiniteRecovery:
             times = f" It is number {count}, the last that train.nonfinite_limit allows." if self.limit > 1 else ""
             raise NonFiniteError(f"{found}{times} {ADVICE}")
         changes, words = self._remedy(bad_step, learner, evidence)
-        return Remedy(changes, words, found)
+        return Retry(changes, words, found)
 
     def _remedy(self, bad_step: BadStepError, learner: Learner, evidence: Evidence) -> tuple[dict[str, Any], str]:
         """What to change, and how that reads after "goes on"."""

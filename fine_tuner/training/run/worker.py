@@ -47,7 +47,7 @@ from fine_tuner.training.loop.hooks import Hooks, Outcome
 from fine_tuner.training.loop.learner import Learner
 from fine_tuner.training.loop.micro_batches import is_out_of_memory
 from fine_tuner.training.loop.trainer import Trainer
-from fine_tuner.training.loop.validation import BestValue, Validation, evaluate
+from fine_tuner.training.loop.validation import BestTracker, Validation, evaluate
 from fine_tuner.training.recovery.checkpoint import WEIGHTS, CheckpointStore
 from fine_tuner.training.recovery.evidence import Evidence
 from fine_tuner.training.recovery.nonfinite import NonFiniteRecovery
@@ -208,7 +208,7 @@ class _Attempt:
         val_batches = features.val_batches if features else assembly.val_batches
         validation = Validation(
             evaluate=partial(self.evaluate, assembly, learner, val_batches) if val_batches else None,
-            best=BestValue(key=f"val/{assembly.best.key}", higher_is_better=assembly.best.higher_is_better),
+            best=BestTracker(key=f"val/{assembly.best.key}", higher_is_better=assembly.best.higher_is_better),
             early_stopping=EarlyStopping(train.early_stopping),
         )
         hooks = Hooks(

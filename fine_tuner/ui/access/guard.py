@@ -24,7 +24,7 @@ from fine_tuner.ui.access.body_limits import bounded, is_too_long
 from fine_tuner.ui.access.entry import LOOPBACK_NAMES, Access
 from fine_tuner.ui.access.limits import Meter, VisitorLimits
 from fine_tuner.ui.access.links import Link, Role
-from fine_tuner.ui.access.permissions import VIEW, Needed, Rule, Table
+from fine_tuner.ui.access.permissions import VIEW, Needed, Rule, RuleTable
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOGIN_TRIES_PER_MINUTE = 20
@@ -66,11 +66,11 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, access: Access, *, table: Table | None = None, limits: VisitorLimits | None = None
+        self, app: ASGIApp, access: Access, *, table: RuleTable | None = None, limits: VisitorLimits | None = None
     ) -> None:
         self.app = app
         self.access = access
-        self.table = table or Table()
+        self.table = table or RuleTable()
         self.limits = limits or VisitorLimits()
         self._meter = Meter()
         self._failures: deque[float] = deque(maxlen=LOGIN_TRIES_PER_MINUTE)

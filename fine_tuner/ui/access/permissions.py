@@ -133,7 +133,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-class Table:
+class RuleTable:
     """Rules by path, found fast: every asset of the page asks once."""
 
     def __init__(self, rules: Iterable[Rule] = RULES) -> None:

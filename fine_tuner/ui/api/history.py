@@ -24,11 +24,10 @@ from fine_tuner.base.errors import ConfigError, InputError, RunError
 from fine_tuner.base.files import write_atomically
 from fine_tuner.config.argv import argv_of
 from fine_tuner.config.io import parse, read_tree
-from fine_tuner.config.knobs import lookup
 from fine_tuner.config.live_changes import EPOCHS
-from fine_tuner.config.sections.losses import CUSTOM
+from fine_tuner.config.sections.second_loss import sections_of_own_code
 from fine_tuner.launch.launcher import Launcher
-from fine_tuner.runs.kept_losses import SECTIONS, kept_code, kept_form
+from fine_tuner.runs.kept_losses import kept_code, kept_form
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.compare import MOST_RUNS, compare_runs
@@ -105,11 +104,10 @@ class HistoryRoutes:
         run = self._get(run_id)
         try:
             tree = read_tree(run.config)
-            for section in SECTIONS:
-                if lookup(tree, f"{section}.name") == CUSTOM:
-                    tree[section] |= kept_form(run, section)
-                    tree[section]["file"] = self._kept_code(run, section) or tree[section].get("file", "")
-                    tree[section].pop("unchecked", None)  # that is for a person to say, not for a folder
+            for section in sections_of_own_code(tree):
+                tree[section] |= kept_form(run, section)
+                tree[section]["file"] = self._kept_code(run, section) or tree[section].get("file", "")
+                tree[section].pop("unchecked", None)  # that is for a person to say, not for a folder
             return {"run": run_id, "argv": argv_of(parse(tree))}
         except ConfigError as error:
             raise HTTPException(409, f"The settings of {run_id} cannot be used: {error}") from None

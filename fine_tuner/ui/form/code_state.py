@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from fine_tuner.base.errors import ConfigError
-from fine_tuner.config.argv import LOSS_SECTIONS, argv_of, stand_in_tree
+from fine_tuner.config.argv import argv_of, stand_in_tree
 from fine_tuner.config.io import parse
 from fine_tuner.config.knobs import lookup
-from fine_tuner.config.sections.losses import CUSTOM
+from fine_tuner.config.sections.second_loss import LOSS_SECTIONS, sections_of_own_code
 from fine_tuner.ui.form.form import Reading
 
 
@@ -22,7 +22,7 @@ def code_state(reading: Reading) -> dict[str, Any] | None:
         ``keep``, the overrides for what else is set there, such as a weight or arguments.
     """
     tree = reading.tree
-    parts = [_part(tree, section) for section in LOSS_SECTIONS if lookup(tree, f"{section}.name") == CUSTOM]
+    parts = [_part(tree, section) for section in sections_of_own_code(tree)]
     if not parts:
         return None
     return {"task": tree["task"], "argv": _argv_without_code(reading), "parts": parts}

@@ -12,21 +12,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+from fine_tuner.launch.assistant import Reply
 from fine_tuner.ui.jobs import texts
 
 KEPT = 64
 KEPT_SECONDS = 120.0  # files may change
 _SETTING_OF = {"DataError": "data.path", "WeightsError": "model.weights"}
-
-
-class Reply(Protocol):
-    """The assistant's answer to one command: exit code, standard output and error."""
-
-    code: int
-    out: str
-    err: str
 
 
 Ask = Callable[[Sequence[str]], Reply]

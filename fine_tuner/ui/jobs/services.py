@@ -12,7 +12,7 @@ from pathlib import Path
 from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.config.tasks import DEFAULT_TASK
 from fine_tuner.data.files.uploads import Uploads
-from fine_tuner.launch.assistant import Assistant, Ticket
+from fine_tuner.launch.assistant import Assistant, Reply, Ticket
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.launch.standby import Standby
 from fine_tuner.planning.loss_checks import refuse_code_of_run
@@ -22,7 +22,7 @@ from fine_tuner.ui.jobs.evaluations import Evaluations
 from fine_tuner.ui.jobs.kinds import Jobs
 from fine_tuner.ui.jobs.networks import Networks
 from fine_tuner.ui.jobs.previews import Previews
-from fine_tuner.ui.jobs.questions import Ask, Questions, Reply
+from fine_tuner.ui.jobs.questions import Ask, Questions
 from fine_tuner.ui.jobs.start import RunStarter
 
 _SERVE_FIRST_SECONDS = 0.3  # before the assistant loads torch: the page comes first

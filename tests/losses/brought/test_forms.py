@@ -13,7 +13,7 @@ from fine_tuner.config.knobs import tag_of
 from fine_tuner.config.sections.losses import VARIANTS
 from fine_tuner.losses.build import build_loss
 from fine_tuner.losses.code import read_code
-from fine_tuner.losses.trials.meaning import Question, settle
+from fine_tuner.losses.trials.meaning import LossUse, settle
 from fine_tuner.losses.trials.synthetic import synthetic_batch, synthetic_model
 from tests.losses.brought.losses import BROUGHT, BY_NAME, Brought
 
@@ -31,7 +31,7 @@ def write(folder: Path, one: Brought, style: str = "function") -> str:
 
 def brought(file: str, task: str, outputs: int, arguments: str = "") -> nn.Module:
     """A person's loss in the form that ``auto`` chooses."""
-    return settle(read_code(file), "", arguments, Question(task=task, num_outputs=outputs)).loaded.module
+    return settle(read_code(file), "", arguments, LossUse(task=task, num_outputs=outputs)).loaded.module
 
 
 def ours(name: str, task: str, outputs: int, **parameters: object) -> nn.Module:
@@ -50,7 +50,7 @@ def test_every_circulating_loss_is_tried_on_every_task_it_has_a_meaning_for() ->
 def test_auto_chooses_the_form_that_the_code_was_written_for(one: Brought, style: str, tmp_path: Path) -> None:
     file, found = write(tmp_path, one, style), {}
     for task, outputs in one.chosen:
-        settled = settle(read_code(file), "", "", Question(task=task, num_outputs=outputs))
+        settled = settle(read_code(file), "", "", LossUse(task=task, num_outputs=outputs))
         used = settled.loaded.module.adaptation.inputs
         found[task, outputs] = used
         assert any(c.inputs == used and c.has_meaning for c in settled.considered), settled.considered

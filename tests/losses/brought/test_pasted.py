@@ -16,7 +16,7 @@ from fine_tuner.losses.code import LossCodeError, read_code
 from fine_tuner.losses.custom import load_custom_loss
 from fine_tuner.losses.pasted import CUSTOMARY, import_of, names_to_import
 from fine_tuner.losses.signature import possible_losses
-from fine_tuner.losses.trials.meaning import Question, settle
+from fine_tuner.losses.trials.meaning import LossUse, settle
 
 BODY = "return torch.mean((output - target) ** 2)"
 DEF = f"def my_loss(output, target):\n    {BODY}\n"
@@ -92,7 +92,7 @@ def test_it_runs_unchanged_in_the_form_it_was_written_for(
     text, form = RUNS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch.jit.script, which is deprecated and still circulates
-        settled = settle(read_code(write(tmp_path, text)), "", "", Question(task="classification", num_outputs=2))
+        settled = settle(read_code(write(tmp_path, text)), "", "", LossUse(task="classification", num_outputs=2))
     assert settled.loaded.module.adaptation.inputs == form
     assert any(c.has_meaning for c in settled.considered)
     told = [possible.name for possible in possible_losses(text.lstrip("\ufeff"))]

@@ -22,10 +22,10 @@ from fine_tuner.ui.access.guard import LOGIN_TRIES_PER_MINUTE, Guard, may
 from fine_tuner.ui.access.limits import Allowance, VisitorLimits
 from fine_tuner.ui.access.links import LINK_SECONDS, SESSION_SECONDS, Links, new_token
 from fine_tuner.ui.access.peer import _by_netlink, _by_table, whose
-from fine_tuner.ui.access.permissions import RULES, Rule, Table
+from fine_tuner.ui.access.permissions import RULES, Rule, RuleTable
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
-TABLE = Table([*RULES, Rule("WEBSOCKET", "/ws", "owner")])
+TABLE = RuleTable([*RULES, Rule("WEBSOCKET", "/ws", "owner")])
 LIMITS = VisitorLimits(stranger=Allowance(10_000, 1000), strangers=Allowance(10_000, 1000))
 
 

@@ -12,7 +12,7 @@ from fine_tuner.ui.access.entry import Access
 from fine_tuner.ui.access.guard import Guard, may
 from fine_tuner.ui.access.limits import Allowance, VisitorLimits
 from fine_tuner.ui.access.links import SESSION_SECONDS, Links
-from fine_tuner.ui.access.permissions import RULES, Table
+from fine_tuner.ui.access.permissions import RULES, RuleTable
 from fine_tuner.ui.access.sharing import Sharing
 from fine_tuner.ui.environment import private_environment
 from fine_tuner.ui.form.folders import Allowed
@@ -21,7 +21,7 @@ from tests.ui.canned import Canned, in_a_loop
 HOME = "http://127.0.0.1:7860"
 PLENTY = Allowance(1e6, 1e6)
 LIMITS = VisitorLimits(session=PLENTY, stranger=PLENTY, strangers=PLENTY, asks=PLENTY, viewers=PLENTY)
-TABLE = Table()
+TABLE = RuleTable()
 STRANGERS = ("anonymous", "expired", "forged", "another app's")
 
 
