@@ -138,6 +138,273 @@ interface Plotly {
   toImage(figure: object, options: object): Promise<string>;
 }
 
+/** The charts of one run, as a chart asks them; see live/board.js. */
+interface ChartBoard {
+  run: string | null;
+  title: string;
+  state: Partial<RunState>;
+  facts: RunFacts;
+  curves: import("./charts/curves.js").Curves;
+  settings: import("./base/settings.js").Settings;
+  plotly: Plotly | null;
+  palette: Palette;
+  /** First and last place of the horizontal axis. */
+  range: [number, number];
+  readonly validates: boolean;
+  readonly isActive: boolean;
+  readonly scaleOfSteps: number;
+  readonly axisLabel: string;
+  curveFor(key: string): Curve | undefined;
+  epochGrid(): number[];
+  marks(): PlacedMark[];
+  hover(place: number | null, chart: import("./charts/chart.js").Chart, how?: { isKey?: boolean }): void;
+  zoom(x: number[] | null, y: number[] | null, id: string): void;
+  resetZoom(id: string): void;
+}
+
+/** What a run says of itself before it trains, as far as the page reads it; see fine_tuner/runs/log/events.py. */
+interface RunFacts {
+  model?: string;
+  device?: string;
+  precision?: string;
+  train_images?: number;
+  val_images?: number;
+  best_metric?: string;
+  notices?: string[];
+  groups?: string[];
+  /** Planned rates of each group at `steps`, down to `lowest` where a metric decides. */
+  schedule?: { steps: number[]; groups: Record<string, number[]>; lowest?: Record<string, number[]> };
+  memory_forecast_mib?: number;
+  metrics?: Record<string, MetricSpec>;
+}
+
+/** Something that happened at a step; a ghost is what another setting would have done. */
+interface Mark {
+  step: number;
+  label: string;
+  text?: string;
+  time?: number;
+  is_ghost?: boolean;
+  isBest?: boolean;
+}
+type PlacedMark = Mark & { place: number };
+
+/** An entry of a chart's legend; `dash` as in SVG. */
+interface LegendEntry {
+  id: string;
+  label: string;
+  color?: string;
+  dash?: string;
+  marker?: boolean;
+  width?: number;
+  hasValue?: boolean;
+  isHidden?: boolean;
+}
+
+/** A line that a chart is to have: of the curve `key`, or with points of its own. */
+interface LineSpec {
+  id: string;
+  /** Id of the legend entry that hides it; lines may share one. */
+  legend: string;
+  key?: string;
+  /** Sorted places. */
+  x?: number[];
+  y?: (number | null)[];
+  /** Lower and upper edge of a band around the line. */
+  lo?: (number | null)[];
+  hi?: (number | null)[];
+  color: string;
+  /** As in SVG. */
+  dash?: string;
+  shape?: string;
+  symbol?: string;
+  /** 0: only the band or the markers. */
+  width?: number;
+  opacity?: number;
+  /** Opacity of the band. */
+  fill?: number;
+  marker?: boolean;
+  kind?: string;
+  /** Whether it is the smoothed curve. */
+  smooth?: boolean;
+  /** Whether least and greatest are drawn where the curve is thinned. */
+  hasBand?: boolean;
+  /** Images that a fraction is of: the line gets its 95 % band. */
+  interval?: number;
+  /** Whether the pointer reads it. */
+  isReading?: boolean;
+  /** Whether its outliers may be hidden. */
+  isClipped?: boolean;
+  /** Whether it is drawn anew with all new points. */
+  isRebuilt?: boolean;
+  /** False: no dot under the pointer. */
+  hasDot?: boolean;
+}
+
+/** A line with its points; `at` and `bandAt` are its places among Plotly's traces, `done` the points taken so far. */
+interface Line extends LineSpec {
+  x: number[];
+  y: (number | null)[];
+  done?: number;
+  at?: number;
+  bandAt?: number;
+  smoother?: import("./base/numbers.js").Smoother;
+  isSparse?: boolean;
+  markerSize?: number;
+}
+
+/** Points to append to a line. */
+interface Addition {
+  line: Line;
+  x: number[];
+  y: (number | null)[];
+  lo?: (number | null)[];
+  hi?: (number | null)[];
+}
+
+/** What a chart shows; see charts/specs.js. */
+interface ChartSpec {
+  id: string;
+  title: string;
+  /** Of its values, as base/format.js has them, unless its content says another. */
+  kind: string;
+  canLog?: boolean;
+  key?: string;
+  content(board: ChartBoard): ChartContent;
+}
+
+interface ChartContent {
+  title: string;
+  kind?: string;
+  bounds: (number | null)[];
+  /** Said while there are no points. */
+  waiting?: string;
+  lines: LineSpec[];
+  entries: LegendEntry[];
+  note?(): string;
+  best?(): { x: number; y: number; color: string } | null;
+  /** For a screen reader. */
+  summary?(): string;
+}
+
+/** How a drawing is looked at. */
+interface ChartView {
+  range: [number, number];
+  epochs: number[];
+  axis: string;
+  kind: string;
+  bounds: (number | null)[];
+  log: boolean;
+  clip: boolean;
+  zoomY: [number, number] | null;
+  palette: Palette;
+  /** Ids of legend entries. */
+  hidden: Set<string>;
+}
+
+/** Who hears what a person does on a drawing. */
+interface ChartListener {
+  hover?(place: number | null, how?: { isKey?: boolean }): void;
+  zoom?(range: { x: [number, number] | null; y: number[] | null }): void;
+  reset?(): void;
+  toggle?(id: string, isShown: boolean): void;
+  key?(event: KeyboardEvent): void;
+  hidden?(above: number, below: number): void;
+}
+
+/** Over a drawing, in shares of its width and height. */
+interface OverlayDot {
+  left: number;
+  top: number;
+  color: string;
+}
+interface OverlayMark {
+  share: number;
+  label: string;
+  text?: string;
+  is_ghost?: boolean;
+  isBest?: boolean;
+}
+
+/** A chart that is drawn once; see charts/preview.js. */
+interface PreviewSpec {
+  id?: string;
+  title?: string;
+  kind?: string;
+  axis?: string;
+  height?: number;
+  lines?: {
+    label: string;
+    color?: string;
+    x: number[];
+    y: (number | null)[];
+    lo?: (number | null)[];
+    hi?: (number | null)[];
+    dash?: string;
+    width?: number;
+    marker?: boolean;
+    opacity?: number;
+    fill?: number;
+  }[];
+  epochs?: number[];
+  marks?: { place: number; label: string; text?: string }[];
+  range?: [number, number] | null;
+  zoom?: [number, number] | null;
+  pick?: ((place: number) => void) | null;
+  zoomed?(range: [number, number] | null): void;
+  hovered?(place: number | null): void;
+  note?: string;
+  unit?: string;
+  log?: boolean;
+  bounds?: (number | null)[];
+}
+
+/** Answer of `api/compare`; see fine_tuner/runs/view/compare.py. */
+interface Compared {
+  runs: { id: string; title: string; status: string; model: string; seconds: number }[];
+  settings: { path: string; label: string; values: unknown[] }[];
+  metrics: {
+    key: string;
+    label: string;
+    best: (number | null)[];
+    epochs: (number | null)[];
+    higher_is_better: boolean;
+  }[];
+}
+
+/** What was said during a run. */
+interface Message {
+  time?: number;
+  level: string;
+  text: string;
+  step?: number;
+}
+
+/** Answer of `api/runs/ID`: what is known of a run besides its curves; see fine_tuner/ui/api/live.py. */
+interface RunAbout {
+  id: string;
+  title: string;
+  facts: RunFacts;
+  messages: Message[];
+  marks: Mark[];
+  failure: { text: string; advice?: string; log?: string[] } | null;
+  can_resume: boolean;
+  has_weights: boolean;
+  /** What to do next; see fine_tuner/runs/view/next_steps.py. */
+  next?: { text: string; steps: NextStep[] } | null;
+}
+
+/** A setting that can change while a run trains; see fine_tuner/config/live_changes.py. */
+interface LiveSetting {
+  path: string;
+  label: string;
+  /** What a change does, as a sentence. */
+  effect: string;
+  example: string;
+  at_most: number;
+  is_whole: boolean;
+}
+
 /** What the user set on the charts; kept in the address. */
 interface ChartSettings {
   run: string | null;
@@ -180,6 +447,75 @@ type Palette = Record<
   | "font",
   string
 >;
+
+/** A data set of torchvision on offer; see fine_tuner/data/readers/set_list.py. */
+interface DataSet {
+  name: string;
+  title: string;
+  num_images: number;
+  num_classes: number;
+  download_mib: number;
+  tasks: string[];
+}
+
+/** Least, median and greatest of the images' sides, in pixels. */
+interface ImageSizes {
+  width: { min: number; median: number; max: number };
+  height: { min: number; median: number; max: number };
+}
+
+/** What a check of the data found; see fine_tuner/data/checks/findings.py. */
+interface DataReport {
+  findings: { level: string }[];
+  splits: Record<string, number>;
+  seconds: number;
+}
+
+/** What a check of a loss found; see fine_tuner/losses/check/. */
+interface LossReport {
+  ok: boolean;
+  entry: string;
+  task: string;
+  seconds: number;
+  findings: { level: string }[];
+  batch?: { origin: string; images: number[]; output: number[]; targets: number[]; targets_dtype: string };
+  parameters?: { reached: number; trainable: number };
+  cost?: { seconds: number; ratio: number; reference: string };
+}
+
+/** What a run will take of the device's memory; see fine_tuner/memory/forecast.py. */
+interface MemoryForecast {
+  total_mib: number;
+  limit_mib: number;
+  used_mib: number;
+}
+
+/** A precision or a batch that was measured. */
+interface MeasuredRow {
+  problem?: string;
+  images_per_second: number;
+  peak_mib: number;
+}
+
+/** What a run with the settings in the form would do, as far as sentences say it; see fine_tuner/planning/plan.py. */
+interface Plan {
+  data: string;
+  train_images: number;
+  val_images: number;
+  model: string;
+  parameters: number;
+  trainable_parameters: number;
+  total_steps: number;
+  steps_per_epoch: number;
+  global_batch_size: number;
+  seconds_estimate?: number | null;
+  memory_mib_estimate?: number | null;
+  device: string;
+  precision: string;
+  precision_support: string;
+  precision_reason: string;
+  is_channels_last: boolean;
+}
 
 /** State of the set-up as the server gives it; see `state_of` in fine_tuner/ui/form/form.py. */
 interface FormState {

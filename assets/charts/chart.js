@@ -9,30 +9,35 @@ import { Frame } from "./frame.js";
 
 export const HEIGHT = 216;
 
-/**
- * @typedef {object} Spec What a chart shows; see specs.js.
- * @property {string} id
- * @property {string} kind Kind of its values, as format.js has them, unless its content says another.
- * @property {(board: object) => {title: string, kind?: string, bounds: number[], entries: object[], lines: object[], note?: string}} content
- * @property {boolean=} canLog
- */
 export class Chart {
+  /**
+   * @param {ChartBoard} board
+   * @param {ChartSpec} spec
+   */
   constructor(board, spec) {
     this.board = board;
     this.spec = spec;
     this.isVisible = true;
     this.isDirty = true;
+    /** @type {Promise<unknown>} */
     this.drawing = Promise.resolve();
+    /** @type {ChartContent} None before the first drawing. */
+    this.content = /** @type {any} */ (null);
     this.frame = new Frame({
       id: spec.id,
       title: spec.title,
       kind: spec.kind,
       height: HEIGHT,
       tools: this.tools(),
+      /** @type {ChartListener} */
       listen: {
         hover: (place, how) => board.hover(place, this, how),
         zoom: ({ x, y }) => board.zoom(x, y, spec.id),
         reset: () => board.resetZoom(spec.id),
+        /**
+         * @param {string} name
+         * @param {boolean} isShown
+         */
         toggle: (name, isShown) => board.settings.mark("hide", name, !isShown),
       },
     });
@@ -43,6 +48,11 @@ export class Chart {
   }
 
   tools() {
+    /**
+     * @param {string} label
+     * @param {string} title
+     * @param {() => void} click
+     */
     const tool = (label, title, click) =>
       h("button", { type: "button", class: "ftc-tool", title, on: { click } }, label);
     this.logButton = tool(TEXT.log, TEXT.logHint, () =>
@@ -90,7 +100,11 @@ export class Chart {
     this.queue(() => this.redraw());
   }
 
-  /** Do things one after the other; one that fails is reported and drawn anew with the next. */
+  /**
+   * Do things one after the other; one that fails is reported and drawn anew with the next.
+   *
+   * @param {() => unknown} task
+   */
   queue(task) {
     this.drawing = this.drawing.then(task).catch((error) => {
       this.isDirty = true;
@@ -103,7 +117,7 @@ export class Chart {
     this.isDirty = false;
     this.content = this.spec.content(this.board);
     const lines = this.content.lines.map((line) => this.prepare(line));
-    if (!(await this.frame.plot.draw(this.board.plotly, lines, this.view()))) {
+    if (!(await this.frame.plot.draw(/** @type {Plotly} */ (this.board.plotly), lines, this.view()))) {
       this.isDirty = true; // hidden: drawn when it is seen
       return;
     }
@@ -117,10 +131,15 @@ export class Chart {
     return (state.status && !this.board.isActive ? null : this.content.waiting) ?? TEXT.noPoints;
   }
 
-  /** Points of a line so far; with what is needed to append to them. */
+  /**
+   * Points of a line so far; with what is needed to append to them.
+   *
+   * @param {LineSpec} line
+   */
   prepare(line) {
-    if (!line.key) return line;
+    if (!line.key) return /** @type {Line} */ (line);
     const { curves } = this.board;
+    /** @type {Line} */
     const prepared = { ...line, done: 0, x: [], y: [] };
     const curve = curves.get(line.key);
     if (line.smooth)
@@ -132,19 +151,29 @@ export class Chart {
     return prepared;
   }
 
-  /** Points `from` on of the curve behind a line. */
+  /**
+   * Points `from` on of the curve behind a line.
+   *
+   * @param {LineSpec & Partial<Line>} line
+   * @param {Curve | undefined} curve
+   */
   points(line, curve, from = 0) {
     if (!curve) return { x: [], y: [] };
     const x = this.board.curves.places(this.board.settings.values.axis, curve, from);
     let y = curve.y.slice(from);
-    if (line.smoother) y = y.map((value, i) => line.smoother.push(curve.x[from + i], value));
+    const { smoother, interval } = line;
+    if (smoother) y = y.map((value, i) => smoother.push(curve.x[from + i], value));
     if (!line.lo) return { x, y };
-    if (!line.interval) return { x, y, lo: curve.lo.slice(from), hi: curve.hi.slice(from) };
-    const bands = y.map((value) => wilson(value, line.interval));
+    if (!interval) return { x, y, lo: curve.lo?.slice(from), hi: curve.hi?.slice(from) };
+    const bands = y.map((value) => wilson(/** @type {number} */ (value), interval));
     return { x, y, lo: bands.map((band) => band[0]), hi: bands.map((band) => band[1]) };
   }
 
-  /** Add what is new in the curves `keys`. */
+  /**
+   * Add what is new in the curves `keys`.
+   *
+   * @param {Set<string>} keys
+   */
   append(keys) {
     if (!this.isVisible || !this.board.plotly) {
       this.isDirty = true;
@@ -159,7 +188,7 @@ export class Chart {
       const additions = [];
       for (const line of this.frame.plot.lines) {
         const curve = line.key && keys.has(line.key) ? this.board.curves.get(line.key) : null;
-        if (!curve || curve.x.length <= line.done) continue;
+        if (!curve || curve.x.length <= (line.done ?? 0)) continue;
         additions.push({ line, ...this.points(line, curve, line.done) });
         line.done = curve.x.length;
       }

@@ -8,6 +8,7 @@ import { tableOf } from "./export.js";
 const ROWS = 100;
 
 export class ChartTable {
+  /** @param {import("./chart.js").Chart} chart */
   constructor(chart) {
     this.chart = chart;
     this.note = h("p", { class: "ftl-quiet" });
@@ -22,7 +23,11 @@ export class ChartTable {
     this.signature = "";
   }
 
-  /** Show the newest points, if `isOpen`. */
+  /**
+   * Show the newest points, if `isOpen`.
+   *
+   * @param {boolean} isOpen
+   */
   show(isOpen) {
     this.element.hidden = !isOpen;
     if (!isOpen) return;
@@ -45,8 +50,10 @@ export class ChartTable {
   }
 }
 
+/** @type {Record<string, string>} */
 const COLUMNS = { step: TEXT.step, epoch: TEXT.epoch, seconds: TEXT.took };
 
+/** @param {string} name */
 function columnTitle(name) {
   if (name in COLUMNS) return COLUMNS[name];
   const [key, ...part] = name.split(" ");
@@ -54,6 +61,10 @@ function columnTitle(name) {
   return [split + metricOf(key).label, ...part].join(" ");
 }
 
+/**
+ * @param {string} kind
+ * @param {any} cell
+ */
 function cellText(kind, cell) {
   if (cell === null) return NONE;
   if (kind === "step") return count(cell);

@@ -4,15 +4,31 @@ import { download } from "../base/dom.js";
 import { csv } from "../base/format.js";
 import { MARGIN } from "./axes.js";
 
+/** @param {string} text */
 const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+/**
+ * @param {ChartBoard} board
+ * @param {import("./chart.js").Chart} chart
+ * @param {string} ending
+ */
 const fileName = (board, chart, ending) => `${board.run}-${chart.spec.id}.${ending}`;
 
-/** One row per step of any curve of the chart: step, epoch, seconds, then each curve; least and greatest if thinned. */
+/**
+ * One row per step of any curve of the chart: step, epoch, seconds, then each curve; least and greatest if thinned.
+ *
+ * @param {import("./chart.js").Chart} chart
+ */
 export function tableOf(chart) {
   const { curves } = chart.board;
-  const keys = [...new Set(chart.frame.plot.lines.map((line) => line.key).filter(Boolean))];
+  const keys = [...new Set(chart.frame.plot.lines.flatMap((line) => line.key || []))];
   const header = ["step", "epoch", "seconds"];
   const rows = new Map();
+  /**
+   * @param {Curve} curve
+   * @param {number} i
+   * @param {number} column
+   * @param {number | null} value
+   */
   const put = (curve, i, column, value) => {
     const step = curve.x[i];
     if (!rows.has(step)) rows.set(step, [step, curves.perEpoch ? step / curves.perEpoch : null, curve.t[i]]);
@@ -20,6 +36,7 @@ export function tableOf(chart) {
   };
   for (const key of keys) {
     const curve = curves.get(key);
+    /** @type {[suffix: string, part: "y" | "lo" | "hi"][]} */
     const parts = curve?.lo
       ? [
           ["", "y"],
@@ -29,7 +46,7 @@ export function tableOf(chart) {
       : [["", "y"]];
     for (const [suffix, part] of parts) {
       const column = header.push(key + suffix) - 1;
-      curve?.[part].forEach((value, i) => {
+      curve?.[part]?.forEach((value, i) => {
         put(curve, i, column, value);
       });
     }
@@ -38,6 +55,7 @@ export function tableOf(chart) {
   return [header, ...body.map((row) => header.map((_, i) => row[i] ?? null))];
 }
 
+/** @param {import("./chart.js").Chart} chart */
 export function csvOf(chart) {
   const text = tableOf(chart)
     .map((row) => row.map(csv).join(","))
@@ -45,7 +63,11 @@ export function csvOf(chart) {
   download(fileName(chart.board, chart, "csv"), `${text}\r\n`, "text/csv");
 }
 
-/** The drawing with heading and legend, as it is shown now, at twice the size of the screen's dots. */
+/**
+ * The drawing with heading and legend, as it is shown now, at twice the size of the screen's dots.
+ *
+ * @param {import("./chart.js").Chart} chart
+ */
 export async function pictureOf(chart) {
   const { board, frame } = chart;
   const { plot } = frame;
@@ -54,10 +76,10 @@ export async function pictureOf(chart) {
   const names = new Map(frame.entries.map((entry) => [entry.id, entry.label]));
   const named = new Set();
   const readings = new Set(plot.lines.filter((line) => line.isReading).map((line) => line.legend));
-  const data = plot.canvas.data.map((trace) => {
+  const data = plot.canvas.data.map((/** @type {any} */ trace) => {
     const line = plot.lines.find((l) => l.id === trace.name && (l.isReading || !readings.has(l.legend)));
     const label = line && !named.has(line.legend) && trace.visible !== false ? names.get(line.legend) : null;
-    if (label) named.add(line.legend);
+    if (line && label) named.add(line.legend);
     return { ...trace, name: escaped(label ?? ""), showlegend: Boolean(label) };
   });
   const shapes = board.marks().map((mark) => ({
@@ -69,6 +91,7 @@ export async function pictureOf(chart) {
     y1: 1,
     line: { color: palette.subdued, width: 1, dash: mark.is_ghost ? "2px,6px" : "dot" },
   }));
+  /** @type {any} */
   const layout = {
     ...plot.layout(),
     width: 900,
@@ -86,6 +109,9 @@ export async function pictureOf(chart) {
     legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: { color: palette.text } },
   };
   layout.xaxis = { ...layout.xaxis, title: { text: board.axisLabel, font: { size: 12, color: palette.subdued } } };
-  const url = await board.plotly.toImage({ data, layout }, { format: "png", width: 900, height: 460, scale: 2 });
+  const url = await /** @type {Plotly} */ (board.plotly).toImage(
+    { data, layout },
+    { format: "png", width: 900, height: 460, scale: 2 },
+  );
   download(fileName(board, chart, "png"), url, "image/png");
 }

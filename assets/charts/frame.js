@@ -32,7 +32,14 @@ export class Frame {
     this.legend = new Legend(title, (name, isShown) => listen.toggle?.(name, isShown));
     this.plot = new Plot({
       height,
-      listen: { ...listen, key: (event) => this.key(event), hidden: (above, below) => this.showHidden(above, below) },
+      listen: {
+        ...listen /** @param {KeyboardEvent} event */,
+        key: (event) => this.key(event) /**
+         * @param {number} above
+         * @param {number} below
+         */,
+        hidden: (above, below) => this.showHidden(above, below),
+      },
     });
     this.element = h(
       "figure",
@@ -47,20 +54,25 @@ export class Frame {
       this.legend.element,
       this.plot.element,
     );
+    /** @type {LegendEntry[]} */
     this.entries = [];
+    /** @type {number | null} */
     this.cursor = null;
     this.describe("");
   }
 
+  /** @param {string} title */
   setTitle(title) {
     this.title = title;
     setText(this.heading, title);
   }
 
+  /** @param {string} summary */
   describe(summary) {
     this.plot.element.setAttribute("aria-label", say.chart(this.title, summary));
   }
 
+  /** @param {LegendEntry[]} entries */
   setLegend(entries) {
     this.entries = entries;
     this.legend.set(entries);
@@ -68,7 +80,11 @@ export class Frame {
   }
 
   // ------------------------------------------------------------------ reading
-  /** Put values at `place` (null: the newest) into the legend; returns what was read, for the dots. */
+  /**
+   * Put values at `place` (null: the newest) into the legend; returns what was read, for the dots.
+   *
+   * @param {number | null} place
+   */
   read(place) {
     const texts = new Map();
     const dots = [];
@@ -86,26 +102,38 @@ export class Frame {
     return { dots, texts };
   }
 
-  /** The line under the pointer, here or on a chart beside; `text` says where that is. */
+  /**
+   * The line under the pointer, here or on a chart beside; `text` says where that is.
+   *
+   * @param {number | null} place
+   * @param {string} text
+   */
   hover(place, text) {
     if (!this.plot.isDrawn) return;
     const { dots } = this.read(place);
     this.plot.overlay.cross(place === null ? null : this.plot.shareOfX(place), text, dots);
   }
 
-  /** Values at a place in words, for a screen reader. */
+  /**
+   * Values at a place in words, for a screen reader.
+   *
+   * @param {number | null} place
+   */
   words(place) {
     const { texts } = this.read(place);
     return this.entries.filter((e) => texts.has(e.id)).map((e) => `${e.label} ${texts.get(e.id)}`);
   }
 
+  /** @param {KeyboardEvent} event */
   key(event) {
     const { view } = this.plot;
     if (!view) return;
     const [from, to] = view.range;
     const span = to - from;
     const at = this.cursor !== null && this.cursor >= from && this.cursor <= to ? this.cursor : from + span / 2;
+    /** @type {Record<string, number>} */
     const moves = { ArrowLeft: at - span / 60, ArrowRight: at + span / 60, Home: from, End: to };
+    /** @type {Record<string, number>} */
     const zooms = { "+": 0.5, "=": 0.5, "-": 2 };
     if (event.key in moves) {
       this.cursor = Math.min(to, Math.max(from, moves[event.key]));
@@ -120,14 +148,20 @@ export class Frame {
   }
 
   // ------------------------------------------------------------------ state
+  /** @param {boolean} isZoomed */
   showZoomed(isZoomed) {
     toggle(this.resetButton, isZoomed);
   }
 
+  /**
+   * @param {number} above
+   * @param {number} below
+   */
   showHidden(above, below) {
     this.plot.overlay.setHidden(above ? say.hiddenAbove(above) : "", below ? say.hiddenBelow(below) : "");
   }
 
+  /** @param {string} text */
   setNote(text) {
     setText(this.note, text);
     this.note.title = text;
@@ -139,6 +173,7 @@ export class Frame {
   }
 }
 
+/** @param {(number | null)[]} ys */
 function lastFinite(ys) {
   for (let i = ys.length - 1; i >= 0; i--) if (ys[i] !== null && Number.isFinite(ys[i])) return ys[i];
   return undefined;

@@ -4,7 +4,12 @@ import { h, setText, swatch } from "../base/dom.js";
 import { NONE } from "../base/format.js";
 
 export class Legend {
-  /** `onToggle(id, isShown)` is called when the user hides or shows a curve. */
+  /**
+   * `onToggle(id, isShown)` is called when the user hides or shows a curve.
+   *
+   * @param {string} label
+   * @param {(id: string, isShown: boolean) => void} onToggle
+   */
   constructor(label, onToggle) {
     this.element = h("div", { class: "ftc-legend", role: "group", "aria-label": label });
     this.onToggle = onToggle;
@@ -12,7 +17,11 @@ export class Legend {
     this.signature = "";
   }
 
-  /** Show `entries` [{id, label, color, dash, marker, isHidden}]; rebuilt only where something differs. */
+  /**
+   * Show `entries` [{id, label, color, dash, marker, isHidden}]; rebuilt only where something differs.
+   *
+   * @param {LegendEntry[]} entries
+   */
   set(entries) {
     const signature = JSON.stringify(entries.map((e) => [e.id, e.label, e.color, e.dash, e.marker]));
     if (signature !== this.signature) {
@@ -27,12 +36,13 @@ export class Legend {
     }
   }
 
+  /** @param {LegendEntry} entry */
   build(entry) {
     const value = h("span", { class: "ftc-value" });
     const button = h(
       "button",
       { type: "button", class: "ftc-item", "data-line": entry.id },
-      swatch(entry),
+      swatch({ ...entry, color: entry.color ?? "" }),
       h("span", { class: "ftc-name" }, entry.label),
       value,
     );
@@ -40,7 +50,11 @@ export class Legend {
     return { button, value };
   }
 
-  /** Put values: id -> text. */
+  /**
+   * Put values: id -> text.
+   *
+   * @param {Map<string, string>} texts
+   */
   read(texts) {
     for (const [id, { value, hasValue }] of this.items) setText(value, hasValue ? (texts.get(id) ?? NONE) : "");
   }

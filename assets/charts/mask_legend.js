@@ -2,6 +2,7 @@
 
 import { h } from "../base/dom.js";
 
+/** @param {{ name: string, colour: string | null }[]} legend */
 export function maskLegend(legend) {
   return legend
     .filter(({ colour }) => colour)

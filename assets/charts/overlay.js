@@ -10,6 +10,7 @@ export class Overlay {
     this.marks = h("div", { class: "ftc-marks" });
     this.line = h("div", { class: "ftc-cross", hidden: true });
     this.pill = h("div", { class: "ftc-pill", hidden: true });
+    /** @type {HTMLElement[]} */
     this.dots = [];
     this.dotHost = h("div");
     this.points = h("div");
@@ -34,7 +35,13 @@ export class Overlay {
     Object.assign(this.element.style, { left: `${l}px`, right: `${r}px`, top: `${t}px`, bottom: `${b}px` });
   }
 
-  /** The line at `share` (0 to 1) of the width with its text, and dots [{left, top, color}]; null takes them away. */
+  /**
+   * The line at `share` (0 to 1) of the width with its text, and dots [{left, top, color}]; null takes them away.
+   *
+   * @param {number | null} share
+   * @param {string} text
+   * @param {OverlayDot[]} dots
+   */
   cross(share, text, dots) {
     const isShown = share !== null && share >= 0 && share <= 1;
     toggle(this.line, isShown);
@@ -62,6 +69,9 @@ export class Overlay {
   /**
    * Vertical marks [{share, label, text, is_ghost}] of things that happened, or of what another setting would have done
    * (ghosts), with their labels or without.
+   *
+   * @param {OverlayMark[]} marks
+   * @param {boolean} hasLabels
    */
   setMarks(marks, hasLabels) {
     const visible = marks.filter((mark) => mark.share >= 0 && mark.share <= 1);
@@ -86,7 +96,11 @@ export class Overlay {
     );
   }
 
-  /** Rings around points [{left, top, color}]. */
+  /**
+   * Rings around points [{left, top, color}].
+   *
+   * @param {OverlayDot[]} points
+   */
   setPoints(points) {
     const visible = points.filter((p) => p.left >= 0 && p.left <= 1 && p.top >= 0 && p.top <= 1);
     this.points.replaceChildren(
@@ -98,18 +112,31 @@ export class Overlay {
     );
   }
 
-  /** What the horizontal axis counts, in the corner below the numbers of the vertical one. */
+  /**
+   * What the horizontal axis counts, in the corner below the numbers of the vertical one.
+   *
+   * @param {string} text
+   */
   setUnit(text) {
     setText(this.unit, text);
   }
 
-  /** Text in the middle while there is nothing to draw. */
+  /**
+   * Text in the middle while there is nothing to draw.
+   *
+   * @param {string} text
+   */
   setWaiting(text) {
     toggle(this.wait, Boolean(text));
     if (text) setText(this.wait, text);
   }
 
-  /** How many points lie beyond the axes. */
+  /**
+   * How many points lie beyond the axes, in words.
+   *
+   * @param {string} above
+   * @param {string} below
+   */
   setHidden(above, below) {
     toggle(this.above, Boolean(above));
     toggle(this.below, Boolean(below));
@@ -122,14 +149,22 @@ const FLAG_HEIGHT = 18; // px
 const LETTER = 7; // px, more than a letter takes, so that flags never touch
 const FLAG_ROWS = 5;
 
+/** @param {OverlayMark} mark */
 const isLeft = (mark) => mark.share > 0.75;
 
-/** The row of each mark's flag, so that none is written over another. */
+/**
+ * The row of each mark's flag, so that none is written over another.
+ *
+ * @param {OverlayMark[]} marks
+ * @param {number} width
+ */
 function rowsOf(marks, width) {
+  /** @type {{ row: number, from: number, to: number }[]} */
   const taken = [];
   return marks.map((mark) => {
     const long = mark.label.length * LETTER + 12;
     const from = mark.share * width - (isLeft(mark) ? long : 0);
+    /** @param {number} row */
     const isFree = (row) => taken.every((other) => other.row !== row || other.to < from || from + long < other.from);
     const row = Array.from({ length: FLAG_ROWS }, (_, i) => i).find(isFree) ?? FLAG_ROWS - 1;
     if (!mark.isBest) taken.push({ row, from, to: from + long });
@@ -137,4 +172,5 @@ function rowsOf(marks, width) {
   });
 }
 
+/** @param {number} share */
 const percent = (share) => `${(share * 100).toFixed(3)}%`;

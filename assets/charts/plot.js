@@ -13,39 +13,28 @@ const CONFIG = { displayModeBar: false, displaylogo: false, doubleClick: false, 
 const BLANK = { xaxis: { visible: false }, yaxis: { visible: false } }; // numbers on the axes of nothing mean nothing
 const COARSE = matchMedia("(pointer: coarse)");
 
-/**
- * A line to draw.
- *
- * @typedef {object} Line
- * @property {string} id
- * @property {string} legend Id of the legend entry that hides it; lines may share one.
- * @property {number[]} x Sorted places.
- * @property {(number|null)[]} y
- * @property {number[]=} lo Lower edge of a band around the line, with `hi`.
- * @property {string} color
- * @property {string=} dash As in SVG.
- * @property {number=} width 0: only the band or the markers.
- * @property {number=} opacity
- * @property {boolean=} marker
- * @property {boolean=} isReading Whether the pointer reads it.
- * @property {boolean=} isClipped Whether its outliers may be hidden.
- * @property {boolean=} hasDot False: no dot under the pointer.
- */
-
 export class Plot {
-  /** `listen.zoom({x, y})`, `listen.reset()`, `listen.hover(place|null)`, `listen.key(event)`. */
+  /**
+   * `listen.zoom({x, y})`, `listen.reset()`, `listen.hover(place|null)`, `listen.key(event)`.
+   *
+   * @param {{ height: number, listen: ChartListener }} options
+   */
   constructor({ height, listen }) {
     this.canvas = h("div", { class: "ftc-canvas" });
     this.overlay = new Overlay();
     this.element = h("div", { class: "ftc-plot", tabIndex: 0, role: "img" }, this.canvas, this.overlay.element);
     this.element.style.height = `${height}px`;
     this.listen = listen;
+    /** @type {Line[]} */
     this.lines = [];
-    this.view = null;
+    /** @type {ChartView} None before the first drawing. */
+    this.view = /** @type {any} */ (null);
+    /** @type {[number, number] | null} */
     this.yRange = null;
     this.isForgotten = false;
     this.isOlder = false;
-    this.plotly = null;
+    /** @type {Plotly} None before the first drawing. */
+    this.plotly = /** @type {any} */ (null);
     this.followPointer();
   }
 
@@ -70,7 +59,11 @@ export class Plot {
     );
   }
 
-  /** Markers are for points that the eye can tell apart. */
+  /**
+   * Markers are for points that the eye can tell apart.
+   *
+   * @param {number[]} x
+   */
   markerSize(x) {
     const count = upperBound(x, this.view.range[1]) - upperBound(x, this.view.range[0]);
     return count > 80 ? 0 : count > 30 ? 4 : 6;
@@ -84,6 +77,10 @@ export class Plot {
   /**
    * Draw everything anew; false if there is no room to draw in. `view`: range, axis, epochs, kind, bounds, log, clip,
    * zoomY, palette, hidden (a Set).
+   *
+   * @param {Plotly} plotly
+   * @param {Line[]} lines
+   * @param {ChartView} view
    */
   async draw(plotly, lines, view) {
     if (!this.size.width || !this.size.height) return false;
@@ -104,22 +101,31 @@ export class Plot {
     return true;
   }
 
-  /** Add points to lines: [{line, x, y, lo, hi}]; the axes move only if they must. */
+  /**
+   * Add points to lines: [{line, x, y, lo, hi}]; the axes move only if they must.
+   *
+   * @param {Addition[]} additions
+   */
   async extend(additions) {
     if (!this.isDrawn || !additions.length) return;
-    /** @type {[number[], number[][], number[][]]} */
+    /** @type {[number[], number[][], (number | null)[][]]} */
     const [indices, xs, ys] = [[], [], []];
+    /**
+     * @param {number} index
+     * @param {number[]} x
+     * @param {(number | null)[]} y
+     */
     const put = (index, x, y) => {
       indices.push(index);
       xs.push(x);
       ys.push(y);
     };
     for (const { line, x, y, lo, hi } of additions) {
-      if (line.bandAt !== undefined) {
+      if (line.bandAt !== undefined && lo && hi) {
         put(line.bandAt, x, lo);
         put(line.bandAt + 1, x, hi);
       }
-      put(line.at, x, y);
+      put(line.at ?? 0, x, y);
     }
     await this.plotly.extendTraces(this.canvas, { x: xs, y: ys }, indices);
     await this.rescale();
@@ -190,10 +196,19 @@ export class Plot {
   }
 
   // ------------------------------------------------------------------ vertical range
-  /** Values of line `i` as drawn. */
+  /**
+   * Values of line `i` as drawn.
+   *
+   * @param {Line} line
+   */
   values(line) {
     const data = this.canvas.data;
-    const has = !this.isOlder && data?.[line.at]?.name === line.id;
+    const has = !this.isOlder && data?.[line.at ?? 0]?.name === line.id;
+    /**
+     * @param {number | undefined} index
+     * @param {any} ys
+     * @param {string} name
+     */
     const part = (index, ys, name) => (has && index !== undefined ? data[index][name] : ys);
     return {
       x: part(line.at, line.x, "x"),
@@ -228,10 +243,14 @@ export class Plot {
     return this.yRange;
   }
 
-  /** Say how many recorded points lie beyond the vertical range. */
+  /**
+   * How many recorded points lie beyond the vertical range.
+   *
+   * @returns {[above: number, below: number]}
+   */
   countHidden() {
     let [above, below] = [0, 0];
-    const [low, high] = this.yRange;
+    const [low, high] = this.yRange ?? [-Infinity, Infinity];
     for (const line of this.lines) {
       if (!line.isClipped || this.view.hidden.has(line.legend)) continue;
       const { x, y, lo = y, hi = y } = this.values(line);
@@ -250,19 +269,29 @@ export class Plot {
   }
 
   // ------------------------------------------------------------------ places
+  /** @param {number} place */
   shareOfX(place) {
     const [from, to] = this.view.range;
     return (place - from) / (to - from);
   }
 
-  /** Distance from the top as a share of the height. */
+  /**
+   * Distance from the top as a share of the height.
+   *
+   * @param {number} y
+   */
   shareOfY(y) {
-    const scale = this.view.log ? Math.log10 : (v) => v;
-    const [low, high] = this.yRange.map(scale);
+    const scale = this.view.log ? Math.log10 : (/** @type {number} */ v) => v;
+    const [low, high] = (this.yRange ?? [0, 1]).map(scale);
     return (high - scale(y)) / (high - low);
   }
 
-  /** The point of a line at or before `place` (or the first one): {x, y}, null if it has none. */
+  /**
+   * The point of a line at or before `place` (or the first one): {x, y}, null if it has none.
+   *
+   * @param {Line} line
+   * @param {number} place
+   */
   pointAt(line, place) {
     const { x, y } = this.values(line);
     if (!x.length) return null;
@@ -272,6 +301,7 @@ export class Plot {
   }
 
   // ------------------------------------------------------------------ the user
+  /** @param {PointerEvent | MouseEvent} event */
   placeUnder(event) {
     const box = this.overlay.element.getBoundingClientRect();
     const share = (event.clientX - box.left) / box.width;
@@ -281,24 +311,25 @@ export class Plot {
   }
 
   followPointer() {
-    this.element.addEventListener("pointermove", (event) => {
+    this.element.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
       if (event.buttons && event.pointerType === "mouse") this.listen.hover?.(null);
       else this.listen.hover?.(this.placeUnder(event));
     });
     this.element.addEventListener("pointerleave", () => this.listen.hover?.(null));
-    this.element.addEventListener("keydown", (event) => this.listen.key?.(event));
+    this.element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.listen.key?.(event));
     this.element.addEventListener("blur", () => this.listen.hover?.(null));
   }
 
   /** Plotly tells the user's own zoom by single ends of a range, and ours by whole ranges. */
   followZoom() {
     this.canvas.on("plotly_doubleclick", () => this.listen.reset?.());
-    this.canvas.on("plotly_relayout", (event) => {
+    this.canvas.on("plotly_relayout", (/** @type {Record<string, unknown>} */ event) => {
+      /** @type {(axis: string) => [number, number] | null} */
       const range = (axis) =>
-        `${axis}.range[0]` in event ? [event[`${axis}.range[0]`], event[`${axis}.range[1]`]].map(Number) : null;
+        `${axis}.range[0]` in event ? [Number(event[`${axis}.range[0]`]), Number(event[`${axis}.range[1]`])] : null;
       const x = range("xaxis");
       let y = range("yaxis");
-      if (y && this.view.log) y = y.map((power) => 10 ** power);
+      if (y && this.view.log) y = [10 ** y[0], 10 ** y[1]];
       if (x || y) this.listen.zoom?.({ x, y });
     });
   }

@@ -21,6 +21,7 @@ import { groupColors, onThemeChange, readPalette } from "../base/palette.js";
 import { loadPlotly } from "../base/plotly.js";
 import { Frame } from "./frame.js";
 
+/** @type {Record<string, [drawn: string, inLegend: string]>} */
 const DASHES = {
   planned: ["2px,3px", "2 2.5"],
   validation: ["6px,4px", "5 3"],
@@ -30,9 +31,18 @@ const DASHES = {
 const STILL = 4; // px that a press may move and still be a click
 const DOUBLE = 250; // ms in which a second click makes a double one
 
+/** @type {Required<Pick<PreviewSpec, "kind" | "axis" | "bounds" | "lines">>} */
+const PLAIN = { kind: "number", axis: "number", bounds: [null, null], lines: [] };
+
 class Preview {
+  /**
+   * @param {HTMLElement & { ftPreview?: Preview }} host
+   * @param {PreviewSpec} spec
+   */
   constructor(host, spec) {
+    /** @type {Set<string>} Ids of lines. */
     this.hidden = new Set();
+    /** @type {[number, number] | null} */
     this.zoom = null;
     this.isRead = false;
     this.frame = new Frame({
@@ -41,15 +51,23 @@ class Preview {
       kind: spec.kind ?? "number",
       height: spec.height ?? 160,
       listen: {
+        /** @param {number | null} place */
         hover: (place) => this.hover(place),
-        zoom: ({ x }) => x && (this.spec.zoomed ? this.spec.zoomed(x) : this.setZoom(x)),
+        zoom: (/** @type {{ x: [number, number] | null }} */ { x }) =>
+          x && (this.spec.zoomed ? this.spec.zoomed(x) : this.setZoom(x)),
         reset: () => (this.spec.zoomed ? this.spec.zoomed(null) : this.setZoom(null)),
+        /**
+         * @param {string} name
+         * @param {boolean} isShown
+         */
         toggle: (name, isShown) => {
           this.hidden[isShown ? "delete" : "add"](name);
           this.draw();
         },
       },
     });
+    /** @type {PreviewSpec & typeof PLAIN} */
+    this.spec = { ...PLAIN, ...spec };
     host.classList.add("ftl-host");
     host.replaceChildren(this.frame.element);
     this.endTheme = onThemeChange(() => this.draw());
@@ -59,8 +77,9 @@ class Preview {
     this.update(spec);
   }
 
+  /** @param {PreviewSpec} spec */
   update(spec) {
-    this.spec = { kind: "number", axis: "number", bounds: [null, null], lines: [], ...spec };
+    this.spec = { ...PLAIN, ...spec };
     this.zoom = this.spec.zoom ?? null;
     this.version = (this.version ?? 0) + 1; // another drawing: nothing of the old one is measured
     this.frame.kind = this.spec.kind;
@@ -75,14 +94,16 @@ class Preview {
     const { plot } = this.frame;
     /** @type {number | undefined} */
     let timer;
-    plot.element.addEventListener("pointerdown", (down) => {
+    plot.element.addEventListener("pointerdown", (/** @type {PointerEvent} */ down) => {
       clearTimeout(timer);
       if (down.button !== 0 || down.detail > 1) return;
       const ends = new AbortController();
       let isDrag = false;
+      /** @param {PointerEvent} event */
       const move = (event) => {
         isDrag ||= Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) > STILL;
       };
+      /** @param {PointerEvent} event */
       const up = (event) => {
         ends.abort();
         move(event);
@@ -94,20 +115,22 @@ class Preview {
       window.addEventListener("pointercancel", () => ends.abort(), { signal: ends.signal });
     });
     plot.element.addEventListener("dblclick", () => clearTimeout(timer), { capture: true });
-    plot.element.addEventListener("keydown", (event) => {
+    plot.element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.key === "Enter" && this.frame.cursor !== null) this.spec.pick?.(this.frame.cursor);
     });
   }
 
+  /** @param {[number, number] | null} range */
   setZoom(range) {
     this.zoom = range;
     this.frame.plot.forgetRange();
     this.draw();
   }
 
+  /** @returns {[number, number]} */
   get range() {
     if (this.zoom) return this.zoom;
-    const xs = this.spec.lines.flatMap((line) => [line.x[0], line.x.at(-1)]).filter(Number.isFinite);
+    const xs = this.spec.lines.flatMap(({ x }) => (x.length ? [x[0], x[x.length - 1]] : [])).filter(Number.isFinite);
     if (!xs.length) return [0, 1];
     const [low, high] = [Math.min(...xs), Math.max(...xs)];
     return [low - (high - low) * 0.006, high + ((high - low) * 0.015 || 1)];
@@ -122,7 +145,9 @@ class Preview {
       spec.lines.map((line) => line.label),
       palette,
     );
-    const colors = spec.lines.map((line) => palette[line.color] ?? line.color ?? groups[line.label]);
+    const colors = spec.lines.map(
+      (line) => palette[/** @type {keyof Palette} */ (line.color)] ?? line.color ?? groups[line.label],
+    );
     const lines = spec.lines.map((line, i) => ({
       id: `line${i}.${this.version}`,
       legend: line.label,
@@ -130,11 +155,11 @@ class Preview {
       y: [...line.y],
       color: colors[i],
       isReading: true,
-      dash: DASHES[line.dash]?.[0] ?? line.dash,
+      dash: DASHES[line.dash ?? ""]?.[0] ?? line.dash,
       width: line.width ?? 2,
       marker: line.marker,
       opacity: line.opacity,
-      ...(line.lo ? { lo: [...line.lo], hi: [...line.hi], fill: line.fill } : {}),
+      ...(line.lo && line.hi ? { lo: [...line.lo], hi: [...line.hi], fill: line.fill } : {}),
     }));
     frame.plot.element.classList.toggle("ftc-pick", Boolean(spec.pick));
     const isDrawn = await frame.plot.draw(library, lines, {
@@ -168,7 +193,7 @@ class Preview {
         id: line.label,
         label: line.label,
         color: this.colors?.[i],
-        dash: DASHES[line.dash]?.[1] ?? line.dash,
+        dash: DASHES[line.dash ?? ""]?.[1] ?? line.dash,
         isHidden: this.hidden.has(line.label),
         hasValue: this.isRead,
         width: line.width,
@@ -176,12 +201,17 @@ class Preview {
     );
   }
 
+  /** @param {number | null} place */
   hover(place) {
     if (this.spec.hovered) this.spec.hovered(place);
     else this.read(place);
   }
 
-  /** Show the values at a place; null: none. */
+  /**
+   * Show the values at a place; null: none.
+   *
+   * @param {number | null} place
+   */
   read(place) {
     if (this.isRead !== (place !== null)) {
       this.isRead = place !== null;
@@ -206,7 +236,12 @@ class Preview {
   }
 }
 
-/** Draw a chart into `host`; returns {update, destroy}. Drawing again into the same host updates what is there. */
+/**
+ * Draw a chart into `host`; returns {update, destroy}. Drawing again into the same host updates what is there.
+ *
+ * @param {HTMLElement & { ftPreview?: Preview }} host
+ * @param {PreviewSpec} spec
+ */
 export function preview(host, spec) {
   if (host.ftPreview) host.ftPreview.update(spec);
   else host.ftPreview = new Preview(host, spec);

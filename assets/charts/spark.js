@@ -3,7 +3,11 @@
 import { svg } from "../base/dom.js";
 import { metricOf } from "../words/live.js";
 
-/** A small curve of the best metric, or else of the training loss; "" where there is too little to draw. */
+/**
+ * A small curve of the best metric, or else of the training loss; "" where there is too little to draw.
+ *
+ * @param {RunRow} run
+ */
 export function spark(run) {
   const values = run.spark;
   if (values.length < 2) return "";

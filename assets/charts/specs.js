@@ -13,9 +13,15 @@ const SECOND = [
 ];
 const MOST_GROUPS = 4;
 
+/** @param {string} text */
 const slug = (text) => text.replace(/[^\w.-]+/g, "_");
 
-/** A curve per step: faint as recorded, bold when smoothed. */
+/**
+ * A curve per step: faint as recorded, bold when smoothed.
+ *
+ * @param {ChartBoard} board
+ * @param {{ id: string, key: string, color: string, label: string, kind?: string }} line
+ */
 function perStep(board, { id, key, color, label, kind = metricOf(key).kind }) {
   const isSmooth = board.settings.values.smooth > 0;
   const raw = {
@@ -35,6 +41,7 @@ function perStep(board, { id, key, color, label, kind = metricOf(key).kind }) {
   return { entry: { id, label, color }, lines: isSmooth ? [raw, smooth] : [raw] };
 }
 
+/** @param {ChartBoard} board */
 function lossContent(board) {
   const { palette, curves } = board;
   const train = perStep(board, { id: "loss.train", key: "train/loss", color: palette.train, label: "train" });
@@ -69,17 +76,23 @@ function lossContent(board) {
   };
 }
 
-/** Keys of validation metrics that share an axis with the main one, the main one first. */
+/**
+ * Keys of validation metrics that share an axis with the main one, the main one first.
+ *
+ * @param {ChartBoard} board
+ */
 export function metricKeys(board) {
   const keys = board.curves.keys("val/").filter((key) => key !== "val/loss");
-  const wanted = board.state.best?.[0] ?? board.facts.best_metric;
+  const wanted = board.state.best?.[0] ?? board.facts.best_metric ?? "";
   const main = keys.includes(wanted) ? wanted : keys[0];
   if (!main) return wanted && wanted !== "val/loss" ? [wanted] : [];
+  /** @param {string} key */
   const alike = (key) =>
     metricOf(key).kind === metricOf(main).kind && String(metricOf(key).bounds) === String(metricOf(main).bounds);
   return [main, ...keys.filter((key) => key !== main && alike(key))].slice(0, SECOND.length);
 }
 
+/** @param {ChartBoard} board */
 function metricContent(board) {
   const { palette, facts, state } = board;
   const keys = metricKeys(board);
@@ -121,18 +134,26 @@ function metricContent(board) {
   };
 }
 
+/**
+ * @param {ChartBoard} board
+ * @param {string} key
+ * @param {string} color
+ */
 function bestPoint(board, key, color) {
   const { state, curves, settings } = board;
+  const { best } = state;
   const curve = curves.get(key);
-  if (!curve || state.best?.[0] !== key || settings.values.hide.includes(`metric.${slug(key.slice(4))}`)) return null;
-  const i = curve.x.findIndex((step) => Math.ceil(step / Math.max(1, curves.perEpoch)) === state.best[2]);
+  if (!curve || best?.[0] !== key || settings.values.hide.includes(`metric.${slug(key.slice(4))}`)) return null;
+  const i = curve.x.findIndex((step) => Math.ceil(step / Math.max(1, curves.perEpoch)) === best[2]);
   return i < 0 || curve.y[i] === null
     ? null
     : { x: curves.place(settings.values.axis, curve.x[i], curve.t[i]), y: curve.y[i], color };
 }
 
+/** @param {ChartBoard} board */
 function rateContent(board) {
   const { palette, curves, facts } = board;
+  /** @type {[name: string, key: string][]} */
   const recorded = curves.keys("train/lr").map((key) => [key.slice("train/lr/".length) || "all", key]);
   const planned = Object.entries(facts.schedule?.groups ?? {});
   const names = [...new Set([...planned.map(([name]) => name), ...recorded.map(([name]) => name)])];
@@ -140,6 +161,7 @@ function rateContent(board) {
   const colors = groupColors(names, palette);
   const many = names.length > MOST_GROUPS;
   const ends = new Set([names[0], names.at(-1)]);
+  /** @param {string} name */
   const legendOf = (name) => (many && !ends.has(name) ? "lr.between" : `lr.${slug(name)}`);
   recorded.sort(([a], [b]) => names.indexOf(b) - names.indexOf(a)); // the head is drawn last, so that it lies on top
   const applied = recorded.map(([name, key]) => ({
@@ -150,7 +172,7 @@ function rateContent(board) {
     width: many ? 1.25 : 2,
     isReading: !many || ends.has(name),
   }));
-  /** @type {{ id: string, label: string, color: string, dash?: string, hasValue?: boolean }[]} */
+  /** @type {LegendEntry[]} */
   const entries = names
     .filter((name) => !many || ends.has(name))
     .map((name) => ({ id: legendOf(name), label: name, color: colors[name] }));
@@ -161,7 +183,7 @@ function rateContent(board) {
       hasValue: false,
       color: colors[names[names.length >> 1]],
     });
-  const plans = planned.map(([name, rates]) => plan(board, name, rates, facts.schedule.lowest?.[name], colors[name]));
+  const plans = planned.map(([name, rates]) => plan(board, name, rates, facts.schedule?.lowest?.[name], colors[name]));
   if (plans.length)
     entries.push({ id: "lr.plan", label: TEXT.planned, color: palette.subdued, dash: SAMPLE.planned, hasValue: false });
   return {
@@ -176,10 +198,16 @@ function rateContent(board) {
 /**
  * The planned rate of a group, down to `lowest` where a metric decides. On a time axis its future moves with the pace,
  * so it is drawn anew each time.
+ *
+ * @param {ChartBoard} board
+ * @param {string} name
+ * @param {number[]} rates
+ * @param {number[] | undefined} lowest
+ * @param {string} color
  */
 function plan(board, name, rates, lowest, color) {
   const { axis } = board.settings.values;
-  const steps = board.facts.schedule.steps;
+  const steps = board.facts.schedule?.steps ?? [];
   return {
     id: `lr.${slug(name)}.plan`,
     legend: "lr.plan",
@@ -194,6 +222,7 @@ function plan(board, name, rates, lowest, color) {
   };
 }
 
+/** @type {Record<string, keyof Palette>} */
 const MEMORY_COLORS = {
   "memory/process_mib": "process",
   "memory/allocated_mib": "allocated",
@@ -201,9 +230,11 @@ const MEMORY_COLORS = {
   "memory/device_mib": "device",
 };
 
+/** @param {ChartBoard} board */
 function memoryContent(board) {
   const { palette, curves, facts } = board;
   const keys = curves.keys("memory/");
+  /** @type {LineSpec[]} */
   const lines = keys.map((key) => ({
     id: `memory.${slug(key)}`,
     legend: `memory.${slug(key)}`,
@@ -214,7 +245,8 @@ function memoryContent(board) {
     width: 1.75,
     isReading: true,
   }));
-  const entries = lines.map((line) => ({ id: line.legend, label: metricOf(line.key).label, color: line.color }));
+  /** @type {LegendEntry[]} */
+  const entries = keys.map((key, i) => ({ id: lines[i].legend, label: metricOf(key).label, color: lines[i].color }));
   const forecast = facts.memory_forecast_mib;
   if (typeof forecast === "number") {
     lines.unshift({
@@ -233,16 +265,23 @@ function memoryContent(board) {
   return { title: CHART_TITLES.memory, bounds: [0, null], lines, entries, waiting: TEXT.waitingForPoints };
 }
 
-/** A chart of one curve. */
+/**
+ * A chart of one curve.
+ *
+ * @param {string} key
+ * @param {string} id
+ * @param {keyof Palette} colorName
+ */
 function single(key, id, colorName) {
   const { kind, bounds, label } = metricOf(key);
-  const title = CHART_TITLES[id] ?? metricTitle(key);
+  const title = id in CHART_TITLES ? CHART_TITLES[/** @type {keyof typeof CHART_TITLES} */ (id)] : metricTitle(key);
   return {
     id,
     title,
     kind,
     canLog: true,
     key,
+    /** @param {ChartBoard} board */
     content: (board) => {
       const made = perStep(board, { id: `${id}.line`, key, color: board.palette[colorName], label });
       return { title, bounds, lines: made.lines, entries: [made.entry], waiting: TEXT.waitingForPoints };
@@ -250,11 +289,16 @@ function single(key, id, colorName) {
   };
 }
 
+/**
+ * @param {ChartBoard} board
+ * @param {[key: string, label: string][]} named
+ */
 function summaryOf(board, named) {
   return named
-    .map(([key, label]) => [label, board.curves.get(key)?.y.at(-1)])
-    .filter(([, y]) => y !== undefined && y !== null)
-    .map(([label, y]) => `${label} ${show("number", y)}`)
+    .flatMap(([key, label]) => {
+      const y = board.curves.get(key)?.y.at(-1);
+      return y === undefined || y === null ? [] : `${label} ${show("number", y)}`;
+    })
     .join(", ");
 }
 
@@ -265,7 +309,11 @@ export const MAIN = [
   { id: "memory", title: CHART_TITLES.memory, kind: "memory", canLog: true, content: memoryContent },
 ];
 
-/** The charts under More: speed, gradient norm, and every curve that no other chart shows. */
+/**
+ * The charts under More: speed, gradient norm, and every curve that no other chart shows.
+ *
+ * @param {ChartBoard} board
+ */
 export function moreSpecs(board) {
   const shown = new Set(["train/loss", "val/loss", "train/images_per_second", "train/grad_norm", ...metricKeys(board)]);
   const rest = board.curves.keys("").filter((key) => !shown.has(key) && !/^(train\/lr|memory\/)/.test(key));

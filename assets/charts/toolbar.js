@@ -7,6 +7,7 @@ import { say, TEXT } from "../words/live.js";
 let made = 0;
 
 export class Toolbar {
+  /** @param {ChartBoard} board */
   constructor(board) {
     this.board = board;
     made += 1;
@@ -21,7 +22,7 @@ export class Toolbar {
       on: { input: () => settings.set({ smooth: Number(this.slider.value) }) },
     });
     this.steps = h("output", { class: "ftl-steps", htmlFor: this.slider.id });
-    this.axes = Object.entries(TEXT.axes).map(([axis, label]) =>
+    this.axes = /** @type {[ChartSettings["axis"], string][]} */ (Object.entries(TEXT.axes)).map(([axis, label]) =>
       h(
         "button",
         { type: "button", class: "ftl-choice", "data-axis": axis, on: { click: () => settings.set({ axis }) } },

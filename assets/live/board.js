@@ -10,26 +10,43 @@ import { MAIN, moreSpecs } from "../charts/specs.js";
 import { Toolbar } from "../charts/toolbar.js";
 import { ACTIVE, learnMetrics, say, TEXT } from "../words/live.js";
 
+/** @param {number} x */
 const short = (x) => Number(x.toPrecision(6)); // as the address has it, so that a reload shows the same
 
 export class Board {
-  /** `fetchDetail(keys, x0, x1)` brings finer points of a part of the run. */
+  /**
+   * `fetchDetail(keys, x0, x1)` brings finer points of a part of the run.
+   *
+   * @param {{ curves: import("../charts/curves.js").Curves, settings: import("../base/settings.js").Settings, fetchDetail: (keys: string[], x0: number, x1: number) => Promise<Portion[]> }} options
+   */
   constructor({ curves, settings, fetchDetail }) {
     /** @type {import("../charts/curves.js").Curves} */
     this.curves = curves;
     /** @type {import("../base/settings.js").Settings} */
     this.settings = settings;
     this.fetchDetail = fetchDetail;
+    /** @type {string | null} */
     this.run = null;
     this.title = "";
+    /** @type {Partial<RunState>} */
     this.state = {};
+    /** @type {RunFacts} */
     this.facts = {};
+    /** @type {Partial<RunAbout>} */
     this.about = {};
+    /** @type {Plotly | null} */
     this.plotly = null;
-    this.palette = null;
+    /** @type {Palette} None before the theme is read. */
+    this.palette = /** @type {any} */ (null);
+    /** @type {[number, number]} */
     this.range = [0, 1];
+    /** @type {Map<string, Portion>} Finer points of a part of a curve. */
     this.details = new Map();
+    /** @type {{ place: number, chart: Chart } | null} */
     this.hovered = null;
+    /** @type {number | null} */
+    this.hoverFrame = null;
+    /** @type {Map<string, Chart>} */
     this.charts = new Map();
     this.grid = h("div", { class: "ftl-grid" });
     this.moreGrid = h("div", { class: "ftl-grid" });
@@ -49,6 +66,10 @@ export class Board {
     for (const spec of MAIN) this.addChart(spec, this.grid);
   }
 
+  /**
+   * @param {ChartSpec} spec
+   * @param {HTMLElement} grid
+   */
   addChart(spec, grid) {
     const chart = new Chart(this, spec);
     this.charts.set(spec.id, chart);
@@ -69,6 +90,7 @@ export class Board {
     for (const spec of specs) if (!this.charts.has(spec.id)) this.addChart(spec, this.moreGrid);
   }
 
+  /** @param {Plotly} plotly */
   usePlotly(plotly) {
     this.plotly = plotly;
     this.theme();
@@ -80,7 +102,11 @@ export class Board {
   }
 
   // ------------------------------------------------------------------ data
-  /** Another run: nothing of the old one is true any more. */
+  /**
+   * Another run: nothing of the old one is true any more.
+   *
+   * @param {string | null} run
+   */
   setRun(run) {
     this.run = run;
     this.facts = {};
@@ -94,6 +120,7 @@ export class Board {
     this.drawAll();
   }
 
+  /** @param {RunAbout} about */
   setAbout(about) {
     this.about = about;
     this.facts = about.facts ?? {};
@@ -102,7 +129,12 @@ export class Board {
     this.drawAll();
   }
 
-  /** New points: of `keys`, or everything if null. */
+  /**
+   * New points: of `keys`, or everything if null.
+   *
+   * @param {Partial<RunState>} state
+   * @param {Set<string> | null} keys
+   */
   update(state, keys) {
     const best = String(this.state.best);
     this.state = state;
@@ -147,20 +179,28 @@ export class Board {
     return this.curves.total || 2 ** Math.ceil(Math.log2(Math.max(8, this.curves.lastStep)));
   }
 
-  /** Points of a curve, finer where the zoom asked for them; a curve without `lo` and `hi` holds every step already. */
+  /**
+   * Points of a curve, finer where the zoom asked for them; a curve without `lo` and `hi` holds every step already.
+   *
+   * @param {string} key
+   */
   curveFor(key) {
     const curve = this.curves.get(key);
     const detail = this.details.get(key);
     if (!curve?.lo || !detail?.x.length) return curve;
-    const [before, after] = [upperBound(curve.x, detail.x[0] - 1), upperBound(curve.x, detail.x.at(-1))];
+    const [before, after] = [upperBound(curve.x, detail.x[0] - 1), upperBound(curve.x, detail.x[detail.x.length - 1])];
+    /**
+     * @param {any[]} all
+     * @param {any[]} part
+     */
     const splice = (all, part) => [...all.slice(0, before), ...part, ...all.slice(after)];
     return {
       ...curve,
       x: splice(curve.x, detail.x),
       t: splice(curve.t, detail.t),
       y: splice(curve.y, detail.y[0]),
-      lo: splice(curve.lo, detail.lo?.[0] ?? detail.y[0]),
-      hi: splice(curve.hi, detail.hi?.[0] ?? detail.y[0]),
+      lo: splice(/** @type {any[]} */ (curve.lo), detail.lo?.[0] ?? detail.y[0]),
+      hi: splice(/** @type {any[]} */ (curve.hi), detail.hi?.[0] ?? detail.y[0]),
     };
   }
 
@@ -172,7 +212,7 @@ export class Board {
     const zoom = settings.values.zoom && this.partOfRun(settings.values.zoom); // an address may say anything
     const before = String(this.range);
     if (zoom) {
-      this.range = zoom.map((step) => curves.placeOfStep(axis, step));
+      this.range = [curves.placeOfStep(axis, zoom[0]), curves.placeOfStep(axis, zoom[1])];
     } else {
       const end = this.end(axis);
       this.range = [-0.006 * end, 1.015 * end];
@@ -180,6 +220,7 @@ export class Board {
     return before !== String(this.range);
   }
 
+  /** @param {string} axis */
   end(axis) {
     const { curves } = this;
     if (axis === "time") {
@@ -221,6 +262,7 @@ export class Board {
   }
 
   // ------------------------------------------------------------------ the user
+  /** @param {Partial<ChartSettings>} changes */
   applySettings(changes) {
     if ("zoom" in changes || "zoomY" in changes) this.askDetail();
     if (Object.keys(changes).every((name) => name === "run" || name === "open")) return;
@@ -228,18 +270,31 @@ export class Board {
     this.drawAll();
   }
 
-  /** The user's zoom, in places; of the vertical axis only for the chart `id`. */
+  /**
+   * The user's zoom, in places; of the vertical axis only for the chart `id`.
+   *
+   * @param {number[] | null} x
+   * @param {number[] | null} y
+   * @param {string} id
+   */
   zoom(x, y, id) {
     const { axis, zoomY, zoom } = this.settings.values;
     const others = Object.fromEntries(Object.entries(zoomY).filter(([other]) => other !== id));
-    const changes = { zoomY: y ? { ...others, [id]: y.map(short) } : others };
+    /** @type {Partial<ChartSettings>} */
+    const changes = { zoomY: y ? { ...others, [id]: [short(y[0]), short(y[1])] } : others };
     if (x) {
-      changes.zoom = this.partOfRun(x.map((place) => short(this.curves.stepAt(axis, place))));
+      const [from, to] = x.map((place) => short(this.curves.stepAt(axis, place)));
+      changes.zoom = this.partOfRun([from, to]);
     } else changes.zoom = zoom;
     this.settings.set(changes);
   }
 
-  /** The part of the run between two steps; null if it is the whole or nothing of it. */
+  /**
+   * The part of the run between two steps; null if it is the whole or nothing of it.
+   *
+   * @param {[number, number]} range
+   * @returns {[number, number] | null}
+   */
   partOfRun([from, to]) {
     const last = Math.max(this.curves.total, this.curves.lastStep, 1);
     const [first, end] = [Math.max(from, -0.006 * last), Math.min(to, 1.015 * last)];
@@ -270,9 +325,13 @@ export class Board {
   }
 
   // ------------------------------------------------------------------ the pointer
+  /**
+   * @param {number | null} place
+   * @param {Chart} chart
+   */
   hover(place, chart, { isKey = false } = {}) {
     this.hovered = place === null ? null : { place, chart };
-    if (isKey) setText(this.reading, say.reading(this.position(place), chart.frame.words(place)));
+    if (isKey && place !== null) setText(this.reading, say.reading(this.position(place), chart.frame.words(place)));
     this.hoverFrame ??= requestAnimationFrame(() => {
       this.hoverFrame = null;
       this.cross();
@@ -285,7 +344,11 @@ export class Board {
     for (const other of this.charts.values()) other.frame.hover(place, other === chart ? text : "");
   }
 
-  /** A place in words: `step 48, epoch 3`. */
+  /**
+   * A place in words: `step 48, epoch 3`.
+   *
+   * @param {number} place
+   */
   position(place) {
     const { axis } = this.settings.values;
     const step = Math.max(0, Math.round(this.curves.stepAt(axis, place)));

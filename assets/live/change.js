@@ -6,7 +6,12 @@ import { say, WORDS } from "../words/rates.js";
 
 const ENDED = new Set(["completed", "stopped", "paused", "failed", "lost"]);
 
-/** The change that `text` asks of a setting, or what is wrong with it. */
+/**
+ * The change that `text` asks of a setting, or what is wrong with it.
+ *
+ * @param {LiveSetting} setting
+ * @param {string} text
+ */
 function wishOf({ path, example, at_most: most, is_whole: isWhole }, text) {
   const value = Number(text);
   const isRight = value > 0 && value <= most && (!isWhole || Number.isInteger(value));
@@ -17,6 +22,8 @@ export class ChangeBar {
   /**
    * `send(wish, action)` resolves to what went wrong, "" if nothing; `clone()` fills the set-up with the run's settings;
    * `changes`: what can change, by path (fine_tuner/config/live_changes.py).
+   *
+   * @param {{ send: (wish: object, action?: string) => Promise<string>, clone: () => void, actions: string[], changes: Record<string, LiveSetting> }} options
    */
   constructor({ send, clone, actions, changes }) {
     this.factor = changes.lr_factor;
@@ -25,7 +32,13 @@ export class ChangeBar {
     this.send = send;
     this.actions = actions;
     this.isSending = false;
-    this.marks = 0;
+    this.said = "";
+    /** @type {number | undefined} */
+    this.total = undefined;
+    /**
+     * @param {string} label
+     * @param {() => void} click
+     */
     const button = (label, click, title = "") =>
       h("button", { type: "button", class: "ftl-button", title, on: { click } }, label);
     this.rate = h("input", {
@@ -45,6 +58,12 @@ export class ChangeBar {
       title: this.length.effect,
       "aria-label": this.length.label,
     });
+    /**
+     * @param {string} name
+     * @param {string} label
+     * @param {HTMLElement} input
+     * @param {() => void} act
+     */
     const field = (name, label, input, act) => {
       const set = h("button", { type: "submit", class: "ftl-button" }, WORDS.set);
       const form = h(
@@ -53,7 +72,7 @@ export class ChangeBar {
           class: "ftl-field",
           "data-field": name,
           on: {
-            submit: (event) => {
+            submit: (/** @type {Event} */ event) => {
               event.preventDefault();
               act();
             },
@@ -68,6 +87,11 @@ export class ChangeBar {
     const [rateForm] = field("lr", this.lr.label, this.rate, () => this.change(wishOf(this.lr, this.rate.value)));
     const [epochsForm, setEpochs] = field("epochs", this.length.label, this.epochs, () => this.setEpochs());
     this.epochsButton = setEpochs;
+    /**
+     * @param {string} action
+     * @param {string} label
+     * @param {string} hint
+     */
     const at = (action, label, hint) =>
       actions.includes(action) ? button(label, () => this.change({}, action), hint) : null;
     this.whileRunning = [
@@ -97,6 +121,7 @@ export class ChangeBar {
     return this.change({ epochs: wish[this.length.path] }, "extend");
   }
 
+  /** @param {Record<string, number> | string} wish */
   async change(wish, action = "set") {
     if (this.isSending) return;
     if (typeof wish === "string") return this.tell(wish, true);
@@ -110,19 +135,29 @@ export class ChangeBar {
     return undefined;
   }
 
+  /**
+   * @param {string} text
+   * @param {boolean} isWrong
+   */
   tell(text, isWrong) {
     setText(this.message, text);
     this.message.toggleAttribute("data-wrong", isWrong);
   }
 
+  /** @param {boolean} isLocked */
   lock(isLocked) {
     for (const button of this.element.querySelectorAll("button")) button.disabled = isLocked;
   }
 
-  /** Follow the run: at work it can be changed, one change at a time; once it has ended it can go on or be cloned. */
+  /**
+   * Follow the run: at work it can be changed, one change at a time; once it has ended it can go on or be cloned.
+   *
+   * @param {Partial<RunState>} state
+   * @param {Partial<RunAbout>} about
+   */
   show({ status, phase, epochs, marks = 0, messages = 0, requests = [], best }, about = {}) {
     this.isRunning = status === "running" && phase !== "starting" && Boolean(epochs);
-    const isOver = ENDED.has(status);
+    const isOver = ENDED.has(status ?? "");
     const canExtend = isOver && Boolean(about.can_resume && epochs) && this.actions.includes("extend");
     toggle(this.element, this.isRunning || canExtend || (isOver && Boolean(this.clone)));
     setText(this.heading, this.isRunning ? WORDS.change : WORDS.onward);

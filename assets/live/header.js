@@ -8,12 +8,23 @@ import { ExportMenu } from "./take.js";
 const TELLS_OPEN = CSS.supports("selector(:open)");
 
 export class Header {
-  /** `act(action)` asks for stop, pause or resume; `choose(run)` shows another run; `actions` are those on offer. */
+  /**
+   * `act(action)` asks for stop, pause or resume; `choose(run)` shows another run; `actions` are those on offer.
+   *
+   * @param {{ act: (action: string) => Promise<string>, choose: (run: string) => void, weightsAddress: (run: string) => URL, exportAddress: (run: string, format: string) => URL, actions: string[] }} options
+   */
   constructor({ act, choose, weightsAddress, exportAddress, actions }) {
     this.act = act;
     this.actions = actions;
     this.weightsAddress = weightsAddress;
+    /** @type {string | null} */
     this.pending = null;
+    /** @type {Partial<RunState>} */
+    this.state = {};
+    /** @type {Partial<RunAbout>} */
+    this.about = {};
+    /** @type {string | undefined} */
+    this.shownStatus = undefined;
     this.select = h("select", {
       class: "ftl-select",
       "aria-label": TEXT.runs,
@@ -34,7 +45,12 @@ export class Header {
       { class: "ftl-bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "Progress" },
       this.fill,
     );
+    /** @type {Record<string, { name: HTMLElement, text: HTMLElement, rest: HTMLElement }>} */
     this.stats = {};
+    /**
+     * @param {string} id
+     * @param {string} label
+     */
     const stat = (id, label) => {
       const name = h("dt", {}, label);
       const text = h("dd", { class: "ftl-number" }, NONE);
@@ -76,6 +92,11 @@ export class Header {
     );
   }
 
+  /**
+   * @param {string} action
+   * @param {string} label
+   * @param {string} hint
+   */
   button(action, label, hint) {
     const click = async () => {
       this.pending = action;
@@ -96,9 +117,15 @@ export class Header {
   }
 
   // ------------------------------------------------------------------ runs
-  /** The runs to choose from, newest first; left alone while the list is open. */
+  /**
+   * The runs to choose from, newest first; left alone while the list is open.
+   *
+   * @param {RunRow[]} runs
+   * @param {string | null} current
+   */
   setRuns(runs, current) {
     if (document.activeElement === this.select && (!TELLS_OPEN || this.select.matches(":open"))) return;
+    /** @param {RunRow} run */
     const words = (run) =>
       (ACTIVE.has(run.status)
         ? [run.status === "running" ? say.running(run) : STATUS[run.status].toLowerCase()]
@@ -131,6 +158,10 @@ export class Header {
     for (const part of [this.bar, this.numbers]) toggle(part, false);
   }
 
+  /**
+   * @param {Partial<RunState>} state
+   * @param {Partial<RunAbout>} about
+   */
   show(state, about) {
     this.state = state;
     this.about = about;
@@ -144,6 +175,7 @@ export class Header {
     this.showButtons(state, about);
   }
 
+  /** @param {Partial<RunState>} state */
   showStatus({ status, phase, queue }) {
     toggle(this.status, Boolean(status));
     if (!status) return;
@@ -157,12 +189,17 @@ export class Header {
     this.word.title = this.word.textContent;
   }
 
+  /** @param {RunFacts} facts */
   showWhere({ device, precision, model, train_images: train, val_images: val }) {
     const images = train ? `${count(train)}\u200a/\u200a${count(val ?? 0)} images` : null;
     setText(this.where, [model, images, device, precision].filter(Boolean).join(" \u00b7 "));
   }
 
-  /** Steps done of all; before the first step, the work that the phase counts ("downloading weights 12/46 MiB"). */
+  /**
+   * Steps done of all; before the first step, the work that the phase counts ("downloading weights 12/46 MiB").
+   *
+   * @param {Partial<RunState>} state
+   */
   showBar({ status, step = 0, total = 0, phase = "" }) {
     const counted = !step && /([\d.]+)\/([\d.]+)/.exec(phase);
     const share = counted ? Number(counted[1]) / Number(counted[2]) : total ? step / total : 0;
@@ -177,8 +214,13 @@ export class Header {
     this.bar.setAttribute("aria-valuetext", total ? `step ${count(step)} of ${count(total)}` : phase);
   }
 
+  /** @param {Partial<RunState>} state */
   showNumbers(state) {
     const { epoch, epochs, step, total, rate, eta, eta_min: isLeast, seconds, best, status } = state;
+    /**
+     * @param {string} id
+     * @param {string} text
+     */
     const put = (id, text, rest = "") => {
       setText(this.stats[id].text, text);
       setText(this.stats[id].rest, rest);
@@ -190,13 +232,18 @@ export class Header {
     setText(this.stats.left.name, isActive ? TEXT.left : TEXT.took);
     if (isActive) put("left", eta === undefined ? NONE : isLeast ? say.atLeast(duration(eta)) : duration(eta));
     else put("left", seconds === undefined ? NONE : duration(seconds));
-    const [key, value, bestEpoch] = best ?? [];
+    const [key, value] = best ?? [];
     setText(this.stats.best.name, key ? `${TEXT.best} ${metricOf(key).label}` : TEXT.best);
-    put("best", key ? show(metricOf(key).kind, value) : NONE, key ? say.inEpoch(bestEpoch) : "");
-    toggle(this.stats.speed.text.parentElement, isActive || !status);
+    put("best", key ? show(metricOf(key).kind, value) : NONE, best ? say.inEpoch(best[2]) : "");
+    toggle(/** @type {HTMLElement} */ (this.stats.speed.text.parentElement), isActive || !status);
   }
 
+  /**
+   * @param {Partial<RunState>} state
+   * @param {Partial<RunAbout>} about
+   */
   showButtons({ status, requests = [] }, about = {}) {
+    /** @param {string} action */
     const has = (action) => this.actions.includes(action);
     const isStopping = status === "stopping" || this.pending === "stop" || this.pending === "pause";
     const { stop, pause, resume } = this.buttons;
@@ -204,7 +251,7 @@ export class Header {
     toggle(pause, has("pause") && status === "running" && !isStopping);
     toggle(
       resume,
-      has("resume") && Boolean(about.can_resume) && ["paused", "stopped", "failed", "lost"].includes(status),
+      has("resume") && Boolean(about.can_resume) && ["paused", "stopped", "failed", "lost"].includes(status ?? ""),
     );
     const isQueued = status === "queued"; // nothing to keep yet
     setText(stop, isStopping && !requests.includes("pause") ? TEXT.stopping : isQueued ? TEXT.cancel : TEXT.stop);
@@ -212,11 +259,12 @@ export class Header {
     stop.disabled = isStopping;
     resume.disabled = this.pending === "resume";
     toggle(this.weights, Boolean(about.has_weights));
-    if (about.has_weights) this.weights.href = this.weightsAddress(about.id);
-    this.menu?.show(about.id, Boolean(about.facts?.device));
+    if (about.has_weights) this.weights.href = this.weightsAddress(about.id ?? "");
+    this.menu?.show(about.id ?? null, Boolean(about.facts?.device));
   }
 }
 
+/** @param {RunRow} run */
 function bestOf(run) {
   return run.best_key ? show(metricOf(run.best_key).kind, run.best_value) : "";
 }

@@ -24,12 +24,18 @@ const listeners = new Set();
 /** @type {News | null} */
 let last = null;
 
+/** @param {News} news */
 function tell(news) {
   last = news;
   for (const listener of listeners) listener(news);
 }
 
-/** Put the live panel into `element`. A page has one. */
+/**
+ * Put the live panel into `element`. A page has one.
+ *
+ * @param {HTMLElement} element
+ * @param {any} props
+ */
 export function mount(element, props) {
   addStyle();
   panel?.end();

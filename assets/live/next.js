@@ -9,11 +9,14 @@ export class NextSteps {
   /**
    * `ask(action, body)` resolves to what went wrong, "" if nothing; `weightsAddress(run)`: where the weights are. What
    * other parts of the page do is an event `ft-next` of the document: `{ run, step }`.
+   *
+   * @param {{ ask: (action: string, body?: object) => Promise<string>, actions: string[], weightsAddress: (run: string) => URL }} options
    */
   constructor({ ask, actions, weightsAddress }) {
     this.ask = ask;
     this.actions = actions;
     this.weightsAddress = weightsAddress;
+    this.shown = "";
     this.text = h("p", { class: "ftl-next-text" });
     this.buttons = h("div", { class: "ftl-next-buttons" });
     this.problem = h("p", { class: "ftl-problem", role: "alert", hidden: true });
@@ -26,7 +29,8 @@ export class NextSteps {
     );
   }
 
-  show({ id: run, next } = /** @type {any} */ ({})) {
+  /** @param {Pick<RunAbout, "id" | "next">} about */
+  show({ id: run, next } = { id: "" }) {
     const steps = (next?.steps ?? []).filter((step) => this.canDo(step));
     toggle(this.element, steps.length > 0 || Boolean(next?.text));
     const key = JSON.stringify([run, next]);
@@ -38,11 +42,17 @@ export class NextSteps {
     this.buttons.replaceChildren(...steps.map((step, at) => this.button(run, step, at === 0)));
   }
 
+  /** @param {NextStep} step */
   canDo({ action }) {
     if (action === "wrong") return Boolean(document.getElementById(RESULTS_TAB));
     return !["stop", "resume", "extend"].includes(action) || this.actions.includes(action);
   }
 
+  /**
+   * @param {string} run
+   * @param {NextStep} step
+   * @param {boolean} isFirst
+   */
   button(run, step, isFirst) {
     const shape = { class: `ftl-button${isFirst ? " ftl-first" : ""}`, "data-next": step.action };
     if (step.action === "download")
@@ -54,6 +64,10 @@ export class NextSteps {
     return h("button", { ...shape, type: "button", on: { click: () => this.press(run, step) } }, step.label);
   }
 
+  /**
+   * @param {string} run
+   * @param {NextStep} step
+   */
   async press(run, step) {
     if (!["stop", "resume", "extend"].includes(step.action)) {
       document.dispatchEvent(new CustomEvent("ft-next", { detail: { run, step } }));

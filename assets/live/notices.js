@@ -6,9 +6,15 @@ import { say, TEXT } from "../words/live.js";
 const EMPTY_CURVE = "M4 58C16 22 26 60 38 40S58 44 70 28 96 30 108 20 140 18 156 14";
 
 export class Notices {
-  /** `retry()` asks again at once; `showRun(id)` shows another run. */
+  /**
+   * `retry()` asks again at once; `showRun(id)` shows another run.
+   *
+   * @param {{ retry: () => void, showRun: (run: string) => void }} options
+   */
   constructor({ retry, showRun }) {
     this.showRun = showRun;
+    /** @type {string | null} */
+    this.newerRun = null;
     this.failureTitle = h("h3");
     this.failureText = h("p", { class: "ftl-message" });
     this.advice = h("p", { class: "ftl-advice" });
@@ -39,7 +45,7 @@ export class Notices {
     );
     const banners = h("div", { class: "ftl-banners" }, this.offline, this.newer); // over the page: they move nothing
     this.element = h("div", { class: "ftl-notices" }, banners, this.failure);
-    this.newerButton.addEventListener("click", () => this.showRun(this.newerRun));
+    this.newerButton.addEventListener("click", () => this.showRun(this.newerRun ?? ""));
     this.empty = this.buildEmpty();
     this.missing = h(
       "section",
@@ -74,11 +80,16 @@ export class Notices {
     );
   }
 
-  /** The card of a run that failed or was lost. */
+  /**
+   * The card of a run that failed or was lost.
+   *
+   * @param {string} status
+   * @param {RunAbout["failure"]} failure
+   */
   showFailure(status, failure) {
     const isShown = Boolean(failure) && (status === "failed" || status === "lost");
     toggle(this.failure, isShown);
-    if (!isShown) return;
+    if (!isShown || !failure) return;
     this.failure.dataset.status = status;
     setText(this.failureTitle, status === "failed" ? TEXT.failed : TEXT.lost);
     setText(this.failureText, failure.text);
@@ -92,7 +103,11 @@ export class Notices {
     setText(this.log, log);
   }
 
-  /** Nobody answers: since when, and when it is tried again. */
+  /**
+   * Nobody answers: since when, and when it is tried again.
+   *
+   * @param {{ wait: number, age: number | null } | null} info
+   */
   showOffline(info) {
     toggle(this.offline, Boolean(info));
     if (!info) return;
@@ -102,11 +117,13 @@ export class Notices {
     );
   }
 
+  /** @param {string | null} run */
   showNewer(run) {
     this.newerRun = run;
     toggle(this.newer, Boolean(run));
   }
 
+  /** @param {boolean} isShown */
   showMissing(isShown) {
     toggle(this.missing, isShown);
   }

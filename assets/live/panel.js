@@ -18,7 +18,13 @@ const CALM_MS = 3000; // between questions about a run that has ended
 const STALE_SECONDS = 20;
 
 export class Panel {
-  /** `tell({run, state, runs})` hears of another run, another status, another list of runs. */
+  /**
+   * `tell({run, state, runs})` hears of another run, another status, another list of runs.
+   *
+   * @param {HTMLElement} root
+   * @param {{ base?: string, routes?: string, actions?: string[], changes?: Record<string, LiveSetting> }} props
+   * @param {(news: News) => void} tell
+   */
   constructor(root, { base = "", routes = "", actions = [], changes = {} }, tell) {
     this.tellOthers = tell;
     this.root = root;
@@ -26,11 +32,17 @@ export class Panel {
     this.routes = routes;
     this.settings = new Settings();
     this.curves = new Curves();
+    /** @type {RunRow[]} */
     this.runs = [];
+    /** @type {string | null} */
+    this.run = null;
     this.turn = 0;
+    /** @type {RunState | null} */
     this.state = null;
+    /** @type {Partial<RunAbout>} */
     this.about = {};
     this.cursor = "";
+    this.moment = "";
     this.listAt = 0;
     this.board = new Board({
       curves: this.curves,
@@ -39,15 +51,26 @@ export class Panel {
     });
     this.header = new Header({
       actions,
+      /** @param {string} action */
       act: (action) => this.act(action),
+      /** @param {string} run */
       choose: (run) => this.show(run),
+      /** @param {string} run */
       weightsAddress: (run) => this.address(`api/runs/${encodeURIComponent(run)}/weights`),
       exportAddress: (run, format) => this.address(`api/runs/${encodeURIComponent(run)}/export/${format}`),
     });
-    this.notices = new Notices({ retry: () => this.poller.now(), showRun: (run) => this.show(run) });
+    this.notices = new Notices({
+      retry: () => this.poller.now() /** @param {string} run */,
+      showRun: (run) => this.show(run),
+    });
     this.next = new NextSteps({
       actions,
+      /**
+       * @param {string} action
+       * @param {object=} body
+       */
       ask: (action, body) => this.ask(action, body),
+      /** @param {string} run */
       weightsAddress: (run) => this.address(`api/runs/${encodeURIComponent(run)}/weights`),
     });
     const clone = () => document.dispatchEvent(new CustomEvent("ft-clone", { detail: this.run }));
@@ -122,6 +145,7 @@ export class Panel {
     this.board.element.replaceChildren(h("p", { class: "ftl-card" }, TEXT.plotlyMissing));
   }
 
+  /** @param {string} path */
   address(path) {
     return new URL(this.routes + path, this.base);
   }
@@ -153,7 +177,7 @@ export class Panel {
     let answer;
     try {
       answer = await ask(
-        this.address(`api/live?run=${encodeURIComponent(run)}&since=${encodeURIComponent(this.cursor)}`),
+        this.address(`api/live?run=${encodeURIComponent(run ?? "")}&since=${encodeURIComponent(this.cursor)}`),
       );
     } catch (error) {
       if (error.code !== 404) throw error;
@@ -165,6 +189,7 @@ export class Panel {
     else await this.take(answer);
   }
 
+  /** @param {LiveAnswer} answer */
   async take(answer) {
     const { turn } = this;
     const before = this.state;
@@ -177,11 +202,12 @@ export class Panel {
     this.cursor = answer.cursor;
     this.askedBeat = answer.beat; // where many watch, the app asks for patience
     this.state = answer.state;
+    /** @param {keyof RunState} name */
     const differs = (name) => before?.[name] !== answer.state[name];
     if (
       !before ||
       answer.reset ||
-      ["status", "messages", "marks", "queue"].some(differs) ||
+      /** @type {const} */ (["status", "messages", "marks", "queue"]).some(differs) ||
       (differs("step") && !before?.step)
     ) {
       await this.fetchAbout();
@@ -196,7 +222,7 @@ export class Panel {
 
   async fetchAbout() {
     const { run, turn } = this;
-    const about = await ask(this.address(`api/runs/${encodeURIComponent(run)}`)).catch(() => null);
+    const about = await ask(this.address(`api/runs/${encodeURIComponent(run ?? "")}`)).catch(() => null);
     if (!about || turn !== this.turn) return;
     this.about = about;
     this.board.setAbout(about);
@@ -205,21 +231,34 @@ export class Panel {
     this.next.show(about);
   }
 
+  /**
+   * @param {string[]} keys
+   * @param {number} x0
+   * @param {number} x1
+   */
   async fetchDetail(keys, x0, x1) {
-    const query = new URLSearchParams({ run: this.run, x0: String(x0), x1: String(x1) });
+    const query = new URLSearchParams({ run: this.run ?? "", x0: String(x0), x1: String(x1) });
     for (const key of keys) query.append("key", key);
     return (await ask(this.address(`api/live/detail?${query}`))).curves;
   }
 
-  /** Ask for stop, pause or resume; returns what went wrong, "" if nothing. */
+  /**
+   * Ask for stop, pause or resume; returns what went wrong, "" if nothing.
+   *
+   * @param {string} action
+   */
   act(action) {
     return this.ask(action);
   }
 
+  /**
+   * @param {string} action
+   * @param {object=} body
+   */
   async ask(action, body) {
     const json = body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
     try {
-      await ask(this.address(`api/runs/${encodeURIComponent(this.run)}/${action}`), { method: "POST", ...json });
+      await ask(this.address(`api/runs/${encodeURIComponent(this.run ?? "")}/${action}`), { method: "POST", ...json });
     } catch (error) {
       return error.message || String(error);
     }
@@ -228,6 +267,7 @@ export class Panel {
   }
 
   // ------------------------------------------------------------------ showing
+  /** @param {string} run */
   show(run) {
     if (!run || run === this.run) return;
     this.settings.set({ run, zoom: null, zoomY: {} });
@@ -237,7 +277,11 @@ export class Panel {
     this.poller.now();
   }
 
-  /** Show what the query of an address says. */
+  /**
+   * Show what the query of an address says.
+   *
+   * @param {string} query
+   */
   go(query) {
     this.settings.load(query);
     this.syncParts();
@@ -245,6 +289,7 @@ export class Panel {
     return this.poller.now();
   }
 
+  /** @param {string | null} run */
   begin(run) {
     this.turn += 1;
     this.run = run;
@@ -268,11 +313,16 @@ export class Panel {
     toggle(this.header.element, true);
   }
 
+  /** @param {HTMLElement | null} part */
   showOnly(part) {
     for (const one of [this.loading, this.notices.empty, this.body]) toggle(one, one === part);
   }
 
-  /** A long log is read for the first time. */
+  /**
+   * A long log is read for the first time.
+   *
+   * @param {number} share
+   */
   showReading(share) {
     setText(this.readingText, say.readingLog(Math.floor(100 * share)));
     this.readingText.classList.remove("ftl-sr");
@@ -305,7 +355,11 @@ export class Panel {
     this.notices.showNewer(isNewer ? newest.id : null);
   }
 
-  /** The list of runs is asked for seldom: what is known of the run on view holds there too. */
+  /**
+   * The list of runs is asked for seldom: what is known of the run on view holds there too.
+   *
+   * @param {RunState} state
+   */
   retell({ status, epoch = 0, epochs = 0 }) {
     const line = this.runs.find((run) => run.id === this.run);
     if (!line || (line.status === status && line.epoch === epoch)) return;
@@ -319,24 +373,30 @@ export class Panel {
     return this.poller.now();
   }
 
+  /** @param {Set<string> | null} keys */
   showState(keys) {
     const { state } = this;
+    if (!state) return;
     this.notices.showMissing(false);
     this.isMissing = false;
     this.showOnly(this.body);
     this.retell(state);
     this.header.show(state, this.about);
-    this.notices.showFailure(state.status, this.about.failure);
+    this.notices.showFailure(state.status, this.about.failure ?? null);
     this.change?.show(state, this.about);
     this.board.update(state, keys);
     if (!keys || keys.size) this.table.show();
-    const isStale = state.age > STALE_SECONDS && state.status === "running";
+    const isStale = (state.age ?? 0) > STALE_SECONDS && state.status === "running";
     toggle(this.stale, isStale);
-    if (isStale) setText(this.stale, say.stale(state.age));
+    if (isStale) setText(this.stale, say.stale(state.age ?? 0));
     this.summarise(state);
   }
 
-  /** The sentence goes to screen readers: so it changes with status and epoch, not with every step. */
+  /**
+   * The sentence goes to screen readers: so it changes with status and epoch, not with every step.
+   *
+   * @param {RunState} state
+   */
   summarise(state) {
     const moment = [this.run, state.status, state.phase, state.epoch, String(state.best)].join();
     if (moment === this.moment) return;

@@ -6,6 +6,7 @@ import { upperBound } from "../base/numbers.js";
 import { metricOf, metricTitle, say, TEXT } from "../words/live.js";
 
 const ROWS = 200; // newest epochs in the table; the CSV of a chart has all
+/** @type {Record<string, string>} */
 const LEVELS = { info: "Info", warning: "Warning", error: "Error", mark: "Mark" };
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
@@ -23,7 +24,13 @@ export class Events {
     );
   }
 
-  /** Messages and marks, newest first; last what was noticed before the first step. */
+  /**
+   * Messages and marks, newest first; last what was noticed before the first step.
+   *
+   * @param {Message[]} messages
+   * @param {Mark[]} marks
+   * @param {string[]} notices
+   */
   show(messages = [], marks = [], notices = []) {
     /** @type {{ time?: number, level: string, text: string, step?: number }[]} */
     const rows = [
@@ -59,6 +66,7 @@ export class Events {
 
 /** One row per epoch: the mean training loss, what validation said, the rates at its end, the most memory, the time. */
 export class Table {
+  /** @param {import("../charts/curves.js").Curves} curves */
   constructor(curves) {
     this.curves = curves;
     this.body = h("div", { class: "ftl-scroll", tabIndex: 0, role: "region", "aria-label": TEXT.table });
@@ -102,14 +110,14 @@ export class Table {
     const { curves } = this;
     if (!curves.perEpoch) return [];
     const epochs = Math.floor(curves.lastStep / curves.perEpoch);
-    const columns = tableKeys(curves).map((key) => [key, columnOf(key)]);
-    const header = [TEXT.epoch, TEXT.step, ...columns.map(([, column]) => column.title), TEXT.took];
+    const columns = tableKeys(curves).map((key) => ({ key, ...columnOf(key) }));
+    const header = [TEXT.epoch, TEXT.step, ...columns.map(({ title }) => title), TEXT.took];
     const rows = [];
     for (let epoch = epochs; epoch >= Math.max(1, epochs - ROWS + 1); epoch--) {
       const [from, to] = [(epoch - 1) * curves.perEpoch, epoch * curves.perEpoch];
-      const cells = columns.map(([key, column]) => {
-        const value = column.of(part(curves.get(key), from, to));
-        return value === undefined || value === null ? NONE : show(column.kind, value);
+      const cells = columns.map(({ key, kind, of }) => {
+        const value = of(part(curves.get(key), from, to));
+        return value === undefined || value === null ? NONE : show(kind, value);
       });
       rows.push([count(epoch), count(to), ...cells, duration(curves.placeOfStep("time", to))]);
     }
@@ -117,10 +125,14 @@ export class Table {
   }
 }
 
-/** The curves worth a column, what matters most first; of many parameter groups only the first and the last. */
+/**
+ * The curves worth a column, what matters most first; of many parameter groups only the first and the last.
+ *
+ * @param {import("../charts/curves.js").Curves} curves
+ */
 function tableKeys(curves) {
   const rates = curves.keys("train/lr");
-  const ends = rates.length > 3 ? [rates[0], rates.at(-1)] : rates;
+  const ends = rates.length > 3 ? [rates[0], rates[rates.length - 1]] : rates;
   const first = ["train/loss", "val/loss"].filter((key) => curves.get(key));
   const chosen = [
     ...first,
@@ -130,19 +142,31 @@ function tableKeys(curves) {
     ...curves.keys("memory/"),
     ...curves.keys("train/"),
   ];
+  /** @param {string} key */
   const isLeft = (key) => key.startsWith("train/lr") && !ends.includes(key);
   return [...new Set(chosen)].filter((key) => curves.get(key) && !isLeft(key));
 }
 
-/** Values of the points of `curve` in (from, to]. */
+/**
+ * Values of the points of `curve` in (from, to].
+ *
+ * @param {Curve | undefined} curve
+ * @param {number} from
+ * @param {number} to
+ */
 function part(curve, from, to) {
+  if (!curve) return [];
   return curve.y.slice(upperBound(curve.x, from), upperBound(curve.x, to)).filter((y) => y !== null);
 }
 
+/** @param {number[]} ys */
 const last = (ys) => ys.at(-1);
+/** @param {number[]} ys */
 const most = (ys) => (ys.length ? ys.reduce((a, b) => Math.max(a, b)) : undefined);
+/** @param {number[]} ys */
 const mean = (ys) => (ys.length ? ys.reduce((sum, y) => sum + y, 0) / ys.length : undefined);
 
+/** @param {string} key */
 function columnOf(key) {
   const { kind, label } = metricOf(key);
   if (key.startsWith("train/lr")) return { kind, of: last, title: `Rate ${label}` };

@@ -6,9 +6,14 @@ import { TAKE } from "../words/take.js";
 const PATIENCE_MS = 120_000; // the first one waits until torch is loaded
 
 export class ExportMenu {
-  /** `address(run, format)` is where the file is made; `weights` the link to the weights, which becomes the first item. */
+  /**
+   * `address(run, format)` is where the file is made; `weights` the link to the weights, which becomes the first item.
+   *
+   * @param {{ address: (run: string, format: string) => URL, weights: HTMLElement }} options
+   */
   constructor({ address, weights }) {
     this.address = address;
+    /** @type {string | null} */
     this.run = null;
     this.problem = h("p", { class: "ftl-export-problem", role: "alert", hidden: true });
     this.items = TAKE.formats.map(([format, label, hint]) =>
@@ -33,20 +38,29 @@ export class ExportMenu {
       this.list,
     );
     document.addEventListener("pointerdown", ({ target }) => this.element.contains(target) || this.close());
-    this.element.addEventListener("keydown", (event) => event.key === "Escape" && this.close());
+    this.element.addEventListener(
+      "keydown",
+      (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && this.close(),
+    );
   }
 
   close() {
     this.element.open = false;
   }
 
-  /** Of which run; none before its settings can be said to be those that trained. */
+  /**
+   * Of which run; none before its settings can be said to be those that trained.
+   *
+   * @param {string | null} run
+   * @param {boolean} isOffered
+   */
   show(run, isOffered) {
     if (run !== this.run) toggle(this.problem, false);
     this.run = run;
     toggle(this.element, Boolean(run) && isOffered);
   }
 
+  /** @param {string} format */
   async take(format) {
     const { run } = this;
     const label = TAKE.formats.find(([name]) => name === format)?.[1] ?? format;
@@ -55,7 +69,7 @@ export class ExportMenu {
     item.disabled = true;
     setText(item, TAKE.making);
     try {
-      const response = await fetch(this.address(run, format), {
+      const response = await fetch(this.address(run ?? "", format), {
         cache: "no-store",
         signal: AbortSignal.timeout(PATIENCE_MS),
       });

@@ -22,7 +22,10 @@ const LOOKS = [
   ["device", "2px,3px"],
   ["text", "9px,3px,2px,3px"],
 ];
+/** @param {number} i */
 const sample = (i) => swatch({ color: `var(--ftl-${LOOKS[i][0]})`, dash: LOOKS[i][1] });
+/** @typedef {{ curves: Curves, cursor: string, state: RunState | null }} Held What the page holds of a run. */
+
 const FIRST = ["train/loss", "val/loss"];
 const LAST = /^(train\/lr|memory\/|train\/(images_per_second|grad_norm))/;
 const EVERY = 3000;
@@ -31,14 +34,28 @@ const EVERY = 3000;
 export const comparedIds = () => (new URLSearchParams(location.search).get("compare") ?? "").split(",").filter(Boolean);
 
 export class Comparison {
-  /** `closed()` hears that the user is done. */
+  /**
+   * `closed()` hears that the user is done.
+   *
+   * @param {{ closed: () => void }} options
+   */
   constructor({ closed }) {
     this.closed = closed;
+    /** @type {string[]} */
     this.ids = [];
+    /** @type {Held[]} */
+    this.held = [];
+    /** @type {Compared} None before the first answer. */
+    this.about = /** @type {any} */ (null);
+    this.turn = 0;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
+    /** @type {ChartSettings["axis"]} */
     this.axis = "step";
+    /** @type {[number, number] | null} */
     this.zoom = null;
     this.title = h("h2", {});
-    this.axes = Object.entries(TEXT.axes).map(([axis, label]) =>
+    this.axes = /** @type {[ChartSettings["axis"], string][]} */ (Object.entries(TEXT.axes)).map(([axis, label]) =>
       h(
         "button",
         { type: "button", class: "ftl-choice", "data-axis": axis, on: { click: () => this.setAxis(axis) } },
@@ -80,9 +97,9 @@ export class Comparison {
     this.hosts = new Map();
   }
 
+  /** @param {string[]} ids */
   show(ids) {
     this.ids = [...new Set(ids)];
-    /** @type {{ curves: Curves, cursor: string, state: RunState | null }[]} */
     this.held = this.ids.map(() => ({ curves: new Curves(), cursor: "", state: null }));
     this.zoom = null;
     this.hosts.clear();
@@ -93,7 +110,7 @@ export class Comparison {
     setText(this.message, WORDS.comparing);
     this.writeAddress();
     this.element.scrollIntoView({ block: "start" });
-    this.turn = (this.turn ?? 0) + 1;
+    this.turn += 1;
     return this.load(this.turn);
   }
 
@@ -115,6 +132,7 @@ export class Comparison {
   }
 
   // ------------------------------------------------------------------ asking
+  /** @param {number} turn */
   async load(turn) {
     const query = new URLSearchParams(this.ids.map((id) => ["run", id]));
     try {
@@ -129,7 +147,11 @@ export class Comparison {
     }
   }
 
-  /** Fetch what is new of each run; again while one is at work and the page is looked at. */
+  /**
+   * Fetch what is new of each run; again while one is at work and the page is looked at.
+   *
+   * @param {number} turn
+   */
   async follow(turn) {
     if (!document.hidden && this.element.offsetParent) {
       const isReading = (await Promise.all(this.ids.map((id, i) => this.fetch(id, this.held[i])))).includes(true);
@@ -141,6 +163,10 @@ export class Comparison {
     if (!isOver) this.timer = setTimeout(() => this.follow(turn).catch(() => this.follow(turn)), EVERY);
   }
 
+  /**
+   * @param {string} id
+   * @param {Held} held
+   */
   async fetch(id, held) {
     const answer = await ask(`api/live?run=${encodeURIComponent(id)}&since=${encodeURIComponent(held.cursor)}`);
     if (answer.reading !== undefined) return true;
@@ -192,6 +218,7 @@ export class Comparison {
     return [...FIRST, ...metrics, ...rest].filter((key) => all.includes(key));
   }
 
+  /** @param {ChartSettings["axis"]} axis */
   setAxis(axis) {
     this.axis = axis;
     this.zoom = null;
@@ -214,6 +241,7 @@ export class Comparison {
     }
   }
 
+  /** @param {string} key */
   spec(key) {
     const metric = metricOf(key);
     const names = this.names();
@@ -242,13 +270,15 @@ export class Comparison {
       axis: this.axis,
       unit: TEXT.axisUnits[this.axis],
       height: 190,
-      lines: lines.filter(Boolean),
+      lines: lines.filter((line) => line !== null),
       note: isStep && smooth > 0 ? WORDS.smoothed : "",
       zoom: this.zoom,
+      /** @param {[number, number] | null} range */
       zoomed: (range) => {
         this.zoom = range;
         for (const host of this.hosts.values()) host.ftPreview?.setZoom(range);
       },
+      /** @param {number | null} place */
       hovered: (place) => {
         for (const host of this.hosts.values()) host.ftPreview?.read(place);
       },
@@ -259,6 +289,10 @@ export class Comparison {
     const { runs, settings, metrics } = this.about;
     const names = this.names();
     const heads = names.map((name, i) => h("th", { scope: "col" }, sample(i), name));
+    /**
+     * @param {string} title
+     * @param {HTMLElement[]} rows
+     */
     const table = (title, rows) =>
       h(
         "section",
@@ -275,6 +309,11 @@ export class Comparison {
           ),
         ),
       );
+    /**
+     * @param {string} label
+     * @param {string} hint
+     * @param {HTMLElement[]} cells
+     */
     const row = (label, hint, cells) => h("tr", {}, h("th", { scope: "row", title: hint }, label), ...cells);
     const differing = settings.map(({ path, label, values }) =>
       row(
@@ -290,7 +329,11 @@ export class Comparison {
         label,
         key,
         best.map((value, i) =>
-          h("td", {}, ...(value === null ? [NONE] : bestCell(key, value, epochs[i], value === top && runs.length > 1))),
+          h(
+            "td",
+            {},
+            ...(value === null ? [NONE] : bestCell(key, value, epochs[i] ?? 0, value === top && runs.length > 1)),
+          ),
         ),
       );
     });
@@ -306,7 +349,11 @@ export class Comparison {
   }
 }
 
-/** A heading: `Validation accuracy`, `Learning rate: head`. */
+/**
+ * A heading: `Validation accuracy`, `Learning rate: head`.
+ *
+ * @param {string} key
+ */
 function titleOf(key) {
   const { label } = metricOf(key);
   if (key.startsWith("val/")) return `${TEXT.validation} ${label}`;
@@ -315,12 +362,19 @@ function titleOf(key) {
   return key === "train/loss" ? TEXT.trainLoss : metricTitle(key);
 }
 
+/**
+ * @param {string} key
+ * @param {number} value
+ * @param {number} epoch
+ * @param {boolean} isBest
+ */
 function bestCell(key, value, epoch, isBest) {
   const text = show(metricOf(key).kind, value);
   const where = h("span", { class: "ft-quiet" }, ` epoch ${epoch}`);
   return isBest ? [h("strong", { title: WORDS.bestMark }, `\u2605 ${text}`), where] : [text, where];
 }
 
+/** @param {unknown} value */
 function plain(value) {
   if (value === null || value === undefined || value === "") return NONE;
   return Array.isArray(value) ? value.join(", ") : typeof value === "boolean" ? (value ? "yes" : "no") : String(value);

@@ -7,20 +7,34 @@ import { fillFrom } from "../setup/form.js";
 import { ACTIVE } from "../words/live.js";
 import { COLUMNS, say, WORDS } from "../words/runs.js";
 
+/**
+ * @param {string} id
+ * @param {string} action
+ */
 const request = (id, action, body = {}) => post(`api/runs/${encodeURIComponent(id)}/${action}`, body);
 
 export class RunEditor {
-  /** `changed(message, undo)` hears what was done; `close()` that the editor is to go. */
+  /**
+   * `changed(message, undo)` hears what was done; `close()` that the editor is to go.
+   *
+   * @param {{ changed: (message: string, undo?: (() => void) | null) => Promise<void>, close: () => void }} options
+   */
   constructor({ changed, close }) {
     this.changed = changed;
     this.closed = close;
+    /** @type {string | null} */
     this.id = null;
+    /** @type {HTMLElement | null} */
     this.shown = null;
     /** @type {Map<string, { title: string, tags: string, note: string }>} */
     this.drafts = new Map(); // id of a run -> what was typed and not saved yet, also while another run's row is open
   }
 
-  /** Whether something typed for a run was not saved yet. */
+  /**
+   * Whether something typed for a run was not saved yet.
+   *
+   * @param {string} id
+   */
   hasDraft(id) {
     return this.drafts.has(id);
   }
@@ -34,29 +48,43 @@ export class RunEditor {
     this.shown?.querySelector("input")?.focus();
   }
 
-  /** The row below the run's own. */
+  /**
+   * The row below the run's own.
+   *
+   * @param {RunRow} run
+   */
   row(run) {
     this.problem = h("p", { class: "ft-error", role: "alert" });
     const written = this.drafts.get(run.id) ?? { title: run.title, tags: run.tags.join(", "), note: run.note };
     this.title = h("input", { type: "text", value: written.title, maxLength: 120 });
     this.tags = h("input", { type: "text", value: written.tags });
     this.note = h("textarea", { rows: 2, maxLength: 4000, value: written.note });
+    /**
+     * @param {string} label
+     * @param {HTMLElement} input
+     */
     const field = (label, input) => h("label", {}, h("span", {}, label), input);
+    /**
+     * @param {string} label
+     * @param {() => void} click
+     */
     const button = (label, click, title = "") =>
       h("button", { type: "button", class: "ft-runs-button", title, on: { click } }, label);
     const isActive = ACTIVE.has(run.status);
-    const waits = run.queue !== null && run.queue !== undefined;
+    const queue = run.queue ?? -1; // its place, none if it does not wait
     const form = h(
       "form",
       {
         class: "ft-run-form",
         on: {
-          submit: (event) => {
+          /** @param {Event} event */
+          submit: (/** @type {Event} */ event) => {
             event.preventDefault();
             this.save(run);
           },
           input: () => this.drafts.set(run.id, this.written()),
-          keydown: (event) => event.key === "Escape" && this.close(),
+          /** @param {Event} event */
+          keydown: (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && this.close(),
         },
       },
       field(WORDS.title, this.title),
@@ -69,10 +97,10 @@ export class RunEditor {
       { class: "ft-run-actions" },
       button(WORDS.open, () => openRun(run.id)),
       button(WORDS.clone, () => this.clone(run.id, run.title), WORDS.cloneHint),
-      ...(waits
+      ...(queue >= 0
         ? [
-            button(WORDS.earlier, () => this.move(run, Math.max(0, run.queue - 1))),
-            button(WORDS.later, () => this.move(run, run.queue + 1)),
+            button(WORDS.earlier, () => this.move(run, Math.max(0, queue - 1))),
+            button(WORDS.later, () => this.move(run, queue + 1)),
             button(WORDS.cancel, () => this.cancel(run)),
           ]
         : []),
@@ -99,7 +127,12 @@ export class RunEditor {
     this.closed();
   }
 
-  /** Do something; what goes wrong is said here. */
+  /**
+   * Do something; what goes wrong is said here.
+   *
+   * @param {string} what
+   * @param {() => Promise<void>} act
+   */
   async attempt(what, act) {
     try {
       await act();
@@ -110,11 +143,12 @@ export class RunEditor {
     }
   }
 
+  /** @param {RunRow} run */
   save(run) {
     const { title, tags: typed, note } = this.written();
     const tags = typed
       .split(",")
-      .map((tag) => tag.trim())
+      .map((/** @type {string} */ tag) => tag.trim())
       .filter(Boolean);
     return this.attempt(WORDS.save, async () => {
       await request(run.id, "notes", { title, tags, note });
@@ -123,6 +157,10 @@ export class RunEditor {
     });
   }
 
+  /**
+   * @param {RunRow} run
+   * @param {number} place
+   */
   move(run, place) {
     return this.attempt(WORDS.earlier, async () => {
       await request(run.id, "move", { place });
@@ -130,6 +168,7 @@ export class RunEditor {
     });
   }
 
+  /** @param {RunRow} run */
   cancel(run) {
     return this.attempt(WORDS.cancel, async () => {
       await request(run.id, "stop");
@@ -138,6 +177,7 @@ export class RunEditor {
     });
   }
 
+  /** @param {RunRow} run */
   delete(run) {
     const undo = () =>
       this.attempt(WORDS.undo, async () => {
@@ -151,7 +191,11 @@ export class RunEditor {
     });
   }
 
-  /** Fill the set-up with a run's settings. */
+  /**
+   * Fill the set-up with a run's settings.
+   *
+   * @param {string} id
+   */
   clone(id, title = id) {
     return this.attempt(WORDS.clone, async () => {
       const { argv } = await ask(`api/runs/${encodeURIComponent(id)}/settings`);

@@ -18,13 +18,18 @@ let table = null; // mounted when its tab is first seen
 /** @type {((table: RunsTable) => void) | null} */
 let wish = null;
 
+/** @param {HTMLElement} element */
 export function mountRuns(element) {
-  table = new RunsTable(element.querySelector(".ft-runs"));
+  table = new RunsTable(/** @type {HTMLElement} */ (element.querySelector(".ft-runs")));
   wish?.(table);
   wish = null;
 }
 
-/** Do something with the table; before it is there, its tab is opened for it. */
+/**
+ * Do something with the table; before it is there, its tab is opened for it.
+ *
+ * @param {(table: RunsTable) => void} act
+ */
 function withTable(act) {
   if (table) {
     act(table);
@@ -42,11 +47,19 @@ export function hearOfRuns() {
 }
 
 class RunsTable {
+  /** @param {HTMLElement} root */
   constructor(root) {
     this.root = root;
+    /** @type {RunRow[]} */
     this.runs = [];
     this.sort = { key: "created", up: false };
+    /** @type {Set<string>} Ids. */
     this.chosen = new Set();
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
+    this.isSeen = false;
+    this.signature = "";
+    this.tagList = "";
     this.editor = new RunEditor({
       changed: (message, undo) => this.changed(message, undo),
       close: () => this.draw(true),
@@ -103,6 +116,7 @@ class RunsTable {
       ),
     );
     this.body = h("tbody");
+    /** @param {string} name */
     const blank = (name) => h("td", { class: name }); // no heading: a column of boxes, one of menus
     this.table = h(
       "table",
@@ -122,6 +136,7 @@ class RunsTable {
   }
 
   // ------------------------------------------------------------------ asking
+  /** @param {boolean} isSeen */
   watch(isSeen) {
     this.isSeen = isSeen;
     clearTimeout(this.timer);
@@ -140,7 +155,12 @@ class RunsTable {
     this.timer = setTimeout(() => this.fetch(), EVERY);
   }
 
-  /** Something was done to a run: say so, offer to undo it, look again. */
+  /**
+   * Something was done to a run: say so, offer to undo it, look again.
+   *
+   * @param {string} message
+   * @param {(() => void) | null} undo
+   */
   changed(message, undo = null) {
     setText(this.said, message);
     this.message.hidden = !message;
@@ -152,12 +172,14 @@ class RunsTable {
   }
 
   // ------------------------------------------------------------------ choosing
+  /** @param {string[]} ids */
   choose(ids) {
     this.chosen = new Set(ids);
     this.signature = "";
     this.draw();
   }
 
+  /** @param {string} key */
   sortBy(key) {
     this.sort = { key, up: this.sort.key === key ? !this.sort.up : ["title", "status", "data", "model"].includes(key) };
     this.draw();
@@ -165,14 +187,20 @@ class RunsTable {
 
   found() {
     const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    /** @param {RunRow} run */
     const text = (run) =>
       `${run.title} ${run.id} ${run.status} ${run.data} ${run.model} ${run.tags.join(" ")} ${run.note}`.toLowerCase();
     const [status, tag] = [this.status.value, this.tag.value];
+    /** @param {RunRow} run */
     const fits = (run) => !status || run.status === status || (status === "active" && ACTIVE.has(run.status));
     const found = this.runs.filter(
-      (run) => fits(run) && (!tag || run.tags.includes(tag)) && words.every((word) => text(run).includes(word)),
+      (run) =>
+        fits(run) &&
+        (!tag || run.tags.includes(tag)) &&
+        words.every((/** @type {string} */ word) => text(run).includes(word)),
     );
-    const { key, up } = this.sort;
+    const { up } = this.sort;
+    const key = /** @type {keyof RunRow} */ (this.sort.key);
     return found.sort((a, b) => (up ? 1 : -1) * compare(a[key], b[key]));
   }
 
@@ -205,6 +233,7 @@ class RunsTable {
     });
   }
 
+  /** @param {RunRow[]} found */
   showBar(found) {
     const has = this.runs.length > 0;
     this.empty.hidden = has;
@@ -229,6 +258,7 @@ class RunsTable {
     this.tag.value = tags.includes(before) ? before : "";
   }
 
+  /** @param {RunRow} run */
   row(run) {
     const box = h("input", {
       type: "checkbox",
@@ -258,7 +288,10 @@ class RunsTable {
       "tr",
       {
         "data-run": run.id,
-        on: { click: (event) => !event.target.closest("button, input, .ft-run-choose") && openRun(run.id) },
+        on: {
+          click: (/** @type {any} */ event) =>
+            !event.target.closest("button, input, .ft-run-choose") && openRun(run.id),
+        },
       },
       h("td", { class: "ft-run-choose" }, box),
     );
@@ -267,12 +300,17 @@ class RunsTable {
     return line;
   }
 
+  /**
+   * @param {string} id
+   * @param {boolean} isChosen
+   */
   mark(id, isChosen) {
     if (isChosen && this.chosen.size < MOST_COMPARED) this.chosen.add(id);
     else this.chosen.delete(id);
     this.draw();
   }
 
+  /** @param {string | null} id */
   edit(id) {
     this.editor.id = id;
     this.draw(true);
@@ -280,11 +318,21 @@ class RunsTable {
   }
 }
 
+/**
+ * @param {any} a
+ * @param {any} b
+ */
 function compare(a, b) {
   if (a === null || b === null) return Number(a !== null) - Number(b !== null);
   return typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b;
 }
 
+/**
+ * What stands in each column, by its key.
+ *
+ * @param {RunRow} run
+ * @returns {Record<string, any>}
+ */
 function cellsOf(run) {
   const open = h(
     "button",

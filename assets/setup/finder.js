@@ -114,6 +114,7 @@ const sweepKey = (argv) => JSON.stringify(argv.filter((item) => !/^(schedule\.|o
 const near = (a, b) => Math.abs(Math.log(a / b)) < 0.06;
 
 /** The losses worth showing: what diverges would flatten everything else. */
+/** @returns {[number, number] | null} */
 function heights(losses, smoothed) {
   const [all, mean] = [losses, smoothed].map((values) => values.filter(Number.isFinite));
   if (mean.length < 2) return null;

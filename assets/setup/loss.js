@@ -111,7 +111,7 @@ class CurvePart {
 /** Both curves of one panel, over those of the loss chosen before. */
 function chartOf(panel, name, other) {
   const old = other?.panels.find((p) => p.key === panel.key);
-  /** @type {object[]} */
+  /** @type {NonNullable<PreviewSpec["lines"]>} */
   const lines = [
     { label: panel.value_label, color: "train", x: panel.x, y: panel.value },
     { label: panel.gradient_label, color: "norm", x: panel.x, y: panel.gradient, dash: "4px,2px" },

@@ -21,7 +21,7 @@ export function rateSpec({ steps, groups, lowest, warmup_end: warmup, unfreeze, 
     height: 170,
     bounds: [0, null],
     epochs: epochEnds(perEpoch, steps.at(-1) ?? 0, perEpoch),
-    marks: marks.filter(Boolean),
+    marks: marks.filter((mark) => mark !== null),
     note: lowest ? WORDS.plateau : "",
     lines: Object.entries(groups).map(([label, y]) => ({
       label,

@@ -2,6 +2,7 @@
 
 import { ago, capital, count, duration, number } from "../base/format.js";
 
+/** @type {Record<string, string>} */
 export const STATUS = {
   queued: "Queued",
   running: "Running",
@@ -12,6 +13,7 @@ export const STATUS = {
   failed: "Failed",
   lost: "Lost",
 };
+/** @type {Set<string | undefined>} */
 export const ACTIVE = new Set(["queued", "running", "stopping"]);
 
 export const TEXT = {
@@ -143,26 +145,68 @@ export const endedOf = ({ ended, created }) => ago(Date.now() / 1000 - (ended ??
 
 /** Sentences with numbers in them. */
 export const say = {
+  /** @param {number} steps */
   smoothing: (steps) =>
     steps > 0 ? `over ${count(Math.max(1, steps))} ${Math.round(steps) > 1 ? "steps" : "step"}` : TEXT.smoothingOff,
+  /** @param {number} seconds */
   stale: (seconds) => `The data is ${duration(seconds)} old: no word from the run since.`,
+  /** @param {number} seconds */
   retrying: (seconds) => `Trying again in ${duration(Math.max(1, seconds))}.`,
+  /** @param {number} seconds */
   dataAge: (seconds) => `The data is ${duration(seconds)} old.`,
+  /** @param {number} images */
   interval: (images) => `1 image = ${number(100 / images, 2)} points \u00b7 95\u00a0% band for ${count(images)} images`,
+  /** @param {number} percent */
   readingLog: (percent) => `Reading the log, ${percent} %`,
+  /** @param {number} before */
   inQueue: (before) => (before ? `, ${count(before)} before it` : ", next"),
+  /** @param {string} title */
   tableOf: (title) => `${title}, as a table`,
+  /**
+   * @param {number} shown
+   * @param {number} all
+   */
   newestRows: (shown, all) => `The newest ${count(shown)} of ${count(all)} rows; the CSV has all.`,
+  /** @param {string} text */
   ghost: (text) => `Not done, only marked: ${text}`,
+  /** @param {number} n */
   hiddenAbove: (n) => `${count(n)} ${n === 1 ? "point" : "points"} above`,
+  /** @param {number} n */
   hiddenBelow: (n) => `${count(n)} ${n === 1 ? "point" : "points"} below`,
+  /**
+   * @param {string} text
+   * @param {number} epoch
+   */
   bestNote: (text, epoch) => `best ${text}, epoch ${count(epoch)}`,
+  /** @param {number} epoch */
   inEpoch: (epoch) => `epoch ${count(epoch)}`,
+  /**
+   * @param {number} done
+   * @param {number} total
+   */
   of: (done, total) => (total > 0 ? `${count(done)}\u200a/\u200a${count(total)}` : count(done)),
+  /** @param {string} text */
   atLeast: (text) => `> ${text}`,
+  /**
+   * @param {RunRow} run
+   * @param {string} words
+   */
   option: (run, words) => `${run.title} \u00b7 ${words}`,
+  /** @param {RunRow} run */
   running: (run) => (run.epochs ? `running ${run.epoch}/${run.epochs}` : "running"),
+  /**
+   * @param {string} title
+   * @param {string} rest
+   */
   chart: (title, rest) => `Chart: ${title}. ${rest ? `${rest}. ` : ""}${TEXT.chartHelp}.`,
+  /**
+   * @param {string} position
+   * @param {string[]} values
+   */
   reading: (position, values) => `${position}: ${values.join(", ")}`,
+  /**
+   * @param {string} what
+   * @param {string} why
+   */
   actionFailed: (what, why) => `${what} did not work: ${why}`,
 };

@@ -55,18 +55,27 @@ export const LOSS_WORDS = {
 };
 
 export const sayLoss = {
+  /**
+   * @param {string} stage
+   * @param {number} seconds
+   */
   running: (stage, seconds) => `Checking: ${stage}, ${Math.floor(seconds)} s`,
+  /** @param {LossReport} report */
   verdict: (report) => {
     const count = report.findings.filter((finding) => finding.level === "error").length;
     const name = report.entry || "The file";
     if (report.ok) return `${name}, for ${report.task}, in ${number(report.seconds)} s.`;
     return `${name}, for ${report.task}: ${count} ${count === 1 ? "error" : "errors"}.`;
   },
+  /** @param {NonNullable<LossReport["batch"]>} batch */
   batch: (batch) =>
     `On ${batch.origin}: images ${batch.images.join(" \u00d7 ")}, output ${batch.output.join(" \u00d7 ")}, targets ${batch.targets.join(" \u00d7 ")} ${batch.targets_dtype}.`,
+  /** @param {NonNullable<LossReport["parameters"]>} parameters */
   reach: (parameters) =>
     `Its gradient reaches ${parameters.reached} of ${parameters.trainable} trainable parameter tensors.`,
+  /** @param {NonNullable<LossReport["cost"]>} cost */
   cost: (cost) =>
     `${number(cost.seconds * 1000)} ms a call, ${number(cost.ratio)} times ${cost.reference.replaceAll("_", " ")}.`,
+  /** @param {number} line */
   line: (line) => `line ${line}`,
 };

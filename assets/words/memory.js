@@ -35,13 +35,26 @@ export const WORDS = {
 };
 
 export const say = {
+  /** @param {MemoryForecast} memory */
   beside: (memory) =>
     `${mebibytes(memory.total_mib)} of ${mebibytes(memory.limit_mib)}, ${percent(memory.total_mib / memory.limit_mib)}; ${mebibytes(memory.used_mib)} are in use now`,
+  /** @param {Plan} plan */
   support: (plan) =>
     `${plan.precision_support} Chosen: ${plan.precision}${plan.is_channels_last ? ", channels last" : ""} (${plan.precision_reason}).`,
+  /**
+   * @param {number} done
+   * @param {number} steps
+   * @param {string} what
+   */
   progress: (done, steps, what) => `${what}: step ${count(done)}/${count(steps)}`,
+  /** @param {MeasuredRow} row */
   row: (row) => (row.problem ? row.problem : `${speed(row.images_per_second)}, ${mebibytes(row.peak_mib)}`),
+  /** @param {string} variant */
   use: (variant) => `Use ${variant}`,
+  /**
+   * @param {number} batch
+   * @param {number} accumulate
+   */
   useBatch: (batch, accumulate) => `Use batch ${count(batch)}${accumulate > 1 ? ` \u00d7 ${count(accumulate)}` : ""}`,
   set: "Set in the form.",
 };

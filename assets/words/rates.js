@@ -42,12 +42,29 @@ export const WORDS = {
 };
 
 export const say = {
+  /**
+   * @param {number} done
+   * @param {number} steps
+   */
   progress: (done, steps) => `step ${count(done)}/${count(steps)}`,
+  /**
+   * @param {string} name
+   * @param {number} lr
+   */
   use: (name, lr) => `${name} ${rate(lr)}`,
+  /** @param {number} lr */
   wasSet: (lr) => `Rate set to ${rate(lr)}.`,
+  /** @param {number} lr */
   diverged: (lr) => `The loss diverged at ${rate(lr)}.`,
+  /**
+   * @param {string} example
+   * @param {number} most
+   */
   notRate: (example, most) => `Give a rate above 0 and up to ${count(most)}, such as ${example}.`,
+  /** @param {number} most */
   notWhole: (most) => `Give a whole number of epochs, up to ${count(most)}.`,
+  /** @param {string} text */
   example: (text) => `such as ${text}`,
+  /** @param {number} lr */
   at: (lr) => `rate ${rate(lr)}`,
 };

@@ -59,12 +59,23 @@ export const COLUMNS = [
 
 /** Sentences with numbers in them. */
 export const say = {
+  /** @param {number} n */
   runs: (n) => `${count(n)} ${n === 1 ? "run" : "runs"}`,
+  /** @param {number} n */
   compare: (n) => (n ? `${WORDS.compare} (${n})` : WORDS.compare),
+  /** @param {number} n */
   comparing: (n) => `${count(n)} runs compared`,
+  /** @param {number} place */
   place: (place) => (place ? `, number ${count(place + 1)} in the queue` : ", next in the queue"),
+  /** @param {string} title */
   deleted: (title) => `${title} was deleted.`,
+  /** @param {string} title */
   restored: (title) => `${title} is back.`,
+  /**
+   * @param {string} what
+   * @param {string} why
+   */
   didNot: (what, why) => `${what} did not work: ${why}`,
+  /** @param {string} title */
   cloned: (title) => `The settings of ${title}. Change what you like, then press Train.`,
 };

@@ -66,9 +66,17 @@ export const NETWORK_COLUMNS = [
 
 /** Sentences with numbers in them. */
 export const say = {
-  /** A value that the app chose, with its reason: `4, so that an epoch has 6 steps`. */
+  /**
+   * A value that the app chose, with its reason: `4, so that an epoch has 6 steps`.
+   *
+   * @param {Chosen} chosen
+   */
   reason: ({ value, reason }) => `${sensible(value)}, ${reason}`,
-  /** What was chosen, by the section that shows it. */
+  /**
+   * What was chosen, by the section that shows it.
+   *
+   * @param {Record<string, number>} values
+   */
   chosen: (values) => {
     const size = values["train.batch_size"];
     const epochs = values["train.epochs"];
@@ -79,7 +87,9 @@ export const say = {
       ...(rate ? { optim: `rate ${sensible(rate)}` } : {}),
     };
   },
+  /** @param {string} label */
   mended: (label) => `The settings of the run before, changed: ${label.toLowerCase()}.`,
+  /** @param {Plan} plan */
   length: (plan) =>
     [
       plural(plan.total_steps, "step"),
@@ -88,26 +98,49 @@ export const say = {
     ]
       .filter(Boolean)
       .join(" \u00b7 "),
+  /** @param {Plan} plan */
   data: (plan) =>
     `${capital(plan.data)}. ${plural(plan.train_images, "image")} to train on, ${count(plan.val_images)} to validate.`,
+  /**
+   * @param {string[]} names
+   * @param {string[]} shown
+   */
   classes: (names, shown) => {
     const rest = names.length - shown.length;
     return `${plural(names.length, "class", "classes")}: ${shown.join(", ")}${rest > 0 ? ` ${WORDS.more} (${count(rest)})` : ""}`;
   },
+  /** @param {Plan} plan */
   counts: (plan) => `${count(plan.train_images)}\u200a/\u200a${count(plan.val_images)}`,
+  /** @param {Plan} plan */
   network: (plan) =>
     `${plan.model}, ${magnitude(plan.parameters)} parameters, ${plan.trainable_parameters === plan.parameters ? "all" : magnitude(plan.trainable_parameters)} of them train`,
+  /**
+   * @param {string} lr
+   * @param {number} epochs
+   */
   after: (lr, epochs) => `${lr} after ${plural(epochs, "epoch")}`,
+  /** @param {Plan} plan */
   batch: (plan) => `${plural(plan.steps_per_epoch, "step")} per epoch, ${plural(plan.global_batch_size, "image")} each`,
+  /** @param {Plan} plan */
   where: (plan) => `${plan.device}, ${plan.precision}`,
+  /** @param {number} n */
   parameters: (n) => `${magnitude(n)} parameters`,
+  /** @param {number} n */
   networks: (n) => plural(n, "network"),
 };
 
-/** A number as people write rates: 0.001 -> 1e-3. */
+/**
+ * A number as people write rates: 0.001 -> 1e-3.
+ *
+ * @param {unknown} value
+ */
 const sensible = (value) => (typeof value === "number" && value < 0.01 ? value.toExponential() : String(value));
 
-/** A large count in two or three digits: 3.5 M, 812 k. */
+/**
+ * A large count in two or three digits: 3.5 M, 812 k.
+ *
+ * @param {number} value
+ */
 export function magnitude(value) {
   if (!Number.isFinite(value)) return "\u2013";
   for (const [letter, size] of Object.entries({ G: 1e9, M: 1e6, k: 1e3 })) {

@@ -61,14 +61,19 @@ export const VIEWER = {
 };
 
 export const shareSay = {
+  /** @param {number | null} seconds */
   expiry: (seconds) =>
     seconds === null
       ? "as long as I want"
       : ({ 3600: "1 hour", 86400: "1 day", 604800: "1 week", 2592000: "30 days" }[seconds] ?? duration(seconds)),
+  /** @param {string} left */
   expires: (left) => `Ends in ${left}.`,
+  /** @param {string} name */
   qr: (name) => `${name} as a QR code`,
+  /** @param {number} port */
   proxy: (port) =>
     `Behind a reverse proxy that leads to port ${port} of this machine; start the app with the path it has there:`,
+  /** @param {{ minutes: string, title: string }[]} people */
   watching: (people) => {
     if (!people.length) return "Nobody is watching.";
     const each = people
