@@ -517,6 +517,22 @@ interface Plan {
   is_channels_last: boolean;
 }
 
+/** A field of the set-up: dotted path of its setting, key of the input, id of its element, section, label. */
+interface FormField {
+  path: string;
+  key: string;
+  id: string;
+  section: string;
+  label: string;
+}
+
+/** A preset on offer above the form. */
+interface Preset {
+  name: string;
+  title: string;
+  hint: string;
+}
+
 /** State of the set-up as the server gives it; see `state_of` in fine_tuner/ui/form/form.py. */
 interface FormState {
   errors: Record<string, string>;

@@ -2,10 +2,17 @@
 
 import { h, setText } from "../base/dom.js";
 
-/** @returns {HTMLInputElement | null} */
+/**
+ * @param {Element} field
+ * @returns {HTMLInputElement | null}
+ */
 const inputOf = (field) => field.querySelector("input, textarea");
 
-/** Take away the marks of fields that are not in `errors`. */
+/**
+ * Take away the marks of fields that are not in `errors`.
+ *
+ * @param {Record<string, string>} errors
+ */
 export function clearErrors(errors) {
   for (const mark of document.querySelectorAll(".ft-error")) {
     const field = mark.closest(".block.ft-field");
@@ -18,7 +25,11 @@ export function clearErrors(errors) {
   }
 }
 
-/** Mark fields: element id -> message. */
+/**
+ * Mark fields: element id -> message.
+ *
+ * @param {Record<string, string>} errors
+ */
 export function showErrors(errors) {
   for (const [id, message] of Object.entries(errors)) {
     const field = document.getElementById(id);
@@ -32,7 +43,11 @@ export function showErrors(errors) {
   }
 }
 
-/** Say at fields left empty what was chosen for them: element id -> words. */
+/**
+ * Say at fields left empty what was chosen for them: element id -> words.
+ *
+ * @param {Map<string, string>} words
+ */
 export function showReasons(words) {
   for (const line of document.querySelectorAll(".ft-chosen")) {
     const field = line.closest(".block.ft-field");
@@ -47,13 +62,21 @@ export function showReasons(words) {
   }
 }
 
-/** Open what a header folds. */
+/**
+ * Open what a header folds.
+ *
+ * @param {HTMLElement | null | undefined} header
+ */
 async function unfold(header) {
   if (header && !header.classList.contains("open")) header.click();
   await new Promise((done) => setTimeout(done, 120)); // what was folded is drawn then
 }
 
-/** Bring the field with this id, of a section that is open, into view and give it the focus. */
+/**
+ * Bring the field with this id, of a section that is open, into view and give it the focus.
+ *
+ * @param {string} id
+ */
 export async function showFieldOf(id) {
   await unfold(null);
   const more = document.getElementById(id)?.closest(".ft-more");
@@ -76,6 +99,7 @@ export async function focusFirstError() {
 }
 
 // ------------------------------------------------------------------ folders
+/** @type {Map<string, string[]>} */
 const lists = new Map(); // folder -> names of its folders
 
 /** Give the path fields of the page suggestions from the server's folders. */
@@ -92,32 +116,46 @@ export function suggestFolders() {
   }
 }
 
+/**
+ * @param {HTMLElement} list
+ * @param {string} text
+ */
 async function fill(list, text) {
   const folder = text.includes("/") ? text.slice(0, text.lastIndexOf("/") + 1) : "";
   if (list.dataset.folder === folder) return;
   list.dataset.folder = folder;
   const found = await foldersIn(folder);
-  if (list.dataset.folder === folder) list.replaceChildren(...found.map((value) => h("option", { value })));
+  if (list.dataset.folder === folder)
+    list.replaceChildren(...found.map((/** @type {string} */ value) => h("option", { value })));
 }
 
+/** @param {string} path */
 const closed = (path) => (path.endsWith("/") ? path : `${path}/`);
 
-/** Paths of the folders in `folder`; asked only for one that is known to be there, since a path half typed is none. */
+/**
+ * Paths of the folders in `folder`; asked only for one that is known to be there, since a path half typed is none.
+ *
+ * @param {string} folder
+ */
 async function foldersIn(folder) {
   if (lists.has(folder)) return lists.get(folder);
   if (folder && !(await isThere(folder))) return [];
   const answer = await fetch(`api/folders?path=${encodeURIComponent(folder)}`).catch(() => null);
   const body = answer?.ok ? await answer.json() : { folders: [] };
-  const paths = body.folders.map((name) => folder + name);
+  const paths = body.folders.map((/** @type {string} */ name) => folder + name);
   if (answer?.ok) lists.set(folder, paths);
   return paths;
 }
 
-/** Whether a folder is one of those that may be read, or listed in one that is there. */
+/**
+ * Whether a folder is one of those that may be read, or listed in one that is there.
+ *
+ * @param {string} folder
+ */
 async function isThere(folder) {
   const roots = (await foldersIn("")).map(closed);
   if (roots.includes(folder)) return true;
-  if (!roots.some((root) => folder.startsWith(root))) return false;
+  if (!roots.some((/** @type {string} */ root) => folder.startsWith(root))) return false;
   const parent = folder.slice(0, folder.lastIndexOf("/", folder.length - 2) + 1);
-  return (await foldersIn(parent)).some((path) => closed(path) === folder);
+  return (await foldersIn(parent)).some((/** @type {string} */ path) => closed(path) === folder);
 }

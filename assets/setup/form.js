@@ -11,6 +11,7 @@ import { clearErrors, focusFirstError, showErrors, showFieldOf, showReasons, sug
 const STORED = "fine-tuner-form";
 /** @type {FormState | null} */
 let state = null; // as last given by the server
+/** @type {Record<string, string>} */
 let found = {}; // dotted path -> what the check of data and network found wrong, for the settings in `state`
 /** @type {any} */
 let holder = null; // { props, trigger } of the state's gr.HTML
@@ -18,9 +19,11 @@ let holder = null; // { props, trigger } of the state's gr.HTML
 let afterLoad = null;
 /** @type {number | undefined} */
 let unanswered; // timer
+/** @type {Preset[]} */
 let presets = [];
 let presetName = ""; // nearest to the settings, or chosen last
-let fields = []; // { path, key, id, section } of every input
+/** @type {FormField[]} */
+let fields = []; // of every input
 /** @type {{ load?: string[], set?: object, ask: number } | null} */
 let wanted = null; // { load | set, ask }: what was asked for and is not answered yet
 let wishes = 0;
@@ -35,9 +38,10 @@ let sent = 0; // events sent, counted
 export const events = /** @type {any} */ (new EventTarget()); // "state": the form says something new; "typing": a text field holds another text; "plan": it is answered; "code": the user's own loss is another; "started": a run was
 export const current = () => state;
 
+/** @param {string | null} text */
 const parse = (text) => {
   try {
-    return JSON.parse(text) ?? {};
+    return JSON.parse(text ?? "") ?? {};
   } catch {
     return {};
   }
@@ -71,17 +75,21 @@ function keepTyped() {
 
 /**
  * Events of the text fields. Gradio's own `input` is a key press: it misses what is pasted, deleted or picked from a list.
+ *
+ * @param {HTMLElement} setup
  */
 function listen(setup) {
   /** @type {number | undefined} */
   let timer;
+  /** @param {any} target */
   const isText = (target) => target.matches?.('.block.ft-field input[type="text"]:not([role="combobox"])');
+  /** @param {number} delay */
   const tell = (delay) => {
     clearTimeout(timer);
     timer = setTimeout(send, delay); // after Gradio has taken over the value
   };
   setup.addEventListener("input", (event) => {
-    const { target } = event;
+    const target = /** @type {any} */ (event.target);
     if (!isText(target)) return undefined;
     const { id } = target.closest(".block.ft-field");
     if (!event.isTrusted && typed.get(id)?.text === target.value) return tell(90); // put back, not typed
@@ -91,6 +99,7 @@ function listen(setup) {
     if (path) events.dispatchEvent(new CustomEvent("typing", { detail: { path, text: target.value.trim() } }));
     return tell(90);
   });
+  /** @param {{ target: any }} event */
   const leave = ({ target }) => {
     if (!isText(target) || !typedIn) return;
     typedIn = "";
@@ -101,10 +110,16 @@ function listen(setup) {
 }
 
 // ------------------------------------------------------------------ state and presets
+/**
+ * @param {any} element
+ * @param {any} props
+ * @param {(event: string) => void} trigger
+ * @param {(name: string, changed: () => void) => void} watch
+ */
 export function mountState(element, props, trigger, watch) {
   holder = { props, trigger };
   presets = JSON.parse(JSON.stringify(props.presets));
-  fields = JSON.parse(JSON.stringify(props.fields)).map(([path, key, id, section, label]) => ({
+  fields = JSON.parse(JSON.stringify(props.fields)).map((/** @type {string[]} */ [path, key, id, section, label]) => ({
     path,
     key,
     id,
@@ -144,6 +159,7 @@ export function mountState(element, props, trigger, watch) {
   restore(stored);
 }
 
+/** @param {Preset} preset */
 function choose(preset) {
   afterLoad = preset.name === "default" ? () => openSection("data", true) : null; // not before: the answer fills the fields
   presetName = preset.name;
@@ -169,18 +185,30 @@ export function fillFrom(argv, run, hint, after = null) {
   load(argv);
 }
 
-/** Fill the form from `[preset, section.key=value, ...]`. */
+/**
+ * Fill the form from `[preset, section.key=value, ...]`.
+ *
+ * @param {string[]} argv
+ */
 export function load(argv) {
   isLoading = true;
   want({ load: argv });
 }
 
-/** Put settings into the form: `{"data.path": "photos"}`; the server knows which fields these are. */
+/**
+ * Put settings into the form: `{"data.path": "photos"}`; the server knows which fields these are.
+ *
+ * @param {Record<string, unknown>} settings
+ */
 export function set(settings) {
   want({ set: { ...wanted?.set, ...settings } });
 }
 
-/** A wish goes with every event until an answer names it; in the state itself, an answer under way would wipe it out. */
+/**
+ * A wish goes with every event until an answer names it; in the state itself, an answer under way would wipe it out.
+ *
+ * @param {{ load?: string[], set?: object }} wish
+ */
 function want(wish) {
   wishes += 1;
   wanted = { ...wish, ask: wishes };
@@ -197,12 +225,19 @@ function send(tries = 6) {
   if (tries > 1) unanswered = setTimeout(() => send(tries - 1), 1200);
 }
 
-/** What was set last time, unless that is what is shown. */
+/**
+ * What was set last time, unless that is what is shown.
+ *
+ * @param {unknown} stored
+ */
 function restore(stored) {
   if (Array.isArray(stored) && stored.length && JSON.stringify(stored) !== JSON.stringify(state?.argv)) load(stored);
 }
 
-/** @param {FormState} next */
+/**
+ * @param {FormState} next
+ * @param {any} element
+ */
 function apply(element, next) {
   const isAnswered = !wanted || next.asked === wanted.ask;
   if (isAnswered) wanted = null;
@@ -246,9 +281,16 @@ function redraw() {
   queueMicrotask(() => (isDrawing = false));
 }
 
-/** @returns {HTMLButtonElement | null} */
+/**
+ * @param {string} section
+ * @returns {HTMLButtonElement | null}
+ */
 const headerOf = (section) => document.querySelector(`#ft-section-${section} > button`);
 
+/**
+ * @param {string} section
+ * @param {string} text
+ */
 function showSection(section, text) {
   const header = headerOf(section);
   if (!header) return;
@@ -269,7 +311,11 @@ let chosenWords = {};
 /** @type {Chosen[]} */
 let chosen = [];
 
-/** Show what the plan chose for fields left empty: at the field with its reason, and behind its section's title. */
+/**
+ * Show what the plan chose for fields left empty: at the field with its reason, and behind its section's title.
+ *
+ * @param {Chosen[]} choices
+ */
 export function showChosen(choices) {
   chosen = choices;
   const values = Object.fromEntries(choices.map(({ path, value }) => [path, value]));
@@ -277,17 +323,28 @@ export function showChosen(choices) {
   redraw();
 }
 
+/** @type {Record<string, string>} */
 const extras = {}; // section -> what the plan adds to its value
 
-/** Show more behind a section's value, such as the counts of images. */
+/**
+ * Show more behind a section's value, such as the counts of images.
+ *
+ * @param {string} section
+ * @param {string} text
+ */
 export function extend(section, text) {
   extras[section] = text;
   redraw();
 }
 
+/** @param {string} section */
 const hasFound = (section) => fields.some((field) => field.section === section && field.id in found);
 
-/** Unfold a section, and go to its first field where `isFocused`. */
+/**
+ * Unfold a section, and go to its first field where `isFocused`.
+ *
+ * @param {string} section
+ */
 export function openSection(section, isFocused = false) {
   const header = headerOf(section);
   if (header && !header.classList.contains("open")) header.click();
@@ -296,7 +353,11 @@ export function openSection(section, isFocused = false) {
   if (isFocused) setTimeout(focus, 120);
 }
 
-/** Unfold the section of the setting at a dotted path, bring its field into view and give it the focus. */
+/**
+ * Unfold the section of the setting at a dotted path, bring its field into view and give it the focus.
+ *
+ * @param {string} path
+ */
 export async function showField(path) {
   const field = fields.findLast((one) => one.path === path && !state?.hidden.includes(one.key));
   if (!field) return;
@@ -307,9 +368,14 @@ export async function showField(path) {
 /** Press Train. */
 export const press = () => document.getElementById("ft-train-button")?.click();
 
-/** Errors that the plan found, by dotted path; shown at their fields until the settings change. Returns the rest. */
+/**
+ * Errors that the plan found, by dotted path; shown at their fields until the settings change. Returns the rest.
+ *
+ * @param {Record<string, string>} errors
+ */
 export function showFound(errors) {
   found = {};
+  /** @type {string[]} */
   const rest = [];
   for (const [path, message] of Object.entries(errors)) {
     const id = fieldOf(path);
@@ -320,10 +386,20 @@ export function showFound(errors) {
   return rest;
 }
 
-/** Id of the field that shows a setting at present, undefined if none does. Of two for one setting the more exact. */
+/**
+ * Id of the field that shows a setting at present, undefined if none does. Of two for one setting the more exact.
+ *
+ * @param {string} path
+ */
 const fieldOf = (path) => fields.findLast((field) => field.path === path && !state?.hidden.includes(field.key))?.id;
 
 // ------------------------------------------------------------------ Train and the command
+/**
+ * @param {any} element
+ * @param {any} props
+ * @param {(event: string) => void} trigger
+ * @param {(name: string, changed: () => void) => void} watch
+ */
 export function mountLaunch(element, props, trigger, watch) {
   const line = h("p", { class: "ft-line", role: "status" });
   const message = h("p", { class: "ft-message", role: "alert" });
@@ -355,6 +431,7 @@ export function mountLaunch(element, props, trigger, watch) {
     label();
     trigger("submit");
   });
+  /** @param {string} run */
   const showQueued = (run) => {
     const show = () => {
       queued.hidden = true;
@@ -407,9 +484,14 @@ export function mountLaunch(element, props, trigger, watch) {
   showCommand();
 }
 
-/** The words beside Train: how long, how much. */
+/**
+ * The words beside Train: how long, how much.
+ *
+ * @param {string} text
+ */
 export const showLine = (text) => events.dispatchEvent(new CustomEvent("line", { detail: text }));
 
+/** @param {string} text */
 async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);

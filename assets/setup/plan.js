@@ -177,6 +177,7 @@ class PlanPanel {
     this.plan = answer.value;
     this.quick.learn(argv, this.plan);
     setText(this.note, "");
+    /** @type {Record<string, string>} */
     this.misfit = this.plan.memory?.fits === false ? { "train.batch_size": this.plan.memory.words } : {};
     showFound(this.misfit);
     this.show(this.plan);

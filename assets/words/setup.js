@@ -75,7 +75,7 @@ export const say = {
   /**
    * What was chosen, by the section that shows it.
    *
-   * @param {Record<string, number>} values
+   * @param {Record<string, any>} values
    */
   chosen: (values) => {
     const size = values["train.batch_size"];
