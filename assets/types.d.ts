@@ -69,6 +69,8 @@ interface RunRow {
   text: string;
   problem?: string;
   queue?: number | null;
+  /** Whether viewers may try its model; told to them alone. */
+  can_try?: boolean;
   best_key?: string | null;
   best_value?: number | null;
   best_epoch?: number | null;
@@ -447,6 +449,49 @@ type Palette = Record<
   | "font",
   string
 >;
+
+type Role = "owner" | "viewer";
+
+/** A link of a role, as texts for each address that leads here, the farthest reaching first. */
+interface SharedLink {
+  texts: string[];
+  created: number;
+  expires: number | null;
+  /** Rows of 0 and 1. */
+  qr: string[];
+}
+
+interface SharedRun {
+  id: string;
+  title: string;
+  status: string;
+  created: number;
+  published: boolean;
+  model: boolean;
+  has_weights: boolean;
+}
+
+/** Answer of `api/share`; see fine_tuner/ui/access/sharing.py. */
+interface SharingState {
+  private: boolean;
+  port: number;
+  tunnel: { status: string; address: string; error: string };
+  links: Record<Role, SharedLink | null>;
+  expiries: (number | null)[];
+  watching: { since: number; run: string }[];
+  runs: SharedRun[];
+}
+
+/** What a trained network says of a picture; see fine_tuner/predict.py. */
+interface Prediction {
+  label?: string;
+  labels?: string[];
+  probabilities?: Record<string, number>;
+  shares?: Record<string, number>;
+  numbers?: Record<string, number>;
+  overlay?: string;
+  legend?: { name: string; colour: string | null }[];
+}
 
 /** A data set of torchvision on offer; see fine_tuner/data/readers/set_list.py. */
 interface DataSet {

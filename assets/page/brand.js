@@ -6,6 +6,7 @@ import { WORDS } from "../words/setup.js";
 
 const STORED = "fine-tuner-theme";
 
+/** @param {any} element */
 export function mountBrand(element) {
   const shape = svg(
     "svg",
@@ -32,6 +33,7 @@ export function mountBrand(element) {
 
 const isDark = () => document.body.classList.contains("dark");
 
+/** @param {boolean} dark */
 function set(dark) {
   document.body.classList.toggle("dark", dark);
   localStorage.setItem(STORED, dark ? "dark" : "light");

@@ -9,6 +9,7 @@ import { hearOfNext } from "./next.js";
 
 const VIEWS = ["run", "plan"];
 
+/** @param {any} element */
 export function mountViews(element) {
   hearOfRuns();
   hearOfNext();
@@ -22,6 +23,7 @@ export function mountViews(element) {
   );
   element.querySelector(".ft-views").append(h("div", { role: "group", "aria-label": WORDS.viewsLabel }, ...buttons));
 
+  /** @param {string} name */
   const show = (name) => {
     column.dataset.view = name;
     for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.view === name));

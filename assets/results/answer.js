@@ -7,6 +7,12 @@ import { WORDS } from "../words/setup.js";
 
 const SHOWN = 8;
 
+/**
+ * @param {any} element
+ * @param {any} props
+ * @param {unknown} _trigger
+ * @param {(name: string, changed: () => void) => void} watch
+ */
 export function mountAnswer(element, props, _trigger, watch) {
   const root = element.querySelector(".ft-answer");
   const show = () => {
@@ -23,7 +29,13 @@ export function mountAnswer(element, props, _trigger, watch) {
   show();
 }
 
-/** Which run answers: those that have weights, the one on view on the first tab chosen until the user chooses. */
+/**
+ * Which run answers: those that have weights, the one on view on the first tab chosen until the user chooses.
+ *
+ * @param {any} element
+ * @param {any} props
+ * @param {(event: string) => void} trigger
+ */
 export function mountRunChoice(element, props, trigger) {
   const select = h("select", { id: "ft-try-select" });
   element
@@ -38,6 +50,7 @@ export function mountRunChoice(element, props, trigger) {
   new MutationObserver(nameByText).observe(page, { childList: true, subtree: true }); // Gradio names it by other words than it shows
   nameByText();
   let isChosen = false;
+  /** @param {string} id */
   const set = (id) => {
     props.value = id;
     trigger("input");
@@ -49,10 +62,10 @@ export function mountRunChoice(element, props, trigger) {
   document.addEventListener("ft-try", () => (isChosen = false)); // the run on view, again
   const refresh = async () => {
     const answer = await fetch("api/runs", { cache: "no-store" }).catch(() => null);
-    const runs = (answer?.ok ? (await answer.json()).runs : []).filter((run) => run.has_weights);
-    select.replaceChildren(...runs.map((run) => h("option", { value: run.id }, name(run))));
+    const runs = (answer?.ok ? (await answer.json()).runs : []).filter((/** @type {RunRow} */ run) => run.has_weights);
+    select.replaceChildren(...runs.map((/** @type {RunRow} */ run) => h("option", { value: run.id }, name(run))));
     element.hidden = runs.length === 0;
-    const ids = runs.map((run) => run.id);
+    const ids = runs.map((/** @type {RunRow} */ run) => run.id);
     const wanted =
       [isChosen ? props.value : null, window.FTLive.current(), ids[0]].find((id) => ids.includes(id)) ?? "";
     select.value = wanted;
@@ -61,8 +74,13 @@ export function mountRunChoice(element, props, trigger) {
   new IntersectionObserver(([entry]) => entry.isIntersecting && refresh()).observe(page);
 }
 
+/** @param {RunRow} run */
 const name = (run) => [run.title, STATUS[run.status] ?? run.status, endedOf(run)].filter(Boolean).join(" \u00b7 ");
 
+/**
+ * @param {HTMLElement} root
+ * @param {any} answer
+ */
 function draw(root, { isWaiting, message, error, prediction, weights, about }) {
   const parts = [];
   root.classList.toggle("ft-stale", Boolean(isWaiting));
@@ -86,7 +104,12 @@ function draw(root, { isWaiting, message, error, prediction, weights, about }) {
   root.replaceChildren(...parts);
 }
 
+/**
+ * @param {Prediction} prediction
+ * @param {any=} about
+ */
 export function verdict({ label, labels, probabilities, shares, numbers, overlay, legend }, about) {
+  /** @param {string} text */
   const heading = (text) => h("h2", {}, text);
   if (numbers) return verdictInNumbers(numbers, about);
   const bars = Object.entries(probabilities ?? shares ?? {}).slice(0, SHOWN);
@@ -104,6 +127,10 @@ export function verdict({ label, labels, probabilities, shares, numbers, overlay
   ].filter(Boolean);
 }
 
+/**
+ * @param {Record<string, number>} numbers
+ * @param {any} about
+ */
 function verdictInNumbers(numbers, about) {
   const rows = Object.entries(numbers);
   const { key, value: typical } = about?.best ?? {};
@@ -118,6 +145,10 @@ function verdictInNumbers(numbers, about) {
   ];
 }
 
+/**
+ * @param {string} name
+ * @param {number} fraction
+ */
 function bar(name, fraction, { colour = "", isIn = false } = {}) {
   return h(
     "li",

@@ -6,15 +6,21 @@ import { addressOf, ask, post } from "../base/poller.js";
 import { STATUS } from "../words/live.js";
 import { shareSay as say, SHARE as W } from "../words/share.js";
 
+/** @type {Role[]} */
+const ROLES = ["viewer", "owner"];
 const EVERY = 3000; // ms between looks while the tab is on view
 
+/** @param {any} element */
 export function mountShare(element) {
   new Share(element.querySelector(".ft-share"));
 }
 
 class Share {
+  /** @param {HTMLElement} root */
   constructor(root) {
     this.root = root;
+    this.words = ""; // of the links as drawn
+    this.signature = "";
     /** @type {number | null} */
     this.seconds = 604800;
     this.problem = h("p", { class: "ft-error", role: "alert", hidden: true });
@@ -48,6 +54,7 @@ class Share {
     document.addEventListener("visibilitychange", () => this.isSeen && !document.hidden && this.fetch());
   }
 
+  /** @param {boolean} isSeen */
   watch(isSeen) {
     this.isSeen = isSeen;
     clearTimeout(this.timer);
@@ -65,7 +72,11 @@ class Share {
     this.timer = setTimeout(() => this.fetch(), EVERY);
   }
 
-  /** Send a wish; what comes back is what there is now. */
+  /**
+   * Send a wish; what comes back is what there is now.
+   *
+   * @param {string} path
+   */
   async wish(path, body = {}) {
     this.say(null);
     try {
@@ -79,11 +90,13 @@ class Share {
     }
   }
 
+  /** @param {any} error */
   say(error) {
     toggle(this.problem, Boolean(error));
     if (error) setText(this.problem, error.code ? error.message : W.noAnswer);
   }
 
+  /** @param {SharingState} state */
   take(state) {
     const words = JSON.stringify([state.links, state.tunnel, state.port, state.private]);
     if (words !== this.words) this.drawLinks(state); // left alone while nothing changed, so that nothing moves under the mouse
@@ -92,12 +105,17 @@ class Share {
     this.drawRuns(state);
   }
 
+  /**
+   * @param {{ since: number, run: string }} watcher
+   * @param {{ id: string, title: string }[]} runs
+   */
   who({ since, run }, runs) {
     const title = runs.find((other) => other.id === run)?.title;
     return { minutes: duration(Math.max(0, Date.now() / 1000 - since)), title };
   }
 
   // ------------------------------------------------------------------ links
+  /** @param {SharingState} state */
   drawLinks(state) {
     const isShared = Boolean(state.port) && Boolean(state.links.viewer);
     setText(this.intro, isShared ? W.introShared : state.private ? W.intro : W.introNoViewer);
@@ -114,13 +132,17 @@ class Share {
             ),
           ]),
     );
-    const shown = [...(isShared ? ["viewer"] : []), ...(state.private ? [] : ["owner"])];
+    const shown = ROLES.filter((role) => (role === "viewer" ? isShared : !state.private));
     this.links.replaceChildren(
-      ...shown.filter((role) => state.links[role]).map((role) => this.card(role, state.links[role], state)),
+      ...shown.flatMap((role) => {
+        const link = state.links[role];
+        return link ? [this.card(role, link, state)] : [];
+      }),
     );
     this.ways.replaceChildren(...(isShared || !state.private ? this.drawWays(state) : []));
   }
 
+  /** @param {SharingState} state */
   expiry(state) {
     const select = h(
       "select",
@@ -138,6 +160,11 @@ class Share {
     return h("span", { class: "ft-share-expiry" }, h("label", { for: "ft-share-expiry" }, W.expiry), select);
   }
 
+  /**
+   * @param {Role} role
+   * @param {SharedLink} link
+   * @param {SharingState} state
+   */
   card(role, link, state) {
     const [text] = link.texts;
     const left =
@@ -165,10 +192,12 @@ class Share {
     );
   }
 
+  /** @param {Role} role */
   renew(role) {
     return this.wish(`links/${role}`, { seconds: this.seconds });
   }
 
+  /** @param {SharingState} state */
   drawWays({ tunnel, port, private: isPrivate }) {
     if (tunnel.status === "opening") return [h("p", {}, W.opening)];
     if (tunnel.status === "open") return [h("p", {}, W.open, h("strong", {}, tunnel.address))];
@@ -190,6 +219,7 @@ class Share {
   }
 
   // ------------------------------------------------------------------ runs
+  /** @param {SharingState} state */
   drawRuns({ runs, links, port }) {
     toggle(this.table, runs.length > 0);
     toggle(this.noRuns, runs.length === 0);
@@ -202,7 +232,18 @@ class Share {
     if (focus) document.getElementById(focus)?.focus();
   }
 
+  /**
+   * @param {SharedRun} run
+   * @param {string | null | undefined} text
+   */
   row(run, text) {
+    /**
+     * @param {string} name
+     * @param {string} label
+     * @param {boolean} isOn
+     * @param {(isOn: boolean) => object} wish
+     * @param {boolean=} isOff
+     */
     const box = (name, label, isOn, wish, isOff) =>
       h("input", {
         type: "checkbox",
@@ -210,7 +251,11 @@ class Share {
         "aria-label": `${label}: ${run.title}`,
         checked: isOn,
         disabled: isOff,
-        on: { change: (event) => this.wish(`runs/${encodeURIComponent(run.id)}`, wish(event.target.checked)) },
+        on: {
+          /** @param {any} event */
+          /** @param {any} event */
+          change: (event) => this.wish(`runs/${encodeURIComponent(run.id)}`, wish(event.target.checked)),
+        },
       });
     return h(
       "tr",
@@ -240,6 +285,11 @@ class Share {
   }
 }
 
+/**
+ * @param {string} label
+ * @param {string} hint
+ * @param {() => void} click
+ */
 function button(label, hint, click, isPrimary = false) {
   return h(
     "button",
@@ -253,6 +303,10 @@ function button(label, hint, click, isPrimary = false) {
   );
 }
 
+/**
+ * @param {string} text
+ * @param {string} label
+ */
 function copyField(text, label) {
   const field = h("input", {
     class: "ft-share-link",
@@ -264,6 +318,10 @@ function copyField(text, label) {
   return h("div", { class: "ft-share-copy" }, field, copyButton(text, W.copy));
 }
 
+/**
+ * @param {string} text
+ * @param {string} label
+ */
 function copyButton(text, label) {
   const copy = async () => {
     await navigator.clipboard?.writeText(text).then(
@@ -277,10 +335,19 @@ function copyButton(text, label) {
   return made;
 }
 
-/** Whether an address leads nowhere but to the machine it is opened on: no phone could follow its QR code. */
+/**
+ * Whether an address leads nowhere but to the machine it is opened on: no phone could follow its QR code.
+ *
+ * @param {string} text
+ */
 const isHere = (text) => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(text).hostname);
 
-/** A QR code, black on white also in the dark: phones want it so. */
+/**
+ * A QR code, black on white also in the dark: phones want it so.
+ *
+ * @param {string[]} rows
+ * @param {string} label
+ */
 function qr(rows, label) {
   const path = rows.flatMap((row, y) => [...row].map((dark, x) => (dark === "1" ? `M${x} ${y}h1v1h-1z` : ""))).join("");
   return svg(

@@ -12,12 +12,18 @@ const MOST_BYTES = 12 * 2 ** 20;
 const PATIENCE_MS = 90_000;
 const WIDEST = 1600; // px: larger pictures are shrunk before they are sent
 
-/** What is shown of all runs, to whoever asks: `{run, runs}` of the live panel. */
+/**
+ * What is shown of all runs, to whoever asks: `{run, runs}` of the live panel.
+ *
+ * @param {(news: News) => void} listener
+ */
 function onRuns(listener) {
   window.FTLive.onChange(listener);
-  if (window.FTLive.news()) listener(window.FTLive.news());
+  const news = window.FTLive.news();
+  if (news) listener(news);
 }
 
+/** @param {any} element */
 export function mountViewer(element) {
   const nothing = h("div", { class: "ft-empty", hidden: true }, h("h2", {}, W.nothing), h("p", {}, W.nothingText));
   element.querySelector(".ft-viewer").append(nothing);
@@ -28,6 +34,7 @@ export function mountViewer(element) {
   });
 }
 
+/** @param {any} element */
 export function mountViewerRuns(element) {
   const list = h("ul", { class: "ft-viewer-list" });
   const section = element.querySelector(".ft-viewer-runs");
@@ -42,6 +49,10 @@ export function mountViewerRuns(element) {
   });
 }
 
+/**
+ * @param {RunRow} run
+ * @param {boolean} isShown
+ */
 function entry(run, isShown) {
   const metric = run.best_key ? metricOf(run.best_key) : null;
   const words = [
@@ -67,14 +78,18 @@ function entry(run, isShown) {
   );
 }
 
+/** @param {any} element */
 export function mountViewerTry(element) {
   new Trial(element.querySelector(".ft-viewer-try"));
 }
 
 class Trial {
+  /** @param {HTMLElement} root */
   constructor(root) {
     this.root = root;
     this.turn = 0;
+    /** @type {string | null} */
+    this.run = null;
     this.input = h("input", {
       type: "file",
       id: "ft-viewer-file",
@@ -90,10 +105,11 @@ class Trial {
       h("p", { class: "ft-quiet" }, W.tryHelp),
       h("div", { class: "ft-viewer-both" }, h("div", {}, this.input, this.drop), this.answer),
     );
-    for (const name of ["dragover", "drop"]) this.drop.addEventListener(name, (event) => event.preventDefault());
+    for (const name of ["dragover", "drop"])
+      this.drop.addEventListener(name, (/** @type {any} */ event) => event.preventDefault());
     this.drop.addEventListener(
       "drop",
-      (event) => event.dataTransfer.files[0] && this.send(event.dataTransfer.files[0]),
+      (/** @type {any} */ event) => event.dataTransfer.files[0] && this.send(event.dataTransfer.files[0]),
     );
     onRuns(({ run, runs }) => {
       const shown = runs.find((one) => one.id === run);
@@ -102,12 +118,14 @@ class Trial {
     });
   }
 
+  /** @param {string | null} run */
   clear(run) {
     this.run = run;
     this.turn += 1;
     this.answer.replaceChildren();
   }
 
+  /** @param {File} file */
   async send(file) {
     const turn = ++this.turn;
     this.input.value = "";
@@ -119,8 +137,9 @@ class Trial {
     if (turn === this.turn) this.answer.replaceChildren(...said);
   }
 
+  /** @param {Blob} body */
   async ask(body) {
-    const address = addressOf(`api/runs/${encodeURIComponent(this.run)}/try`);
+    const address = addressOf(`api/runs/${encodeURIComponent(this.run ?? "")}/try`);
     try {
       const answer = await fetch(address, {
         method: "POST",
@@ -138,7 +157,11 @@ class Trial {
   }
 }
 
-/** The picture, no larger than a network has use for; as it is where the browser cannot read it. */
+/**
+ * The picture, no larger than a network has use for; as it is where the browser cannot read it.
+ *
+ * @param {File} file
+ */
 async function shrunk(file) {
   try {
     const image = await createImageBitmap(file);

@@ -73,7 +73,7 @@ export const shareSay = {
   /** @param {number} port */
   proxy: (port) =>
     `Behind a reverse proxy that leads to port ${port} of this machine; start the app with the path it has there:`,
-  /** @param {{ minutes: string, title: string }[]} people */
+  /** @param {{ minutes: string, title?: string }[]} people */
   watching: (people) => {
     if (!people.length) return "Nobody is watching.";
     const each = people
