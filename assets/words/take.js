@@ -14,6 +14,13 @@ export const TAKE = {
       "Python script",
       "Repeats the run with torch and torchvision alone; what it cannot repeat is said at its top",
     ],
+    ["onnx", "Network (ONNX)", "For onnxruntime; written and checked against PyTorch on validation pictures"],
+    [
+      "html",
+      "Page without a server",
+      "One HTML file that runs the network in a browser, on any computer or phone: pictures or camera",
+    ],
+    ["csv", "Numbers (CSV)", "Every recorded number, a row per step"],
   ],
   making: "Writing\u2026",
   tooLong: "The file was not written in two minutes. Try again, or use the export command in a terminal.",

@@ -14,9 +14,9 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 
-from fine_tuner import __version__
 from fine_tuner.base.errors import FineTunerError, InputError
 from fine_tuner.base.files import keep_private
+from fine_tuner.base.version import __version__
 from fine_tuner.cli import data_commands, listing, measuring_commands, run_commands, training_commands
 from fine_tuner.cli.arguments import Commands, print_json
 from fine_tuner.cli.completion import add_completion

@@ -9,9 +9,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from fine_tuner.base.files import strict
 from fine_tuner.cli.arguments import Commands, find_run, print_answer, print_json
 from fine_tuner.cli.progress import progress_lines
-from fine_tuner.export.run_export import FORMATS, export_run
+from fine_tuner.export.run_export import FORMATS, ExportOptions, export_run
 from fine_tuner.runs import queue
 from fine_tuner.runs.publishing import Published, publish
 from fine_tuner.runs.store import RunStore
@@ -29,10 +30,17 @@ def add_commands(commands: Commands) -> None:
     command.add_argument(
         "--overlays", type=Path, metavar="DIR", help="for masks: where to write them over the pictures"
     )
-    command = commands.add_of_run("export", export, "one file of a run: weights, settings or a script")
+    command = commands.add_of_run("export", export, "a run for elsewhere: weights, network, settings, script, page")
     command.add_argument("--format", required=True, metavar="FORMAT", help=f"one of {', '.join(FORMATS)}")
     command.add_argument("--output", type=Path, metavar="PATH", help="file or folder (default: exports/ of the run)")
     command.add_argument("--force", action="store_true", help="replace a file that is there already")
+    command.add_argument(
+        "--preprocessing", choices=("inside", "outside"), default="outside",
+        help="of a network: takes pixels and normalises them itself, or normalised numbers (default outside)",
+    )  # fmt: skip
+    command.add_argument(
+        "--runtime", type=Path, metavar="DIR", help="of 'web': dist/ of the npm package onnxruntime-web, for no network"
+    )
     command = commands.add("compare", compare, "settings in which runs differ, and the best of each")
     command.add_argument("ids", nargs="+", metavar="RUN", help="a run's id, or its folder; two or more")
     command = commands.add_of_run("rename", rename, "give a run another title")
@@ -54,7 +62,6 @@ def add_commands(commands: Commands) -> None:
 # ------------------------------------------------------- what their networks do
 def evaluate(arguments: argparse.Namespace) -> int:
     """``evaluate``: metrics, a row for each image and figures, of a split or of other images."""
-    from fine_tuner.base.files import strict
     from fine_tuner.evaluation.evaluate_run import evaluate_run, evaluation_text
 
     tell = progress_lines(is_json=arguments.json, pause_seconds=0.3)
@@ -93,12 +100,18 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """``export``: one file made from a run's folder."""
-    path = export_run(find_run(arguments), arguments.format, arguments.output, may_replace=arguments.force)
+    """``export``: one file or folder made from a run's folder."""
+    made = export_run(
+        find_run(arguments), arguments.format, arguments.output, may_replace=arguments.force,
+        options=ExportOptions(preprocessing=arguments.preprocessing, runtime=arguments.runtime),
+    )  # fmt: skip
+    files = [made.path] if made.path.is_file() else [file for file in made.path.rglob("*") if file.is_file()]
     if arguments.json:
-        print_json({"file": str(path), "format": arguments.format, "bytes": path.stat().st_size})
+        told = {"check": strict(made.check), "snippet": made.snippet} if made.check else {}
+        size = sum(file.stat().st_size for file in files)
+        print_json({"file": str(made.path), "format": arguments.format, "bytes": size, **told})
     else:
-        print(path)
+        print("\n".join([str(made.path), *made.lines, *(["", made.snippet.rstrip()] if made.snippet else [])]))
     return 0
 
 

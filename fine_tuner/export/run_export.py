@@ -1,10 +1,16 @@
-"""``export RUN --format FORMAT``: one file, made from what lies in the run's folder."""
+"""``export RUN --format FORMAT``: one file or folder, made from what lies in the run's folder."""
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 from fine_tuner.base.errors import InputError, RunError
 from fine_tuner.base.files import write_atomically
@@ -25,66 +31,139 @@ _YAML_CHANGES = """\
 # after the same number of steps. Take the lines away to train without them.
 """
 _YAML_CODE = """\
-# {section}.file is the run's own copy of {name}, SHA-256 {sha256}.
+# {section}.file is the run's own copy of {code}, SHA-256 {sha256}.
 """
 
 
-def export_run(run: RunFolder, kind: str, output: Path | None = None, *, may_replace: bool = False) -> Path:
-    """Write one export of a run.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportOptions:
+    """What some formats can be told.
+
+    Attributes:
+        preprocessing: Of networks: whether the file takes normalised numbers, or pixels and normalises them itself.
+        runtime: Of the page without a server: the folder of onnxruntime-web to put beside it; None: from a CDN.
+    """
+
+    preprocessing: Literal["inside", "outside"] = "outside"
+    runtime: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        path: The file or folder.
+        check: How it compares with the network in PyTorch, as plain values; {} for what is no network.
+        lines: The same for a person.
+        snippet: Code to paste that uses it; "" for what needs none.
+    """
+
+    path: Path
+    check: Mapping[str, Any] = field(default_factory=dict)
+    lines: Sequence[str] = ()
+    snippet: str = ""
+
+
+Make = Callable[[RunFolder, Path, str, ExportOptions], Exported | None]
+"""Writes a draft of the export of a run at a path; the third is the name that it will have. None: nothing to tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format.
+
+    Attributes:
+        name: Of the file, with ``{run_id}``.
+        make: Writes it.
+        what: In a few words.
+        needs: Package that is not installed with this one, as pip knows it; "" for none.
+    """
+
+    name: str
+    make: Make
+    what: str
+    needs: str = ""
+
+
+def export_run(
+    run: RunFolder,
+    kind: str,
+    output: Path | None = None,
+    *,
+    may_replace: bool = False,
+    options: ExportOptions | None = None,
+) -> Exported:
+    """Write one export of a run, whole or not at all.
 
     Args:
         run: Of which at least the settings are there.
         kind: One of ``FORMATS``.
         output: File, or a folder to put it in; None: the run's ``exports/``.
         may_replace: Take the place of a file that is there; those in ``exports/`` are made anew in any case.
-
-    Returns:
-        The file.
+        options: None: as they are by default.
 
     Raises:
-        InputError: If there is no such format, the run has not come far enough for it, or the file is there already.
+        InputError: If there is no such format, the run has not come far enough for it, the file is there already, or
+            a package that writes it is not installed.
     """
     if kind not in FORMATS:
         raise InputError(f"There is no format {kind!r}. Use one of {', '.join(FORMATS)}.")
-    name, make = FORMATS[kind]
-    name = name.format(run_id=run.id)
+    wanted = FORMATS[kind]
+    name = wanted.name.format(run_id=run.id)
     path = run.path / "exports" / name if output is None else output / name if output.is_dir() else output
     if output is not None and not may_replace and path.exists():
         raise InputError(f"{path} is there already. Give another --output, or --force to replace it.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        make(run, path)
+        with _draft_of(path) as draft:
+            told = wanted.make(run, draft, path.name, options or ExportOptions())
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}). Give another --output.") from None
-    return path
+    except ImportError as error:
+        package = wanted.needs or error.name
+        raise InputError(
+            f"The format {kind} needs {package}, which is not installed here. Run: pip install {package}"
+        ) from None
+    return dataclasses.replace(told, path=path) if told else Exported(path=path)
+
+
+@contextmanager
+def _draft_of(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write a file or a folder at, which then takes the name; nothing is left if it fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as place:
+        draft, old = Path(place, f"new-{path.name}"), Path(place, f"old-{path.name}")
+        yield draft
+        if path.is_dir():  # a folder cannot be replaced in one step
+            path.rename(old)
+        draft.replace(path)
 
 
 # ------------------------------------------------------------------ formats
-def _weights(run: RunFolder, path: Path) -> None:
+def _weights(run: RunFolder, path: Path, name: str, options: ExportOptions) -> None:
     if not run.best_weights.is_file():
         raise RunError(f"The run {run.id} has no weights yet: they are kept after the first validation.")
-    if path.resolve() != run.best_weights.resolve():
-        shutil.copyfile(run.best_weights, path)
+    shutil.copyfile(run.best_weights, path)
 
 
-def _yaml(run: RunFolder, path: Path) -> None:
+def _yaml(run: RunFolder, path: Path, name: str, options: ExportOptions) -> None:
     view = RunView(run)
     settings = with_changes(_settings(run), changes_of_run(view))
-    text = _YAML_HEAD.format(run_id=run.id, file=path.name)
+    text = _YAML_HEAD.format(run_id=run.id, file=name)
     for section, code in view.facts.get("loss_code", {}).items():
-        text += _YAML_CODE.format(section=section, name=code["file"], sha256=code["sha256"])
+        text += _YAML_CODE.format(section=section, code=code["file"], sha256=code["sha256"])
     text += _YAML_CHANGES if settings.schedule.changes else ""
     write_atomically(path, text + dump_yaml(settings))
 
 
-def _command(run: RunFolder, path: Path) -> None:
+def _command(run: RunFolder, path: Path, name: str, options: ExportOptions) -> None:
     settings = with_changes(_settings(run), changes_of_run(RunView(run)))
     overrides = overrides_between(load_preset("default"), settings)
     words = ["python", "-m", "fine_tuner", "train", "default", *overrides]
     write_atomically(path, f"# The run {run.id}, with all that was changed while it trained.\n{shell_text(words)}\n")
 
 
-def _script(run: RunFolder, path: Path) -> None:
+def _script(run: RunFolder, path: Path, name: str, options: ExportOptions) -> None:
     from fine_tuner.data.records import DataSplits  # these bring torch, which settings and commands do without
     from fine_tuner.export.script.run import Run
     from fine_tuner.export.script.script import make_script
@@ -111,16 +190,55 @@ def _script(run: RunFolder, path: Path) -> None:
             if mark.rewind_to is not None
         ],
     )
-    write_atomically(path, make_script(made, file=path.name))
+    write_atomically(path, make_script(made, file=name))
 
 
-FORMATS: Mapping[str, tuple[str, Callable[[RunFolder, Path], None]]] = {
-    "safetensors": ("{run_id}.safetensors", _weights),
-    "yaml": ("{run_id}.yaml", _yaml),
-    "command": ("{run_id}.sh", _command),
-    "script": ("{run_id}.py", _script),
+def _network(run: RunFolder, path: Path, name: str, options: ExportOptions, *, kind: str) -> Exported:
+    from fine_tuner.export.networks.formats import write_network  # brings torch, and what writes the format
+
+    check, snippet = write_network(run, kind, path, name=name, preprocessing=options.preprocessing)
+    return Exported(path=path, check=check.to_json(), lines=check.lines(), snippet=snippet)
+
+
+def _page(run: RunFolder, path: Path, name: str, options: ExportOptions) -> Exported:
+    from fine_tuner.export.model_card import card_rows
+    from fine_tuner.export.networks.network import RunNetwork
+    from fine_tuner.export.web.page import write_page_file, write_page_folder
+
+    network, card = RunNetwork(run, "inside"), card_rows(run)
+    if name.endswith((".html", ".htm")):
+        check = write_page_file(network, path, card)
+    else:
+        check = write_page_folder(network, path, card, options.runtime)
+    return Exported(path=path, check=check.to_json(), lines=check.lines())
+
+
+def _numbers(run: RunFolder, path: Path, name: str, options: ExportOptions, *, kind: str) -> None:
+    view = RunView(run)
+    if not view.series:
+        raise RunError(f"The run {run.id} has recorded no number yet. Export it after its first step.")
+    from fine_tuner.export import metrics_files
+
+    getattr(metrics_files, f"write_{kind}")(view, path)
+
+
+FORMATS: Mapping[str, Format] = {
+    "safetensors": Format("{run_id}.safetensors", _weights, "the best weights, class names and preprocessing inside"),
+    "yaml": Format("{run_id}.yaml", _yaml, "every setting; 'train FILE.yaml' repeats the run"),
+    "command": Format("{run_id}.sh", _command, "the same as one command"),
+    "script": Format("{run_id}.py", _script, "repeats the run where Fine Tuner is not installed"),
+    "onnx": Format("{run_id}.onnx", partial(_network, kind="onnx"), "the network for onnxruntime"),
+    "onnx-int8": Format("{run_id}.int8.onnx", partial(_network, kind="onnx-int8"), "the same in 8 bits"),
+    "torch-export": Format("{run_id}.pt2", partial(_network, kind="torch-export"), "the network for torch alone"),
+    "html": Format("{run_id}.html", _page, "a page with the network inside, which runs in the browser"),
+    "csv": Format("{run_id}.csv", partial(_numbers, kind="csv"), "every recorded number as a table", "pandas"),
+    "parquet": Format("{run_id}.parquet", partial(_numbers, kind="parquet"), "the same with types", "pyarrow"),
+    "tensorboard": Format(
+        "{run_id}-tensorboard", partial(_numbers, kind="tensorboard"), "for tensorboard --logdir", "tensorboard"
+    ),
+    "web": Format("{run_id}-web", _page, "the same as a folder, for large networks"),
 }
-"""Name of the file and what writes it, by format."""
+"""By the name that ``--format`` takes."""
 
 
 # ----------------------------------------------------------------- settings

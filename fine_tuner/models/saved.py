@@ -23,9 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-import fine_tuner
 from fine_tuner.base.errors import WeightsError
 from fine_tuner.base.files import replacing
+from fine_tuner.base.version import __version__
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.catalogue import builder_of
 from fine_tuner.models.preprocessing import Preprocessing
@@ -60,7 +60,7 @@ def metadata_of(built: BuiltModel, *, classes: Sequence[str] = (), run_id: str |
         "weights": built.weights,
         "run_id": run_id,
         "versions": {
-            "fine_tuner": fine_tuner.__version__,
+            "fine_tuner": __version__,
             "torch": torch.__version__,
             "torchvision": torchvision.__version__,
         },
@@ -127,7 +127,7 @@ def load_network(path: Path) -> tuple[BuiltModel, dict[str, Any]]:
         raise WeightsError(f"{path} was not written by Fine Tuner. Give weights of one of your runs.")
     if saved["format_version"] > FORMAT_VERSION:
         raise WeightsError(
-            f"{path} has format {saved['format_version']}, and this Fine Tuner ({fine_tuner.__version__}) reads up to "
+            f"{path} has format {saved['format_version']}, and this Fine Tuner ({__version__}) reads up to "
             f"{FORMAT_VERSION}. Update Fine Tuner; the file was written by {saved['versions']['fine_tuner']}."
         )
     name, num_outputs = saved["network"], saved["num_outputs"]

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from fine_tuner import __version__
+from fine_tuner.base.version import __version__
 from fine_tuner.config.sections.data import SAMPLE_DATA
 from fine_tuner.config.settings import Settings
 from fine_tuner.runs.layout import SCHEMA_VERSION

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from fine_tuner.cli.main import main
+from fine_tuner.config.tasks import TASK_SPECS
+from fine_tuner.predict import Predictor
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import EvalMetrics, TrainMetrics, read_events
 
@@ -92,6 +94,46 @@ def train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., R
         return RunFolder(Path(line.removeprefix("run: ")))
 
     return begin
+
+
+PIN = ("precision.dtype=fp32", "precision.channels_last=off", "train.epochs=1")
+
+
+class TaskRuns(dict[str, RunFolder]):
+    """A run of every task, trained for one epoch when it is first asked for."""
+
+    def __init__(self, root: Path, **folders: Path) -> None:
+        self.root, self.folders = root, folders
+
+    def __missing__(self, task: str) -> RunFolder:
+        chosen = [f"task={task}", f"loss.name={TASK_SPECS[task].default_loss}", f"data.path={self.folders[task]}"]
+        if task == "segmentation":
+            chosen += ["model.name=lraspp_mobilenet_v3_large", "train.batch_size=4"]
+        assert main(["train", "default", *TINY, *PIN, *chosen, "--runs", str(self.root / task)]) == 0
+        (path,) = (self.root / task).glob("2*")
+        self[task] = RunFolder(path)
+        return self[task]
+
+
+@pytest.fixture(scope="session")
+def task_runs(
+    tmp_path_factory: pytest.TempPathFactory,
+    classes_folder: Path,
+    labels_folder: Path,
+    numbers_folder: Path,
+    masks_folder: Path,
+) -> TaskRuns:
+    """Run by task."""
+    return TaskRuns(
+        tmp_path_factory.mktemp("runs"), classification=classes_folder, multilabel=labels_folder,
+        regression=numbers_folder, segmentation=masks_folder,
+    )  # fmt: skip
+
+
+def answer_of(run: RunFolder, picture: Path) -> dict[str, float]:
+    """What ``predict`` says, by name of the output."""
+    answer = Predictor.of_run(run).predict(picture)
+    return answer.get("probabilities") or answer.get("shares") or answer["numbers"]
 
 
 def logged(run: RunFolder) -> tuple[dict[int, tuple[float, dict[str, float]]], dict[int, dict[str, float]]]:

@@ -19,8 +19,10 @@ from tests.ui.live_visits import SIZE, new_page
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITTEN_HERE = ("fine_tuner", "assets")
-TOP = ("app.py", "setup.py", "pyproject.toml", "MANIFEST.in", "requirements.txt", "LICENSE", "README.md", "SECURITY.md",
-       "CONTRIBUTING.md")  # fmt: skip
+TOP = (
+    "app.py", "setup.py", "pyproject.toml", "MANIFEST.in", "requirements.txt", "requirements-all.txt", "LICENSE",
+    "README.md", "SECURITY.md", "CONTRIBUTING.md",
+)  # fmt: skip
 SHARED_LIBRARIES = next(path for path in sys.path if path.endswith("site-packages"))
 STATUS = "document.querySelector('.ftl-status')?.textContent"
 
@@ -61,9 +63,8 @@ def test_the_wheel_holds_page_presets_sample_weights_and_licence(installed):
     names = set(zipfile.ZipFile(installed.wheel).namelist())
     served = {f"fine_tuner/{p.relative_to(ROOT)}" for p in (ROOT / "assets").rglob("*") if p.suffix in (".js", ".css")}
     code = {str(p.relative_to(ROOT)) for p in (ROOT / "fine_tuner").rglob("*.py")}
-    data = {
-        str(p.relative_to(ROOT)) for kind in ("yaml", "safetensors") for p in (ROOT / "fine_tuner").rglob(f"*.{kind}")
-    }
+    kinds = ("yaml", "safetensors", "html", "js")
+    data = {str(p.relative_to(ROOT)) for kind in kinds for p in (ROOT / "fine_tuner").rglob(f"*.{kind}")}
     assert len(served) > 50
     assert len(data) > 5
     assert names >= served | code | data

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import torchvision
 
-import fine_tuner
+from fine_tuner.base.version import __version__
 from fine_tuner.config.io import dump_yaml
 from fine_tuner.data.records import DataSplits
 from fine_tuner.export.script import replay, replay_pictures
@@ -101,7 +101,7 @@ def _header(run: Run, file: str) -> str:
     ]
     return HEADER.format(
         run_id=run.id, what=model.name, file=file,
-        torch=torch.__version__, torchvision=torchvision.__version__, version=fine_tuner.__version__,
+        torch=torch.__version__, torchvision=torchvision.__version__, version=__version__,
         others=", ".join(others), caveats="\n".join(textwrap.fill(f"Not the same: {text}", 115) for text in caveats),
     )  # fmt: skip
 

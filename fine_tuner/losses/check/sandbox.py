@@ -23,7 +23,6 @@ from typing import Any
 
 import psutil
 
-import fine_tuner
 from fine_tuner.base.files import read_json, write_json
 from fine_tuner.losses.code import LossCode, LossCodeError, LossFinding, read_code
 
@@ -214,7 +213,7 @@ def _resident_bytes(processes: list[psutil.Process]) -> int:
 def _environment(device: str) -> dict[str, str]:
     """What the child sees of the environment: no tokens, no keys, nothing of the app's."""
     kept = {k: v for k, v in os.environ.items() if k in KEPT or k.startswith(KEPT_PREFIXES)}
-    kept["PYTHONPATH"] = str(Path(fine_tuner.__file__).resolve().parents[1])
+    kept["PYTHONPATH"] = str(Path(__file__).resolve().parents[3])
     kept["PYTHONDONTWRITEBYTECODE"] = "1"
     if not device.startswith("cuda"):
         kept["CUDA_VISIBLE_DEVICES"] = ""

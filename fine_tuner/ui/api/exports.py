@@ -1,6 +1,7 @@
 """A run as a file on the page: written by ``export`` in the assistant, handed over, kept nowhere.
 
-``GET api/runs/ID/export/FORMAT``: settings, command or script; the weights have a route of their own (``live.py``).
+``GET api/runs/ID/export/FORMAT``: settings, command, script, network or page; the weights have a route of their own
+(``live.py``).
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.api import texts
 from fine_tuner.ui.jobs.questions import Questions
 
-KINDS = {"yaml": "application/yaml", "command": "text/x-shellscript", "script": "text/x-python"}
+KINDS = {
+    "yaml": "application/yaml",
+    "command": "text/x-shellscript",
+    "script": "text/x-python",
+    "onnx": "application/octet-stream",
+    "html": "application/octet-stream",  # to be saved: opened here it would be a page of this origin
+    "csv": "text/csv",
+}
 
 
 class ExportRoutes:

@@ -14,9 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from fine_tuner import __version__
 from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.base.files import read_json, write_json
+from fine_tuner.base.version import __version__
 from fine_tuner.config.tasks import TASK_SPECS, networks_task
 from fine_tuner.ui.jobs import texts
 from fine_tuner.ui.jobs.questions import Questions

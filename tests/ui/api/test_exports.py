@@ -73,10 +73,17 @@ def test_what_cannot_be_written_is_said_in_words(client, run):
     assert "has not read its data yet" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("address", ["none/export/yaml", "{run}/export/onnx", "..%2F..%2Fetc/export/yaml"])
+@pytest.mark.parametrize("kind", ["onnx", "html"])
+def test_a_network_is_not_offered_before_there_are_weights(client, run, kind):
+    answer = client.get(f"/api/runs/{run.id}/export/{kind}")
+    assert answer.status_code == 409
+    assert "no weights yet" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("address", ["none/export/yaml", "{run}/export/tensorboard", "..%2F..%2Fetc/export/yaml"])
 def test_there_is_nothing_else(client, run, address):
     assert client.get(f"/api/runs/{address.format(run=run.id)}").status_code == 404
-    assert set(KINDS) == {"yaml", "command", "script"}
+    assert set(KINDS) == {"yaml", "command", "script", "onnx", "html", "csv"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,33 @@
+"""Which module writes which format of a network; each is imported when it is asked for, with the packages it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from fine_tuner.export.networks import snippets
+from fine_tuner.export.networks.comparison import Comparison
+from fine_tuner.export.networks.network import RunNetwork, Where
+from fine_tuner.runs.layout import RunFolder
+
+_WRITERS: dict[str, tuple[str, str, Callable[[RunNetwork, str], str]]] = {
+    "onnx": ("onnx_file", "write_onnx", snippets.onnx_snippet),
+    "onnx-int8": ("onnx_file", "write_int8", snippets.onnx_snippet),
+    "torch-export": ("torch_program", "write_torch_program", snippets.torch_snippet),
+}
+
+
+def write_network(run: RunFolder, kind: str, path: Path, *, name: str, preprocessing: Where) -> tuple[Comparison, str]:
+    """Write the best network of a run; what the check found, and code that uses the file called ``name``.
+
+    Raises:
+        InputError: If the run has no weights yet, or the network cannot be written so.
+        ImportError: If a package is missing.
+    """
+    module, function, snippet = _WRITERS[kind]
+    network = RunNetwork(run, preprocessing)
+    write: Callable[[RunNetwork, Path], Comparison] = getattr(
+        import_module(f"fine_tuner.export.networks.{module}"), function
+    )
+    return write(network, path), snippet(network, name)

@@ -1,0 +1,1 @@
+"""A page that runs a network in the browser, without a server."""
