@@ -11,18 +11,10 @@ import atexit
 import json
 import sys
 import time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 class Tell(Protocol):
@@ -60,7 +52,7 @@ class Bar:
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
-        self._task = TaskID(0)
+        self._task: TaskID | None = None
 
     def __call__(self, what: str, done: float, total: float | None = None, **more: Any) -> None:
         """See ``Tell``."""
@@ -72,6 +64,7 @@ class Bar:
             self._progress.start()
             self._task = self._progress.add_task(what, total=total)
             atexit.register(self.close)  # a terminal gets its cursor back, however the command ends
+        assert self._task is not None
         self._progress.update(self._task, description=what, completed=done, total=total)
 
     def close(self) -> None:
@@ -83,6 +76,17 @@ class Bar:
 
 
 def _progress_line() -> Progress:
+    """Rich is loaded where somebody looks only."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     return Progress(
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("left"), TimeRemainingColumn(),
