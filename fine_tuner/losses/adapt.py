@@ -59,6 +59,15 @@ def probs_one_hot(logits: Tensor, targets: Tensor) -> Pair:
     return logits.softmax(1), one_hot
 
 
+def margins_one_hot(logits: Tensor, targets: Tensor) -> Pair:
+    """Each class's logit less the log-sum-exp of all others', whose sigmoid is the softmax; targets as one-hot."""
+    top = logits.argmax(1, keepdim=True)
+    below = logits.softmax(1).scatter(1, top, 0.0)  # log(1 - p) of a sure class would be -inf, so that one is summed up
+    others = logits.logsumexp(1, keepdim=True) + torch.log1p(-below)
+    others = others.scatter(1, top, logits.scatter(1, top, -torch.inf).logsumexp(1, keepdim=True))
+    return logits_one_hot(logits - others, targets)
+
+
 def probs_of_labels(logits: Tensor, targets: Tensor) -> Pair:
     """Sigmoid of each label's logit, and the labels ``(B, K)``."""
     return logits.sigmoid(), targets
@@ -76,7 +85,8 @@ def foreground_prob(logits: Tensor, targets: Tensor) -> Pair:
 
 
 _OF_CLASSES: dict[str, Callable[[Tensor, Tensor], Pair]] = {
-    form.__name__: form for form in (as_is, logits_one_hot, probs_one_hot, foreground_logit, foreground_prob)
+    form.__name__: form
+    for form in (as_is, logits_one_hot, probs_one_hot, margins_one_hot, foreground_logit, foreground_prob)
 }
 _OF_LABELS = {"as_is": as_is, "logits_one_hot": as_is, "probs_one_hot": probs_of_labels}
 _OF_NUMBERS = {"as_is": as_is}

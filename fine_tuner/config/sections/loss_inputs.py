@@ -6,6 +6,7 @@ form                      output                               target
 ``as_is``                 logits (numbers: as predicted)       class numbers; 0 and 1 a label; numbers
 ``logits_one_hot``        logits                               one-hot, float32, in the logits' shape
 ``probs_one_hot``         softmax (labels: sigmoid) of them    one-hot, float32, in the logits' shape
+``margins_one_hot``       each class's logit over all others   one-hot, float32, in the logits' shape
 ``foreground_logit``      ``(B, 1, ...)`` class 1 - class 0    ``(B, 1, ...)`` 1 where class 1 is
 ``foreground_prob``       ``(B, 1, ...)`` sigmoid of that      ``(B, 1, ...)`` 1 where class 1 is
 ========================  ===================================  =====================================
@@ -19,7 +20,9 @@ from typing import Literal
 
 from fine_tuner.config.tasks import TargetKind, target_kind
 
-LossInputs = Literal["auto", "as_is", "logits_one_hot", "probs_one_hot", "foreground_logit", "foreground_prob"]
+LossInputs = Literal[
+    "auto", "as_is", "logits_one_hot", "probs_one_hot", "margins_one_hot", "foreground_logit", "foreground_prob"
+]
 IgnoredPixels = Literal["auto", "given", "left_out", "answered"]
 
 _OF_CLASSES = {
@@ -31,6 +34,7 @@ _OF_TWO_CLASSES = _OF_CLASSES | {
     "foreground_logit": "the logit of class 1 and a 0/1 target",
     "foreground_prob": "the probability of class 1 and a 0/1 target",
 }
+_OF_MORE_CLASSES = _OF_CLASSES | {"margins_one_hot": "each class's logit against all others and one-hot targets"}
 _OF_LABELS = {"as_is": "logits and labels of 0 and 1", "probs_one_hot": "probabilities and labels of 0 and 1"}
 _OF_NUMBERS = {"as_is": "predicted and true numbers"}
 
@@ -46,7 +50,7 @@ def forms_of(task: str, num_outputs: int) -> dict[str, str]:
         case TargetKind.LABELS:
             return dict(_OF_LABELS)
         case _:
-            return dict(_OF_TWO_CLASSES if num_outputs == 2 else _OF_CLASSES)
+            return dict(_OF_TWO_CLASSES if num_outputs == 2 else _OF_MORE_CLASSES)
 
 
 def why_no_form(inputs: str, task: str, num_outputs: int) -> str | None:

@@ -12,10 +12,13 @@ targets has a meaning where the code
   would go through softmax or sigmoid twice.
 
 With class numbers, torch's convention, the findings alone decide. ``auto`` takes the first form with a meaning in the
-order of ``forms_of``, with one exception: code that gives each class of two a sigmoid of its own (adding a number to
-both logits, which changes no probability, changes its value) is better given their difference, whose sigmoid is the
-probability of class 1. It is all a function of file, arguments, task and number of outputs, so that check, training
-and a resumed run come to the same form.
+order of ``forms_of``, with one exception: code that gives each class a sigmoid of its own (adding a number to all
+logits, which changes no probability, changes its value) is better given margins, whose sigmoids are the probabilities:
+of two classes the logit of class 1 over class 0, of more each class's over all others. With plain logits such code
+trains sigmoids that do not exclude one another: a Dice over all classes at once then settles where one class is
+answered everywhere, and is lower than before while the prediction, the class of the largest logit, is worse. It is all
+a function of file, arguments, task and number of outputs, so that check, training and a resumed run come to the same
+form.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ from fine_tuner.losses.trials.synthetic import sure_output, synthetic_targets
 
 FALLING = (-3.0, -1.0, 0.0, 0.5, 1.0)
 TAIL = (3.0, 6.0, 12.0)
+MARGINS = ("margins_one_hot", "foreground_logit", "foreground_prob")
 STRICT = 1e-6  # of the range of values between wrong and right
 ENDLESS = 0.05  # of that range, from s = 6 to s = 12
 SAME = 1e-4
@@ -182,6 +186,8 @@ class _Trials:
         outcomes: list[_Outcome] = []
         for inputs, name in forms_of(self.use.task, self.use.num_outputs).items():
             takes_logits = any(o.takes_logits for o in outcomes if not inputs.startswith("foreground"))
+            if inputs == "margins_one_hot" and not any(o.is_per_class for o in outcomes):
+                continue  # a number added to all logits changes no margin, so that a wrong axis could not be seen
             outcomes.append(self._outcome(inputs, name, takes_logits))
             if outcomes[-1].considered.has_meaning and not outcomes[-1].is_per_class:
                 break
@@ -222,10 +228,13 @@ class _Trials:
             outcome.is_per_class = True
             why = f"{why}, each class against the rest, since it applies a sigmoid of its own"
             outcome.considered = dataclasses.replace(outcome.considered, why=why)
+        elif inputs == "margins_one_hot":
+            why = f"{why}, and the sigmoid that it applies to each class is the probability of that class"
+            outcome.considered = dataclasses.replace(outcome.considered, why=why)
         return outcome
 
     def _why_no_meaning(self, *, has_activation: bool) -> str | None:
-        share = 0.5 if self.loaded.module.adaptation.inputs.startswith("foreground") else 1.0  # of a difference of two
+        share = 0.5 if self.loaded.module.adaptation.inputs in MARGINS else 1.0  # a margin is a difference of two
         values = {s: self._value(sure_output(self.target, scale=share * s, **self.about)) for s in (*FALLING, *TAIL)}
         if any(v is None for s, v in values.items() if abs(s) <= 3):
             return "fails for some answers"

@@ -13,8 +13,8 @@ CLASSES = (("classification", 2), ("classification", 5), ("segmentation", 2), ("
 LABELS = (("multilabel", 3),)
 NUMBERS = (("regression", 1), ("regression", 2))
 SIGMOID = {
-    ("classification", 2): "foreground_logit", ("classification", 5): "logits_one_hot",
-    ("segmentation", 2): "foreground_logit", ("segmentation", 4): "logits_one_hot", ("multilabel", 3): "as_is",
+    ("classification", 2): "foreground_logit", ("classification", 5): "margins_one_hot",
+    ("segmentation", 2): "foreground_logit", ("segmentation", 4): "margins_one_hot", ("multilabel", 3): "as_is",
 }  # fmt: skip
 PROBS = dict.fromkeys((*CLASSES, *LABELS), "probs_one_hot")
 PLAIN = PROBS | dict.fromkeys(NUMBERS, "as_is")
