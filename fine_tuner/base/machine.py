@@ -11,10 +11,19 @@ LEAST_SHARED_BYTES = 48 << 20  # a few batches; Docker gives 64 MiB
 
 
 def num_cores() -> int:
-    """Cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores this process may run on; of the ranks of a run on this machine each has its share."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+
+def is_rank() -> bool:
+    """Whether torchrun started this process as one of several that train a run together."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def local_rank() -> int:
+    """Number of this process among the ranks of its run on this machine; 0 outside of torchrun."""
+    return int(os.environ.get("LOCAL_RANK", 0)) if is_rank() else 0
 
 
 def default_num_workers() -> int:

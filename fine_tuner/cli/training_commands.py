@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fine_tuner.base.errors import InputError
+from fine_tuner.base.machine import is_rank
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.cli.arguments import Commands, add_overrides, find_run, print_json, read_settings
 from fine_tuner.config import live_changes
 from fine_tuner.config.io import read_tree
-from fine_tuner.launch.devices import hold
+from fine_tuner.launch.devices import hold, rank_devices
 from fine_tuner.launch.extension import check_extension, check_start
 from fine_tuner.planning.loss_checks import refuse_code_of_run, refuse_unchecked
 from fine_tuner.runs import control, queue
@@ -27,7 +29,8 @@ from fine_tuner.runs.view.status import look
 def add_commands(commands: Commands) -> None:
     """Their words and options."""
     commands.add_of_settings("train", train, "train, and print one line per epoch", also="; or the folder of a run")
-    commands.add_of_run("resume", resume, "go on with a run from its newest checkpoint")
+    command = commands.add_of_run("resume", resume, "go on with a run from its newest checkpoint")
+    add_overrides(command, "devices=... to go on with another number of devices; the steps stay the same")
     commands.add_of_run("stop", stop, "end a run within a step, keeping its best and last checkpoint")
     commands.add_of_run("pause", pause, "free the device; 'resume' goes on")
     command = commands.add_of_run("set", set_command, "change a run while it trains")
@@ -46,16 +49,27 @@ def add_commands(commands: Commands) -> None:
 def train(arguments: argparse.Namespace) -> int:
     """``train``: make a run folder (unless given one) and train in this process."""
     if Path(arguments.config, "config.yaml").is_file():
-        return _train_folder(RunFolder(Path(arguments.config).resolve()), arguments)
+        devices = _other_devices(arguments.overrides)
+        return _train_folder(RunFolder(Path(arguments.config).resolve()), arguments, devices=devices)
     settings = read_settings(arguments.config, arguments.overrides)
     refuse_unchecked(settings)
+    from fine_tuner.distributed.devices import choose_devices
+    from fine_tuner.tasks.build import Place
     from fine_tuner.training.run.console import Console
     from fine_tuner.training.run.prepare import prepare
 
-    prepared = prepare(settings, on_progress=_bar() or Console(_say).progress)  # wrong input leaves no folder behind
+    num_devices = len(choose_devices(settings.devices))
+    is_several = num_devices > 1  # then other processes build it again, to train it
+    prepared = prepare(  # wrong input leaves no folder behind
+        settings,
+        on_progress=_bar() or Console(_say).progress,
+        place=Place(world_size=num_devices),
+        outline=is_several,
+    )
     argv, parent = ["train", arguments.config, *arguments.overrides], getattr(arguments, "parent", None)
     settings = prepared.assembly.settings  # what was left empty is filled in
-    return _train_folder(RunStore(arguments.runs).create(settings, argv=argv, parent=parent), arguments, prepared)
+    run = RunStore(arguments.runs).create(settings, argv=argv, parent=parent)
+    return _train_folder(run, arguments, None if is_several else prepared)
 
 
 def resume(arguments: argparse.Namespace) -> int:
@@ -64,7 +78,22 @@ def resume(arguments: argparse.Namespace) -> int:
     check_start(run)
     refuse_code_of_run(run)
     control.clear_for_start(run)
-    return _train_folder(run, arguments)
+    return _train_folder(run, arguments, devices=_other_devices(arguments.overrides))
+
+
+def _other_devices(overrides: Sequence[str]) -> str | None:
+    """Devices of the next attempt of a run, if they are to be others; all else of a run stays.
+
+    Raises:
+        InputError: If something else is to change.
+    """
+    others = [word for word in overrides if not word.startswith("devices=")]
+    if others:
+        raise InputError(
+            f"{others[0]}: of a run that exists only devices=... can be another when it goes on. "
+            "'set' changes rate and length of a run, 'clone' makes a new one with other settings."
+        )
+    return overrides[-1].partition("=")[2] if overrides else None
 
 
 def clone(arguments: argparse.Namespace) -> int:
@@ -89,18 +118,31 @@ def extend(arguments: argparse.Namespace) -> int:
     return _train_folder(run, arguments)
 
 
-def _train_folder(run: RunFolder, arguments: argparse.Namespace, prepared: Any = None) -> int:
-    """Train a run in its folder, in this process; returns the exit code."""
+def _train_folder(
+    run: RunFolder, arguments: argparse.Namespace, prepared: Any = None, *, devices: str | None = None
+) -> int:
+    """Train a run in its folder, in this process or, on several devices, in one for each; returns the exit code."""
     from fine_tuner.evaluation.evaluate_run import evaluate_at_end
     from fine_tuner.runs.log.cache_writer import CacheWriter
     from fine_tuner.training.run.worker import run_worker
 
     refuse_code_of_run(run)
-    devices = str(read_tree(run.config).get("devices", "auto"))
-    with hold(run.path.parent, devices) as was_free, CacheWriter(run):
+    if is_rank():
+        from fine_tuner.training.run.ranks import train_as_rank
+
+        return train_as_rank(run, print_line=_say, at_end=evaluate_at_end, devices=devices)
+    wanted = devices or str(read_tree(run.config).get("devices", "auto"))
+    with hold(run.path.parent, wanted) as was_free, CacheWriter(run):
         if not was_free:
             print("Another run is at work on this device; both go on, more slowly.", file=sys.stderr)
-        code = run_worker(run, print_line=_say, prepared=prepared, show=_bar(), at_end=evaluate_at_end)
+        if len(rank_devices(wanted)) > 1 or "all" in wanted:
+            from fine_tuner.training.run.ranks import train_in_ranks
+
+            code = train_in_ranks(run, wanted, overrides=[f"devices={devices}"] if devices else [])
+        else:
+            code = run_worker(
+                run, print_line=_say, prepared=prepared, show=_bar(), at_end=evaluate_at_end, devices=devices
+            )
     print(f"run: {run.path}", flush=True)
     if arguments.json:
         print_json(RunStore(run.path.parent).summary(run.id).to_json())

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from torch import Tensor
 
 from fine_tuner.data.loading.batches import EvalBatches, Key, TrainBatches
+from fine_tuner.distributed.ranks import Ranks
 from fine_tuner.features.kept import KeptFeatures
 from fine_tuner.features.network import FeatureNetwork
 
@@ -36,6 +37,7 @@ class FeatureBatches:
         set_train_mode: Puts the network into training mode.
         should_stop: Asked while features are computed.
         on_computed: Told of that.
+        ranks: The processes that compute them together, each a part, and all keep all of them.
     """
 
     def __init__(
@@ -48,9 +50,11 @@ class FeatureBatches:
         set_train_mode: Callable[[], None],
         should_stop: Callable[[], bool] = lambda: False,
         on_computed: OnComputed = lambda what, done, total: None,
+        ranks: Ranks | None = None,
     ) -> None:
         self._images, self._network, self._views, self._epochs = images, network, views, epochs
         self._set_train_mode, self._should_stop, self._on_computed = set_train_mode, should_stop, on_computed
+        self._ranks = ranks or Ranks()
         self._kept: dict[int, KeptFeatures] = {}
 
     @property
@@ -62,6 +66,14 @@ class FeatureBatches:
         """Which images are in this micro-batch of the run."""
         return self._images.indices(micro_step)
 
+    def size(self, micro_step: int) -> int:
+        """How many images this micro-batch of the run has, over all ranks."""
+        return self._images.size(micro_step)
+
+    def part(self, micro_step: int) -> slice:
+        """Which of them are this rank's."""
+        return self._images.part(micro_step)
+
     def leave_out(self, indices: Iterable[int]) -> None:
         """See ``TrainBatches.leave_out``."""
         self._images.leave_out(indices)
@@ -70,6 +82,17 @@ class FeatureBatches:
     def left_out(self) -> frozenset[int]:
         """Indices of the images that are not shown."""
         return self._images.left_out
+
+    def prepare(self, micro_step: int) -> None:
+        """Compute the view that this micro-batch takes, if it takes one; all ranks do.
+
+        Raises:
+            DataError: Naming a file that cannot be read.
+            InterruptionError: If somebody wants the run to end.
+        """
+        epoch = micro_step // self.per_epoch
+        if self._epochs is None or epoch < self._epochs:
+            self._view(epoch % self._views)
 
     def starting_at(self, micro_step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Endless: features ``(B, numbers)`` and targets, then images, from micro-batch ``micro_step`` of the run on.
@@ -86,7 +109,7 @@ class FeatureBatches:
             if self._epochs is not None and keys[0].epoch >= self._epochs:
                 self._kept.clear()
                 yield from self._images.starting_at(number)
-            yield self._view(keys[0].epoch % self._views).rows(key.index for key in keys)
+            yield self._view(keys[0].epoch % self._views).rows(key.index for key in self._images.own(keys))
 
     def _view(self, view: int) -> KeptFeatures:
         dataset, size = self._images.dataset, self._images.batch_size
@@ -95,15 +118,24 @@ class FeatureBatches:
             return kept
         kept.clear()
         keys = [Key(index, self._images.seed, view) for index in range(len(dataset))]
-        batches = self._images.load([keys[start : start + size] for start in range(0, len(keys), size)])
+        batches = [keys[start : start + size] for start in range(0, len(keys), size)]
+        world_size = self._ranks.world_size
+        own = self._images.load(batches[self._ranks.rank :: world_size])
         self._set_train_mode()
-        for number, (images, targets) in enumerate(batches):
+        for first in range(0, len(batches), world_size):
             if self._should_stop():
                 raise InterruptionError
-            kept.append(self._network.features(images), targets)
-            done = min((number + 1) * size, len(keys))
+            for computed in self._ranks.collect(self._ranks.together(lambda: self._compute(own))):
+                if computed is not None:
+                    kept.append(*computed)
+            done = min((first + world_size) * size, len(keys))
             self._on_computed(f"{TRAIN_WORDS}, view {view + 1} of {self._views}", done, len(keys))
         return kept
+
+    def _compute(self, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor] | None:
+        """Features, on the CPU, and targets of this rank's next batch, if it has one more."""
+        batch = next(batches, None)
+        return None if batch is None else (self._network.features(batch[0]).cpu(), batch[1])
 
     def close(self) -> None:
         """End the loading processes; does nothing if there are none."""
@@ -120,7 +152,7 @@ class FeatureEvalBatches:
 
     def __init__(self, images: EvalBatches, network: FeatureNetwork) -> None:
         self._images, self._network = images, network
-        self._kept = KeptFeatures(len(images.dataset))
+        self._kept = KeptFeatures(len(images.indices))
 
     def __len__(self) -> int:
         return len(self._images)
@@ -140,6 +172,6 @@ class FeatureEvalBatches:
             yield features, targets
 
     def _again(self) -> Iterator[tuple[Tensor, Tensor]]:
-        size, count = self._images.batch_size, len(self._images.dataset)
+        size, count = self._images.batch_size, len(self._images.indices)
         for start in range(0, count, size):
             yield self._kept.rows(range(start, min(start + size, count)))

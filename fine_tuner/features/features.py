@@ -9,6 +9,7 @@ from typing import Self
 from torch import nn
 
 from fine_tuner.data.loading.batches import EvalBatches, TrainBatches
+from fine_tuner.distributed.ranks import Ranks
 from fine_tuner.features.batches import FeatureBatches, FeatureEvalBatches, OnComputed
 from fine_tuner.features.network import FeatureNetwork
 from fine_tuner.features.plan import FeaturePlan, Splits
@@ -36,6 +37,7 @@ class Features:
         set_train_mode: Callable[[], None],
         should_stop: Callable[[], bool],
         on_computed: OnComputed,
+        ranks: Ranks,
     ) -> Self:
         """See ``FeatureNetwork`` and ``FeatureBatches``."""
         network = FeatureNetwork(model, training=splits.training, evaluation=splits.evaluation, precision=precision)
@@ -49,6 +51,7 @@ class Features:
                 set_train_mode=set_train_mode,
                 should_stop=should_stop,
                 on_computed=on_computed,
+                ranks=ranks,
             ),
             val_batches=FeatureEvalBatches(val_batches, network) if val_batches is not None else None,
         )

@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,20 +21,43 @@ from fine_tuner.runs.lock import LAUNCH_VARIABLE, HandedLock, is_handed
 _FOLDER = ".devices"
 
 
+def rank_devices(devices: str, count: Callable[[], int] | None = None) -> tuple[str, ...]:
+    """One device for each process that the setting ``devices`` means.
+
+    Args:
+        devices: Names with commas between; a number is an accelerator, ``all`` every one there is, ``cpu:2`` two
+            processes on the processor.
+        count: How many accelerators there are; the NVIDIA ones, if it is not given.
+
+    >>> rank_devices("0, 1"), rank_devices("cpu:3"), rank_devices("all", lambda: 2), rank_devices("auto")
+    (('0', '1'), ('cpu', 'cpu', 'cpu'), ('0', '1'), ('auto',))
+    """
+    out: list[str] = []
+    for word in [word.strip() for word in devices.split(",") if word.strip()] or ["auto"]:
+        if word == "all":
+            out += [str(index) for index in range((count or gpu_count)())] or ["auto"]
+        elif word.startswith("cpu:") and word[4:].isdecimal():
+            out += ["cpu"] * max(1, int(word[4:]))
+        else:
+            out.append(word)
+    return tuple(out)
+
+
 def device_keys(devices: str) -> tuple[str, ...]:
     """Names of the physical devices that the setting ``devices`` means on this machine, without asking torch.
 
-    >>> device_keys("cpu")
-    ('cpu',)
+    >>> device_keys("cpu"), device_keys("cpu:2")
+    (('cpu',), ('cpu',))
     """
-    wanted = [word.strip() for word in devices.split(",") if word.strip()] or ["auto"]
-    return tuple(dict.fromkeys(_key(word) for word in wanted))
+    return tuple(dict.fromkeys(map(_key, rank_devices(devices))))
 
 
 def _key(word: str) -> str:
     if word == "auto":
         apple = sys.platform == "darwin" and os.uname().machine == "arm64"
         word = "cuda:0" if gpu_count() else "mps" if apple else "cpu"
+    if word.isdecimal():
+        word = f"cuda:{word}"  # of another maker's too: two runs must not meet on one, whatever it is called
     if word == "cuda" or word.startswith("cuda:"):
         index = int(word[5:] or 0) if word[5:].isdecimal() else 0
         visible = [part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip()]

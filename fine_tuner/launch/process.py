@@ -201,11 +201,17 @@ def worker_pid(run: RunFolder) -> int | None:
 def signal_worker(run: RunFolder, number: signal.Signals) -> bool:
     """Send a signal to the worker: SIGKILL to its whole group, others to it alone. False if there is nobody to send to.
 
-    SIGTERM to the group would kill the loading processes, and the worker would fail instead of stopping.
+    SIGTERM to the group would kill the loading processes, and the worker would fail instead of stopping. Of a run of
+    several processes the first gets SIGTERM, and tells the others; SIGKILL goes to torchrun before, which would start
+    them again, and without which the others die.
     """
     pid = worker_pid(run)
     if pid is None or pid == os.getpid():
         return False
+    holder = find_holder(run.lock)
+    if number == signal.SIGKILL and holder is not None and holder.is_local and holder.torchrun > 1:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(holder.torchrun, number)
     with suppress(ProcessLookupError, PermissionError):
         if number == signal.SIGKILL and os.getpgid(pid) == pid:
             os.killpg(pid, number)

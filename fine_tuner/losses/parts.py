@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from fine_tuner.losses.inputs import nonzero
 
 LossFn = Callable[[Tensor, Any], Tensor]
+Collect = Callable[[Any], list[Any]]
+"""From what one rank has to what all ranks have, in their order."""
 
 
 class SplitLoss(Protocol):
@@ -28,6 +30,9 @@ class SplitLoss(Protocol):
 
     def add(self, logits: Tensor, targets: Tensor) -> None:
         """Take a batch; the sizes of batches do not matter."""
+
+    def join(self, collect: Collect) -> None:
+        """Take what was added on other ranks."""
 
     def value(self) -> Tensor:
         """Scalar float64: the loss of all that was added; 0 if that was nothing."""
@@ -76,15 +81,23 @@ def over_split(loss_fn: LossFn) -> SplitLoss:
     return loss_fn.over_split() if isinstance(loss_fn, Loss) else MeansOverSplit(loss_fn)
 
 
-def shares_of(loss_fn: LossFn, targets: Sequence[Any]) -> list[Tensor]:
+def shares_of(
+    loss_fn: LossFn,
+    targets: Sequence[Any],
+    *,
+    sum_over_ranks: Callable[[Tensor], Tensor] = lambda counts: counts,
+    is_counted: bool = True,
+) -> list[Tensor]:
     """How much each part counts in each mean of the whole, ``(T,)`` float32 a part; they add up to 1, or 0 for nothing.
 
     Args:
         loss_fn: The loss.
         targets: Of each part.
+        sum_over_ranks: The whole is that of all ranks, whose counts this adds up.
+        is_counted: The parts of this rank count; else their shares are 0.
     """
-    counts = torch.stack([counts_of(loss_fn, part) for part in targets])
-    return list((counts / nonzero(counts.sum(0))).float())
+    counts = torch.stack([counts_of(loss_fn, part) for part in targets]) * is_counted
+    return list((counts / nonzero(sum_over_ranks(counts.sum(0)))).float())
 
 
 def part_of(loss_fn: LossFn, shares: Tensor, logits: Tensor, targets: Any) -> Tensor:
@@ -106,6 +119,11 @@ class MeansOverSplit:
         self.sums = self.sums.to(logits.device) + torch.where(counts > 0, means * counts, 0.0)
         self.counts = self.counts.to(logits.device) + counts
 
+    def join(self, collect: Collect) -> None:
+        """See ``SplitLoss``. What nothing was added to is one 0, which goes with any number of means."""
+        sums, counts = zip(*collect((self.sums.cpu(), self.counts.cpu())), strict=True)
+        self.sums, self.counts = sum(sums), sum(counts)
+
     def value(self) -> Tensor:
         """See ``SplitLoss``."""
         return (self.sums / nonzero(self.counts)).sum()
@@ -125,10 +143,20 @@ class RegionsOverSplit:
 
     def add(self, logits: Tensor, targets: Tensor) -> None:
         """See ``SplitLoss``."""
-        found = self.sums(logits, targets).double()
+        self._add(self.sums(logits, targets).double())
+
+    def _add(self, found: Tensor) -> None:
         if self.total is not None:
             found = torch.cat([self.total[:3] + found[:3], torch.maximum(self.total[3:], found[3:])])
         self.total = found
+
+    def join(self, collect: Collect) -> None:
+        """See ``SplitLoss``."""
+        totals = collect(None if self.total is None else self.total.cpu())
+        self.total = None
+        for total in totals:
+            if total is not None:
+                self._add(total)
 
     def value(self) -> Tensor:
         """See ``SplitLoss``."""
@@ -145,6 +173,12 @@ class WholeSplit:
     def add(self, logits: Tensor, targets: Tensor) -> None:
         """See ``SplitLoss``."""
         self.kept.append((logits, targets))
+
+    def join(self, collect: Collect) -> None:
+        """See ``SplitLoss``."""
+        kept = collect([(logits.cpu(), targets.cpu()) for logits, targets in self.kept])
+        device = self.kept[0][0].device if self.kept else torch.device("cpu")
+        self.kept = [(logits.to(device), targets.to(device)) for part in kept for logits, targets in part]
 
     def value(self) -> Tensor:
         """See ``SplitLoss``."""
@@ -164,6 +198,11 @@ class SumOverSplit:
         """See ``SplitLoss``."""
         self.first.add(logits, targets)
         self.second.add(logits, targets)
+
+    def join(self, collect: Collect) -> None:
+        """See ``SplitLoss``."""
+        self.first.join(collect)
+        self.second.join(collect)
 
     def value(self) -> Tensor:
         """See ``SplitLoss``."""

@@ -34,7 +34,7 @@ def assemble_fitting(
         return assembly, forecast
     assembly.close()
     size = 2 ** (fitting.bit_length() - 1)
-    reason = "the largest that fits into memory"
+    reason = "the largest that fits into memory" + (" of each device" if assembly.place.world_size > 1 else "")
     assembly = assemble(replace(settings, f"train.batch_size={size}"), data, outline=outline, **how)
     chosen = (Chosen(path="train.batch_size", value=size, reason=reason), *assembly.chosen)
     return with_values(assembly, chosen=chosen), forecast_run(assembly, is_outline=outline)

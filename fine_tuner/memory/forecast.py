@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from fine_tuner.base.errors import ConfigError
-from fine_tuner.distributed import device_name
+from fine_tuner.distributed.devices import device_name
 from fine_tuner.memory.readings import memory_limit_mib, process_mib
 from fine_tuner.memory.sized_tensors import Moment
 from fine_tuner.memory.step_memory import StepMemory, StepSetup, step_memory

@@ -15,7 +15,7 @@ from fine_tuner.base.errors import TrainingError
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
-from fine_tuner.distributed import free_memory
+from fine_tuner.distributed.devices import free_memory
 from fine_tuner.memory.forecast import Counted, counted_of
 from fine_tuner.memory.readings import MIB, memory_limit_mib, memory_used_mib, process_mib
 from fine_tuner.planning.measured_steps import (

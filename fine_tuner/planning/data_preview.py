@@ -11,7 +11,7 @@ from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.preview import preview
 from fine_tuner.data.mask_coding import legend
-from fine_tuner.distributed import choose_device
+from fine_tuner.distributed.devices import choose_device
 from fine_tuner.models.build import find_preprocessing
 from fine_tuner.tasks.build import build_data, build_dataset
 from fine_tuner.tasks.fill_in import filled_size

@@ -10,7 +10,7 @@ import torch
 
 from fine_tuner.config.presets import nearest_preset
 from fine_tuner.config.settings import Settings
-from fine_tuner.distributed import device_name
+from fine_tuner.distributed.devices import device_name
 from fine_tuner.memory.fitting import assemble_fitting
 from fine_tuner.memory.forecast import RunForecast, expected_mib, misfit_words
 from fine_tuner.memory.readings import memory_used_mib

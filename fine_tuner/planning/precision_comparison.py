@@ -11,7 +11,7 @@ from fine_tuner.base.errors import TrainingError
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
-from fine_tuner.distributed import choose_device, device_name, free_memory
+from fine_tuner.distributed.devices import choose_device, device_name, free_memory
 from fine_tuner.planning.measured_steps import (
     WARM_UP,
     Measurement,

@@ -34,6 +34,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fine_tuner.base.errors import RunError
+from fine_tuner.base.machine import is_rank
 
 LAUNCH_VARIABLE = "FINE_TUNER_LAUNCH"
 _HELD: dict[tuple[int, int], int] = {}  # (device, inode) of lock files held by this process -> its pid (forks differ)
@@ -51,11 +52,13 @@ class Holder:
             process namespace).
         host: Host name it wrote, "" if none.
         launch: Token of the launch it belongs to, "" if it was started by hand.
+        torchrun: Process that starts it again when it dies; 0 if there is none.
     """
 
     pid: int
     host: str = ""
     launch: str = ""
+    torchrun: int = 0
 
     @property
     def is_local(self) -> bool:
@@ -102,7 +105,7 @@ class WorkerLock:
             raise
         self._handle, self._key = handle, _key(os.fstat(handle))
         _HELD[self._key] = os.getpid()
-        _describe(handle, launch=os.environ.get(LAUNCH_VARIABLE, ""))
+        _describe(handle, launch=os.environ.get(LAUNCH_VARIABLE, ""), torchrun=os.getppid() if is_rank() else 0)
         return True
 
     def release(self) -> None:
@@ -146,7 +149,12 @@ def find_holder(path: Path) -> Holder | None:
         if pid is None:
             return None
         about = read_description(handle)
-        return Holder(pid=pid, host=str(about.get("host", "")), launch=str(about.get("launch", "")))
+        return Holder(
+            pid=pid,
+            host=str(about.get("host", "")),
+            launch=str(about.get("launch", "")),
+            torchrun=int(about.get("torchrun", 0)),
+        )
     finally:
         os.close(handle)
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torchmetrics import MetricCollection
 
+from fine_tuner.base.errors import ConfigError
 from fine_tuner.base.machine import num_cores
 from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.config.metric_specs import MetricSpec
@@ -24,7 +25,7 @@ from fine_tuner.data.loading.transforms import build_transforms
 from fine_tuner.data.options import READ_OPTIONS
 from fine_tuner.data.records import DataSplits
 from fine_tuner.data.sources import read_data
-from fine_tuner.distributed import choose_device, device_name
+from fine_tuner.distributed.devices import choose_device, device_name
 from fine_tuner.features.plan import FeaturePlan, Splits
 from fine_tuner.losses.build import build_loss
 from fine_tuner.models.build import BuiltModel
@@ -78,6 +79,34 @@ def build_data(settings: Settings, on_progress: OnProgress = no_progress, *, may
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Which of the processes that train a run this one is.
+
+    Attributes:
+        rank: Its number.
+        world_size: How many there are.
+        began_with: How many there were when the run began. A micro-batch keeps the size that it had then, so that steps
+            and schedule are the same whoever goes on; None: as many as now.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    began_with: int | None = None
+
+    @property
+    def devices(self) -> int:
+        """By how many the batch of one device is multiplied."""
+        return self.began_with or self.world_size
+
+    def shares(self) -> dict[str, int]:
+        """As batches take it."""
+        return {"rank": self.rank, "world_size": self.world_size}
+
+
+ALONE = Place()
+
+
 @dataclass(kw_only=True)
 class Assembly:
     """The objects of one run, on their device. A context manager: loading processes end with it.
@@ -90,6 +119,7 @@ class Assembly:
         chosen: What was filled in, and why.
         features: What the run does about its frozen part.
         splits: The network in two, if its frozen part runs once; None else, and of an outline.
+        place: Of this process among those of the run.
     """
 
     settings: Settings
@@ -111,6 +141,7 @@ class Assembly:
     features: FeaturePlan
     splits: Splits | None
     chosen: tuple[Chosen, ...] = ()
+    place: Place = ALONE
 
     @property
     def model(self) -> nn.Module:
@@ -121,6 +152,11 @@ class Assembly:
     def steps_per_epoch(self) -> int:
         """Optimizer steps in one epoch."""
         return -(-self.train_batches.per_epoch // self.settings.train.accumulate)
+
+    @property
+    def global_batch_size(self) -> int:
+        """Images in one step, of all devices."""
+        return self.train_batches.batch_size * self.settings.train.accumulate
 
     @property
     def total_steps(self) -> int:
@@ -137,7 +173,8 @@ class Assembly:
     def pace_key(self) -> str:
         """Under which the pace of a whole run like this is kept."""
         variant = variant_name(self.precision.dtype, is_channels_last=self.precision.is_channels_last)
-        return f"{RUN}:{variant}:once" if self.features.is_used else f"{RUN}:{variant}"
+        several = f":x{self.place.world_size}" if self.place.world_size > 1 else ""
+        return f"{RUN}:{variant}{several}:once" if self.features.is_used else f"{RUN}:{variant}{several}"
 
     def close(self) -> None:
         """End the loading processes."""
@@ -158,6 +195,7 @@ def assemble(
     outline: bool = False,
     may_measure: bool = False,
     checkpoint: Path | None = None,
+    place: Place = ALONE,
 ) -> Assembly:
     """Build every object of a run, in the order in which a person would describe it.
 
@@ -168,6 +206,7 @@ def assemble(
         outline: Build the network without weights, downloading nothing: for a plan.
         may_measure: Find the fastest precision by a trial of seconds, where ``auto`` knows of none.
         checkpoint: Weights of this run to go on from; those it started from are not needed any more.
+        place: Of this process among those of the run.
 
     Raises:
         InputError: If a setting does not fit the data, the network or the machine.
@@ -175,14 +214,15 @@ def assemble(
     task = TASKS[settings.task]
     best = task.best_by(settings.train.best_metric, data.output_names)
     device = choose_device(settings.devices)
-    settings, chosen = fill_in(settings, data, device)
+    settings, chosen = fill_in(settings, data, device, num_devices=place.devices)
+    _check_step(settings, place)
     torch.manual_seed(settings.seed)  # decides the new head's first weights, then dropout
     built = build_network(settings, data, on_progress, outline=outline, checkpoint=checkpoint)
     if not outline:
         built.model.to(device)
     built = replace(built, preprocessing=replace(built.preprocessing, pixel_range=data.pixel_range))
     choice = _choose_precision(
-        settings, data, built, device, on_progress=on_progress if may_measure and not outline else None
+        settings, data, built, device, place, on_progress=on_progress if may_measure and not outline else None
     )
     precision = Precision(
         choice.dtype, device, is_channels_last=choice.is_channels_last, allow_tf32=settings.precision.tf32
@@ -221,7 +261,8 @@ def assemble(
 
     train_batches = TrainBatches(
         build_dataset(settings, data, built.preprocessing, "train"),
-        batch_size=settings.train.batch_size,
+        batch_size=settings.train.batch_size * place.devices,
+        **place.shares(),
         seed=settings.seed,
         num_workers=settings.data.num_workers,
         pin_memory=device.type == "cuda",
@@ -260,11 +301,12 @@ def assemble(
         group_lrs=group_lrs,
         schedule=schedule,
         train_batches=train_batches,
-        val_batches=_val_batches(settings, data, built, device),
+        val_batches=_val_batches(settings, data, built, device, place),
         metrics=task.build_metrics(data.num_outputs, **task.arguments_of_metrics(data.output_names)),
         chosen=chosen,
         features=features,
         splits=splits,
+        place=place,
     )
 
 
@@ -292,7 +334,13 @@ def remember_pace(assembly: Assembly, *, images_per_second: float) -> None:
 
 
 def _choose_precision(
-    settings: Settings, data: DataSplits, built: BuiltModel, device: torch.device, *, on_progress: OnProgress | None
+    settings: Settings,
+    data: DataSplits,
+    built: BuiltModel,
+    device: torch.device,
+    place: Place,
+    *,
+    on_progress: OnProgress | None,
 ) -> PrecisionChoice:
     """As set, else as measured for this network on this device, if need be now, else as suits the device.
 
@@ -301,6 +349,7 @@ def _choose_precision(
         data: Of the run; tells how long it is.
         built: Its network.
         device: Where it is.
+        place: Of this process among those of the run.
         on_progress: Told of a trial; None makes none.
     """
     wanted = settings.precision
@@ -310,7 +359,8 @@ def _choose_precision(
     measured = known_fastest(subject, wanted.channels_last)
     if measured is None and wanted.dtype == "auto":
         train = settings.train
-        steps = -(-len(data.splits["train"]) * train.epochs // (train.batch_size * train.accumulate))
+        images_per_step = train.batch_size * place.devices * train.accumulate
+        steps = -(-len(data.splits["train"]) * train.epochs // images_per_step)
         if steps < FEWEST_STEPS:
             until = f"{steps} steps are too few for measuring what is faster"
         elif on_progress is None:
@@ -350,7 +400,25 @@ def _mixer(settings: Settings) -> Mixer | None:
     )
 
 
-def _val_batches(settings: Settings, data: DataSplits, built: BuiltModel, device: torch.device) -> EvalBatches | None:
+def _check_step(settings: Settings, place: Place) -> None:
+    """Do nothing if each device gets an image of a step.
+
+    Raises:
+        ConfigError: At ``devices``.
+    """
+    images = settings.train.batch_size * place.devices
+    if images < place.world_size:
+        raise ConfigError(
+            {
+                "devices": f"The run takes {images} images at a time, fewer than the {place.world_size} devices it is "
+                "to go on with. Choose fewer devices."
+            }
+        )
+
+
+def _val_batches(
+    settings: Settings, data: DataSplits, built: BuiltModel, device: torch.device, place: Place
+) -> EvalBatches | None:
     if not data.splits.get("val"):
         return None
     return EvalBatches(
@@ -358,4 +426,5 @@ def _val_batches(settings: Settings, data: DataSplits, built: BuiltModel, device
         batch_size=settings.train.batch_size,
         num_workers=settings.data.num_workers,
         pin_memory=device.type == "cuda",
+        **place.shares(),
     )

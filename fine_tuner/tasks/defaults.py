@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fine_tuner.config.tasks import TargetKind
@@ -93,6 +93,15 @@ def choose_batch_size(about: Circumstances) -> Chosen:
     if size == most:
         return Chosen(path="train.batch_size", value=size, reason=f"which gives {_count(steps, 'step')} an epoch")
     return Chosen(path="train.batch_size", value=size, reason=f"so that an epoch has {_count(steps, 'step')}")
+
+
+def shared_out(batch: Chosen, num_devices: int) -> Chosen:
+    """The batch of one device, if ``batch`` is that of all."""
+    if num_devices == 1:
+        return batch
+    size = max(1, batch.value // num_devices)
+    reason = f"on each of {num_devices} devices: {size * num_devices} images at a time, {batch.reason}"
+    return replace(batch, value=size, reason=reason)
 
 
 def choose_epochs(about: Circumstances, steps_per_epoch: int) -> Chosen:

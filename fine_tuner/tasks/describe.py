@@ -6,7 +6,7 @@ from typing import Any
 
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.records import DataSplits
-from fine_tuner.distributed import device_name
+from fine_tuner.distributed.devices import device_name
 from fine_tuner.losses.parts import is_exact
 from fine_tuner.models.freezing import trainable_parameters
 from fine_tuner.schedules.rates import plan_rates
@@ -36,7 +36,9 @@ def facts_of(assembly: Assembly) -> dict[str, Any]:
         "val_images": len(val),
         "batch_size": settings.train.batch_size,
         "accumulate": settings.train.accumulate,
-        "global_batch_size": settings.train.batch_size * settings.train.accumulate,
+        "num_devices": assembly.place.world_size,
+        "began_with_devices": assembly.place.devices,
+        "global_batch_size": assembly.global_batch_size,
         "features": assembly.features.facts(),
         "groups": list(assembly.group_lrs),
         "schedule": planned_rates(assembly),
@@ -55,13 +57,14 @@ def facts_of(assembly: Assembly) -> dict[str, Any]:
 
 def loss_notices(assembly: Assembly) -> list[str]:
     """What accumulating means for a loss that is not a sum of means."""
-    if assembly.settings.train.accumulate == 1 or is_exact(assembly.loss_fn):
-        return []
     train = assembly.settings.train
+    parts = train.accumulate * assembly.place.world_size
+    if parts == 1 or is_exact(assembly.loss_fn):
+        return []
     return [
-        f"The loss compares whole batches, or is your own: each of a step's {train.accumulate} parts has one, of "
-        f"{train.batch_size} images, and a step takes their mean, which is not the loss of one large batch. Cross "
-        "entropy, and overlap losses per image, are the same either way."
+        f"The loss compares whole batches, or is your own: each of a step's {parts} parts has one, of "
+        f"{assembly.global_batch_size // parts} images, and a step takes their mean, which is not the loss of one "
+        "large batch. Cross entropy, and overlap losses per image, are the same either way."
     ]
 
 

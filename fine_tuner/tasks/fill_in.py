@@ -15,7 +15,7 @@ from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import target_kind
 from fine_tuner.data.files.images import open_image
 from fine_tuner.data.records import DataSplits
-from fine_tuner.distributed import device_name
+from fine_tuner.distributed.devices import device_name
 from fine_tuner.models.build import find_preprocessing
 from fine_tuner.models.pretrained.choice import NONE
 from fine_tuner.speeds import RUN, TRIAL, Subject, read_speeds
@@ -27,13 +27,23 @@ from fine_tuner.tasks.defaults import (
     choose_image_size,
     choose_multiplier,
     choose_rate,
+    shared_out,
 )
 
 _LOOKED_AT = 24  # pictures whose size is read; their median is steady by then
 
 
-def fill_in(settings: Settings, data: DataSplits, device: torch.device) -> tuple[Settings, tuple[Chosen, ...]]:
-    """Settings without gaps, and what was chosen for them, in the order of the rules."""
+def fill_in(
+    settings: Settings, data: DataSplits, device: torch.device, *, num_devices: int = 1
+) -> tuple[Settings, tuple[Chosen, ...]]:
+    """Settings without gaps, and what was chosen for them, in the order of the rules.
+
+    Args:
+        settings: Of the run.
+        data: Its splits.
+        device: Where it trains.
+        num_devices: How many there are of it, each with a batch of its own.
+    """
     chosen: list[Chosen] = []
 
     def take(choice: Chosen | None) -> None:
@@ -46,8 +56,8 @@ def fill_in(settings: Settings, data: DataSplits, device: torch.device) -> tuple
     if settings.data.image_size is None:
         take(choose_image_size(about))
     if settings.train.batch_size is None:
-        take(choose_batch_size(about))
-    step_images = min(settings.train.batch_size, about.num_images) * settings.train.accumulate
+        take(shared_out(choose_batch_size(about), num_devices))
+    step_images = min(settings.train.batch_size * num_devices, about.num_images) * settings.train.accumulate
     if settings.train.epochs is None:
         about = _with_pace(about, settings, device)
         take(choose_epochs(about, math.ceil(about.num_images / step_images)))

@@ -14,6 +14,7 @@ from torch import nn
 from fine_tuner.data.loading.batches import EvalBatches, ImageDataset, TrainBatches
 from fine_tuner.data.loading.transforms import build_transforms
 from fine_tuner.data.records import Record
+from fine_tuner.distributed.ranks import Ranks
 from fine_tuner.features.batches import FeatureBatches, FeatureEvalBatches, InterruptionError
 from fine_tuner.features.features import Features
 from fine_tuner.features.plan import FeaturePlan, split_in_both_modes
@@ -63,6 +64,7 @@ def features(records: list[Record], model: nn.Module) -> Callable[..., Features]
             set_train_mode=model.train,
             should_stop=should_stop,
             on_computed=lambda what, done, total: None,
+            ranks=Ranks(),
         )
 
     return make

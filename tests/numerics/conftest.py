@@ -37,6 +37,15 @@ class TensorBatches:
         epoch, number = divmod(micro_step, self.per_epoch)
         return self.order(epoch)[number * self.batch_size :][: self.batch_size]
 
+    def size(self, micro_step: int) -> int:
+        return len(self.indices(micro_step))
+
+    def part(self, micro_step: int) -> slice:
+        return slice(0, self.size(micro_step))
+
+    def prepare(self, micro_step: int) -> None:
+        pass
+
     def leave_out(self, indices: Iterable[int]) -> None:
         self.left_out |= frozenset(indices)
 

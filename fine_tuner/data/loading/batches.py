@@ -38,6 +38,24 @@ class Key(NamedTuple):
     epoch: int = 0
 
 
+class Portion(list[Key]):
+    """The keys that one of several ranks loads of a micro-batch: a run of them, in a circle.
+
+    Attributes:
+        whole: All keys of the micro-batch.
+    """
+
+    def __init__(self, whole: Sequence[Key], part: slice) -> None:
+        super().__init__(whole[part])
+        self.whole = list(whole)
+        self._start = part.start
+
+    @property
+    def before(self) -> Key:
+        """The key before the first of this portion, which mixing needs."""
+        return self.whole[self._start - 1]
+
+
 class ImageDataset(Dataset):
     """Images with their targets, ready for a batch.
 
@@ -142,6 +160,9 @@ class TrainBatches:
         sampling: ``natural`` shows every image once per epoch; ``balanced`` every class equally often, which repeats
             images of rare classes and leaves out some of frequent ones (classification).
         mixer: Mixes the images of each batch; its targets are then ``MixedTargets``.
+        rank: Of several processes that share each micro-batch, the number of this one.
+        world_size: How many they are. Each loads an equal part (to within one), none of a single image unless all are:
+            one that gets none loads others' images, which do not count (``part``).
     """
 
     def __init__(
@@ -155,6 +176,8 @@ class TrainBatches:
         prefetch: int = 2,
         sampling: str = "natural",
         mixer: Mixer | None = None,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         if not len(dataset):
             raise ValueError("no images to train on")
@@ -165,6 +188,7 @@ class TrainBatches:
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self._num_workers = default_num_workers() if num_workers is None else num_workers
         self._pin_memory, self._prefetch = pin_memory, prefetch
+        self._rank, self._world_size = rank, world_size
         self._loader: Loader | None = None
         self._left_out: frozenset[int] = frozenset()
 
@@ -172,8 +196,34 @@ class TrainBatches:
     def per_epoch(self) -> int:
         """Micro-batches in one epoch."""
         whole, rest = divmod(len(self.dataset), self.batch_size)
-        is_kept = rest > 1 or (rest == 1 and (self.batch_size == 1 or whole == 0))
+        is_kept = rest > 1 or (rest == 1 and (self.batch_size <= self._world_size or whole == 0))
         return whole + is_kept
+
+    def size(self, micro_step: int) -> int:
+        """How many images this micro-batch of the run has, over all ranks."""
+        number = micro_step % self.per_epoch
+        return min(self.batch_size, len(self.dataset) - number * self.batch_size)
+
+    def part(self, micro_step: int) -> slice:
+        """Which of the images of this micro-batch are this rank's; if none, others' are loaded, which do not count."""
+        return self._part(self.size(micro_step))
+
+    def _part(self, count: int) -> slice:
+        """Which of ``count`` images are this rank's."""
+        least = 1 if self.batch_size <= self._world_size else 2
+        holders = max(1, min(self._world_size, count // least))
+        start, stop = (min(count, count * rank // holders) for rank in (self._rank, self._rank + 1))
+        return slice(start, stop)
+
+    def prepare(self, micro_step: int) -> None:
+        """Do what has to be done by all ranks together before this micro-batch can be loaded: nothing."""
+
+    def own(self, keys: list[Key]) -> list[Key]:
+        """Those of a micro-batch that this rank loads."""
+        if self._world_size == 1:
+            return keys
+        part = self._part(len(keys))
+        return Portion(keys, part if part.start < part.stop else slice(0, 2))
 
     def epoch_order(self, epoch: int) -> list[int]:
         """Indices in the order of this epoch."""
@@ -205,7 +255,7 @@ class TrainBatches:
         return self.epoch_order(epoch)[number * self.batch_size : (number + 1) * self.batch_size]
 
     def keys_from(self, micro_step: int) -> Iterator[list[Key]]:
-        """Endless: the keys of each micro-batch from number ``micro_step`` on."""
+        """Endless: the keys of each micro-batch, over all ranks, from number ``micro_step`` on."""
         epoch, skipped = divmod(micro_step, self.per_epoch)
         while True:
             order = self.epoch_order(epoch)
@@ -217,13 +267,15 @@ class TrainBatches:
     def starting_at(self, micro_step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Endless: images ``(B, 3, H, W)`` float32 and targets, from micro-batch ``micro_step`` of the run on.
 
+        Of several ranks each gets its own part.
+
         One loader serves the whole run. It ends when the iterator is closed or forgotten, at another call, or at
         ``close``.
 
         Raises:
             DataError: While iterating, naming a file that cannot be read.
         """
-        return self.load(self.keys_from(micro_step))
+        return self.load(map(self.own, self.keys_from(micro_step)))
 
     def load(self, keys: Iterable[list[Key]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Micro-batches of any images instead of those of the run, in the same way; see ``starting_at``."""
@@ -234,7 +286,7 @@ class TrainBatches:
             num_workers=self._num_workers,
             pin_memory=self._pin_memory,
             prefetch=self._prefetch,
-            finish=_Mixed(self._mixer) if self._mixer else None,
+            finish=_Mixed(self._mixer, self.dataset) if self._mixer else None,
         )
         return iter(loader)
 
@@ -254,14 +306,27 @@ def _without(order: list[int], left_out: frozenset[int]) -> list[int]:
 
 
 class _Mixed:
-    """Mixes a batch; how is a function of seed, epoch and the images in it."""
+    """Mixes a batch; how is a function of seed, epoch and the images in it, also in those that a rank has no part of.
 
-    def __init__(self, mixer: Mixer) -> None:
-        self.mixer = mixer
+    Args:
+        mixer: Mixes each image with the one before it.
+        dataset: Has that of a portion's first.
+    """
+
+    def __init__(self, mixer: Mixer, dataset: ImageDataset) -> None:
+        self.mixer, self.dataset = mixer, dataset
 
     def __call__(self, images: Tensor, targets: Tensor, keys: Sequence[Key]) -> tuple[Tensor, Tensor | MixedTargets]:
-        with randomness_of(keys[0].seed, keys[0].epoch, *(key.index for key in keys)):
-            return self.mixer(images, targets)
+        whole = keys.whole if isinstance(keys, Portion) else keys
+        if len(whole) < 2:
+            return images, targets
+        is_part = isinstance(keys, Portion)
+        if is_part:
+            image, target = self.dataset[keys.before]
+            images, targets = torch.cat([image[None], images]), torch.cat([target[None], targets])
+        with randomness_of(whole[0].seed, whole[0].epoch, *(key.index for key in whole)):
+            images, targets = self.mixer(images, targets)
+        return (images[1:], targets[1:]) if is_part else (images, targets)
 
 
 def _indices_by_class(records: Sequence[Record]) -> list[Tensor]:
@@ -296,21 +361,32 @@ class EvalBatches:
         batch_size: Images per batch; the last may be smaller.
         num_workers: Loading processes; 0 loads in this one; None chooses for the machine.
         pin_memory: See ``TrainBatches``.
+        rank: Of several processes that share the images, the number of this one.
+        world_size: How many they are. Each has a run of the records (which keeps their order when what comes of them is
+            put together), none has one twice; with few records some have none.
     """
 
     def __init__(
-        self, dataset: ImageDataset, *, batch_size: int, num_workers: int | None = None, pin_memory: bool = False
+        self,
+        dataset: ImageDataset,
+        *,
+        batch_size: int,
+        num_workers: int | None = None,
+        pin_memory: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.dataset, self.batch_size = dataset, batch_size
+        self.indices = range(len(dataset) * rank // world_size, len(dataset) * (rank + 1) // world_size)
         self._num_workers = default_num_workers() if num_workers is None else num_workers
         self._pin_memory = pin_memory
 
     def __len__(self) -> int:
-        return -(-len(self.dataset) // self.batch_size)
+        return -(-len(self.indices) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        starts = range(0, len(self.dataset), self.batch_size)
-        keys = [[Key(i) for i in range(s, min(s + self.batch_size, len(self.dataset)))] for s in starts]
+        starts = range(0, len(self.indices), self.batch_size)
+        keys = [[Key(i) for i in self.indices[start : start + self.batch_size]] for start in starts]
         return iter(
             Loader(self.dataset, keys, num_workers=min(self._num_workers, len(keys)), pin_memory=self._pin_memory)
         )

@@ -55,8 +55,8 @@ class AsyncCopy:
         """Begin a copy whose numbers come back with ``tag`` from ``arrived``."""
         self._queue.append((tag, self.start(*scalars)))
 
-    def arrived(self, *, wait: bool) -> Iterator[tuple[Any, list[float]]]:
-        """Tags and numbers in the order queued: all of them (``wait``), or those that have arrived."""
-        while self._queue and (wait or self._queue[0][1].has_arrived()):
+    def arrived(self, *, wait: bool, keep: int = 0) -> Iterator[tuple[Any, list[float]]]:
+        """Tags and numbers in the order queued: all but the last ``keep`` (``wait``), or those that have arrived."""
+        while len(self._queue) > keep and (wait or self._queue[0][1].has_arrived()):
             tag, copy = self._queue.popleft()
             yield tag, copy.wait()

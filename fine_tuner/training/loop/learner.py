@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from fine_tuner.distributed.ranks import Ranks
 from fine_tuner.losses.parts import part_of
 from fine_tuner.models.outputs import loss_of_outputs
 from fine_tuner.precision import Precision
@@ -22,7 +23,7 @@ LossFn = Callable[[Tensor, Tensor], Tensor]
 
 
 class Batches(Protocol):
-    """Endless micro-batches in an order that is a pure function of seed and epoch."""
+    """Endless micro-batches, in an order that is a pure function of seed and epoch; each rank has a part of them."""
 
     @property
     def per_epoch(self) -> int:
@@ -32,7 +33,16 @@ class Batches(Protocol):
         """Micro-batches from number ``micro_step`` on, counted over the whole run."""
 
     def indices(self, micro_step: int) -> list[int]:
-        """Which images of the training split are in this micro-batch."""
+        """Which images of the training split are in this micro-batch, over all ranks."""
+
+    def size(self, micro_step: int) -> int:
+        """How many they are."""
+
+    def part(self, micro_step: int) -> slice:
+        """Which of them are this rank's; one that has none is given others, which do not count."""
+
+    def prepare(self, micro_step: int) -> None:
+        """Do what has to be done by all ranks together before this micro-batch can be loaded."""
 
     def leave_out(self, indices: Sequence[int]) -> None:
         """Never show these images again; others take their places."""
@@ -40,6 +50,11 @@ class Batches(Protocol):
     @property
     def left_out(self) -> frozenset[int]:
         """The images that are left out."""
+
+
+def is_empty(part: slice) -> bool:
+    """Whether a rank has no image of a micro-batch."""
+    return part.start == part.stop
 
 
 class LRSchedule(Protocol):
@@ -81,6 +96,7 @@ class Learner:
         loss_scale: Of a run in fp16.
         passed_over: Steps, counted from 1, that are not made because they went wrong.
         set_train_mode: Puts the parts that train into training mode; None: the whole network.
+        ranks: The processes that train this together, each a part of every micro-batch.
     """
 
     model: nn.Module
@@ -98,6 +114,7 @@ class Learner:
     passed_over: frozenset[int] = frozenset()
     set_train_mode: Callable[[], None] | None = None
     network: nn.Module | None = None
+    ranks: Ranks = field(default_factory=Ranks)
 
     def __post_init__(self) -> None:
         self.network = self.network or self.model
@@ -126,16 +143,20 @@ class Learner:
         """As a step wants the network."""
         (self.set_train_mode or self.model.train)()
 
-    def loss_of(self, images: Tensor, targets: Tensor, shares: Tensor | None = None) -> Tensor:
+    def loss_of(
+        self, images: Tensor, targets: Tensor, shares: Tensor | None = None, *, is_last: bool = False
+    ) -> Tensor:
         """Loss of one micro-batch; the loss function itself runs in float32.
 
         Args:
             images: On the device.
             targets: On the device.
             shares: The micro-batch's own of ``losses.parts.shares_of``: what it adds to the loss of a step of several.
+            is_last: Of a step, so that the backward pass averages gradients over ranks.
         """
+        network = self.ranks.network(self.network) if is_last else self.network
         with self.precision.autocast():
-            output = self.network(images)
+            output = network(images)
         loss_fn = self.loss_fn if shares is None else partial(part_of, self.loss_fn, shares)
         return loss_of_outputs(output, targets, loss_fn)
 
@@ -144,9 +165,10 @@ class Learner:
         return self.ema.applied() if self.ema is not None else nullcontext()
 
     def is_finite(self) -> bool:
-        """Whether every weight and buffer is. Waits for the device."""
+        """Whether every weight and buffer is, on every rank. Waits for the device."""
         tensors = [t for t in self.model.state_dict().values() if t.is_floating_point()]
-        return all(torch.stack([t.isfinite().all() for t in tensors]).tolist())
+        (is_bad,) = self.ranks.agree(not all(torch.stack([t.isfinite().all() for t in tensors]).tolist()))
+        return not is_bad
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the weights; plain values and tensors."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from fine_tuner.base.errors import TrainingError
+from fine_tuner.distributed.ranks import Ranks
 from fine_tuner.training.loop.position import rng_state, set_rng_state
 
 Kind = Literal["train", "evaluation"]
@@ -40,18 +42,22 @@ class MicroBatches:
     Attributes:
         train: In training.
         evaluation: In evaluation.
+        train_limit: What a device takes in training whatever ``train`` says: a run that goes on with fewer devices than
+            it began with loads more images at a time on each.
         seen: The largest number of images that came in one micro-batch since the last halving, by kind.
     """
 
     train: int | None = None
     evaluation: int | None = None
+    train_limit: int | None = None
 
     def __post_init__(self) -> None:
         self.seen = {"train": 0, "evaluation": 0}
 
     def of(self, batches: Iterable[Batch], kind: Kind) -> Iterator[Batch]:
         """Each of ``batches`` in parts of equal size (to within one) that fit; targets may be anything with slices."""
-        most = getattr(self, kind)
+        limits = (self.train, self.train_limit) if kind == "train" else (self.evaluation,)
+        most = min((limit for limit in limits if limit is not None), default=None)
         for images, targets in batches:
             count = len(images)
             parts = 1 if most is None else -(-count // most)
@@ -63,14 +69,14 @@ class MicroBatches:
             for start, stop in pairwise(ends):
                 yield images[start:stop], targets[start:stop]
 
-    def halved(self, kind: Kind) -> int | None:
-        """Half of the size that did not fit; None if that was a single image."""
-        present, self.seen[kind] = self.seen[kind], 0
+    def halved(self, kind: Kind, ranks: Ranks | None = None) -> int | None:
+        """Half of the size that did not fit, the largest of any rank; None if that was a single image."""
+        present, self.seen[kind] = (ranks or Ranks()).most(self.seen[kind]), 0
         return present // 2 if present > 1 else None
 
     def state_dict(self) -> dict[str, int | None]:
         """State to resume from."""
-        return asdict(self)
+        return {"train": self.train, "evaluation": self.evaluation}
 
     def load_state_dict(self, state: Mapping[str, int | None]) -> None:
         """Inverse of ``state_dict``."""
@@ -114,6 +120,33 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).casefold()
     return isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS)
+
+
+@contextmanager
+def memory_lost_in_backward(ranks: Ranks, micro_batches: MicroBatches) -> Iterator[None]:
+    """Inside, gradients are averaged as they are made, so a rank whose memory runs out can't tell the others.
+
+    Raises:
+        MemoryLostError: If it runs out and there are others, with the size to take after a new start.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError, TrainingError) as error:
+        if ranks.world_size == 1 or not is_out_of_memory(error):
+            raise
+        raise MemoryLostError(max(1, micro_batches.seen["train"] // 2)) from None
+
+
+class MemoryLostError(Exception):
+    """Memory ran out on one rank in the middle of a backward pass of all: they have to begin again from a checkpoint.
+
+    Attributes:
+        smaller: How many images are to go through the network at once then.
+    """
+
+    def __init__(self, smaller: int) -> None:
+        self.smaller = smaller
+        super().__init__(smaller)
 
 
 def until_it_fits(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,17 +50,19 @@ class StepPlace:
     @classmethod
     def of(
         cls,
-        micro_batches: Sequence[tuple[Tensor, Any]],
         position: TrainingPosition,
         optimizer: torch.optim.Optimizer,
+        *,
+        micro_steps: int = 0,
+        images: int = 0,
     ) -> StepPlace:
-        """Place of the step that comes next, made of these micro-batches."""
+        """Place of the step that comes next, made of so many micro-batches and, over all ranks, images."""
         return cls(
             step=position.step + 1,
             epoch=position.epoch + 1,
             first_micro_step=position.micro_step,
-            micro_steps=len(micro_batches),
-            images=sum(len(targets) for _, targets in micro_batches),
+            micro_steps=micro_steps,
+            images=images,
             lrs={group["name"]: group["lr"] for group in optimizer.param_groups},
         )
 

@@ -23,10 +23,20 @@ class StepLog:
         device: Where the numbers are.
         loss_scale: Told of every loss scale.
         emit: Where events go.
+        is_in_step: Other ranks do the same: what a step brings is looked at after the next one, on all of them, and
+            not whenever it arrives.
     """
 
-    def __init__(self, device: torch.device, loss_scale: LossScale, *, emit: Callable[[Payload], None]) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        loss_scale: LossScale,
+        *,
+        emit: Callable[[Payload], None],
+        is_in_step: bool = False,
+    ) -> None:
         self._device, self._loss_scale, self._emit = device, loss_scale, emit
+        self._is_in_step = is_in_step
         self.forget()
         self.restart_clock()
 
@@ -67,7 +77,8 @@ class StepLog:
         Raises:
             BadStepError: At the first gradient that was not finite, unless the loss scale takes care of it.
         """
-        for (place, metrics), (grad_norm, *scale) in self.copies.arrived(wait=wait):
+        newest = 1 if self._is_in_step and not wait else 0
+        for (place, metrics), (grad_norm, *scale) in self.copies.arrived(wait=wait or self._is_in_step, keep=newest):
             metrics |= {"train/grad_norm": grad_norm, **self._loss_scale.see(scale[0] if scale else None)}
             was_skipped = self._loss_scale.in_a_row > 0
             if not math.isfinite(grad_norm) and (not was_skipped or self._loss_scale.is_hopeless):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fine_tuner.base.errors import ConfigError, NonFiniteError, TrainingError
 from fine_tuner.config.live_changes import EPOCHS
@@ -25,19 +25,21 @@ from fine_tuner.training.loop.apply_changes import Changes
 from fine_tuner.training.loop.bad_step import ADVICE, BadStepError, Recovery
 from fine_tuner.training.loop.early_stopping import GHOST_EPOCHS
 from fine_tuner.training.loop.hooks import Hooks, Outcome
-from fine_tuner.training.loop.learner import Learner
+from fine_tuner.training.loop.learner import Learner, is_empty
 from fine_tuner.training.loop.micro_batches import (
     Kind,
     Undo,
     free_memory,
     is_out_of_memory,
     is_too_few,
+    memory_lost_in_backward,
     until_it_fits,
 )
 from fine_tuner.training.loop.position import StepPlace, TrainingPosition, rng_state, set_rng_state
 from fine_tuner.training.loop.step_log import StepLog
 from fine_tuner.training.loop.validation import Validation
 
+Part = tuple[Tensor, Any, Tensor | None]  # images, targets, shares
 _HALVED: Mapping[Kind, str] = {"train": "micro_batch", "evaluation": "eval_batch"}
 
 
@@ -61,7 +63,13 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self._changes = Changes(self.learner, self.position, self.validation.early_stopping)
-        self._log = StepLog(self.learner.device, self.learner.loss_scale, emit=self.hooks.emit)
+        self._ranks = self.learner.ranks
+        self._log = StepLog(
+            self.learner.device,
+            self.learner.loss_scale,
+            emit=self.hooks.emit,
+            is_in_step=self._ranks.world_size > 1,
+        )
         self._undo = Undo(self.learner.model, self.learner.device)
 
     # ------------------------------------------------------------- the loop
@@ -103,14 +111,23 @@ class Trainer:
     def train_step(self) -> None:
         """One optimizer update over up to ``accumulate`` micro-batches.
 
-        Its loss is that of all its images at once, whatever the sizes of its micro-batches: each part counts as much as
-        what it has of what the loss is a mean over (``losses/parts.py``), so that accumulated equals large batch.
+        Its loss is that of all its images at once, whatever the sizes of its micro-batches and the number of ranks:
+        each part counts as much as what it has of what the loss is a mean over (``losses/parts.py``), so that
+        accumulated equals large batch.
         """
         learner = self.learner
         learner.train_mode()
         left = learner.batches.per_epoch - self._offset
-        micro_batches = list(islice(self._stream, min(learner.accumulate, left)))
-        place = StepPlace.of(micro_batches, self.position, learner.optimizer)
+        numbers = range(self.position.micro_step, self.position.micro_step + min(learner.accumulate, left))
+        learner.batches.prepare(numbers.start)
+        self._ranks.network(learner.network)  # made by all ranks together, where it is not yet
+        micro_batches = self._ranks.together(lambda: list(islice(self._stream, len(numbers))))
+        place = StepPlace.of(
+            self.position,
+            learner.optimizer,
+            micro_steps=len(numbers),
+            images=sum(map(learner.batches.size, numbers)),
+        )
         if place.step in learner.passed_over:
             learner.schedule.step()
             self._advance(place)
@@ -139,15 +156,16 @@ class Trainer:
         return loss
 
     def _add_up_gradients(self, micro_batches: list[Any]) -> float | None:
-        """Add up the gradients of a step; returns its loss, or None if memory ran out on the way."""
-        learner, device = self.learner, self.learner.device
-        step_loss = torch.zeros((), device=device)
+        """Add up the gradients of a step; returns its loss, or None if memory ran out on the way, on whatever rank."""
+        learner = self.learner
         try:
-            for images, targets, shares in self._parts(micro_batches):
-                loss = learner.loss_of(images.to(device, non_blocking=True), targets, shares)
-                step_loss += loss.detach()
-                loss_value = self._log.copies.start(step_loss)
-                learner.precision.backward(loss)
+            parts = self._parts(micro_batches)
+            last_loss, step_loss = self._ranks.together(lambda: self._forward(parts))
+            loss_value = self._log.copies.start(self._ranks.sum(step_loss))
+            with memory_lost_in_backward(self._ranks, learner.micro_batches):
+                learner.precision.backward(last_loss * self._ranks.world_size)  # gradients are averaged over ranks
+            if isinstance(learner.loss_fn, nn.Module):
+                self._ranks.average_gradients(learner.loss_fn.parameters())
         except (RuntimeError, MemoryError, ValueError, TrainingError) as error:
             if is_out_of_memory(error) or (learner.micro_batches.train == 1 and is_too_few(error)):
                 return None
@@ -155,12 +173,29 @@ class Trainer:
         # The copy of the loss was started before backward, so this wait leaves the device busy with backward.
         return loss_value.wait()[0]
 
-    def _parts(self, micro_batches: list[Any]) -> Iterator[tuple[Tensor, Any, Tensor | None]]:
+    def _forward(self, parts: list[Part]) -> tuple[Tensor, Tensor]:
+        """Forward passes of a step, and all backward passes but the last; returns its loss, and that of the step."""
+        learner, device = self.learner, self.learner.device
+        step_loss = torch.zeros((), device=device)
+        for number, (images, targets, shares) in enumerate(parts, 1):
+            is_last = number == len(parts)
+            loss = learner.loss_of(images.to(device, non_blocking=True), targets, shares, is_last=is_last)
+            step_loss += loss.detach()
+            if not is_last:
+                learner.precision.backward(loss * self._ranks.world_size)
+        return loss, step_loss
+
+    def _parts(self, micro_batches: list[Any]) -> list[Part]:
         """What goes through the network at once: images, targets on the device, and shares if it is not all."""
-        parts = list(self.learner.micro_batches.of(micro_batches, "train"))
-        targets = [targets.to(self.learner.device, non_blocking=True) for _, targets in parts]
-        shares = shares_of(self.learner.loss_fn, targets) if len(parts) > 1 else [None]
-        return zip((images for images, _ in parts), targets, shares, strict=True)
+        learner, ranks = self.learner, self._ranks
+        first = self.position.micro_step
+        own = [batch for number, batch in enumerate(micro_batches, first) if not is_empty(learner.batches.part(number))]
+        parts = list(learner.micro_batches.of(own or micro_batches[:1], "train"))
+        targets = [targets.to(learner.device, non_blocking=True) for _, targets in parts]
+        shares: list[Tensor | None] = [None]
+        if len(parts) > 1 or ranks.world_size > 1:
+            shares = list(shares_of(learner.loss_fn, targets, sum_over_ranks=ranks.sum, is_counted=bool(own)))
+        return list(zip((images for images, _ in parts), targets, shares, strict=True))
 
     # -------------------------------------------------------- between epochs
     def end_epoch(self) -> None:
@@ -195,6 +230,7 @@ class Trainer:
             return {}, False
         begun = time.perf_counter()
         with self.learner.exported():
+            self._ranks.equalise(self.learner.model.buffers())
             metrics = until_it_fits(self.validation.evaluate, lambda: self._shrink("evaluation"))
         if not metrics:
             return metrics, False
@@ -282,7 +318,7 @@ class Trainer:
         """Raise ``BadStepError`` if a gradient was, or a weight is, not finite. Waits for the device."""
         self._log.emit(wait=True)
         if not self.learner.is_finite():
-            last = self._log.last or StepPlace.of([], self.position, self.learner.optimizer)
+            last = self._log.last or StepPlace.of(self.position, self.learner.optimizer)
             raise BadStepError("weights", math.nan, last)
 
     def _go_back(self, bad_step: BadStepError) -> None:
@@ -301,12 +337,13 @@ class Trainer:
     def _undo_step(self) -> None:
         """Be again where the step began."""
         self.learner.optimizer.zero_grad(set_to_none=True)
+        self._ranks.forget_network()
         self._undo.take_back()
 
     def _shrink(self, kind: Kind) -> None:
         """Take half as many images at once from here on."""
         free_memory(self.learner.device)
-        smaller = self.learner.micro_batches.halved(kind)
+        smaller = self.learner.micro_batches.halved(kind, self._ranks)
         if smaller is None:
             raise TrainingError(
                 f"The device ran out of memory with a single image at step {self.position.step + 1} ({kind}). Choose "
@@ -342,11 +379,14 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Everything but the weights that an exact resume needs; loadable with ``weights_only=True``."""
         parts = self.learner.state_dict() | self.validation.state_dict()
-        return parts | {"position": self.position.state_dict(), "rng": rng_state(self.learner.device)}
+        rng, *others = self._ranks.collect(rng_state(self.learner.device))
+        return parts | {"position": self.position.state_dict(), "rng": rng, "rng_of_others": others}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of ``state_dict``; the weights (see ``Learner.exported``) are loaded by the caller before."""
         self.learner.load_state_dict(state)
         self.validation.load_state_dict(state)
         self.position.load_state_dict(state["position"])
-        set_rng_state(state["rng"], self.learner.device)
+        rngs = [state["rng"], *state.get("rng_of_others", ())]
+        if self._ranks.rank < len(rngs):  # a rank more than there were goes on with the draws it has begun
+            set_rng_state(rngs[self._ranks.rank], self.learner.device)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
+from fine_tuner.distributed.ranks import Ranks
 from fine_tuner.losses.parts import over_split
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.precision import Precision
@@ -73,32 +75,54 @@ def evaluate(
     micro_batches: MicroBatches | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_batch: Callable[[Tensor, Tensor], object] = lambda logits, targets: None,
+    ranks: Ranks | None = None,
 ) -> dict[str, float] | None:
     """Loss and metrics of all images at once, whatever the sizes of the batches.
 
     The model is left in evaluation mode. Auxiliary heads are silent in it, so they do not count. ``micro_batches`` may
     say that fewer images than a batch holds go through the network at once. ``on_batch`` sees float32 logits and their
-    targets, on the device, as they are measured.
+    targets, on the device, as they are measured. Of several ranks each has ``batches`` of its own, and the numbers are
+    those of all; ``should_stop`` is asked equally often on all.
 
     Returns:
         ``loss`` and the keys of ``metrics``; None if ``should_stop`` became true on the way.
     """
     model.eval()
-    device = precision.device
+    ranks, micro_batches, device = ranks or Ranks(), micro_batches or MicroBatches(), precision.device
     metrics.to(device).reset()
+    for metric in metrics.values():
+        metric.distributed_available_fn = lambda: ranks.world_size > 1  # one rank alone may measure, too
     loss, images_seen = over_split(loss_fn), 0
-    for images, targets in (micro_batches or MicroBatches()).of(batches, "evaluation"):
+    stream = iter(batches)
+
+    def take_batch() -> bool:
+        """Take the next batch of this rank, if it has one."""
+        nonlocal images_seen
+        batch = next(stream, None)
+        for images, targets in micro_batches.of([batch] if batch else [], "evaluation"):
+            images, targets = images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+            with precision.autocast():
+                logits, _ = split_outputs(model(images))
+            logits = logits.float()
+            loss.add(logits, targets)
+            images_seen += len(targets)
+            metrics.update(logits, targets)
+            on_batch(logits, targets)
+        return batch is not None
+
+    for _ in _rounds(batches, ranks):
         if should_stop():
             return None
-        images, targets = images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
-        with precision.autocast():
-            logits, _ = split_outputs(model(images))
-        logits = logits.float()
-        loss.add(logits, targets)
-        images_seen += len(targets)
-        metrics.update(logits, targets)
-        on_batch(logits, targets)
-    if images_seen == 0:
+        if not ranks.together(take_batch) and ranks.world_size == 1:
+            break
+    if ranks.world_size > 1:
+        loss.join(ranks.collect)
+    if ranks.most(images_seen) == 0:
         return {}
     computed = {key: float(value) for key, value in metrics.compute().items()}
     return {"loss": float(loss.value()), **computed}
+
+
+def _rounds(batches: Any, ranks: Ranks) -> Iterator[int]:
+    """As many as the rank with the most batches has; endless for one alone, which ends with its last."""
+    return iter(range(ranks.most(len(batches)))) if ranks.world_size > 1 else count()

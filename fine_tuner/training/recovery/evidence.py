@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fine_tuner.base.files import write_atomically, write_json
 from fine_tuner.models.outputs import loss_of_outputs, split_outputs
 from fine_tuner.training.loop.bad_step import BadStepError
-from fine_tuner.training.loop.learner import Learner
+from fine_tuner.training.loop.learner import Learner, is_empty
 from fine_tuner.training.loop.micro_batches import Undo
 
 
@@ -64,8 +64,10 @@ def collect(bad_step: BadStepError, learner: Learner, *, weights_of_step: int) -
     """
     place = bad_step.place
     steps = range(place.first_micro_step, place.first_micro_step + place.micro_steps)
-    batches = list(islice(learner.batches.starting_at(steps.start), len(steps)))
-    indices = [index for number in steps for index in learner.batches.indices(number)]
+    learner.batches.prepare(steps.start)
+    loaded = zip(steps, islice(learner.batches.starting_at(steps.start), len(steps)), strict=True)
+    batches = [batch for number, batch in loaded if not is_empty(learner.batches.part(number))]
+    indices = [i for number in steps for i in learner.batches.indices(number)[learner.batches.part(number)]]
     undo = Undo(learner.model, learner.device)
     undo.remember()
     first_layer, first_gradient = _replay(learner, batches)
@@ -87,7 +89,33 @@ def collect(bad_step: BadStepError, learner: Learner, *, weights_of_step: int) -
         "non_finite_images": bad,
     }
     blamed = sorted({indices[i] for i in suspects if i < len(indices)})
-    return Evidence(about=about | {"blamed": blamed}, batch=_tensors(batches), indices=indices, blamed=blamed)
+    return _joined(
+        learner.ranks.collect(
+            Evidence(about=about | {"blamed": blamed}, batch=_tensors(batches), indices=indices, blamed=blamed)
+        )
+    )
+
+
+def _joined(found: list[Evidence]) -> Evidence:
+    """What all ranks found, each in its part of the step."""
+    if len(found) == 1:
+        return found[0]
+    before = [sum(len(one.indices) for one in found[:rank]) for rank in range(len(found))]
+    blamed = sorted({index for one in found for index in one.blamed})
+    indices = [index for one in found for index in one.indices]
+    together = {
+        "first_layer": next((one.about["first_layer"] for one in found if one.about["first_layer"]), None),
+        "first_gradient": next((one.about["first_gradient"] for one in found if one.about["first_gradient"]), None),
+        "non_finite_images": [
+            start + place for start, one in zip(before, found, strict=True) for place in one.about["non_finite_images"]
+        ],
+        "images": indices,
+        "blamed": blamed,
+    }
+    tensors = [one.batch for one in found if one.batch]
+    names = [name for name in tensors[0] if all(name in batch for batch in tensors)]
+    batch = {name: torch.cat([batch[name] for batch in tensors]) for name in names}
+    return Evidence(about=found[0].about | together, batch=batch, indices=indices, blamed=blamed)
 
 
 def _replay(learner: Learner, batches: list[Any]) -> tuple[str | None, str | None]:
@@ -159,5 +187,7 @@ def _parts(targets: Any) -> dict[str, Tensor]:
 
 def _tensors(batches: list[Any]) -> dict[str, Tensor]:
     parts = [{"images": images, **_parts(targets)} for images, targets in batches]
+    if not parts:
+        return {}
     names = [name for name in parts[0] if all(name in part for part in parts)]
     return {name: torch.cat([part[name] for part in parts]).cpu().contiguous() for name in names}

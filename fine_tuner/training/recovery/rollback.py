@@ -51,7 +51,7 @@ class Rollback:
 
     def begin(self) -> None:
         """At the start of an attempt: go on from the newest checkpoint, or keep the state there is."""
-        if self._checkpoints.newest() is None:
+        if self._trainer.learner.ranks.share(self._checkpoints.newest()) is None:
             with self._trainer.learner.exported():
                 weights = {name: t.cpu().clone() for name, t in self._assembly.model.state_dict().items()}
             self._start = weights, copy.deepcopy(self._trainer.state_dict())
@@ -63,7 +63,8 @@ class Rollback:
 
     def restore(self) -> None:
         """Go back, and have every change since made again at its step."""
-        newest = self._checkpoints.newest()
+        ranks = self._trainer.learner.ranks
+        newest = ranks.share(self._checkpoints.newest())
         if newest is not None:
             load_saved(newest / WEIGHTS, self._assembly.model)
             self._trainer.load_state_dict(load_state(newest))
@@ -73,7 +74,8 @@ class Rollback:
             self._trainer.load_state_dict(copy.deepcopy(state))
         else:
             raise TrainingError(f"No checkpoint is left in {self._run.checkpoints} to go back to. Start the run again.")
-        self._replay(changes_to_make(self._assembly.settings, self._run, newest))
+        made = changes_to_make(self._assembly.settings, self._run, newest) if ranks.is_first else []
+        self._replay(ranks.share(made))
         self._assembly.freezing.set_epoch(self._trainer.position.epoch)
 
 

@@ -70,6 +70,13 @@ def keep_features(settings: Settings, folder: RunFolder) -> Settings:
     return replace(settings, "train.features=off") if facts is not None and "features" not in facts else settings
 
 
+def began_with(folder: RunFolder) -> int | None:
+    """On how many devices the run began; None: it has not begun."""
+    events, _ = read_events(folder.events)
+    facts = next((e.payload.facts for e in events if isinstance(e.payload, RunStarted)), None)
+    return None if facts is None else int(facts.get("began_with_devices", 1))
+
+
 def keep_precision(settings: Settings, folder: RunFolder) -> Settings:
     """Settings in which ``auto`` is what it was in the last attempt, whatever was measured since; others stay."""
     wanted = settings.precision

@@ -10,7 +10,7 @@ from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
 from fine_tuner.memory.fitting import assemble_fitting
 from fine_tuner.memory.forecast import RunForecast, check_fits
-from fine_tuner.tasks.build import Assembly, build_data
+from fine_tuner.tasks.build import ALONE, Assembly, Place, build_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ def prepare(
     on_progress: OnProgress,
     splits: DataSplits | None = None,
     checkpoint: Path | None = None,
+    place: Place = ALONE,
+    outline: bool = False,
 ) -> Prepared:
     """Read the data and build everything.
 
@@ -36,13 +38,21 @@ def prepare(
         on_progress: Told of reading and downloading.
         splits: Those of an earlier attempt, whatever has been added to the data since; None reads the data.
         checkpoint: Weights of an earlier attempt to go on from.
+        place: Of this process among those of the run.
+        outline: Build the network without weights: other processes will train it.
 
     Raises:
         InputError: If settings, data, network and machine do not go together.
     """
     data = splits or build_data(settings, on_progress)
     assembly, forecast = assemble_fitting(
-        settings, data, on_progress=on_progress, may_measure=True, checkpoint=checkpoint
+        settings,
+        data,
+        outline=outline,
+        on_progress=on_progress,
+        may_measure=not outline,
+        checkpoint=checkpoint,
+        place=place,
     )
     check_fits(forecast, assembly.device)
     return Prepared(data, assembly, forecast)

@@ -11,20 +11,27 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fine_tuner.base.errors import ConfigError, DataError, FineTunerError, InputError, NonFiniteError, WeightsError
 from fine_tuner.base.progress import OnProgress
-from fine_tuner.config.io import parse, read_tree
+from fine_tuner.config.io import parse, read_tree, replace
+from fine_tuner.config.settings import Settings
+from fine_tuner.data.loading.randomness import seed_of
 from fine_tuner.data.records import DataSplits
+from fine_tuner.distributed.joining import restarts
+from fine_tuner.distributed.ranks import Ranks, is_lost_rank
 from fine_tuner.features.features import Features
 from fine_tuner.memory.forecast import expected_mib
 from fine_tuner.memory.readings import MemoryReader
 from fine_tuner.models.saved import metadata_of, save_model
+from fine_tuner.runs import control
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.lock import WorkerLock
 from fine_tuner.runs.log.events import (
@@ -37,15 +44,16 @@ from fine_tuner.runs.log.events import (
     RunFinished,
     RunStarted,
     WorkProgress,
+    read_last_event,
 )
 from fine_tuner.schedules import lowest_from_now, preview_steps
-from fine_tuner.tasks.build import Assembly, remember_pace
+from fine_tuner.tasks.build import Assembly, Place, remember_pace
 from fine_tuner.tasks.describe import facts_of
 from fine_tuner.training.loop.early_stopping import EarlyStopping
 from fine_tuner.training.loop.ema import EMA
 from fine_tuner.training.loop.hooks import Hooks, Outcome
 from fine_tuner.training.loop.learner import Learner
-from fine_tuner.training.loop.micro_batches import is_out_of_memory
+from fine_tuner.training.loop.micro_batches import MemoryLostError, MicroBatches, is_out_of_memory
 from fine_tuner.training.loop.trainer import Trainer
 from fine_tuner.training.loop.validation import BestTracker, Validation, evaluate
 from fine_tuner.training.recovery.checkpoint import WEIGHTS, CheckpointStore
@@ -55,6 +63,7 @@ from fine_tuner.training.recovery.rollback import Rollback
 from fine_tuner.training.run.console import Console
 from fine_tuner.training.run.control import RunControl
 from fine_tuner.training.run.kept_settings import (
+    began_with,
     keep_code,
     keep_features,
     keep_forms,
@@ -62,8 +71,10 @@ from fine_tuner.training.run.kept_settings import (
     with_code,
 )
 from fine_tuner.training.run.prepare import Prepared, prepare
+from fine_tuner.training.run.same_on_all import check_same
 
 EXIT_CODES = {"completed": 0, "paused": 0, "stopped": 130}
+LOST = 75  # EX_TEMPFAIL: to be started again
 _RESERVE_BYTES = 1 << 16
 _QUIET_SECONDS = 1.0  # of looking back before a word about it
 _DURABLE = (RunStarted, EvalMetrics, CheckpointSaved, RunFinished)
@@ -79,6 +90,8 @@ def run_worker(
     prepared: Prepared | None = None,
     show: OnProgress | None = None,
     at_end: AtEnd | None = None,
+    devices: str | None = None,
+    ranks: Ranks | None = None,
 ) -> int:
     """Train the run in ``folder``, from its newest checkpoint if it has one.
 
@@ -88,35 +101,48 @@ def run_worker(
         prepared: Data and objects, if the caller has built them already.
         show: Told after each step how many of all are done.
         at_end: Called once all epochs are done; if it fails, the run is complete all the same, and says so.
+        devices: Of this attempt, if they are others than those of the settings.
+        ranks: The processes that train it, this one among them; alone if not given.
 
     Returns:
-        Exit code: 0 done (or paused), 1 failed, 2 the input is wrong, 130 stopped by the user.
+        Exit code: 0 done (or paused), 1 failed, 2 the input is wrong, 130 stopped by the user. ``LOST`` if another rank
+        is gone, or has to be started again with this one.
 
     Raises:
         RunError: If another process trains this run.
     """
-    with WorkerLock(folder.lock):
-        return _Attempt(folder, Console(print_line, show), at_end).run(prepared)
+    ranks = ranks or Ranks()
+    with ExitStack() as stack:
+        if ranks.is_first:
+            ranks.together(lambda: stack.enter_context(WorkerLock(folder.lock)))
+        else:
+            ranks.together(lambda: None)  # which fails if the lock is held elsewhere
+        return _Attempt(folder, Console(print_line, show), ranks, at_end, devices).run(prepared)
 
 
 class _Attempt:
     """One launch of a run: from its settings to its exit code."""
 
-    def __init__(self, folder: RunFolder, console: Console, at_end: AtEnd | None) -> None:
-        self.folder, self.at_end = folder, at_end
-        self.writer = EventWriter(folder.events)
+    def __init__(
+        self, folder: RunFolder, console: Console, ranks: Ranks, at_end: AtEnd | None, devices: str | None
+    ) -> None:
+        self.folder, self.ranks, self.at_end, self.devices = folder, ranks, at_end, devices
         self.reserve = folder.path / ".reserve"  # room for the last word on a disk that has become full
-        with suppress(OSError):
-            self.reserve.write_bytes(bytes(_RESERVE_BYTES))
+        if ranks.is_first:
+            self.writer = EventWriter(folder.events)
+            with suppress(OSError):
+                self.reserve.write_bytes(bytes(_RESERVE_BYTES))
         self.console = console
-        self.control = RunControl(folder)
+        self.control = RunControl(folder, ranks)
         self.trainer: Trainer | None = None
         self.rollback: Rollback | None = None
         self.planned: Callable[[], dict[str, Any]] | None = None
         self._progress_at = float("-inf")
 
     def emit(self, payload: Payload) -> None:
-        """Record an event, and show it; a change of rate or length with what is planned since."""
+        """Record an event, and show it; a change of rate or length with what is planned since. The first rank does."""
+        if not self.ranks.is_first:
+            return
         if isinstance(payload, Mark) and payload.changes and self.planned is not None:
             payload = dataclasses.replace(payload, planned=self.planned())
         self.writer.write(payload, durable=isinstance(payload, _DURABLE))
@@ -129,7 +155,13 @@ class _Attempt:
             outcome = self.train(prepared)
         except KeyboardInterrupt:  # a second Ctrl+C: at once, so the newest checkpoint is of before
             outcome = "stopped"
+        except MemoryLostError as error:
+            with suppress(OSError):
+                control.request(self.folder, "set", micro_batch=error.smaller)
+            return LOST
         except Exception as error:
+            if self.ranks.world_size > 1 and is_lost_rank(error):
+                return self.lost(error)
             if not isinstance(error, FineTunerError):
                 traceback.print_exc()
             self.finish("failed", message_for(error), cause_of(error))
@@ -138,20 +170,30 @@ class _Attempt:
         self.finish(outcome)
         return EXIT_CODES[outcome]
 
+    def lost(self, error: Exception) -> int:
+        """Another rank is gone: because the run is over, or torchrun will start all of them again."""
+        last = read_last_event(self.folder.events)
+        if last is not None and isinstance(last.payload, RunFinished):
+            return 0
+        sys.stderr.write(f"{error} All begin again from the last checkpoint, unless that happened too often.\n")
+        return LOST
+
     def train(self, prepared: Prepared | None) -> Outcome:
         """Build everything in order, then train."""
         asked = parse(read_tree(self.folder.config))
-        settings = keep_code(asked, self.folder)
+        if self.devices is not None:
+            asked = replace(asked, f"devices={self.devices}")
+        settings = self.ranks.share(self.ranks.together(lambda: self.keep_code(asked)))
         splits = DataSplits.from_file(self.folder.splits) if self.folder.splits.exists() else None
         self.checkpoints = CheckpointStore(folder=self.folder.checkpoints, keep=settings.train.keep_checkpoints)
-        newest = self.checkpoints.newest()
-        weights = newest and newest / WEIGHTS
+        newest = self.ranks.share(self.checkpoints.newest())
         if newest:
             settings = keep_features(keep_precision(settings, self.folder), self.folder)
-        prepared = prepared or prepare(settings, splits=splits, checkpoint=weights, on_progress=self.on_progress)
-        prepared.data.write(self.folder.splits)
+        prepared = prepared or self.prepare(settings, splits, newest and newest / WEIGHTS)
+        if self.ranks.is_first:
+            prepared.data.write(self.folder.splits)
+            keep_forms(prepared.assembly.loss_fn, asked, self.folder)
         assembly = prepared.assembly
-        keep_forms(assembly.loss_fn, asked, self.folder)
         self.trainer = trainer = self.build_trainer(assembly)
         self.rollback = Rollback(
             trainer, assembly, checkpoints=self.checkpoints, run=self.folder, replay=self.control.replay
@@ -162,30 +204,62 @@ class _Attempt:
         facts["notices"] += filter(None, [assembly.precision_choice.notice])
         if trainer.position.step:  # a change before the checkpoint is in its schedule, not in the settings
             facts["schedule"] |= self.planned()
-
+        if self.ranks.is_first:
+            facts = with_code(facts, asked, self.folder)
         self.emit(
             RunStarted(
                 start_step=trainer.position.step,
                 total_steps=trainer.learner.total_steps,
                 epochs=trainer.learner.epochs,
                 steps_per_epoch=trainer.learner.steps_per_epoch,
-                facts=with_code(facts, asked, self.folder)
-                | {"memory_forecast_mib": round(expected_mib(prepared.forecast, assembly.device))},
+                facts=facts | {"memory_forecast_mib": round(expected_mib(prepared.forecast, assembly.device))},
             )
         )
+        if restarts():
+            text = "A process of the run was lost. All of them went on from the last checkpoint."
+            self.emit(Mark(step=trainer.position.step, label="restart", text=text))
         begun, images_before = time.perf_counter(), trainer.position.images_seen
         try:
             outcome = trainer.train()
             seconds = time.perf_counter() - begun
             if outcome == "completed":
-                self.look_back(assembly)
+                self.ranks.together(lambda: self.look_back(assembly))
         finally:
             assembly.close()
         once = assembly.features.is_used
-        if outcome == "completed" and not (once and images_before):
+        if outcome == "completed" and self.ranks.is_first and not (once and images_before):
             images = assembly.images_in_run if once else trainer.position.images_seen - images_before
             remember_pace(assembly, images_per_second=images / seconds)
         return outcome
+
+    def keep_code(self, asked: Settings) -> Settings:
+        """See ``kept_settings``; the first rank copies the code for all."""
+        return keep_code(asked, self.folder) if self.ranks.is_first else asked
+
+    def prepare(self, settings: Settings, splits: DataSplits | None, weights: Path | None) -> Prepared:
+        """Read the data and build everything: the first rank, then the others with what it read, measured and chose."""
+        ranks = self.ranks
+        place = Place(rank=ranks.rank, world_size=ranks.world_size, began_with=ranks.share(began_with(self.folder)))
+
+        def build(settings: Settings, splits: DataSplits | None) -> Prepared:
+            return prepare(settings, splits=splits, checkpoint=weights, on_progress=self.on_progress, place=place)
+
+        def build_first() -> Prepared | None:
+            if not ranks.is_first:
+                return None
+            built = build(settings, splits)
+            built.data.write(self.folder.splits)
+            return built
+
+        first = ranks.together(build_first)
+        if ranks.world_size == 1:
+            return first
+        chosen = ranks.share(first and _decided(first.assembly))
+        prepared = ranks.together(lambda: first or build(chosen, DataSplits.from_file(self.folder.splits)))
+        check_same(ranks, prepared.data, chosen)
+        if not ranks.is_first:
+            torch.manual_seed(seed_of(settings.seed, ranks.rank))  # dropout draws otherwise on each
+        return prepared
 
     def build_trainer(self, assembly: Assembly) -> Trainer:
         """The trainer of this run, at its beginning."""
@@ -204,6 +278,8 @@ class _Attempt:
             clip_norm=assembly.settings.optim.clip_norm,
             ema=EMA(assembly.model, train.ema_decay) if train.ema_decay else None,
             set_train_mode=assembly.freezing.set_train_mode,
+            micro_batches=MicroBatches(train_limit=batch_size_limit(assembly)),
+            ranks=self.ranks,
         )
         val_batches = features.val_batches if features else assembly.val_batches
         validation = Validation(
@@ -240,6 +316,7 @@ class _Attempt:
             set_train_mode=assembly.freezing.set_train_mode,
             should_stop=self.is_to_end,
             on_computed=self.on_progress,
+            ranks=self.ranks,
         )
 
     def is_to_end(self) -> bool:
@@ -258,6 +335,7 @@ class _Attempt:
             precision=assembly.precision,
             micro_batches=learner.micro_batches,
             should_stop=self.is_to_end,
+            ranks=self.ranks,
         )
 
     def save(self, assembly: Assembly, is_best: bool, is_durable: bool) -> str:
@@ -268,20 +346,27 @@ class _Attempt:
         metadata = metadata_of(assembly.built, classes=assembly.data.output_names, run_id=self.folder.id)
         metadata |= position_of(trainer)
         state = trainer.state_dict()
-        with trainer.learner.exported():
-            path = self.checkpoints.save(
+
+        def write() -> Path | None:
+            if not self.ranks.is_first:
+                return None
+            return self.checkpoints.save(
                 trainer.position.step,
                 write_weights=partial(save_model, assembly.model, metadata=metadata, is_durable=is_durable),
                 state=state,
                 is_best=is_best,
                 is_durable=is_durable,
             )
+
+        with trainer.learner.exported():
+            path = self.ranks.share(self.ranks.together(write))
+        assert path is not None
         self.rollback.forget_start()
         return path.relative_to(self.folder.path).as_posix()
 
     def look_back(self, assembly: Assembly) -> None:
-        """Have what was trained looked at; the run is complete whatever comes of it."""
-        if self.at_end is None:
+        """Have what was trained looked at by the first rank; the run is complete whatever comes of it."""
+        if self.at_end is None or not self.ranks.is_first:
             return
         begun = time.monotonic()
 
@@ -290,7 +375,7 @@ class _Attempt:
                 self.on_progress(what, done, total, unit)
 
         try:
-            self.at_end(self.folder, assembly, on_progress, self.is_to_end)
+            self.at_end(self.folder, assembly, on_progress, self.control.is_asked_to_end)
         except Exception as error:
             if not isinstance(error, FineTunerError):
                 traceback.print_exc()
@@ -313,7 +398,8 @@ class _Attempt:
         records = assembly.train_batches.dataset.records
         files = [str(records[index].image) for index in evidence.indices]
         folder = self.folder.evidence / f"step-{evidence.about['step']:08d}"
-        dataclasses.replace(evidence, about=evidence.about | {"files": files}).write(folder)
+        if self.ranks.is_first:
+            dataclasses.replace(evidence, about=evidence.about | {"files": files}).write(folder)
         return folder.relative_to(self.folder.path).as_posix()
 
     def on_progress(self, what: str, done: float, total: float | None = None, unit: str = "") -> None:
@@ -325,6 +411,8 @@ class _Attempt:
 
     def finish(self, outcome: str, error: str | None = None, cause: str = "") -> None:
         """Record how the attempt ended; on a full disk the line on standard error is all that is left of it."""
+        if not self.ranks.is_first:
+            return
         step = self.trainer.position.step if self.trainer else 0
         best = self.trainer.validation.best if self.trainer else None
         summary = {"best": {"key": best.key, "value": best.value, "epoch": best.epoch}} if best and best.epoch else {}
@@ -345,6 +433,20 @@ class _Attempt:
         if error:
             sys.stderr.write(f"{error}\n")
         self.writer.close()
+
+
+def batch_size_limit(assembly: Assembly) -> int | None:
+    """Images that one device takes at a time, if its part of a micro-batch has become larger than its batch."""
+    place = assembly.place
+    return assembly.settings.train.batch_size if place.devices > place.world_size else None
+
+
+def _decided(assembly: Assembly) -> Settings:
+    """Settings of a run with all that was chosen, or measured, for it."""
+    layout = "on" if assembly.precision.is_channels_last else "off"
+    return replace(
+        assembly.settings, f"precision.dtype={assembly.precision.dtype}", f"precision.channels_last={layout}"
+    )
 
 
 def position_of(trainer: Trainer) -> dict[str, Any]:

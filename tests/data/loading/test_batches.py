@@ -225,7 +225,7 @@ def test_dataset_travels_to_a_process_that_is_not_forked(make_dataset: Callable[
         dataset = make_dataset(3, augment=augment)
         copy = pickle.loads(pickle.dumps(dataset))
         assert torch.equal(copy[Key(1, 2, 3)][0], dataset[Key(1, 2, 3)][0])
-    pickle.dumps(_Mixed(Mixer("both", 1.0)))
+    pickle.dumps(_Mixed(Mixer("both", 1.0), dataset))
 
 
 def test_no_images_is_a_mistake_of_the_caller(make_dataset: Callable[..., ImageDataset]) -> None:
