@@ -14,7 +14,7 @@ from typing import Any
 from fine_tuner.base.errors import InputError
 from fine_tuner.base.machine import is_rank
 from fine_tuner.base.progress import OnProgress
-from fine_tuner.cli.arguments import Commands, add_overrides, find_run, print_json, read_settings
+from fine_tuner.cli.arguments import Commands, add_overrides, find_run, print_answer, print_json, read_settings
 from fine_tuner.config import live_changes
 from fine_tuner.config.io import read_tree
 from fine_tuner.launch.devices import hold, rank_devices
@@ -41,6 +41,12 @@ def add_commands(commands: Commands) -> None:
         "extend", extend, "more epochs, the schedule fitted to them; a run that has ended goes on"
     )
     command.add_argument("epochs", type=int, metavar="EPOCHS", help="how many the run is to have in all")
+    command = commands.add("verify", verify_command, "make the first steps of a bundle's run again, and compare")
+    command.add_argument("bundle", type=Path, metavar="BUNDLE", help="a folder that 'export RUN --format bundle' made")
+    command.add_argument("--steps", type=int, default=20, metavar="N", help="how many, at most (default 20)")
+    command.add_argument(
+        "--data", type=Path, metavar="DIR", help="where its pictures lie here (default: where they lay)"
+    )
     commands.add_of_run("validate", validate, "validate a run at work after its next step")
     commands.add_of_run("save", save, "write a checkpoint of a run at work after its next step")
 
@@ -116,6 +122,17 @@ def extend(arguments: argparse.Namespace) -> int:
         return 0
     control.clear_for_start(run)
     return _train_folder(run, arguments)
+
+
+def verify_command(arguments: argparse.Namespace) -> int:
+    """``verify``: 0 if the first steps are the same, 1 if they part."""
+    from fine_tuner.cli.progress import progress_lines
+    from fine_tuner.export.verify import verdict_text, verify
+
+    tell = progress_lines(is_json=arguments.json, pause_seconds=2.0)
+    found = verify(arguments.bundle, steps=arguments.steps, data=arguments.data, on_progress=tell)
+    print_answer(arguments, found, verdict_text)
+    return 0 if found["is_equal"] else 1
 
 
 def _train_folder(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
+import yaml
+
+from fine_tuner.base.files import write_atomically
 from fine_tuner.config.io import overrides_between, parse, read_tree
 from fine_tuner.config.metric_specs import metric_name, metric_of, metric_text
 from fine_tuner.config.presets import load_preset
@@ -19,6 +23,12 @@ WEIGHTS_LICENCE = (
     "their own, derived from the data they were trained on (ImageNet: for research); torchvision asks everyone to see "
     "that their use is permitted. SWAG weights are CC-BY-NC 4.0."
 )
+_PIPELINES = {
+    TargetKind.CLASS: "image-classification",
+    TargetKind.LABELS: "image-classification",
+    TargetKind.NUMBERS: "image-feature-extraction",
+    TargetKind.MASK: "image-segmentation",
+}
 _LIMITS = {
     TargetKind.CLASS: "It knows only its classes and answers with one of them for any picture.",
     TargetKind.LABELS: "It knows only its labels, and says of each how probable it is in any picture.",
@@ -114,3 +124,58 @@ def card_rows(run: RunFolder) -> dict[str, str]:
         "Licence": WEIGHTS_LICENCE,
     }
     return {name: value for name, value in rows.items() if value}
+
+
+def write_card(run: RunFolder, path: Path) -> None:
+    """A model card for the Hub: ``README.md`` of a repository that holds the weights."""
+    facts = facts_of_run(run)
+    front = {
+        "library_name": "torchvision", "pipeline_tag": _PIPELINES[target_kind(facts["task"])],
+        "tags": ["fine-tuning", facts["model"]], "license": "other",
+    }  # fmt: skip
+    write_atomically(path, f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n{card_text(facts)}")
+
+
+def card_text(facts: dict[str, Any]) -> str:
+    """The card as Markdown; ``facts`` as ``facts_of_run`` gives them."""
+    metrics = "\n".join(f"| {name} | {text} |" for name, text in metric_lines(facts).items())
+    settings = "\n".join(facts["settings"]) or "(all as they are by default)"
+    return f"""\
+# {facts["title"]}
+
+{facts["sentence"]}
+
+## What it does
+
+Task: {facts["task"]}. Network: {facts["model"]} of torchvision, started from {_origin(facts["weights"])}, for pictures
+of {facts["image_size"]} pixels a side. Its outputs: {", ".join(facts["classes"])}.
+
+## Data
+
+Trained on {facts["train_images"]:,} images; measured on {facts["val_images"]:,} others, which also chose the best epoch
+({facts["epoch"]}), so new pictures may do a little worse.
+
+## How good it is
+
+| metric | value |
+|---|---|
+{metrics}
+
+Intervals count the images of the validation split alone (Wilson), not the luck of one training run.
+
+## Limits
+
+{limits(facts["task"])}
+
+## Settings
+
+Those that differ from the defaults of Fine Tuner:
+
+```
+{settings}
+```
+
+## Licence
+
+{WEIGHTS_LICENCE}
+"""

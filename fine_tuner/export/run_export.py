@@ -164,6 +164,17 @@ def _command(run: RunFolder, path: Path, name: str, options: ExportOptions) -> N
 
 
 def _script(run: RunFolder, path: Path, name: str, options: ExportOptions) -> None:
+    write_atomically(path, _script_text(run, name))
+
+
+def _bundle(run: RunFolder, path: Path, name: str, options: ExportOptions) -> None:
+    from fine_tuner.export.bundle import write_bundle
+
+    settings = with_changes(parse(read_tree(run.config)), changes_of_run(RunView(run)))
+    write_bundle(run, path, settings=settings, script=_script_text(run, "script.py"))
+
+
+def _script_text(run: RunFolder, name: str) -> str:
     from fine_tuner.data.records import DataSplits  # these bring torch, which settings and commands do without
     from fine_tuner.export.script.run import Run
     from fine_tuner.export.script.script import make_script
@@ -190,7 +201,7 @@ def _script(run: RunFolder, path: Path, name: str, options: ExportOptions) -> No
             if mark.rewind_to is not None
         ],
     )
-    write_atomically(path, make_script(made, file=name))
+    return make_script(made, file=name)
 
 
 def _network(run: RunFolder, path: Path, name: str, options: ExportOptions, *, kind: str) -> Exported:
@@ -213,6 +224,19 @@ def _page(run: RunFolder, path: Path, name: str, options: ExportOptions) -> Expo
     return Exported(path=path, check=check.to_json(), lines=check.lines())
 
 
+def _space(run: RunFolder, path: Path, name: str, options: ExportOptions) -> Exported:
+    from fine_tuner.export.space import write_space
+
+    check = write_space(run, path)
+    return Exported(path=path, check=check.to_json(), lines=check.lines())
+
+
+def _card(run: RunFolder, path: Path, name: str, options: ExportOptions) -> None:
+    from fine_tuner.export.model_card import write_card
+
+    write_card(run, path)
+
+
 def _numbers(run: RunFolder, path: Path, name: str, options: ExportOptions, *, kind: str) -> None:
     view = RunView(run)
     if not view.series:
@@ -227,10 +251,13 @@ FORMATS: Mapping[str, Format] = {
     "yaml": Format("{run_id}.yaml", _yaml, "every setting; 'train FILE.yaml' repeats the run"),
     "command": Format("{run_id}.sh", _command, "the same as one command"),
     "script": Format("{run_id}.py", _script, "repeats the run where Fine Tuner is not installed"),
+    "bundle": Format("{run_id}-bundle", _bundle, "all that decided the run, for 'verify'"),
     "onnx": Format("{run_id}.onnx", partial(_network, kind="onnx"), "the network for onnxruntime"),
     "onnx-int8": Format("{run_id}.int8.onnx", partial(_network, kind="onnx-int8"), "the same in 8 bits"),
     "torch-export": Format("{run_id}.pt2", partial(_network, kind="torch-export"), "the network for torch alone"),
     "html": Format("{run_id}.html", _page, "a page with the network inside, which runs in the browser"),
+    "space": Format("{run_id}-space", _space, "a Hugging Face Space with a demo, to push as it is"),
+    "card": Format("{run_id}-card.md", _card, "a model card for the Hub"),
     "csv": Format("{run_id}.csv", partial(_numbers, kind="csv"), "every recorded number as a table", "pandas"),
     "parquet": Format("{run_id}.parquet", partial(_numbers, kind="parquet"), "the same with types", "pyarrow"),
     "tensorboard": Format(

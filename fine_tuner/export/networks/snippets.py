@@ -93,3 +93,8 @@ def _body(network: RunNetwork, ask: str) -> str:
     fit = _FITS.get(network.kind, _STRETCH)
     numbers = _INSIDE if network.preprocessing == "inside" else _OUTSIDE
     return f"\n{_PICTURE}{fit}{numbers}{ask}{_ANSWERS[network.kind]}"
+
+
+def ask_lines(network: RunNetwork) -> str:
+    """From an upright RGB ``picture`` to ``logits``, given ``size``, ``method``, ``how`` and a ``session``."""
+    return _FITS.get(network.kind, _STRETCH) + (_INSIDE if network.preprocessing == "inside" else _OUTSIDE) + _ASK_ONNX

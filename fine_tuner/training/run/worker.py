@@ -70,6 +70,7 @@ from fine_tuner.training.run.kept_settings import (
     keep_precision,
     with_code,
 )
+from fine_tuner.training.run.outside import Listener, listeners_of
 from fine_tuner.training.run.prepare import Prepared, prepare
 from fine_tuner.training.run.same_on_all import check_same
 
@@ -128,8 +129,10 @@ class _Attempt:
     ) -> None:
         self.folder, self.ranks, self.at_end, self.devices = folder, ranks, at_end, devices
         self.reserve = folder.path / ".reserve"  # room for the last word on a disk that has become full
+        self.listeners: list[Listener] = [console]
         if ranks.is_first:
             self.writer = EventWriter(folder.events)
+            self.listeners += listeners_of(folder)
             with suppress(OSError):
                 self.reserve.write_bytes(bytes(_RESERVE_BYTES))
         self.console = console
@@ -146,7 +149,8 @@ class _Attempt:
         if isinstance(payload, Mark) and payload.changes and self.planned is not None:
             payload = dataclasses.replace(payload, planned=self.planned())
         self.writer.write(payload, durable=isinstance(payload, _DURABLE))
-        self.console(payload)
+        for listener in self.listeners:
+            listener(payload)
 
     def run(self, prepared: Prepared | None) -> int:
         """Train; whatever happens ends as an event, a line and an exit code."""
