@@ -553,6 +553,8 @@ interface Plan {
   total_steps: number;
   steps_per_epoch: number;
   global_batch_size: number;
+  batch_size: number;
+  num_devices: number;
   seconds_estimate?: number | null;
   memory_mib_estimate?: number | null;
   device: string;

@@ -120,9 +120,11 @@ export const say = {
    */
   after: (lr, epochs) => `${lr} after ${plural(epochs, "epoch")}`,
   /** @param {Plan} plan */
-  batch: (plan) => `${plural(plan.steps_per_epoch, "step")} per epoch, ${plural(plan.global_batch_size, "image")} each`,
+  batch: (plan) =>
+    `${plural(plan.steps_per_epoch, "step")} per epoch, ${plural(plan.global_batch_size, "image")} each` +
+    (plan.num_devices > 1 ? `: ${count(plan.batch_size)} on each of ${count(plan.num_devices)} devices` : ""),
   /** @param {Plan} plan */
-  where: (plan) => `${plan.device}, ${plan.precision}`,
+  where: (plan) => `${plan.num_devices > 1 ? `${plan.num_devices} \u00d7 ` : ""}${plan.device}, ${plan.precision}`,
   /** @param {number} n */
   parameters: (n) => `${magnitude(n)} parameters`,
   /** @param {number} n */

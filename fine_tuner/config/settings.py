@@ -86,7 +86,13 @@ class Settings:
     precision: PrecisionSettings = field(default_factory=PrecisionSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     devices: Annotated[
-        str, Knob(label="Device", help="auto: a GPU if there is one; cpu, cuda, cuda:1, mps.", advanced=True)
+        str,
+        Knob(
+            label="Device",
+            help="auto: a GPU if there is one; cpu, cuda, cuda:1, mps, xpu. Several, with a process for each: 0,1, or "
+            "all, or cpu:2.",
+            advanced=True,
+        ),
     ] = "auto"
     seed: Annotated[
         int,

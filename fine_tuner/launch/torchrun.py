@@ -1,18 +1,52 @@
 """The line that trains a run on several devices: ``torchrun``, which starts a process for each and keeps them together.
 
-It starts all of them again, from the newest checkpoint, when one is lost.
+It starts all of them again, from the newest checkpoint, when one is lost. On several machines (nodes) the same line is
+started on each; they find each other at a host and port that one of them has.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from fine_tuner.base.errors import ConfigError
 from fine_tuner.base.machine import num_cores
 from fine_tuner.launch.command import train_arguments
+from fine_tuner.launch.devices import rank_devices
 from fine_tuner.runs.layout import RunFolder
 
 MAX_RESTARTS = 3
+WAIT_SECONDS = 600
+TORCHRUN = ("-m", "torch.distributed.run")
+_PROGRAM = ("-m", "fine_tuner")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Nodes:
+    """Machines that train a run together.
+
+    Attributes:
+        number: How many there are.
+        rendezvous: ``host:port`` at which they meet; the host is one of them.
+        wait_seconds: How long each waits for the others.
+        max_restarts: How often all processes are started again when one, or a node, is lost.
+    """
+
+    number: int
+    rendezvous: str
+    wait_seconds: int = WAIT_SECONDS
+    max_restarts: int = MAX_RESTARTS
+
+    def __post_init__(self) -> None:
+        host, _, port = self.rendezvous.rpartition(":")
+        if self.number < 1:
+            raise ConfigError({"nodes": f"{self.number} nodes cannot train. Give 1 or more."})
+        if not host or not (port.isdecimal() and 0 < int(port) < 65536):
+            raise ConfigError(
+                {"rdzv": f"{self.rendezvous!r} is not HOST:PORT. Give one of the nodes, such as a:29400."}
+            )
 
 
 def torchrun_arguments(
@@ -30,11 +64,41 @@ def torchrun_arguments(
         "--standalone",
         f"--nproc-per-node={num_processes}",
         f"--max-restarts={max_restarts}",
-        "-m",
-        "fine_tuner",
+        *_PROGRAM,
         *train_arguments(run),
         *overrides,
     ]
+
+
+def node_arguments(run: RunFolder, nodes: Nodes, *, devices: str) -> list[str]:
+    """Arguments of ``torchrun`` on each of several machines; the same on all, which get their numbers when they meet.
+
+    Args:
+        run: Its folder, at the same path on all.
+        nodes: The machines.
+        devices: Of each of them, as in the settings.
+    """
+    return [
+        f"--nnodes={nodes.number}",
+        f"--nproc-per-node={processes_per_node(devices)}",
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint={nodes.rendezvous}",
+        f"--rdzv-id={run.id}",
+        f"--rdzv-conf=join_timeout={nodes.wait_seconds}",
+        f"--max-restarts={nodes.max_restarts}",
+        *_PROGRAM,
+        *train_arguments(run),
+    ]
+
+
+def processes_per_node(devices: str) -> str:
+    """How many processes each node starts; ``gpu``: as many as it has."""
+    return "gpu" if devices.strip() == "all" else str(len(rank_devices(devices)))
+
+
+def node_command(run: RunFolder, nodes: Nodes, *, devices: str) -> list[str]:
+    """The whole line, for a person to paste."""
+    return [sys.executable, *TORCHRUN, *node_arguments(run, nodes, devices=devices)]
 
 
 def threads_environment(num_processes: int) -> Mapping[str, str]:

@@ -10,14 +10,14 @@ import torch
 
 from fine_tuner.config.presets import nearest_preset
 from fine_tuner.config.settings import Settings
-from fine_tuner.distributed.devices import device_name
+from fine_tuner.distributed.devices import choose_devices, device_name
 from fine_tuner.memory.fitting import assemble_fitting
 from fine_tuner.memory.forecast import RunForecast, expected_mib, misfit_words
 from fine_tuner.memory.readings import memory_used_mib
 from fine_tuner.models.describe import describe_head, describe_stages
 from fine_tuner.precision import device_support, variant_name
 from fine_tuner.speeds import read_speeds
-from fine_tuner.tasks.build import Assembly, build_data, subject_of
+from fine_tuner.tasks.build import Assembly, Place, build_data, subject_of
 from fine_tuner.tasks.describe import facts_of
 
 
@@ -28,7 +28,8 @@ def make_plan(settings: Settings) -> dict[str, Any]:
         InputError: As training would, before anything is started.
     """
     data = build_data(settings, may_download=False)  # hundreds of MiB are no matter for a plan
-    assembly, forecast = assemble_fitting(settings, data, outline=True)
+    place = Place(world_size=len(choose_devices(settings.devices)))
+    assembly, forecast = assemble_fitting(settings, data, outline=True, place=place)
     with assembly:
         wanted, settings = settings, assembly.settings
         facts = facts_of(assembly)
@@ -65,9 +66,9 @@ def plan_text(plan: dict[str, Any]) -> str:
         f"data        {plan['data']}: {plan['train_images']} training and {plan['val_images']} validation images",
         f"network     {plan['model']}, {plan['weights']}, sees {plan['image_size']} px",
         f"trains      {plan['trainable_parameters']:,} of {plan['parameters']:,} parameters",
-        f"device      {plan['device']}, {plan['precision']} ({plan['precision_reason']})",
+        f"device      {_devices_text(plan)}, {plan['precision']} ({plan['precision_reason']})",
         f"steps       {plan['epochs']} epochs of {plan['steps_per_epoch']} = {plan['total_steps']}, "
-        f"{plan['global_batch_size']} images each",
+        f"{plan['global_batch_size']} images each{_parts_text(plan)}",
     ]
     lines += [f"features    {words}" for words in filter(None, [plan["features"]["words"]])]
     lines += [f"memory      {line}" for line in _memory_text(plan["memory"])]
@@ -80,6 +81,18 @@ def plan_text(plan: dict[str, Any]) -> str:
     lines += [f"note        {n}" for n in plan["notices"] if n != plan["features"]["words"]]
     lines.append(f"command     {plan['command']}")
     return "\n".join(lines)
+
+
+def _devices_text(plan: dict[str, Any]) -> str:
+    return plan["device"] if plan["num_devices"] == 1 else f"{plan['num_devices']} x {plan['device']}"
+
+
+def _parts_text(plan: dict[str, Any]) -> str:
+    """Of which parts the images of a step are, if of several devices."""
+    if plan["num_devices"] == 1:
+        return ""
+    times = f", {plan['accumulate']} times" if plan["accumulate"] > 1 else ""
+    return f": {plan['batch_size']} on each of {plan['num_devices']} devices{times}"
 
 
 # ------------------------------------------------------------------- memory

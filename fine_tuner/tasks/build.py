@@ -220,6 +220,10 @@ def assemble(
     built = build_network(settings, data, on_progress, outline=outline, checkpoint=checkpoint)
     if not outline:
         built.model.to(device)
+    if settings.train.sync_batchnorm and place.world_size > 1:
+        if device.type == "cpu":
+            raise ConfigError({"train.sync_batchnorm": "Needs GPUs. Turn it off: each process then has its own."})
+        built.model = nn.SyncBatchNorm.convert_sync_batchnorm(built.model)
     built = replace(built, preprocessing=replace(built.preprocessing, pixel_range=data.pixel_range))
     choice = _choose_precision(
         settings, data, built, device, place, on_progress=on_progress if may_measure and not outline else None

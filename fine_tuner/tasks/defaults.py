@@ -128,6 +128,21 @@ def choose_rate(about: Circumstances, global_batch_size: int) -> Chosen:
     return Chosen(path="optim.lr", value=rate, reason=f"usual for {start} and {global_batch_size} images a step")
 
 
+def scaled_rate(lr: float, how: str, num_devices: int) -> Chosen | None:
+    """The rate for the images of several devices in a step, from that for one; None: as it is.
+
+    Source: linear for SGD, Goyal et al. 2017, https://arxiv.org/abs/1706.02677; root for Adam, Malladi et al. 2022.
+
+    >>> scaled_rate(0.001, "linear", 4).value, scaled_rate(0.001, "sqrt", 4).value
+    (0.004, 0.002)
+    """
+    if how == "none":
+        return None
+    factor = num_devices if how == "linear" else math.sqrt(num_devices)
+    words = f"{num_devices} devices" if how == "linear" else f"the root of {num_devices} devices"
+    return Chosen(path="optim.lr", value=float(f"{lr * factor:.6g}"), reason=f"{lr:g} times {words} (train.scale_lr)")
+
+
 def choose_multiplier(about: Circumstances) -> Chosen:
     """Rate of all but the head, as a share of the head's."""
     if about.is_pretrained:

@@ -27,6 +27,7 @@ from fine_tuner.tasks.defaults import (
     choose_image_size,
     choose_multiplier,
     choose_rate,
+    scaled_rate,
     shared_out,
 )
 
@@ -62,7 +63,10 @@ def fill_in(
         about = _with_pace(about, settings, device)
         take(choose_epochs(about, math.ceil(about.num_images / step_images)))
     if settings.optim.lr is None:
-        take(choose_rate(about, step_images))
+        take(choose_rate(about, step_images))  # which knows how many images that are
+    elif num_devices > 1:
+        take(scaled_rate(settings.optim.lr, settings.train.scale_lr, num_devices))
+        settings = replace(settings, "train.scale_lr=none")  # done: whoever repeats these settings has the rate itself
     if settings.optim.backbone_multiplier is None:
         take(choose_multiplier(about))
     return settings, tuple(chosen)

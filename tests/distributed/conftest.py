@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from tests.training.conftest import tiny_folder, tiny_settings  # noqa: F401 - fixtures
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

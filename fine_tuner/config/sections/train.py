@@ -54,6 +54,24 @@ class TrainSettings:
             advanced=True,
         ),
     ] = 1
+    scale_lr: Annotated[
+        Literal["none", "linear", "sqrt"],
+        Knob(
+            label="Rate on several devices",
+            help="A step learns from the images of all devices. none: at the rate as it is; linear: times the number "
+            "of devices; sqrt: times its root, which suits Adam and its like.",
+            advanced=True,
+        ),
+    ] = "none"
+    sync_batchnorm: Annotated[
+        bool,
+        Knob(
+            label="Batch statistics of all devices",
+            help="On several GPUs, BatchNorm looks at the images of all of them (SyncBatchNorm) in place of each its "
+            "own: slower, better where a device takes few images.",
+            advanced=True,
+        ),
+    ] = False
     best_metric: Annotated[
         str,
         Knob(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
+
 from fine_tuner.base.errors import RunError
 from fine_tuner.config.io import parse, read_tree
 from fine_tuner.distributed.devices import choose_device, choose_devices
@@ -33,9 +35,23 @@ def train_in_ranks(run: RunFolder, devices: str, *, overrides: Sequence[str] = (
     chosen = choose_devices(devices)
     if (holder := find_holder(run.lock)) is not None:
         raise RunError(f"The run {run.id} is being trained already by process {holder.pid}. Stop it first, or wait.")
+    return _train(run, chosen, torchrun_arguments(run, num_processes=len(chosen), overrides=overrides))
+
+
+def train_on_node(run: RunFolder, devices: str, arguments: Sequence[str]) -> int:
+    """The part of this machine in a run that several train; else as ``train_in_ranks``.
+
+    Args:
+        run: Its folder.
+        devices: Of each machine, as in the settings.
+        arguments: Of torchrun.
+    """
+    return _train(run, choose_devices(devices), arguments)
+
+
+def _train(run: RunFolder, devices: Sequence[torch.device], arguments: Sequence[str]) -> int:
     before = read_last_event(run.events)
-    arguments = torchrun_arguments(run, num_processes=len(chosen), overrides=overrides)
-    run_torchrun(arguments, threads_environment(len(chosen)) if chosen[0].type == "cpu" else {})
+    run_torchrun(arguments, threads_environment(len(devices)) if devices[0].type == "cpu" else {})
     return _exit_code(run, before.seq if before else -1)
 
 
