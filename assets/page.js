@@ -2,6 +2,8 @@
 
 import "./live/live.js";
 
+export { mountLossCurve } from "./loss/loss.js";
+export { mountLossCheck, mountLossTop } from "./loss/loss_code.js";
 export { mountBrand } from "./page/brand.js";
 export { mountViews } from "./page/views.js";
 export { mountAnswer, mountRunChoice } from "./results/answer.js";
@@ -11,8 +13,6 @@ export { mountCheck } from "./setup/data_check.js";
 export { mountData } from "./setup/data_part.js";
 export { mountFinder } from "./setup/finder.js";
 export { mountLaunch, mountState } from "./setup/form.js";
-export { mountLossCurve } from "./setup/loss.js";
-export { mountLossCheck, mountLossTop } from "./setup/loss_code.js";
 export { mountBatch, mountPrecisions } from "./setup/measure.js";
 export { mountPicker } from "./setup/picker.js";
 export { mountPlan } from "./setup/plan.js";

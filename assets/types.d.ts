@@ -578,6 +578,9 @@ interface Preset {
   name: string;
   title: string;
   hint: string;
+  task: string;
+  /** Whether it trains on the app's own pictures. */
+  is_sample: boolean;
 }
 
 /** State of the set-up as the server gives it; see `state_of` in fine_tuner/ui/form/form.py. */
@@ -596,6 +599,8 @@ interface FormState {
   filled?: string[];
   place: string;
   task: string;
+  /** What the fields of the run's length show. */
+  time: { minutes: string; epochs: string };
   /** What the form says of a loss of the user's own, and of the second one. */
   code?: {
     task: string;

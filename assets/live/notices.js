@@ -1,6 +1,7 @@
 // What is said above the charts: why a run failed, that it was lost, that the connection is gone, that there is no run.
 
 import { h, setText, toggle } from "../base/dom.js";
+import { inLabels } from "../words/labels.js";
 import { say, TEXT } from "../words/live.js";
 
 const EMPTY_CURVE = "M4 58C16 22 26 60 38 40S58 44 70 28 96 30 108 20 140 18 156 14";
@@ -92,12 +93,12 @@ export class Notices {
     if (!isShown || !failure) return;
     this.failure.dataset.status = status;
     setText(this.failureTitle, status === "failed" ? TEXT.failed : TEXT.lost);
-    setText(this.failureText, failure.text);
+    setText(this.failureText, inLabels(failure.text));
     // what a worker said itself ends with what to do; "Start it again" after that would only distract
     const isSaid = status === "failed" && !/[.:] /.test(failure.advice ?? "");
     const advice = [isSaid ? "" : failure.advice, status === "lost" ? TEXT.kept : ""].filter(Boolean).join(" ");
     toggle(this.advice, Boolean(advice));
-    setText(this.advice, advice);
+    setText(this.advice, inLabels(advice));
     const log = (failure.log ?? []).join("\n");
     toggle(this.details, Boolean(log));
     setText(this.log, log);

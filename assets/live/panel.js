@@ -360,10 +360,15 @@ export class Panel {
    *
    * @param {RunState} state
    */
-  retell({ status, epoch = 0, epochs = 0 }) {
+  retell({ status, epoch = 0, epochs = 0, best }) {
     const line = this.runs.find((run) => run.id === this.run);
-    if (!line || (line.status === status && line.epoch === epoch)) return;
-    Object.assign(line, { status, epoch, epochs });
+    if (!line) return;
+    const [key = line.best_key, value = line.best_value] = best ?? [];
+    const hasEnded = ACTIVE.has(line.status) && !ACTIVE.has(status);
+    const before = JSON.stringify(line);
+    Object.assign(line, { status, epoch, epochs, best_key: key, best_value: value });
+    if (before === JSON.stringify(line)) return;
+    if (hasEnded) line.ended = Date.now() / 1000; // until the list says it to the second
     this.showRuns();
   }
 
@@ -402,7 +407,8 @@ export class Panel {
     if (moment === this.moment) return;
     this.moment = moment;
     setText(this.summary, state.text ?? "");
-    this.words.classList.toggle("ftl-sr", Boolean(this.about.failure)); // the card says it, to those who see it
+    const isSaid = this.about.failure || (state.status === "completed" && this.about.next?.text);
+    this.words.classList.toggle("ftl-sr", Boolean(isSaid)); // those who see the page read it above the charts
   }
 
   tell() {

@@ -3,6 +3,7 @@
 import { h, setText } from "../base/dom.js";
 import { count, duration, NONE, value as show } from "../base/format.js";
 import { upperBound } from "../base/numbers.js";
+import { inLabels } from "../words/labels.js";
 import { metricOf, metricTitle, say, TEXT } from "../words/live.js";
 
 const ROWS = 200; // newest epochs in the table; the CSV of a chart has all
@@ -50,7 +51,7 @@ export class Events {
           "li",
           { "data-level": level },
           h("span", { class: "ftl-level" }, LEVELS[level] ?? level),
-          h("span", { class: "ftl-text" }, text),
+          h("span", { class: "ftl-text" }, inLabels(text)),
           h(
             "span",
             { class: "ftl-when" },

@@ -7,6 +7,7 @@ import { h, setText } from "../base/dom.js";
 import { inLabels, learnLabels } from "../words/labels.js";
 import { say, WORDS } from "../words/setup.js";
 import { clearErrors, focusFirstError, showErrors, showFieldOf, showReasons, suggestFolders } from "./fields.js";
+import { Lead } from "./lead.js";
 
 const STORED = "fine-tuner-form";
 /** @type {FormState | null} */
@@ -21,6 +22,8 @@ let afterLoad = null;
 let unanswered; // timer
 /** @type {Preset[]} */
 let presets = [];
+/** @type {Lead | null} */
+let lead = null;
 let presetName = ""; // nearest to the settings, or chosen last
 /** @type {FormField[]} */
 let fields = []; // of every input
@@ -127,28 +130,12 @@ export function mountState(element, props, trigger, watch) {
     label,
   }));
   learnLabels(fields);
-  const buttons = presets.map((preset) =>
-    h(
-      "button",
-      {
-        type: "button",
-        class: "ft-preset",
-        title: preset.hint,
-        "data-preset": preset.name,
-        on: { click: () => choose(preset) },
-      },
-      preset.title,
-    ),
-  );
-  element
-    .querySelector(".ft-presets")
-    .append(
-      h("span", { class: "ft-presets-title", id: "ft-presets-title" }, props.title),
-      h("div", { class: "ft-preset-buttons", role: "group", "aria-labelledby": "ft-presets-title" }, ...buttons),
-    );
-  element.querySelector(".ft-presets").prepend(h("h2", { class: "ftl-sr" }, WORDS.setup));
-  const hint = h("p", { class: "ft-preset-hint" });
-  element.querySelector(".ft-presets").append(hint);
+  lead = new Lead(element.querySelector(".ft-presets"), {
+    presets,
+    choose,
+    set,
+    openData: () => openSection("data", true),
+  });
   const stored = parse(localStorage.getItem(STORED)); // before the first state is shown, and stored
   const show = () => apply(element, parse(props.value));
   watch("value", show);
@@ -252,11 +239,8 @@ function apply(element, next) {
   for (const id of next.filled ?? []) if ((typed.get(id)?.after ?? 0) < (next.event ?? 0)) typed.delete(id);
   if (changed) found = {};
   presetName = state.argv?.[0] ?? presetName;
-  for (const button of element.querySelectorAll(".ft-preset")) {
-    button.setAttribute("aria-pressed", String(button.dataset.preset === presetName));
-  }
   const preset = presets.find((p) => p.name === presetName);
-  setText(element.querySelector(".ft-preset-hint"), cloneHint || (preset?.hint ?? ""));
+  lead?.show(state, cloneHint || (preset?.hint ?? ""));
   setText(element.querySelector(".ft-notice"), state.notice ?? "");
   if (state.argv) localStorage.setItem(STORED, JSON.stringify(state.argv));
   redraw();
@@ -405,7 +389,7 @@ export function mountLaunch(element, props, trigger, watch) {
   const message = h("p", { class: "ft-message", role: "alert" });
   const train = h("button", { type: "button", class: "ft-train", id: "ft-train-button" }, WORDS.train);
   const copy = h("button", { type: "button", class: "ft-copy" }, WORDS.copy);
-  const command = h("code", { class: "ft-command", tabindex: 0, "aria-label": WORDS.command });
+  const command = h("code", { class: "ft-command", tabindex: 0, "aria-label": WORDS.command, hidden: true });
   const queued = h("p", { class: "ft-queued", role: "status", hidden: true });
   const actions = h("div", { class: "ft-actions" }, train, copy);
   element.querySelector(".ft-launch").append(line, actions, message, queued, command);
@@ -444,6 +428,7 @@ export function mountLaunch(element, props, trigger, watch) {
     queued.hidden = false;
   };
   copy.addEventListener("click", async () => {
+    command.hidden = false; // what was copied
     await copyText(state?.command ?? "");
     setText(copy, WORDS.copied);
     setTimeout(() => setText(copy, WORDS.copy), 1500);

@@ -5,6 +5,23 @@ import { capital, count, duration, mebibytes, plural } from "../base/format.js";
 export const WORDS = {
   train: "Train",
   setup: "Set-up",
+  lead: {
+    have: "You have",
+    tell: "You want the",
+    time: "You have time",
+    own: "My pictures",
+    sample: "A sample",
+    others: "Other ways to start",
+    noLimit: "enough",
+    noLimitHint: "As many epochs as the data needs",
+    timeHint: "No more epochs than go into that time on this machine",
+    tasks: {
+      classification: { word: "class", hint: "Which of several classes a picture shows" },
+      multilabel: { word: "labels", hint: "Which of several labels fit a picture: none, one or more" },
+      regression: { word: "number", hint: "One or more numbers for each picture, such as a count or an age" },
+      segmentation: { word: "pixels", hint: "Which pixels of a picture belong to what" },
+    },
+  },
   atField: "The set-up says at the marked field what is missing.",
   queued: "Queued: it starts when the device is free. ",
   showQueued: "Show it",
@@ -87,6 +104,8 @@ export const say = {
       ...(rate ? { optim: `rate ${sensible(rate)}` } : {}),
     };
   },
+  /** @param {string} minutes */
+  minutes: (minutes) => `${minutes} min`,
   /** @param {string} label */
   mended: (label) => `The settings of the run before, changed: ${label.toLowerCase()}.`,
   /** @param {Plan} plan */

@@ -11,7 +11,9 @@ import pytest
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 SCRIPTS = sorted(path.relative_to(ASSETS).as_posix() for path in ASSETS.rglob("*.js"))
 # A room imports from those of the lines above it; rooms of one line do not know each other.
-LAYERS = [["base"], ["words"], ["charts"], ["live", "setup", "results"], ["runs", "share"], ["page"], ["page.js"]]
+LAYERS = [
+    ["base"], ["words"], ["charts"], ["live", "setup", "results"], ["runs", "share", "loss"], ["page"], ["page.js"],
+]  # fmt: skip
 FROM = re.compile(r'^(?:import|export)\b[^;]*?"(\.[^"]+)";', re.MULTILINE)
 
 

@@ -1,6 +1,6 @@
 """The Loss section below its fields: the editor for a loss of one's own with its check, and what a loss does.
 
-Gradio's editor holds the text; ``loss_code.js`` and ``loss.js`` of ``assets/setup/`` do the rest through ``api/loss``.
+Gradio's editor holds the text; ``loss_code.js`` and ``loss.js`` of ``assets/loss/`` do the rest through ``api/loss``.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 
 from fine_tuner.config.presets import describe_preset, list_presets, load_preset
+from fine_tuner.config.sections.data import SAMPLE_DATA
 from fine_tuner.ui.access.roles import require_owner
 from fine_tuner.ui.form import sections, texts
 from fine_tuner.ui.form.data_part import build_check_part, build_data_part
@@ -67,7 +68,6 @@ class SetupPage:
                 value=json.dumps(first.state),
                 elem_id="ft-state",
                 presets=_preset_cards(),
-                title=texts.START_FROM,
                 fields=[[i.path, i.key, i.elem_id, i.section, i.knob.label] for i in INPUTS],
             )
             with gr.Column(elem_id="ft-sections", min_width=0):
@@ -165,12 +165,18 @@ def _stamp(text: str) -> dict[str, Any]:
     return stamp if isinstance(stamp, dict) else {}
 
 
-def _preset_cards() -> list[dict[str, str]]:
-    """Name, title and hint of every preset; those with a title of their own come first."""
+def _preset_cards() -> list[dict[str, Any]]:
+    """What the page knows of every preset; those with a title of their own come first."""
     named = [name for name in texts.PRESET_TITLES if name in list_presets()]
     return [_preset_card(name) for name in dict.fromkeys([*named, *list_presets()])]
 
 
-def _preset_card(name: str) -> dict[str, str]:
-    title = texts.PRESET_TITLES.get(name, name.replace("-", " ").capitalize())
-    return {"name": name, "title": title, "hint": texts.PRESET_HINTS.get(name) or describe_preset(name)}
+def _preset_card(name: str) -> dict[str, Any]:
+    settings = load_preset(name)
+    return {
+        "name": name,
+        "title": texts.PRESET_TITLES.get(name, name.replace("-", " ").capitalize()),
+        "hint": texts.PRESET_HINTS.get(name) or describe_preset(name),
+        "task": settings.task,
+        "is_sample": settings.data.path == SAMPLE_DATA,
+    }

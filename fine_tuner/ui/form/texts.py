@@ -17,7 +17,6 @@ SECTION_TITLES = {
     "second_loss": "Second loss",
 }
 MORE = "More"
-START_FROM = "Start from"
 PRESET_TITLES = {
     "sample": "Sample",
     "sample-random": "Sample, from random numbers",

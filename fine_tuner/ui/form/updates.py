@@ -96,6 +96,7 @@ def answer(
         "filled": filled,
         "task": values["task"],
         "place": values["data.path"],
+        "time": {"minutes": str(values["train.minutes"]), "epochs": str(values["train.epochs"])},
         "network": f"{network}/{len(entries)}",
         "tags": _tags(values),
         "code": code_state(reading),

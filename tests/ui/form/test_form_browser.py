@@ -211,6 +211,7 @@ def test_what_is_deleted_and_pasted_counts_as_typed(walk):
 
 
 def test_a_preset_fills_the_form_and_a_reload_keeps_what_was_set(walk):
+    walk.page.click(".ft-presets-fold > summary")
     walk.page.click("[data-preset='sample-pretrained']")
     walk.until_text(".ft-command", "train sample-pretrained")
     assert walk.page.get_attribute("[data-preset='sample-pretrained']", "aria-pressed") == "true"

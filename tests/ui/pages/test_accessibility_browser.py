@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.ui, pytest.mark.xdist_group("browser")]
 AXE = Path(__file__).resolve().parents[3] / "node_modules" / "axe-core" / "axe.min.js"
 RUN = """async () => (await axe.run(document, { resultTypes: ['violations'] })).violations
   .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target.join(' ')} ${node.failureSummary}`))"""
-TABS = ("train", "runs", "try", "share")
+TABS = ("train", "runs", "results", "try", "share")
 SECTIONS = ("data", "model", "train", "loss", "optim", "schedule", "precision", "run")
 
 
@@ -62,7 +62,7 @@ def test_arrow_keys_go_from_tab_to_tab(owner):
     owner.page.focus("#ft-tab-train-button")
     for key, tab in (
         ("ArrowRight", "runs"),
-        ("ArrowRight", "try"),
+        ("ArrowRight", "results"),
         ("ArrowLeft", "runs"),
         ("End", "share"),
         ("Home", "train"),

@@ -71,7 +71,7 @@ def settings(page, root) -> None:
         }""",
         str(root / "pictures"),
     )
-    page.locator(".ft-command").filter(has_text="pictures").wait_for()
+    page.locator(".ft-command").filter(has_text="pictures").wait_for(state="attached")
 
 
 def test_the_curve_is_drawn_over_that_of_the_loss_before(page):

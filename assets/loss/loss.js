@@ -3,9 +3,9 @@
 
 import { h, setText, toggle } from "../base/dom.js";
 import { preview } from "../charts/preview.js";
+import { current, events } from "../setup/form.js";
+import { Asker } from "../setup/plan.js";
 import { LOSS_WORDS as WORDS } from "../words/loss.js";
-import { current, events } from "./form.js";
-import { Asker } from "./plan.js";
 
 const DELAY = 250; // ms of quiet before a question is asked
 const HEIGHT = 130; // px

@@ -3,13 +3,13 @@
 // Gradio's editor holds the text and tells it through FTLoss.typed; mountLossTop's value puts a text into it.
 
 import { h, setText, toggle } from "../base/dom.js";
+import { current, events, load, set } from "../setup/form.js";
+import { Job } from "../setup/job.js";
+import { Asker } from "../setup/plan.js";
 import { sayLoss, LOSS_WORDS as WORDS } from "../words/loss.js";
-import { current, events, load, set } from "./form.js";
-import { Job } from "./job.js";
 import { redrawCurve } from "./loss.js";
 import { beforeCheck, drawInputs, LossArguments } from "./loss_given.js";
 import { drawReport } from "./loss_report.js";
-import { Asker } from "./plan.js";
 
 const LOOK_DELAY = 300; // ms of quiet before the text is looked at
 
