@@ -11,13 +11,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from fine_tuner.base.errors import RunError
+from fine_tuner.base.errors import InputError, RunError
 from fine_tuner.config.tasks import TargetKind
 from fine_tuner.data.files.images import load_image
 from fine_tuner.data.loading.batches import load_input
 from fine_tuner.data.loading.transforms import build_transforms
 from fine_tuner.data.mask_coding import IGNORE_INDEX, lay_over, legend
 from fine_tuner.models.build import BuiltModel
+from fine_tuner.models.grad_cam import grad_cam, write_heat
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.models.saved import load_network
 from fine_tuner.runs.layout import RunFolder
@@ -77,6 +78,34 @@ class Predictor:
             _write_overlay(load_image(image), logits, overlay)
             answer |= {"overlay": str(overlay), "legend": legend(self._names)}
         return answer
+
+    def looked(self, image: Path, heat: Path, *, name: str = "") -> dict[str, Any]:
+        """Write where the network looked, to lay over the part of the picture that it sees.
+
+        Args:
+            image: The file.
+            heat: The PNG to write; beside it ``seen.png``, the picture as the network sees it.
+            name: Of a class, label or number; empty: the one that it says.
+
+        Returns:
+            ``name``, ``names`` that can be asked for, ``heat`` and ``seen``.
+
+        Raises:
+            DataError: If the file is not a picture that can be read.
+            InputError: If there is no such name, or the network has no map, or marks pixels itself.
+        """
+        if self._task.spec.target is TargetKind.MASK:
+            raise InputError("This network marks each pixel: what it says is where it looked.")
+        if name and name not in self._names:
+            raise InputError(f"There is no {name!r}. The network tells {', '.join(self._names[:20])}.")
+        pixels, _ = load_input(image, self._transform, lambda size: None)
+        with torch.inference_mode():
+            logits, _ = split_outputs(self._model(pixels.unsqueeze(0)))
+        said = self._names.index(name) if name else int(logits[0].argmax())
+        write_heat(grad_cam(self._model, pixels.unsqueeze(0), said), heat)
+        seen = heat.with_name("seen.png")
+        Image.fromarray(self._transform.denormalise(pixels).permute(1, 2, 0).numpy()).save(seen)
+        return {"name": self._names[said], "names": list(self._names), "heat": str(heat), "seen": str(seen)}
 
     def _logits(self, image: Path, target_for: Callable[[tuple[int, int]], Any]) -> tuple[torch.Tensor, Any]:
         """Output ``(1, ...)`` for the picture as evaluation sees it, and the target as it came along."""

@@ -2,9 +2,8 @@
 
 import { h, svg } from "../base/dom.js";
 import { count, NONE, number, percent } from "../base/format.js";
-import { COLUMNS, WORDS } from "../words/results.js";
+import { WORDS } from "../words/results.js";
 
-const FRACTIONS = new Set(["precision", "recall", "f1", "average_precision", "iou", "dice"]);
 const FIRST_ROWS = 60;
 
 /** `value` as a person reads it; `kind` is fraction or number. */
@@ -40,26 +39,26 @@ export function headline(lines) {
  * A table of rows, sorted by a press on a column's title; long ones show their first rows.
  *
  * @param {any[]} rows
- * @param {string[]} keys Of the columns.
- * @param {{ caption: string, intervals?: Record<string, string>, onRow?: (row: any, at: number) => void }} options
+ * @param {{ key: string, label: string, kind: string, interval: string }[]} columns As the figures tell them.
+ * @param {{ caption: string, onRow?: (row: any, at: number) => void }} options
  */
-export function table(rows, keys, { caption, intervals = {}, onRow }) {
+export function table(rows, columns, { caption, onRow }) {
   const body = h("tbody");
   let [by, falls, isWhole] = ["", true, rows.length <= FIRST_ROWS];
   const numbered = rows.map((row, at) => ({ ...row, at }));
   const all = h("button", { type: "button", class: "ft-res-button", on: { click: () => fill(true) } }, WORDS.showAll);
-  const heads = keys.map((key) =>
+  const heads = columns.map(({ key, label, interval }) =>
     h(
       "th",
-      { scope: "col", "aria-sort": "none", title: intervals[key] ? `${WORDS.interval}: ${intervals[key]}` : "" },
-      h("button", { type: "button", on: { click: () => sort(key) } }, COLUMNS[key] ?? key),
+      { scope: "col", "aria-sort": "none", title: interval },
+      h("button", { type: "button", on: { click: () => sort(key) } }, label),
     ),
   );
   const sort = (key) => {
     falls = by === key ? !falls : key !== "name";
     by = key;
     for (const [i, head] of heads.entries())
-      head.setAttribute("aria-sort", keys[i] !== by ? "none" : falls ? "descending" : "ascending");
+      head.setAttribute("aria-sort", columns[i].key !== by ? "none" : falls ? "descending" : "ascending");
     const of = (row) => (Array.isArray(row[key]) ? (row[key][0] ?? Number.NEGATIVE_INFINITY) : row[key]);
     numbered.sort((a, b) => (of(a) < of(b) ? -1 : of(a) > of(b) ? 1 : a.at - b.at) * (falls ? -1 : 1));
     fill(isWhole);
@@ -67,7 +66,7 @@ export function table(rows, keys, { caption, intervals = {}, onRow }) {
   const fill = (whole) => {
     isWhole = whole;
     all.hidden = whole;
-    body.replaceChildren(...(whole ? numbered : numbered.slice(0, FIRST_ROWS)).map((row) => line(row, keys, onRow)));
+    body.replaceChildren(...(whole ? numbered : numbered.slice(0, FIRST_ROWS)).map((row) => line(row, columns, onRow)));
   };
   fill(isWhole);
   return h(
@@ -78,16 +77,15 @@ export function table(rows, keys, { caption, intervals = {}, onRow }) {
   );
 }
 
-function line(row, keys, onRow) {
-  const cells = keys.map((key) => {
+function line(row, columns, onRow) {
+  const cells = columns.map(({ key, kind }) => {
     const value = row[key];
-    if (key === "name") {
+    if (kind === "name") {
       const name = onRow
         ? h("button", { type: "button", class: "ft-res-link", on: { click: () => onRow(row, row.at) } }, value)
         : value;
       return h("th", { scope: "row" }, name);
     }
-    const kind = FRACTIONS.has(key) ? "fraction" : "number";
     if (Array.isArray(value)) return h("td", {}, ...withInterval(kind, value));
     return h("td", {}, typeof value === "number" && Number.isInteger(value) ? count(value) : text(kind, value));
   });

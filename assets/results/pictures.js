@@ -2,7 +2,7 @@
 
 import { h, setText } from "../base/dom.js";
 import { number, percent } from "../base/format.js";
-import { addressOf, ask } from "../base/poller.js";
+import { addressOf, ask, post } from "../base/poller.js";
 import { say, WORDS } from "../words/results.js";
 
 const PAGE = 24;
@@ -151,10 +151,13 @@ class Large {
     this.tools = h("div", { class: "ft-res-tools" });
     const button = (label, click) => h("button", { type: "button", class: "ft-res-button", on: { click } }, label);
     this.near = button(WORDS.near, () => this.showNear());
+    this.lookedButton = button(WORDS.looked, () => this.showLooked());
+    this.looked = h("div", { class: "ft-res-looked", role: "status" });
     this.element = h(
       "dialog",
       { class: "ft-res-large", "aria-label": WORDS.show, on: { keydown: (event) => this.key(event) } },
       this.stage,
+      this.looked,
       this.caption,
       this.place,
       this.tools,
@@ -164,6 +167,7 @@ class Large {
         button(WORDS.before, () => this.step(-1)),
         button(WORDS.after, () => this.step(1)),
         this.near,
+        this.lookedButton,
         button(WORDS.close, () => this.element.close()),
       ),
     );
@@ -179,6 +183,8 @@ class Large {
     setText(this.caption, captionOf(this.row));
     setText(this.place, this.row.file);
     this.near.hidden = !this.pictures.figures.images;
+    this.looked.replaceChildren();
+    this.lookedButton.hidden = this.pictures.figures.target === "mask";
     this.draw();
     if (!this.element.open) this.element.showModal();
   }
@@ -242,6 +248,31 @@ class Large {
   step(by) {
     const at = this.at + by;
     if (at >= 0 && at < this.pictures.rows.length) this.show(at);
+  }
+
+  /** Ask where the network looked for a class, label or number; for what it says if none is named. */
+  async showLooked(name = "") {
+    const { at } = this;
+    this.looked.replaceChildren(h("p", { class: "ft-quiet" }, WORDS.loading));
+    let answer;
+    try {
+      answer = await post(addressOf(`${this.pictures.base}/looked`), { index: this.row.index, name });
+    } catch (error) {
+      this.looked.replaceChildren(h("p", { class: "ft-error" }, error.code ? error.message : WORDS.noAnswer));
+      return;
+    }
+    if (at !== this.at) return;
+    const heat = h("img", { src: String(addressOf(answer.heat)), alt: WORDS.looked, class: "ft-res-layer" });
+    heat.style.opacity = "1";
+    const seen = h("img", { src: String(addressOf(answer.seen)), alt: "" });
+    this.stage.replaceChildren(h("span", { class: "ft-res-box" }, seen, heat));
+    const select = h(
+      "select",
+      { on: { change: () => this.showLooked(select.value) } },
+      ...answer.names.map((one) => h("option", { value: one }, one)),
+    );
+    select.value = answer.name;
+    this.looked.replaceChildren(h("label", { class: "ft-res-tools" }, h("span", {}, WORDS.lookedFor), select));
   }
 
   showNear() {

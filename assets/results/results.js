@@ -7,9 +7,11 @@ import { say, WORDS, weightsName } from "../words/results.js";
 import { reliability } from "./calibration.js";
 import { headline, part, table } from "./figures.js";
 import { thresholds } from "./labels.js";
+import { pictureMap } from "./map.js";
 import { matrix } from "./matrix.js";
 import { scatter } from "./numbers.js";
 import { Pictures } from "./pictures.js";
+import { Suspects } from "./suspects.js";
 
 const BEAT_MS = 1500;
 /** @type {any} Target to views: titles and queries. */
@@ -35,6 +37,7 @@ class ResultsPage {
     /** @type {string | null} */
     this.name = null;
     this.pictures = new Pictures();
+    this.suspects = new Suspects();
     this.isVisible = false;
     this.asked = new Set(); // runs that were evaluated by themselves: once each
     this.build();
@@ -274,7 +277,12 @@ class ResultsPage {
     setText(this.words, figures.words);
     this.pictures.take(`${this.base}/${this.name}`, figures, VIEWS[figures.target]);
     const show = (title, query) => this.pictures.show(title, query, true);
-    this.body.replaceChildren(headline(figures.headline), ...PARTS[figures.target](figures, show).filter(Boolean));
+    this.body.replaceChildren(
+      headline(figures.headline),
+      ...PARTS[figures.target](figures, show).filter(Boolean),
+      pictureMap(`${this.base}/${this.name}`, figures, show),
+    );
+    if (figures.target === "class") this.body.append(this.suspects.take(this.run, figures.names));
   }
 }
 
@@ -284,43 +292,22 @@ const PARTS = {
     matrix(figures, (truth, said, n) =>
       show(say.cell(n, figures.names[truth], figures.names[said]), `of=cell&true=${truth}&said=${said}`),
     ),
-    part(
-      WORDS.classes,
-      table(figures.classes, ["name", "images", "precision", "recall", "f1"], {
-        caption: WORDS.classes,
-        intervals: figures.intervals,
-      }),
-    ),
+    part(WORDS.classes, table(figures.classes, figures.columns, { caption: WORDS.classes })),
     reliability(figures.calibration),
   ],
   labels: (figures, show) => [
     thresholds(figures, show),
     part(
       WORDS.labels,
-      table(figures.classes, ["name", "images", "precision", "recall", "f1", "average_precision"], {
+      table(figures.classes, figures.columns, {
         caption: WORDS.labels,
-        intervals: figures.intervals,
         onRow: (row, at) => show(`${WORDS.missed}: ${row.name}`, `of=missed&label=${at}&at=0.5`),
       }),
     ),
   ],
   numbers: (figures, show) => [
     ...figures.numbers.map((row) => scatter(row, (index) => show(row.name, `of=these&indices=${index}`))),
-    part(
-      WORDS.numbers,
-      table(figures.numbers, ["name", "images", "mae", "rmse", "r2", "bias"], {
-        caption: WORDS.numbers,
-        intervals: figures.intervals,
-      }),
-    ),
+    part(WORDS.numbers, table(figures.numbers, figures.columns, { caption: WORDS.numbers })),
   ],
-  mask: (figures) => [
-    part(
-      WORDS.classes,
-      table(figures.classes, ["name", "images", "iou", "dice", "pixels", "predicted"], {
-        caption: WORDS.classes,
-        intervals: figures.intervals,
-      }),
-    ),
-  ],
+  mask: (figures) => [part(WORDS.classes, table(figures.classes, figures.columns, { caption: WORDS.classes }))],
 };

@@ -286,7 +286,7 @@ export class Comparison {
   }
 
   showTables() {
-    const { runs, settings, metrics } = this.about;
+    const { runs, settings, metrics, repeats, paired } = this.about;
     const names = this.names();
     const heads = names.map((name, i) => h("th", { scope: "col" }, sample(i), name));
     /**
@@ -342,7 +342,14 @@ export class Comparison {
       "",
       runs.map((run) => h("td", {}, duration(run.seconds))),
     );
+    const said = [
+      ...(paired ? [paired.sentence] : []),
+      ...repeats.map(({ key, label, mean, sd, count }) =>
+        say.repeats(label, show(metricOf(key).kind, mean), show(metricOf(key).kind, sd), count),
+      ),
+    ];
     this.tables.replaceChildren(
+      ...said.map((sentence) => h("p", { class: "ft-compare-said" }, sentence)),
       table(WORDS.best, [...reached, took]),
       differing.length ? table(WORDS.differ, differing) : h("p", { class: "ft-quiet" }, WORDS.same),
     );

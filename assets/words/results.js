@@ -65,26 +65,23 @@ export const WORDS = {
   keyFalse: "false",
   keyRight: "right",
   showAll: "Show all",
-  interval: "95 % interval",
-};
-
-/** Titles of columns by key of a row of figures. */
-export const COLUMNS = {
-  name: "Name",
-  images: "Images",
-  predicted: "Predicted",
-  right: "Right",
-  precision: "Precision",
-  recall: "Recall",
-  f1: "F1",
-  average_precision: "Average precision",
-  iou: "IoU",
-  dice: "Dice",
-  pixels: "Pixels",
-  mae: "Mean absolute error",
-  rmse: "RMSE",
-  r2: "R\u00b2",
-  bias: "Mean of predicted minus true",
+  map: "Map of the pictures",
+  mapHelp: "What the network sees alike lies together. Draw around pictures to see them, or press one.",
+  mistake: "mistake",
+  suspects: "Suspected label errors",
+  suspectsHelp:
+    "Training and validation images whose label other images of their class speak against, and pictures that stand out. " +
+    "Decide with the buttons, or with the keys k (keep), r (relabel) and x (leave out); your files stay as they are.",
+  look: "Look for them",
+  all: "Choose all",
+  keep: "Keep",
+  leaveOut: "Leave out",
+  relabel: "Relabel as",
+  relabelAs: "Class to relabel as",
+  asItSeems: "what it seems to be",
+  trainAgain: "Train again with these decisions",
+  looked: "Where it looked",
+  lookedFor: "For",
 };
 
 /** Sentences with numbers in them. */
@@ -115,6 +112,17 @@ export const say = {
   threshold: ({ at, precision, recall, predicted, right, count: having }) =>
     `At ${percent(at)}: said of ${plural(predicted, "image")}, ${count(right)} rightly; of ${count(having)} that have it ` +
     `${count(having - right)} missed. Precision ${precision === null ? "\u2013" : percent(precision)}, recall ${recall === null ? "\u2013" : percent(recall)}.`,
+  lasso: (n, most) => (n > most ? `${plural(n, "picture")}; the first ${most} are shown` : plural(n, "picture")),
+  suspected: ({ num_wrong: n, images }) =>
+    `${count(n)} of ${plural(images, "image")} have a label that is probably wrong.`,
+  tells: (key, share) =>
+    `The ${key} of a picture alone tells the class in ${percent(share)} of what chance does not: the network may have learned that.`,
+  suspect: ({ label, seems, reasons }) =>
+    [seems ? `${label}, seems ${seems}` : label, reasons.filter((one) => one !== "label").join(", ")]
+      .filter(Boolean)
+      .join("; "),
+  decision: ({ choice, label }) => ({ keep: "kept", leave_out: "left out", relabel: `now ${label}` })[choice],
+  decided: (out, changed, kept) => `${count(out)} left out, ${count(changed)} relabelled, ${count(kept)} kept.`,
   row: (n, of) => `${count(n)} of ${count(of)}`,
 };
 

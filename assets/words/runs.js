@@ -63,6 +63,13 @@ export const say = {
   runs: (n) => `${count(n)} ${n === 1 ? "run" : "runs"}`,
   /** @param {number} n */
   compare: (n) => (n ? `${WORDS.compare} (${n})` : WORDS.compare),
+  /**
+   * @param {string} label
+   * @param {string} mean
+   * @param {string} sd
+   * @param {number} n
+   */
+  repeats: (label, mean, sd, n) => `${label} ${mean} \u00b1 ${sd}: mean and standard deviation of ${count(n)} seeds.`,
   /** @param {number} n */
   comparing: (n) => `${count(n)} runs compared`,
   /** @param {number} place */

@@ -17,7 +17,15 @@ from functools import cache
 from fine_tuner.base.errors import FineTunerError, InputError
 from fine_tuner.base.files import keep_private
 from fine_tuner.base.version import __version__
-from fine_tuner.cli import data_commands, launch_commands, listing, measuring_commands, run_commands, training_commands
+from fine_tuner.cli import (
+    data_commands,
+    launch_commands,
+    listing,
+    measuring_commands,
+    result_commands,
+    run_commands,
+    training_commands,
+)
 from fine_tuner.cli.arguments import Commands, print_json
 from fine_tuner.cli.completion import add_completion
 
@@ -80,7 +88,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"Fine Tuner {__version__}")
     commands = Commands(parser)
-    for part in (training_commands, launch_commands, run_commands, listing, measuring_commands, data_commands):
+    for part in (
+        training_commands,
+        launch_commands,
+        run_commands,
+        result_commands,
+        listing,
+        measuring_commands,
+        data_commands,
+    ):
         part.add_commands(commands)
     add_completion(commands, build_parser)
     commands.add("serve", _serve, "answer commands, one JSON line each, on standard input", has_shared_options=False)

@@ -11,7 +11,7 @@ from typing import Any
 
 from fine_tuner.base.files import strict
 from fine_tuner.cli.arguments import Commands, find_run, print_answer, print_json
-from fine_tuner.cli.progress import progress_lines
+from fine_tuner.evaluation.paired import compare_pair
 from fine_tuner.export.run_export import FORMATS, ExportOptions, export_run
 from fine_tuner.runs import queue
 from fine_tuner.runs.publishing import Published, publish
@@ -21,10 +21,6 @@ from fine_tuner.runs.view.compare import compare_runs, compare_text
 
 def add_commands(commands: Commands) -> None:
     """Their words and options."""
-    command = commands.add_of_run("evaluate", evaluate, "what a run gets right and wrong, kept in its folder results/")
-    command.add_argument("--split", choices=("val", "test", "train"), default="val", help="which images (default val)")
-    command.add_argument("--data", default="", metavar="PATH", help="other images with the run's classes, in its place")
-    command.add_argument("--weights", default="best", help="best (default), last, or the step of a kept checkpoint")
     command = commands.add_of_run("predict", predict, "what a run's best network says of pictures")
     command.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     command.add_argument(
@@ -60,20 +56,6 @@ def add_commands(commands: Commands) -> None:
 
 
 # ------------------------------------------------------- what their networks do
-def evaluate(arguments: argparse.Namespace) -> int:
-    """``evaluate``: metrics, a row for each image and figures, of a split or of other images."""
-    from fine_tuner.evaluation.evaluate_run import evaluate_run, evaluation_text
-
-    tell = progress_lines(is_json=arguments.json, pause_seconds=0.3)
-    found = evaluate_run(
-        find_run(arguments), arguments.split, weights=arguments.weights, data=arguments.data, on_progress=tell
-    )
-    if arguments.json:
-        found = strict(found)
-    print_answer(arguments, found, evaluation_text)
-    return 0
-
-
 def predict(arguments: argparse.Namespace) -> int:
     """``predict``: the answer of the best checkpoint for each picture."""
     from fine_tuner.predict import Predictor, answer_text
@@ -119,7 +101,10 @@ def export(arguments: argparse.Namespace) -> int:
 def compare(arguments: argparse.Namespace) -> int:
     """``compare``: settings that differ, and the best that each run reached."""
     store = RunStore(arguments.runs)
-    found = compare_runs([store.find(text) for text in dict.fromkeys(arguments.ids)], store.view_of)
+    runs = [store.find(text) for text in dict.fromkeys(arguments.ids)]
+    found = compare_runs(runs, store.view_of)
+    if len(runs) == 2:
+        found["paired"] = compare_pair(*runs, ("[1]", "[2]"))
     print_answer(arguments, found, compare_text)
     return 0
 

@@ -23,12 +23,16 @@ from fine_tuner.planning.loss_checks import refuse_code_of_run, refuse_unchecked
 from fine_tuner.runs import control, queue
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
+from fine_tuner.runs.view.compare import MOST_RUNS, compare_runs, repeat_text
 from fine_tuner.runs.view.status import look
 
 
 def add_commands(commands: Commands) -> None:
     """Their words and options."""
-    commands.add_of_settings("train", train, "train, and print one line per epoch", also="; or the folder of a run")
+    command = commands.add_of_settings(
+        "train", train, "train, and print one line per epoch", also="; or the folder of a run"
+    )
+    command.add_argument("--seeds", type=int, default=1, metavar="N", help="train N runs that differ in their seed")
     command = commands.add_of_run("resume", resume, "go on with a run from its newest checkpoint")
     add_overrides(command, "devices=... to go on with another number of devices; the steps stay the same")
     commands.add_of_run("stop", stop, "end a run within a step, keeping its best and last checkpoint")
@@ -53,7 +57,9 @@ def add_commands(commands: Commands) -> None:
 
 # ------------------------------------------------------------------ training
 def train(arguments: argparse.Namespace) -> int:
-    """``train``: make a run folder (unless given one) and train in this process."""
+    """``train``: make a run folder (unless given one) and train in this process; with ``--seeds`` once for each."""
+    if (number := getattr(arguments, "seeds", 1)) != 1:
+        return _train_seeds(arguments, number)
     if Path(arguments.config, "config.yaml").is_file():
         devices = _other_devices(arguments.overrides)
         return _train_folder(RunFolder(Path(arguments.config).resolve()), arguments, devices=devices)
@@ -76,6 +82,24 @@ def train(arguments: argparse.Namespace) -> int:
     settings = prepared.assembly.settings  # what was left empty is filled in
     run = RunStore(arguments.runs).create(settings, argv=argv, parent=parent)
     return _train_folder(run, arguments, None if is_several else prepared)
+
+
+def _train_seeds(arguments: argparse.Namespace, number: int) -> int:
+    """Runs that differ in their seed alone, one after the other, then what they come to; ends at the first failure."""
+    if number < 1 or Path(arguments.config, "config.yaml").is_file():
+        raise InputError("--seeds takes a number of 1 or more, and settings: a run that is there has its seed.")
+    first, store = read_settings(arguments.config, arguments.overrides).seed, RunStore(arguments.runs)
+    overrides, runs = list(arguments.overrides), []
+    for seed in range(first, first + number):
+        before = set(store.ids())
+        arguments.overrides, arguments.seeds = [*overrides, f"seed={seed}"], 1
+        if code := train(arguments):
+            return code
+        runs += [store.get(run_id) for run_id in store.ids() if run_id not in before]
+    if 2 <= len(runs) <= MOST_RUNS:
+        found = compare_runs(runs, store.view_of)["repeats"]
+        print_answer(arguments, {"repeats": found}, lambda answer: "\n".join(map(repeat_text, answer["repeats"])))
+    return 0
 
 
 def resume(arguments: argparse.Namespace) -> int:

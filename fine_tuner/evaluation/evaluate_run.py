@@ -17,6 +17,7 @@ from fine_tuner.config.tasks import target_kind
 from fine_tuner.data.loading.batches import EvalBatches
 from fine_tuner.data.records import DataSplits
 from fine_tuner.evaluation.figures.make import make_figures
+from fine_tuner.evaluation.map import map_of
 from fine_tuner.evaluation.one_pass import Rows, pass_over
 from fine_tuner.evaluation.other_data import read_other, split_name
 from fine_tuner.evaluation.predictions import Predictions, write_predictions
@@ -117,7 +118,9 @@ def _write(
         metrics = pass_over(assembly, batches, rows, MicroBatches(evaluation=about.get("eval_batch")), should_stop)
         if metrics is None:
             return None
-        write_predictions(draft.predictions, rows.columns(), [str(record.image) for record in records])
+        columns = rows.columns()
+        columns["map"] = map_of(columns["features"])
+        write_predictions(draft.predictions, columns, [str(record.image) for record in records])
         figures = make_figures(Predictions(draft.predictions), kind, data.output_names)
         found = {
             "run": run.id,

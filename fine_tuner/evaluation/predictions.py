@@ -5,6 +5,7 @@ column              of                   is
 ==================  ===================  ==========================================================================
 ``loss``            all                  ``(N,)`` float32; see ``LOSS_NAMES``
 ``features``        all                  ``(N, F)`` float16: what the output layer is given, the mean over positions
+``map``             all                  ``(N, 2)`` float32: place on the map of pictures; see ``map.py``
 ``names``           all                  the images' files as UTF-8 bytes, one after the other
 ``name_ends``       all                  ``(N,)`` int64: where each ends
 ``logits``          all but masks        ``(N, K)`` float32: what the network gives

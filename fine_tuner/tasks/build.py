@@ -19,6 +19,7 @@ from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.config.metric_specs import MetricSpec
 from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import TargetKind, target_kind
+from fine_tuner.data.decisions import with_decisions
 from fine_tuner.data.loading.batches import EvalBatches, ImageDataset, TrainBatches
 from fine_tuner.data.loading.mixing import Mixer
 from fine_tuner.data.loading.transforms import build_transforms
@@ -68,7 +69,7 @@ def build_data(settings: Settings, on_progress: OnProgress = no_progress, *, may
         DataError: If the data cannot be used; the message names the folder or file.
     """
     data = settings.data
-    return read_data(
+    found = read_data(
         data.path,
         task=settings.task,
         val_fraction=data.val_fraction,
@@ -77,6 +78,7 @@ def build_data(settings: Settings, on_progress: OnProgress = no_progress, *, may
         may_download=may_download,
         **{name: getattr(data, name) for name in READ_OPTIONS},
     )
+    return with_decisions(found, data.decisions)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

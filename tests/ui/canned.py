@@ -116,6 +116,10 @@ class Canned:
                 return printed({"task": "classification", "forms": FORMS})
             case "preview-data":
                 return printed({"images": [_picture(Path(argv[argv.index("--out") + 1]))]})
+            case "explain":
+                folder = Path(argv[argv.index("--out") + 1])
+                files = {name: _picture(folder, f"{name}.png")["file"] for name in ("heat", "seen")}
+                return printed({"name": "ants", "names": ["ants", "bees", "wasps"], **files})
         return Reply(1, "", f"Traceback\nnothing canned for {argv[0]}")
 
 
@@ -140,7 +144,7 @@ def refused(kind: str, message: str) -> Reply:
     return Reply(2, json.dumps({"error": {"kind": kind, "message": message, "fields": {}}}) + "\n", message + "\n")
 
 
-def _picture(folder: Path) -> dict[str, str]:
+def _picture(folder: Path, name: str = "00.png") -> dict[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (8, 8), "teal").save(folder / "00.png")
-    return {"file": str(folder / "00.png"), "label": "leaf"}
+    Image.new("RGB", (8, 8), "teal").save(folder / name)
+    return {"file": str(folder / name), "label": "leaf"}

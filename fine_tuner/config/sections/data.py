@@ -229,6 +229,16 @@ class DataSettings:
             advanced=True,
         ),
     ] = "recognise"
+    decisions: Annotated[
+        str,
+        Knob(
+            label="Decisions on images",
+            help="A table of images to leave out or to give another class, as the suspected label errors of a run "
+            "write it; the files themselves stay.",
+            widget="path",
+            advanced=True,
+        ),
+    ] = ""
     image_folder: Annotated[
         str,
         Knob(

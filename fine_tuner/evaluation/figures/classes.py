@@ -15,8 +15,11 @@ from fine_tuner.config.metric_specs import ACCURACY, MACRO_F1, TOP5
 from fine_tuner.evaluation.figures.calibration import calibration_of
 from fine_tuner.evaluation.figures.intervals import (
     BOOTSTRAP,
+    IMAGES,
+    NAME,
     WILSON,
     bootstrap,
+    column,
     headline,
     triple,
     triples,
@@ -51,7 +54,13 @@ def class_figures(logits: NDArray[Any], targets: NDArray[Any], names: Sequence[s
             }
             for name, count, predicted, right, p, r, f in rows
         ],
-        "intervals": {"precision": WILSON, "recall": WILSON, "f1": BOOTSTRAP},
+        "columns": [
+            NAME,
+            IMAGES,
+            column("precision", "Precision", "fraction", WILSON),
+            column("recall", "Recall", "fraction", WILSON),
+            column("f1", "F1", "fraction", BOOTSTRAP),
+        ],
         "confusion": {
             "order": order_of(matrix).tolist(),
             "cells": [[int(t), int(p), int(matrix[t, p])] for t, p in np.argwhere(matrix)],

@@ -72,6 +72,14 @@ def triples(values: ArrayLike, ends: tuple[ArrayLike, ArrayLike]) -> list[list[f
     return [triple(*row) for row in zip(np.asarray(values), np.asarray(low), np.asarray(high), strict=True)]
 
 
+def column(key: str, label: str, kind: str = "number", interval: str = "") -> dict[str, Any]:
+    """One column of a table: the key of its rows, its title, how it is printed (``name`` is text), its interval."""
+    return {"key": key, "label": label, "kind": kind, "interval": f"{interval}, 95 %" if interval else ""}
+
+
+NAME, IMAGES = column("name", "Name", "name"), column("images", "Images")
+
+
 def headline(key: str, label: str, value: list[float | None], kind: str, interval: str) -> dict[str, Any]:
     """One figure of the top line: how it is printed (``fraction`` or ``number``), and what its interval is."""
     return {"key": key, "label": label, "value": value, "kind": kind, "interval": f"{interval}, 95 %"}

@@ -11,7 +11,18 @@ from scipy.special import expit
 from sklearn.metrics import average_precision_score
 
 from fine_tuner.config.metric_specs import MACRO_F1, MAP
-from fine_tuner.evaluation.figures.intervals import BOOTSTRAP, WILSON, bootstrap, headline, triple, triples, wilson
+from fine_tuner.evaluation.figures.intervals import (
+    BOOTSTRAP,
+    IMAGES,
+    NAME,
+    WILSON,
+    bootstrap,
+    column,
+    headline,
+    triple,
+    triples,
+    wilson,
+)
 
 _POINTS = 101  # thresholds of a slider: 0 % to 100 %
 _DRAWN_NUMBERS = 2_000_000  # images times labels up to which mean average precision has an interval
@@ -50,7 +61,14 @@ def label_figures(logits: NDArray[Any], targets: NDArray[Any], names: Sequence[s
         ],
         "classes": classes,
         "thresholds": thresholds.round(4).tolist(),
-        "intervals": {"precision": WILSON, "recall": WILSON, "f1": BOOTSTRAP, "average_precision": BOOTSTRAP},
+        "columns": [
+            NAME,
+            IMAGES,
+            column("precision", "Precision", "fraction", WILSON),
+            column("recall", "Recall", "fraction", WILSON),
+            column("f1", "F1", "fraction", BOOTSTRAP),
+            column("average_precision", "Average precision", "fraction", BOOTSTRAP),
+        ],
     }  # fmt: skip
 
 

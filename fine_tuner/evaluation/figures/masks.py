@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fine_tuner.config.metric_specs import DICE, MEAN_IOU, PIXEL_ACCURACY
-from fine_tuner.evaluation.figures.intervals import BOOTSTRAP, bootstrap, headline, triple, triples
+from fine_tuner.evaluation.figures.intervals import (
+    BOOTSTRAP,
+    IMAGES,
+    NAME,
+    bootstrap,
+    column,
+    headline,
+    triple,
+    triples,
+)
 
 
 def mask_figures(
@@ -33,7 +42,14 @@ def mask_figures(
             }
             for k, name in enumerate(names)
         ],
-        "intervals": {"iou": f"{BOOTSTRAP} over images", "dice": f"{BOOTSTRAP} over images"},
+        "columns": [
+            NAME,
+            IMAGES,
+            column("iou", "IoU", "fraction", f"{BOOTSTRAP} over images"),
+            column("dice", "Dice", "fraction", f"{BOOTSTRAP} over images"),
+            column("pixels", "Pixels"),
+            column("predicted", "Predicted"),
+        ],
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from fine_tuner.config.metric_specs import MAE, R2, RMSE
-from fine_tuner.evaluation.figures.intervals import BOOTSTRAP, bootstrap, headline, triple
+from fine_tuner.evaluation.figures.intervals import BOOTSTRAP, IMAGES, NAME, bootstrap, column, headline, triple
 
 _POINTS = 2000  # of a scatter plot; more are one cloud
 
@@ -43,7 +43,12 @@ def number_figures(outputs: NDArray[Any], targets: NDArray[Any], names: Sequence
             for m, spec in enumerate((MAE, RMSE, R2))
         ],
         "numbers": rows,
-        "intervals": {MAE.key: BOOTSTRAP, RMSE.key: BOOTSTRAP, R2.key: BOOTSTRAP},
+        "columns": [
+            NAME,
+            IMAGES,
+            *(column(spec.key, spec.label, spec.kind, BOOTSTRAP) for spec in (MAE, RMSE, R2)),
+            column("bias", "Mean of predicted minus true"),
+        ],
     }
 
 

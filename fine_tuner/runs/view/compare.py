@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
 
 from fine_tuner.base.errors import ConfigError, InputError
 from fine_tuner.config.io import FIELDS, read_tree
-from fine_tuner.config.metric_specs import metric_name, metric_of
+from fine_tuner.config.metric_specs import metric_name, metric_of, metric_text
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.series import Series
 from fine_tuner.runs.view.run_view import RunView
@@ -28,7 +29,8 @@ def compare_runs(runs: Sequence[RunFolder], view_of: Callable[[RunFolder], RunVi
     Returns:
         ``runs``: the line of each in the list of runs, in the order given; ``settings``: rows of ``path``, ``label``
         and ``values``, one per run (None where a run has no such setting), only those that differ; ``metrics``: rows of
-        ``key``, ``label``, ``higher_is_better``, ``best`` values and the ``epochs`` of them, None where there is none.
+        ``key``, ``label``, ``higher_is_better``, ``best`` values and the ``epochs`` of them, None where there is none;
+        ``repeats``: for runs that differ in the seed alone, ``mean`` and ``sd`` of each metric's best.
 
     Raises:
         InputError: If there are too few or too many.
@@ -36,11 +38,30 @@ def compare_runs(runs: Sequence[RunFolder], view_of: Callable[[RunFolder], RunVi
     if not 2 <= len({run.path for run in runs}) <= MOST_RUNS:
         raise InputError(f"{len(runs)} runs cannot be compared. Name from 2 to {MOST_RUNS} different ones.")
     views = [view_of(run) for run in runs]
+    settings, metrics = differing([_flat_settings(run) for run in runs]), _best_values(views)
     return {
         "runs": [summarise(view).to_json() for view in views],
-        "settings": differing([_flat_settings(run) for run in runs]),
-        "metrics": _best_values(views),
+        "settings": settings,
+        "metrics": metrics,
+        "repeats": _over_seeds(settings, metrics),
     }
+
+
+def _over_seeds(settings: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and deviation of what runs reached that differ in their seed alone."""
+    if [row["path"] for row in settings] != ["seed"] or len(set(settings[0]["values"])) < len(settings[0]["values"]):
+        return []
+    return [
+        {
+            "key": row["key"],
+            "label": row["label"],
+            "mean": mean(row["best"]),
+            "sd": stdev(row["best"]),
+            "count": len(row["best"]),
+        }
+        for row in metrics
+        if all(value is not None for value in row["best"])
+    ]
 
 
 def differing(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -119,7 +140,16 @@ def compare_text(found: Mapping[str, Any]) -> str:
     rows = [[row["path"], *(_text(v) for v in row["values"])] for row in found["settings"]]
     lines += ["", *_table(["setting that differs", *heads], rows)] if rows else ["", "The settings are the same."]
     rows = [[f"best {row['label']}", *(_text(v) for v in row["best"])] for row in found["metrics"]]
-    return "\n".join([*lines, "", *_table(["", *heads], rows)])
+    lines += ["", *_table(["", *heads], rows)]
+    lines += ["", *(repeat_text(row) for row in found["repeats"])] if found["repeats"] else []
+    lines += ["", found["paired"]["sentence"]] if "paired" in found else []
+    return "\n".join(lines)
+
+
+def repeat_text(row: Mapping[str, Any]) -> str:
+    """``validation accuracy 94.8 % ± 0.7 % (mean and standard deviation of 5 seeds)``."""
+    value, sd = (metric_text(row["key"], row[name]) for name in ("mean", "sd"))
+    return f"{row['label']} {value} ± {sd} (mean and standard deviation of {row['count']} seeds)"
 
 
 def _text(value: Any) -> str:

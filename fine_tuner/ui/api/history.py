@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ from fine_tuner.config.argv import argv_of
 from fine_tuner.config.io import parse, read_tree
 from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.config.sections.second_loss import sections_of_own_code
+from fine_tuner.evaluation.paired import compare_pair
 from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs.kept_losses import kept_code, kept_form
 from fine_tuner.runs.layout import RunFolder
@@ -126,9 +128,14 @@ class HistoryRoutes:
     def compare(self, run: Annotated[list[str], Query(max_length=MOST_RUNS)]) -> dict[str, Any]:
         """Settings that differ and best values."""
         try:
-            return compare_runs([self._get(run_id) for run_id in dict.fromkeys(run)], self._store.view_of)
+            runs = [self._get(run_id) for run_id in dict.fromkeys(run)]
+            found = compare_runs(runs, self._store.view_of)
         except InputError as error:
             raise HTTPException(422, str(error)) from None
+        if len(runs) == 2:
+            with suppress(RunError):  # results that are damaged compare nothing
+                found["paired"] = compare_pair(*runs, tuple(line["title"] or line["id"] for line in found["runs"]))
+        return found
 
     def _do(self, run_id: str, act: Callable[[RunFolder], object]) -> dict[str, Any]:
         run = self._get(run_id)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 
 from fine_tuner.ui.access.sharing import Sharing
+from fine_tuner.ui.api.doubts import DoubtRoutes
 from fine_tuner.ui.api.exports import ExportRoutes
 from fine_tuner.ui.api.history import HistoryRoutes
 from fine_tuner.ui.api.live import LiveRoutes
@@ -24,6 +25,9 @@ def run_routers(services: Services) -> Sequence[APIRouter]:
         HistoryRoutes(services.store, services.launcher, services.losses_folder).router(),
         ExportRoutes(services.store, services.questions).router(),
         ResultRoutes(services.store, services.evaluations).router(),
+        DoubtRoutes(
+            services.store, services.evaluations, services.questions, services.previews, services.decisions_folder
+        ).router(),
         LiveRoutes(services.store, services.actions).router(),
     ]
 

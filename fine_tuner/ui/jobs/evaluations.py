@@ -1,4 +1,4 @@
-"""Evaluations that the page asks for: ``evaluate`` in a process of its own, which gives the device back at its end."""
+"""Evaluations that the page asks for, in a process of its own each, which gives the device back at its end."""
 
 from __future__ import annotations
 
@@ -48,14 +48,22 @@ class Evaluations:
         errors = path_errors({"data": {"path": wanted.data}}, self._allowed) if wanted.data else {}
         if errors:
             return {"status": "failed", "errors": errors, "run": run.id}
-        argv = ["evaluate", str(run.path.resolve()), f"--split={wanted.split}", f"--weights={wanted.weights}", "--json"]
-        argv += [f"--data={wanted.data}"] if wanted.data else []
+        options = [f"--split={wanted.split}", f"--weights={wanted.weights}"]
+        options += [f"--data={wanted.data}"] if wanted.data else []
+        return self._begin("evaluate", run, options)
+
+    def look_for_suspects(self, run: RunFolder) -> dict[str, Any] | None:
+        """The state once it began to look for wrong labels; None: another is under way."""
+        return self._begin("suspects", run, [])
+
+    def _begin(self, command: str, run: RunFolder, options: list[str]) -> dict[str, Any] | None:
+        argv = [command, str(run.path.resolve()), *options, "--json"]
 
         def make(_: int) -> Work:
             process = self._make_process()
             return Command(process, argv, timeout=LONGEST_SECONDS, then=lambda reply: process.close())
 
-        return self._job.state() if self._job.start(make, run=run.id, wanted=wanted.model_dump()) else None
+        return self._job.state() if self._job.start(make, run=run.id, kind=command) else None
 
     def state(self) -> dict[str, Any]:
         """Of the last one; ``run`` says whose it is. See ``Job.state``."""

@@ -44,6 +44,7 @@ class Services:
         uploads: Zips from the browser.
         rates: Planned rates, asked while fields change.
         networks: The list for the picker.
+        decisions_folder: Of the tables of what was decided of images.
         losses_folder: Where the editor saves a loss that is given a name alone.
         previews: Pictures as the network will see them.
         starter: From settings to a run at work.
@@ -54,9 +55,12 @@ class Services:
     def __init__(self, *, runs: Path, allowed: Allowed, ask: Ask | None = None) -> None:
         """``ask`` answers command lines; None: processes of our own, with torch loaded."""
         self.losses_folder = runs.resolve() / "losses"
+        self.decisions_folder = runs.resolve() / "decisions"
         self.data_roots = allowed.roots
         self.uploads = Uploads(cache_folder().resolve() / "uploads")
-        self.allowed = _with_folder(_with_folder(allowed, self.losses_folder), self.uploads.folder)
+        for folder in (self.losses_folder, self.decisions_folder, self.uploads.folder):
+            allowed = _with_folder(allowed, folder)
+        self.allowed = allowed
         self.store = RunStore(runs)
         self.launcher = Launcher(self.store, standby=None if ask else Standby(), refuse=refuse_code_of_run)
         self._assistant = None if ask else Assistant()

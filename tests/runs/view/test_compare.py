@@ -10,6 +10,7 @@ from fine_tuner.base.errors import InputError
 from fine_tuner.cli.main import main
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
+from fine_tuner.evaluation.paired import compare_pair
 from fine_tuner.runs.view.compare import compare_runs, compare_text
 from tests.runs.logs import finished, lines, started, steps
 
@@ -53,7 +54,8 @@ def test_the_command_prints_the_same_as_text_and_as_json(store, pair, capsys):
     ids = [run.id for run in pair]
     assert main(["compare", *ids, "--runs", str(store.root), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found == json.loads(json.dumps(compare_runs(pair, store.view_of)))
+    paired = {"paired": compare_pair(*pair, ("[1]", "[2]"))}
+    assert found == json.loads(json.dumps(compare_runs(pair, store.view_of) | paired))
     assert main(["compare", *ids, "--runs", str(store.root)]) == 0
     assert capsys.readouterr().out.strip() == compare_text(found)
     assert main(["compare", ids[0], "--runs", str(store.root)]) == 2

@@ -70,7 +70,7 @@ def test_no_name_becomes_markup_or_script_on_any_tab(browser, target):
     page.goto(f"http://127.0.0.1:{target.port}/?run=20261124-000001-evil")
     page.wait_for_function("() => document.querySelector('.ftl-status')?.textContent === 'Failed'")
     tabs = page.evaluate(TABS)
-    assert {"Train", "Runs", "Try", "Share"} <= set(tabs)
+    assert {"Train", "Runs", "Results", "Try", "Share"} <= set(tabs)
     for name in tabs:
         page.evaluate(OPEN, name)
         page.wait_for_timeout(700)
