@@ -114,12 +114,8 @@ class Canned:
                 return printed(_curve(argv))
             case "loss-inputs":
                 return printed({"task": "classification", "forms": FORMS})
-            case "preview-data":
-                return printed({"images": [_picture(Path(argv[argv.index("--out") + 1]))]})
-            case "explain":
-                folder = Path(argv[argv.index("--out") + 1])
-                files = {name: _picture(folder, f"{name}.png")["file"] for name in ("heat", "seen")}
-                return printed({"name": "ants", "names": ["ants", "bees", "wasps"], **files})
+            case "preview-data" | "explain":
+                return printed(_pictures(argv))
         return Reply(1, "", f"Traceback\nnothing canned for {argv[0]}")
 
 
@@ -142,6 +138,14 @@ def printed(value: Any) -> Reply:
 
 def refused(kind: str, message: str) -> Reply:
     return Reply(2, json.dumps({"error": {"kind": kind, "message": message, "fields": {}}}) + "\n", message + "\n")
+
+
+def _pictures(argv: Sequence[str]) -> dict[str, Any]:
+    folder = Path(argv[argv.index("--out") + 1])
+    if argv[0] == "preview-data":
+        return {"images": [_picture(folder)]}
+    files = {name: _picture(folder, f"{name}.png")["file"] for name in ("heat", "seen")}
+    return {"name": "ants", "names": ["ants", "bees", "wasps"], **files}
 
 
 def _picture(folder: Path, name: str = "00.png") -> dict[str, str]:

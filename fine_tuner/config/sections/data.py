@@ -235,7 +235,6 @@ class DataSettings:
             label="Decisions on images",
             help="A table of images to leave out or to give another class, as the suspected label errors of a run "
             "write it; the files themselves stay.",
-            widget="path",
             advanced=True,
         ),
     ] = ""

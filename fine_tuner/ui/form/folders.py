@@ -87,6 +87,8 @@ def path_errors(tree: Mapping[str, Any], allowed: Allowed) -> dict[str, str]:
     colours = str(lookup(tree, "data.colour_table") or "")
     if colours and (Path(colours).is_absolute() or colours.startswith("~") or ".." in Path(colours).parts):
         errors |= _missing("data.colour_table", colours, allowed)  # a mere name is looked for beside the data
+    if decisions := str(lookup(tree, "data.decisions") or ""):
+        errors |= _missing("data.decisions", decisions, allowed)
     weights = str(lookup(tree, "model.weights"))
     if is_weights_file(weights):
         errors |= _missing("model.weights", weights, allowed) if weights else {"model.weights": texts.NO_WEIGHTS_FILE}

@@ -65,7 +65,8 @@ def make_results(run: RunFolder, pictures: Path, kind: TargetKind, split: str = 
     write_predictions(results.predictions, columns, files)
     figures = make_figures(Predictions(results.predictions), kind, NAMES)
     about = {
-        "v": 1, "run": run.id, "split": split, "data": "", "made": 1.0, "metrics": {}, "words": result_in_words(figures),
+        "v": 1, "run": run.id, "split": split, "data": "", "made": 1.0, "metrics": {},
+        "words": result_in_words(figures),
         "weights": {"name": "best", "epoch": 3, "step": 48, "stamp": stamp_of(run.best_weights)},
     }  # fmt: skip
     results.figures.write_text(json.dumps(figures | about))
