@@ -93,8 +93,7 @@ function line(row, columns, onRow) {
 }
 
 /** A part of the results with its title. */
-export const part = (title, ...children) =>
-  h("section", { class: "ft-res-part", "aria-label": title }, h("h3", {}, title), ...children);
+export const part = (title, ...children) => h("section", { class: "ft-res-part" }, h("h3", {}, title), ...children);
 
 /** An empty drawing from 0 to 1 both ways, with axes and their names; `across` and `up` give positions in it. */
 export function unitPlot(label, x, y) {

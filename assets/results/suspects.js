@@ -18,6 +18,7 @@ export class Suspects {
     /** @type {any} */
     this.run = null;
     this.shown = PAGE;
+    this.saving = Promise.resolve();
     const button = (label, click, more = "") =>
       h("button", { type: "button", class: `ft-res-button ${more}`, on: { click } }, label);
     this.start = button(WORDS.look, () => this.look());
@@ -172,6 +173,11 @@ export class Suspects {
       box.checked = false;
     }
     this.count();
+    this.saving = this.saving.then(() => this.save()); // one after the other: the table is written whole each time
+    await this.saving;
+  }
+
+  async save() {
     const decisions = [...this.decisions].map(([file, decision]) => ({ file, ...decision }));
     await post(addressOf(`${this.base}/decisions`), { decisions }).catch((error) =>
       setText(this.counts, error.code ? error.message : WORDS.noAnswer),
@@ -190,7 +196,8 @@ export class Suspects {
     this.draw();
   }
 
-  trainAgain() {
+  async trainAgain() {
+    await this.saving;
     const step = { action: "start", label: WORDS.trainAgain, settings: { "data.decisions": this.table } };
     document.dispatchEvent(new CustomEvent("ft-next", { detail: { run: this.run, step } }));
     document.getElementById("ft-tab-train-button")?.click();
