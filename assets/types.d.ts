@@ -372,6 +372,10 @@ interface Compared {
     epochs: (number | null)[];
     higher_is_better: boolean;
   }[];
+  /** Over runs that differ in their seed alone. */
+  repeats: { key: string; label: string; mean: number; sd: number; count: number }[];
+  /** Of two runs: what they say of the same validation images. */
+  paired?: { sentence: string };
 }
 
 /** What was said during a run. */
