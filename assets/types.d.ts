@@ -393,7 +393,7 @@ interface RunAbout {
   facts: RunFacts;
   messages: Message[];
   marks: Mark[];
-  failure: { text: string; advice?: string; log?: string[] } | null;
+  failure: { text: string; advice?: string; says_what_to_do?: boolean; log?: string[] } | null;
   can_resume: boolean;
   has_weights: boolean;
   /** What to do next; see fine_tuner/runs/view/next_steps.py. */

@@ -94,9 +94,8 @@ export class Notices {
     this.failure.dataset.status = status;
     setText(this.failureTitle, status === "failed" ? TEXT.failed : TEXT.lost);
     setText(this.failureText, inLabels(failure.text));
-    // what a worker said itself ends with what to do; "Start it again" after that would only distract
-    const isSaid = status === "failed" && !/[.:] /.test(failure.advice ?? "");
-    const advice = [isSaid ? "" : failure.advice, status === "lost" ? TEXT.kept : ""].filter(Boolean).join(" ");
+    const toDo = failure.says_what_to_do ? "" : failure.advice;
+    const advice = [toDo, status === "lost" ? TEXT.kept : ""].filter(Boolean).join(" ");
     toggle(this.advice, Boolean(advice));
     setText(this.advice, inLabels(advice));
     const log = (failure.log ?? []).join("\n");

@@ -11,7 +11,8 @@ Every message has three parts: what is wrong (with the value), where (dotted pat
     |   |-- WeightsError      pretrained weights that cannot be had or do not fit
     |   `-- RunError          no such run, or a run in a state that forbids the wish
     `-- TrainingError         the run began and failed: exit code 1
-        `-- NonFiniteError    loss or gradient is NaN or infinite; the weights were not updated
+        |-- NonFiniteError    loss or gradient is NaN or infinite; the weights were not updated
+        `-- OutOfMemoryError  memory does not suffice for a single image
 """
 
 from __future__ import annotations
@@ -57,3 +58,7 @@ class TrainingError(FineTunerError):
 
 class NonFiniteError(TrainingError):
     """The loss or a gradient is NaN or infinite; the weights were not updated."""
+
+
+class OutOfMemoryError(TrainingError):
+    """Memory does not suffice for a single image: fewer at once do not help."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from fine_tuner.base.errors import TrainingError
+from fine_tuner.base.errors import OutOfMemoryError
 from fine_tuner.config.tasks import TargetKind
 from fine_tuner.data.loading.batches import EvalBatches
 from fine_tuner.data.mask_coding import IGNORE_INDEX
@@ -152,7 +152,7 @@ def pass_over(
         As ``evaluate``: None if ``should_stop`` became true on the way.
 
     Raises:
-        TrainingError: If memory does not suffice for a single image.
+        OutOfMemoryError: If memory does not suffice for a single image.
     """
     stopped = False
 
@@ -170,7 +170,7 @@ def pass_over(
         free_memory(assembly.device)
         micro_batches.evaluation = micro_batches.halved("evaluation")
         if micro_batches.evaluation is None:
-            raise TrainingError("Memory does not suffice for a single image. Close what else uses the device.")
+            raise OutOfMemoryError("Memory does not suffice for a single image. Close what else uses the device.")
 
     with watching(assembly.built, rows):
         metrics = until_it_fits(compute, shrink)

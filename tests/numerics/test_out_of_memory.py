@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fine_tuner.base.errors import TrainingError
+from fine_tuner.base.errors import OutOfMemoryError
 from fine_tuner.metrics import classification_metrics
 from fine_tuner.runs.log.events import EvalMetrics, Mark, TrainMetrics
 from fine_tuner.training.loop.learner import Learner
@@ -161,7 +161,7 @@ def test_the_present_size_survives_a_resume(make_trainer: Any) -> None:
 
 def test_a_single_image_that_does_not_fit_ends_the_run_with_what_to_do(make_trainer: Any) -> None:
     trainer = make_trainer(model=network(train=0))
-    with pytest.raises(TrainingError, match=r"single image at step 1 .*smaller data\.image_size"):
+    with pytest.raises(OutOfMemoryError, match=r"single image at step 1 .*smaller data\.image_size"):
         trainer.train()
 
 

@@ -5,7 +5,7 @@ completed   Try it · What it gets wrong · Download · Train further
 stopped     Resume, where there is a checkpoint, else Start it again; what weights allow
 paused      Resume; what weights allow
 failed      the button that mends it, by cause: see ``_MENDS``
-lost        Resume, where there is a checkpoint, else Start it again
+lost        Resume, where there is a checkpoint, else Start it again; killed: with fewer images at a time
 queued      Cancel
 ==========  ==========================================================================
 
@@ -103,7 +103,9 @@ def next_steps(now: Situation) -> Onward | None:
             kept = "" if now.has_weights else "It has no weights yet: they are kept at each validation."
             return Onward(text=_joined(result_words(now), kept), steps=(_onward(now), *_uses(now)))
         case "lost":
-            return Onward(text="Everything recorded until then is kept.", steps=(_onward(now), *_uses(now)))
+            text, mends = _killed(now) if now.cause == "killed" else ("", ())
+            kept = "Everything recorded until then is kept."
+            return Onward(text=_joined(kept, text), steps=(_onward(now), *mends, *_uses(now)))
         case "failed":
             text, mends = _MENDS[now.cause](now)
             return Onward(text=text, steps=(*mends, *_uses(now)))
@@ -232,13 +234,23 @@ def _setting(now: Situation) -> Mend:
 
 
 def _memory(now: Situation) -> Mend:
+    """Halving was tried, as far as it goes, by the run itself."""
+    network = NextStep(action="change", label="Choose another network", focus="model.name")
+    return "", (_SMALLER_IMAGE, network)
+
+
+def _killed(now: Situation) -> Mend:
+    """By the system, which the run could do nothing about: most often for its memory."""
     batch, accumulate = now.settings.get("train.batch_size"), now.settings.get("train.accumulate") or 1
     if not isinstance(batch, int) or batch < 2:
-        return "Memory ran out.", (NextStep(action="change", label="Choose a smaller image", focus="data.image_size"),)
+        return "", (_SMALLER_IMAGE,)
     half = batch // 2
-    text = f"Memory ran out. Half the images at a time, {half}, with twice as many passes a step trains the same."
+    text = f"Half the images at a time, {half}, with twice as many passes a step trains the same in less memory."
     smaller = _again(f"Start with {half} at a time", train__batch_size=half, train__accumulate=2 * accumulate)
-    return text, (smaller, NextStep(action="change", label="Choose a smaller image", focus="data.image_size"))
+    return text, (smaller, _SMALLER_IMAGE)
+
+
+_SMALLER_IMAGE = NextStep(action="change", label="Choose a smaller image", focus="data.image_size")
 
 
 def _disk(now: Situation) -> Mend:
@@ -261,7 +273,7 @@ _MENDS: Mapping[Cause, Callable[[Situation], Mend]] = {
     "data": _data,
     "setting": _setting,
     "memory": _memory,
-    "killed": _memory,
+    "killed": _killed,
     "disk": _disk,
     "numbers": _numbers,
     "other": _other,

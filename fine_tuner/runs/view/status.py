@@ -28,6 +28,7 @@ STATUSES: tuple[str, ...] = get_args(Status)
 LIVE: frozenset[str] = frozenset({"queued", "running", "stopping"})
 
 # What has to be mended after a failure. The worker says it in the summary of its last event; else its words tell.
+# memory: even a single image was too much; killed: the process ended where halving could not be tried.
 Cause = Literal["weights", "data", "setting", "memory", "killed", "disk", "numbers", "other"]
 CAUSES: tuple[str, ...] = get_args(Cause)
 
@@ -144,12 +145,14 @@ class Failure:
         advice: What to do first.
         log: Last lines of what the worker printed.
         cause: What has to be mended.
+        says_what_to_do: ``text`` is the worker's own and ends with it, so that ``advice`` would only distract.
     """
 
     text: str
     advice: str
     log: tuple[str, ...]
     cause: Cause = "other"
+    says_what_to_do: bool = False
 
 
 def explain(run: RunFolder, facts: Facts, vital: Vital, status: Status, *, can_resume: bool) -> Failure | None:
@@ -160,7 +163,8 @@ def explain(run: RunFolder, facts: Facts, vital: Vital, status: Status, *, can_r
     log = tuple(str(line) for line in ended.get("log") or ()) or tail(run)
     spoken = next((line.strip() for line in reversed(log) if line.strip()), "")
     where = f"at step {facts.step} of {facts.total_steps}" if facts.total_steps else "before its first step"
-    if facts.error and facts.outcome == "failed" and not ended:
+    is_said = bool(facts.error) and facts.outcome == "failed" and not ended
+    if is_said:
         text = facts.error
     elif ended.get("signal"):
         text = f"The training process was ended by {ended['signal']} {where}."
@@ -170,15 +174,14 @@ def explain(run: RunFolder, facts: Facts, vital: Vital, status: Status, *, can_r
         text = f"The training process ended {where} without a last word: it was killed, or the machine went down."
     said = facts.summary.get("cause") if status == "failed" and not ended else None
     cause: Cause = said if said in CAUSES else _cause(f"{text}\n{spoken}", ended)
-    return Failure(text, _advice(cause, can_resume=can_resume), log, cause)
+    return Failure(text, _advice(cause, can_resume=can_resume), log, cause, is_said)
 
 
 def _cause(text: str, ended: Mapping[str, Any]) -> Cause:
     """What has to be mended, from the last words of a process that did not say it as data."""
     folded = text.casefold()
-    if "out of memory" in folded or "outofmemory" in folded or "can't allocate memory" in folded:
-        return "memory"
-    if ended.get("signal") == "SIGKILL":
+    has_no_memory = any(words in folded for words in ("out of memory", "outofmemory", "can't allocate memory"))
+    if has_no_memory or ended.get("signal") == "SIGKILL":
         return "killed"
     if "no space left" in folded or "disk full" in folded or "file too large" in folded:
         return "disk"
@@ -189,9 +192,12 @@ def _advice(cause: Cause, *, can_resume: bool) -> str:
     onward = "Resume goes on from the last checkpoint." if can_resume else "Start it again."
     match cause:
         case "memory":
-            return "The device's memory did not suffice: halve train.batch_size and double train.accumulate. " + onward
+            return "Choose a smaller data.image_size or model.name, or half precision, and start again."
         case "killed":
-            return "Most often the machine ran out of memory: lower train.batch_size or data.num_workers. " + onward
+            return (
+                "Most often the machine ran out of memory: halve train.batch_size and double train.accumulate, or "
+                "lower data.num_workers. " + onward
+            )
         case "disk":
             return "Free some space on the disk of the runs folder. " + onward
         case "setting" | "data" | "weights":

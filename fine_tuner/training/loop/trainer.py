@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from fine_tuner.base.errors import ConfigError, NonFiniteError, TrainingError
+from fine_tuner.base.errors import ConfigError, NonFiniteError, OutOfMemoryError, TrainingError
 from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.features.batches import InterruptionError
 from fine_tuner.losses.parts import shares_of
@@ -78,7 +78,7 @@ class Trainer:
 
         Raises:
             NonFiniteError: If a loss, gradient or weight is NaN or infinite and there is no way back, or no more.
-            TrainingError: If memory does not suffice for a single image.
+            OutOfMemoryError: If memory does not suffice for a single image.
         """
         self._begin()
         self._fulfil_wishes()  # also of a run that is complete: it may be wished to be longer
@@ -345,7 +345,7 @@ class Trainer:
         free_memory(self.learner.device)
         smaller = self.learner.micro_batches.halved(kind, self._ranks)
         if smaller is None:
-            raise TrainingError(
+            raise OutOfMemoryError(
                 f"The device ran out of memory with a single image at step {self.position.step + 1} ({kind}). Choose "
                 "a smaller data.image_size or model.name, half precision, or close what else uses the device."
             )

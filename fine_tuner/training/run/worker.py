@@ -6,7 +6,6 @@ Read ``_Attempt.train`` from top to bottom: it is the plan of a run.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import sys
 import time
 import traceback
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fine_tuner.base.errors import ConfigError, DataError, FineTunerError, InputError, NonFiniteError, WeightsError
+from fine_tuner.base.errors import FineTunerError, InputError
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.config.io import parse, read_tree, replace
 from fine_tuner.config.settings import Settings
@@ -53,7 +52,7 @@ from fine_tuner.training.loop.early_stopping import EarlyStopping
 from fine_tuner.training.loop.ema import EMA
 from fine_tuner.training.loop.hooks import Hooks, Outcome
 from fine_tuner.training.loop.learner import Learner
-from fine_tuner.training.loop.micro_batches import MemoryLostError, MicroBatches, is_out_of_memory
+from fine_tuner.training.loop.micro_batches import MemoryLostError, MicroBatches
 from fine_tuner.training.loop.trainer import Trainer
 from fine_tuner.training.loop.validation import BestTracker, Validation, evaluate
 from fine_tuner.training.recovery.checkpoint import WEIGHTS, CheckpointStore
@@ -62,6 +61,7 @@ from fine_tuner.training.recovery.nonfinite import NonFiniteRecovery
 from fine_tuner.training.recovery.rollback import Rollback
 from fine_tuner.training.run.console import Console
 from fine_tuner.training.run.control import RunControl
+from fine_tuner.training.run.failures import cause_of, message_for
 from fine_tuner.training.run.kept_settings import (
     began_with,
     keep_code,
@@ -469,44 +469,3 @@ def planned_from_now(trainer: Trainer, assembly: Assembly) -> dict[str, Any]:
         "groups": assembly.schedule.plan(steps),
         "lowest": lowest_from_now(assembly.schedule, steps),
     }
-
-
-def cause_of(error: Exception) -> str:
-    """What has to be mended, for the page's next step; see ``runs/view/status.py``."""
-    match error:
-        case WeightsError():
-            return "weights"
-        case DataError():
-            return "data"
-        case ConfigError():
-            return "setting"
-        case NonFiniteError():
-            return "numbers"
-        case OSError(errno=errno.ENOSPC):
-            return "disk"
-        case _ if is_out_of_memory(error):
-            return "memory"
-    return "other"
-
-
-def message_for(error: Exception) -> str:
-    """What happened, where, and what to do, for the person whose run this is."""
-    match error:
-        case FineTunerError():
-            return str(error)
-        case _ if is_out_of_memory(error):
-            said = (str(error).splitlines() or ["no room for an array"])[0]
-            return (
-                f"Memory ran out ({said}) where fewer images at once do not help. Choose half precision, an "
-                "optimizer with less state (SGD), or a smaller image or network; then start the run again."
-            )
-        case OSError(errno=errno.ENOSPC):
-            return (
-                f"No space is left on the disk while writing {error.filename or 'the run'}. What was recorded before "
-                "is kept. Free some space, then resume the run."
-            )
-        case OSError():
-            return (
-                f"{error.strerror or error}: {error.filename or 'a file of the run'}. Mend this, then resume the run."
-            )
-    return f"Unexpected {type(error).__name__}: {error}. The log has the details; resume the run or report this."

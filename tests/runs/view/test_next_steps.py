@@ -62,7 +62,7 @@ def test_every_cause_has_a_mend_whose_settings_are_settings(cause):
     ("cause", "label", "settings"),
     [
         ("weights", "Start without", {"model.weights": "none"}),
-        ("memory", "Start with 16 at a time", {"train.batch_size": 16, "train.accumulate": 2}),
+        ("killed", "Start with 16 at a time", {"train.batch_size": 16, "train.accumulate": 2}),
         ("numbers", "Start with rate 0.001", {"optim.lr": 0.001}),
     ],
 )
@@ -70,6 +70,16 @@ def test_a_failure_s_button_changes_what_failed(cause, label, settings):
     onward = next_steps(Situation(status="failed", cause=cause, settings=SETTINGS))
     (step,) = [step for step in onward.steps if step.label == label]
     assert (step.action, step.settings) == ("start", settings)
+
+
+def test_fewer_images_are_offered_where_they_help_and_not_where_halving_has_failed():
+    assert labels(status="failed", cause="memory", settings=SETTINGS) == [
+        "Choose a smaller image",
+        "Choose another network",
+    ]
+    killed = labels(status="lost", cause="killed", can_resume=True, settings=SETTINGS)
+    assert killed == ["Resume", "Start with 16 at a time", "Choose a smaller image"]
+    assert labels(status="lost", settings=SETTINGS) == ["Start it again"]
 
 
 def test_missing_weights_are_chosen_from_a_file_first():

@@ -11,7 +11,7 @@ import pytest
 from fine_tuner.base.files import write_json
 from fine_tuner.runs import control
 from fine_tuner.runs.lock import WorkerLock
-from fine_tuner.runs.log.events import EventWriter, WorkProgress, read_events
+from fine_tuner.runs.log.events import EventWriter, RunFinished, WorkProgress, read_events
 from fine_tuner.runs.queue import enqueue
 from fine_tuner.runs.view.run_view import RunView
 from tests.runs.logs import finished, lines, started, steps, wait_until
@@ -135,6 +135,15 @@ def test_the_advice_fits_the_failure(run, log, advice):
     (run.checkpoints / "step-00000005" / "manifest.json").write_text("{}")
     ended(run, code=1, log=[log])
     assert advice in RunView(run).failure.advice
+
+
+def test_a_worker_s_own_words_say_what_to_do_and_those_about_a_dead_one_do_not(run):
+    record(run, started(20), *steps(1, 5), RunFinished(step=5, outcome="failed", error="Too big. Choose less."))
+    failure = RunView(run).failure
+    assert (failure.text, failure.says_what_to_do) == ("Too big. Choose less.", True)
+    ended(run, code=1, attempt=2, log=["RuntimeError: CUDA out of memory"])
+    failure = RunView(run).failure
+    assert (failure.cause, failure.says_what_to_do) == ("killed", False)
 
 
 def test_a_killed_process_without_a_launcher_is_lost_with_its_curve(run, python):
