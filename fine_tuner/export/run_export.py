@@ -195,6 +195,7 @@ def _script_text(run: RunFolder, name: str) -> str:
         facts=view.facts,
         changes=tuple(map(parse_change, with_changes(settings, changes_of_run(view)).schedule.changes)),
         steps_per_epoch=view.counters.steps_per_epoch,
+        stopped=_stopped(view),
         caveats=[
             f"at step {mark.step} the run went back to step {mark.rewind_to}, with what it did about it; not done here."
             for mark in view.marks
@@ -266,6 +267,15 @@ FORMATS: Mapping[str, Format] = {
     "web": Format("{run_id}-web", _page, "the same as a folder, for large networks"),
 }
 """By the name that ``--format`` takes."""
+
+
+def _stopped(view: RunView) -> tuple[int, bool] | None:
+    """Steps after which the user ended a run, and whether those were validated; None for every other run."""
+    if view.status != "stopped":
+        return None
+    step = view.counters.step
+    validated = view.series.get("val/loss")
+    return step, step > 0 and validated is not None and step in validated.step.tolist()
 
 
 # ----------------------------------------------------------------- settings

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from fine_tuner.cli.main import main
 from fine_tuner.config.tasks import TASK_SPECS
 from fine_tuner.predict import Predictor
+from fine_tuner.runs import control
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import EvalMetrics, TrainMetrics, read_events
+from fine_tuner.training.run.control import RunControl
 
 TINY = (
     "model.name=shufflenet_v2_x0_5",
@@ -153,3 +160,43 @@ def run_script(script: Path, *options: str, monkeypatch: pytest.MonkeyPatch) -> 
     """Run a script here, as ``python script`` would."""
     monkeypatch.setattr(sys, "argv", [str(script), *options])
     runpy.run_path(str(script), run_name="__main__")
+
+
+def ask_at_steps(asked: dict[int, dict[str, Any] | str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drop a request into the run's control folder when it has done so many steps, as ``set`` and ``stop`` do."""
+    changes = RunControl.changes
+
+    def with_requests(self: RunControl, step: int) -> list:
+        if step in asked:
+            wish = asked.pop(step)
+            control.request(self._run, wish) if isinstance(wish, str) else control.request(self._run, "set", **wish)
+        return changes(self, step)
+
+    monkeypatch.setattr(RunControl, "changes", with_requests)
+
+
+@pytest.fixture
+def repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[RunFolder], Path]:
+    """Exports a run's script, runs it here, and holds what it logs and saves to what the run did."""
+
+    def equal(run: RunFolder) -> Path:
+        script = tmp_path / "again.py"
+        assert main(["export", str(run.path), "--format", "script", "--output", str(script)]) == 0
+        tree = ast.parse(script.read_text())
+        imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+        imported |= {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        assert not any(name.startswith("fine_tuner") for name in imported)
+        log, weights = tmp_path / "log.jsonl", tmp_path / "again.pt"
+        run_script(script, "--log", str(log), "--weights", str(weights), monkeypatch=monkeypatch)
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        steps, epochs = logged(run)
+        assert {line["step"]: (line["loss"], line["lr"]) for line in lines if "step" in line} == steps
+        found = {line.pop("epoch"): line for line in lines if "step" not in line}
+        assert found == epochs
+        ours, theirs = torch.load(weights, weights_only=True), load_file(run.best_weights)
+        assert ours.keys() == theirs.keys()
+        for name, tensor in theirs.items():
+            torch.testing.assert_close(ours[name], tensor, rtol=0, atol=0)
+        return script
+
+    return equal

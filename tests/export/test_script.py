@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
@@ -18,11 +17,9 @@ import torch
 from torchvision.models import get_model, get_model_weights, get_weight, list_models
 
 from fine_tuner.cli.main import main
-from fine_tuner.runs import control
 from fine_tuner.runs.layout import RunFolder
-from fine_tuner.training.run.control import RunControl
 
-from .conftest import logged, run_script
+from .conftest import ask_at_steps, logged, run_script
 
 Train = Callable[..., RunFolder]
 Repeat = Callable[..., Path]
@@ -37,30 +34,6 @@ class Mine(torch.nn.Module):
     def forward(self, output, target):
         return F.cross_entropy(output, target) + WEIGHT * output.square().mean()
 """
-
-
-@pytest.fixture
-def repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repeat:
-    """Exports a run's script, runs it here, and holds what it logs to what the run logged."""
-
-    def equal(run: RunFolder) -> Path:
-        script = tmp_path / "again.py"
-        assert main(["export", str(run.path), "--format", "script", "--output", str(script)]) == 0
-        tree = ast.parse(script.read_text())
-        imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-        imported |= {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-        assert not any(name.startswith("fine_tuner") for name in imported)
-        log, weights = tmp_path / "log.jsonl", tmp_path / "again.pt"
-        run_script(script, "--log", str(log), "--weights", str(weights), monkeypatch=monkeypatch)
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
-        steps, epochs = logged(run)
-        assert {line["step"]: (line["loss"], line["lr"]) for line in lines if "step" in line} == steps
-        found = {line.pop("epoch"): line for line in lines if "step" not in line}
-        assert found == epochs
-        assert weights.is_file()
-        return script
-
-    return equal
 
 
 def slow(*settings: str) -> object:
@@ -311,15 +284,3 @@ def test_a_change_made_while_training_is_made_by_every_export(
         assert logged(RunFolder(again)) == (steps, epochs)
         shutil.rmtree(again)
     repeat(run)
-
-
-def ask_at_steps(asked: dict[int, dict[str, float]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drop a request into the run's control folder when it has done so many steps, as ``set`` does."""
-    changes = RunControl.changes
-
-    def with_requests(self: RunControl, step: int) -> list:
-        if step in asked:
-            control.request(self._run, "set", **asked.pop(step))
-        return changes(self, step)
-
-    monkeypatch.setattr(RunControl, "changes", with_requests)

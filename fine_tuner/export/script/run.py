@@ -22,6 +22,7 @@ class Run:
         facts: Of the newest attempt: device and precision are taken from them.
         changes: Made while it trained.
         steps_per_epoch: Optimizer steps.
+        stopped: Steps done, and whether they were validated, where the user ended the run; None: it ran to its end.
     """
 
     id: str
@@ -32,4 +33,5 @@ class Run:
     facts: Mapping[str, Any]
     changes: Sequence[Change]
     steps_per_epoch: int
+    stopped: tuple[int, bool] | None = None
     caveats: list[str] = field(default_factory=list)

@@ -45,7 +45,7 @@ _RESERVED = (
     "RUN", "SEED", "EPOCHS", "BATCH_SIZE", "ACCUMULATE", "CLIP_NORM", "HALF", "DEVICE", "NUM_WORKERS", "ROOT",
     "CHANGES", "VIEWS", "BEST_METRIC", "HIGHER_IS_BETTER", "STAGES", "STAGE_RATES", "GROUP_NAMES", "FIRST_TRAINED",
     "HEAD_EPOCHS", "WEIGHT_DECAY", "DECAY_ALL", "STEPS_PER_EPOCH", "WARMUP_STEPS", "BY_EPOCH",
-    "CYCLES_MOMENTUM", "FILES", "CODING", "MIXER", "main", "options", "loss_fn",
+    "CYCLES_MOMENTUM", "STOPPED", "FILES", "CODING", "MIXER", "main", "options", "loss_fn",
     "mixed", "order_of", "target_of", "build_transform", "build_network", "build_optimizer",
     "build_scheduler", "build_metrics", "epoch_keys_of_val", "view_of", "own_loss", "own_second_loss",
     "loss_groups",
@@ -134,6 +134,7 @@ HEAD_EPOCHS = {head_epochs}  # epochs in which only the head trains; None: no su
 VIEWS = {views}  # augmented views of a picture, which later epochs repeat; None: each epoch has its own
 STEPS_PER_EPOCH = {run.steps_per_epoch}
 BEST_METRIC, HIGHER_IS_BETTER = {best!r}, {higher}
+STOPPED = {run.stopped}  # steps after which the user ended the run, and whether they were validated; None: nobody did
 # Changes made while the run trained: steps done then, setting, value.
 CHANGES = [{changes}]"""
 

@@ -72,7 +72,8 @@ def main() -> None:
 
     while True:
         make_changes()  # also when all is done: the run may have ended early there, or been made longer
-        if epoch >= epochs or (asked.epochs is not None and epoch >= asked.epochs):
+        is_over = STOPPED is not None and step >= STOPPED[0]
+        if is_over or epoch >= epochs or (asked.epochs is not None and epoch >= asked.epochs):
             break
         if HEAD_EPOCHS is not None and epoch == HEAD_EPOCHS:
             freeze(model, STAGES, list(STAGES))
@@ -81,6 +82,8 @@ def main() -> None:
         loader = batches(train_pictures, keys, asked.workers)
         for first in range(0, len(keys), ACCUMULATE):
             make_changes()
+            if STOPPED is not None and step >= STOPPED[0]:
+                break
             micro = [next(loader) for _ in keys[first : first + ACCUMULATE]]
             micro = [mixed(*batch, key) for batch, key in zip(micro, keys[first : first + ACCUMULATE])]
             targets_of_step = [targets.to(device) for _, targets in micro]
@@ -107,6 +110,8 @@ def main() -> None:
             rates.step()
             step += 1
             write(step=step, loss=step_loss.item(), lr=used)
+        if STOPPED == (step, False):
+            break
         epoch += 1
 
         found = {}
