@@ -28,6 +28,10 @@ def add_commands(commands: Commands) -> None:
     command = commands.add("unstack", take_apart, "each slice of files with several as a file of its own")
     command.add_argument("path", type=Path, metavar="FOLDER", help="of images, or of images and masks")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder for all of it")
+    command = commands.add(
+        "decoded", decoded_pictures, "how much disk the pictures that are kept decoded take, and where"
+    )
+    command.add_argument("--delete", action="store_true", help="delete them; runs at work decode again")
     command = commands.add_of_settings("preview-data", preview_data, "pictures as the network will see them")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the pictures are written")
     command.add_argument("--count", type=int, default=12, help="how many pictures (default 12)")
@@ -89,6 +93,22 @@ def recognise(arguments: argparse.Namespace) -> int:
         print_json({"path": arguments.path, **dataclasses.asdict(glance)})
     else:
         print(f"{glance.words}: task={glance.task}")
+    return 0
+
+
+def decoded_pictures(arguments: argparse.Namespace) -> int:
+    """``decoded``: tell of the pictures that are kept decoded, or delete them."""
+    from fine_tuner.data.files.decoded_folder import DecodedFolder
+
+    folder = DecodedFolder.of_cache()
+    held = folder.used_bytes()
+    if arguments.delete:
+        folder.delete()
+    left = folder.used_bytes()
+    if arguments.json:
+        print_json({"folder": str(folder.path), "mib": left / 2**20, "deleted_mib": (held - left) / 2**20})
+    else:
+        print(f"{folder.path}: {left / 2**20:,.0f} MiB" + f", {(held - left) / 2**20:,.0f} deleted" * arguments.delete)
     return 0
 
 

@@ -20,7 +20,9 @@ from fine_tuner.config.metric_specs import MetricSpec
 from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.decisions import with_decisions
+from fine_tuner.data.files.decoded_folder import DecodedFolder
 from fine_tuner.data.loading.batches import EvalBatches, ImageDataset, TrainBatches
+from fine_tuner.data.loading.decoded import DecodedPictures
 from fine_tuner.data.loading.mixing import Mixer
 from fine_tuner.data.loading.transforms import build_transforms
 from fine_tuner.data.options import READ_OPTIONS
@@ -393,7 +395,14 @@ def build_dataset(settings: Settings, data: DataSplits, preprocessing: Preproces
         task=settings.task,
         **replace(preprocessing, pixel_range=data.pixel_range).to_dict(),
     )
-    return ImageDataset(data.splits[split], transform, settings.task, mask_coding=data.mask_coding)
+    limit = settings.data.decoded_mib
+    return ImageDataset(
+        data.splits[split],
+        transform,
+        settings.task,
+        mask_coding=data.mask_coding,
+        decoded=DecodedPictures(DecodedFolder.of_cache(limit_mib=limit)) if limit else None,
+    )
 
 
 def _mixer(settings: Settings) -> Mixer | None:

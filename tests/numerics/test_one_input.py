@@ -14,7 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from fine_tuner.data.files.decoded_folder import DecodedFolder
 from fine_tuner.data.loading.batches import EvalBatches, ImageDataset
+from fine_tuner.data.loading.decoded import DecodedPictures
 from fine_tuner.data.loading.transforms import build_transforms
 from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.data.records import Record
@@ -95,6 +97,10 @@ def test_evaluation_prediction_and_script_see_the_same_tensor(name: str, task: s
         Image.fromarray(np.zeros(upright, np.uint8)).save(target)
     dataset = ImageDataset([Record(path, target)], transform, task, mask_coding=MaskCoding(values=(0, 1)))
     ((evaluated, _),) = EvalBatches(dataset, batch_size=4, num_workers=0)
+    dataset.decoded = DecodedPictures(DecodedFolder(tmp_path / "kept", limit_mib=16))
+    for _ in range(2):  # decoded and kept, then taken from there
+        ((from_kept, _),) = EvalBatches(dataset, batch_size=4, num_workers=0)
+        torch.testing.assert_close(from_kept, evaluated, rtol=0, atol=0)
     script = Pictures([{"image": name}], tmp_path, transform, lambda *about: np.zeros(about[2][::-1], np.uint8), 0)
     assert predicted.shape == (3, SIDE, SIDE)
     torch.testing.assert_close(evaluated[0], predicted, rtol=0, atol=0)

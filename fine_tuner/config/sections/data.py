@@ -295,6 +295,19 @@ class DataSettings:
             advanced=True,
         ),
     ] = None
+    decoded_mib: Annotated[
+        int,
+        at.Ge(0),
+        at.Le(1 << 20),
+        Knob(
+            label="Room for decoded pictures",
+            help="Pictures of all runs are kept decoded in the cache folder, so that each is decoded once, not in "
+            "every epoch; the pixels are the same. What was used longest ago makes room; 'fine-tuner decoded --delete' "
+            "frees all. 0: none are kept.",
+            unit="MiB",
+            advanced=True,
+        ),
+    ] = 4096
 
 
 @dataclass(frozen=True, kw_only=True)

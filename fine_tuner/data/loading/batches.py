@@ -22,10 +22,11 @@ from fine_tuner.base.errors import DataError, TrainingError
 from fine_tuner.base.machine import default_num_workers
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.files.images import load_image, load_mask, open_image, orientation, turned_upright
+from fine_tuner.data.loading.decoded import DecodedPictures
 from fine_tuner.data.loading.loader import Loader
 from fine_tuner.data.loading.mixing import MixedTargets, Mixer
 from fine_tuner.data.loading.randomness import randomness_of, seed_of
-from fine_tuner.data.loading.transforms import ImageTransform
+from fine_tuner.data.loading.transforms import ImageTransform, to_tensor
 from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.data.records import Record
 
@@ -64,6 +65,7 @@ class ImageDataset(Dataset):
         transform: See ``build_transforms``.
         task: Decides the type of the target: int64 class, float32 numbers or labels, int64 mask.
         mask_coding: How masks are read (segmentation).
+        decoded: Keeps pictures as decoded; None: each is decoded whenever it is asked for.
     """
 
     def __init__(
@@ -73,11 +75,13 @@ class ImageDataset(Dataset):
         task: str,
         *,
         mask_coding: MaskCoding | None = None,
+        decoded: DecodedPictures | None = None,
     ) -> None:
         self.records = records
         self.transform = transform
         self.task = task
         self.mask_coding = mask_coding
+        self.decoded = decoded
 
     def __len__(self) -> int:
         return len(self.records)
@@ -91,7 +95,9 @@ class ImageDataset(Dataset):
         key = key if isinstance(key, tuple) else Key(key)
         record = self.records[key.index]
         with randomness_of(key.seed, key.epoch, key.index):
-            return load_input(record.image, self.transform, lambda size: self._target(record, size))
+            return load_input(
+                record.image, self.transform, lambda size: self._target(record, size), decoded=self.decoded
+            )
 
     def _target(self, record: Record, size: tuple[int, int]) -> Any:
         if target_kind(self.task) is TargetKind.CLASS:
@@ -102,7 +108,11 @@ class ImageDataset(Dataset):
 
 
 def load_input(
-    image: Path, transform: ImageTransform, target_for: Callable[[tuple[int, int]], Any]
+    image: Path,
+    transform: ImageTransform,
+    target_for: Callable[[tuple[int, int]], Any],
+    *,
+    decoded: DecodedPictures | None = None,
 ) -> tuple[Tensor, Any]:
     """What a network sees of a file: the one way from a picture to a tensor, for training, evaluation and prediction.
 
@@ -113,6 +123,7 @@ def load_input(
         image: The file.
         transform: See ``build_transforms``; draws from torch's generator where it augments.
         target_for: From the picture's width and height, as decoded, to its target.
+        decoded: Where pictures are kept as decoded; changes no pixel.
 
     Returns:
         Image ``(3, H, W)`` float32 and its target.
@@ -120,8 +131,9 @@ def load_input(
     Raises:
         DataError: Naming the file that cannot be read.
     """
-    picture = load_image(image, min_side_px=transform.min_side_px, pixel_range=transform.pixel_range)
-    return transform(picture, target_for(picture.size))
+    load = decoded.load if decoded else load_image
+    pixels = to_tensor(load(image, min_side_px=transform.min_side_px, pixel_range=transform.pixel_range))
+    return transform(pixels, target_for((pixels.shape[2], pixels.shape[1])))
 
 
 def load_classes(record: Record, size: tuple[int, int], coding: MaskCoding) -> np.ndarray:

@@ -43,8 +43,10 @@ _ATTEMPTS = 10
 _RATIOS = (3 / 4, 4 / 3)
 
 
-def to_tensor(image: Image.Image) -> Tensor:
+def to_tensor(image: Image.Image | Tensor) -> Tensor:
     """Pixels ``(3, H, W)`` uint8, in memory as the picture has them: ``(H, W, 3)``, which saves a transposition."""
+    if isinstance(image, Tensor):
+        return image
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
@@ -282,8 +284,8 @@ class ImageTransform:
         self._scale = torch.tensor([1 / (255 * s) for s in std]).view(3, 1, 1)
         self._shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)]).view(3, 1, 1)
 
-    def __call__(self, image: Image.Image, target: Any) -> tuple[Tensor, Any]:
-        """Picture and target as ``build_transforms`` tells."""
+    def __call__(self, image: Image.Image | Tensor, target: Any) -> tuple[Tensor, Any]:
+        """Picture, or its pixels as of ``to_tensor``, and target as ``build_transforms`` tells."""
         pixels = to_tensor(image)
         for step in self.steps:
             pixels = step(pixels)
@@ -319,8 +321,8 @@ class SegmentationTransform(ImageTransform):
     ) -> None:
         super().__init__(steps, mean=mean, std=std, colour=colour, pixel_range=pixel_range)
 
-    def __call__(self, image: Image.Image, target: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Picture and class indices as ``build_transforms`` tells."""
+    def __call__(self, image: Image.Image | Tensor, target: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Picture, or its pixels as of ``to_tensor``, and class indices as ``build_transforms`` tells."""
         picture, mask = to_tensor(image), torch.from_numpy(np.ascontiguousarray(target))
         for step in self.steps:
             picture, mask = step(picture, mask)
