@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fine_tuner.cli.tables import Column, count_text, date_text, duration_text, print_table
+from fine_tuner.cli.tables import Column, count_text, date_text, print_table
 from fine_tuner.config.metric_specs import metric_of, metric_text
+from fine_tuner.runs.view.progress import duration_text
 
 Row = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""Tables and bars of the terminal: columns aligned, colour and width those of the terminal, plain text in a pipe."""
+"""Tables of the terminal: columns aligned, colour and width those of the terminal, plain text in a pipe."""
 
 from __future__ import annotations
 
@@ -77,21 +77,6 @@ def date_text(seconds: float, *, now: datetime | None = None) -> str:
         return f"{('today', 'yesterday')[days]} {then:%H:%M}"
     date = f"{then.day} {then:%b}"
     return f"{date} {then:%H:%M}" if then.year == now.year else f"{date} {then.year}"
-
-
-def duration_text(seconds: float) -> str:
-    """Two units at most.
-
-    >>> [duration_text(s) for s in (0.4, 8, 75, 3700, 200000)]
-    ['0 s', '8 s', '1 min 15 s', '1 h 1 min', '2 d 7 h']
-    """
-    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    parts, rest = [], round(seconds)
-    for name, size in units:
-        count, rest = divmod(rest, size)
-        if count:
-            parts.append(f"{count} {name}")
-    return " ".join(parts[:2]) or "0 s"
 
 
 def count_text(number: float) -> str:

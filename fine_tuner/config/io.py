@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _ADAPTER = TypeAdapter(Settings)
+_FORMER = {"train.on_nonfinite": {"stop": "pass_over"}}  # values as folders and files from before have them
 
 
 _MAX_YAML_BYTES = 1 << 18  # fifty times what all settings take
@@ -112,9 +113,9 @@ def parse(tree: Mapping[str, Any]) -> Settings:
 
 
 def _with_tags(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy in which every choice has a tag spelled as it is registered (``adamw`` -> ``AdamW``).
+    """A copy in which every choice has a tag spelled as it is registered (``adamw`` -> ``AdamW``) and its present name.
 
-    Where no loss is named, it is the task's own (``tasks.default_loss``).
+    Where no loss is named, it is the task's own (``config.tasks.default_loss``).
     """
     out = copy.deepcopy(dict(tree))
     loss = out.setdefault("loss", {})
@@ -126,6 +127,11 @@ def _with_tags(tree: Mapping[str, Any]) -> dict[str, Any]:
             known = {folded(tag): tag for tag in choice.variants}
             default = lookup(_DEFAULT_TREE, path + ".name")
             node["name"] = known.get(folded(node.get("name", default)), node.get("name"))
+    for path, former in _FORMER.items():
+        section, _, leaf = path.rpartition(".")
+        node = lookup(out, section)
+        if isinstance(node, dict) and isinstance(node.get(leaf), str):
+            node[leaf] = former.get(node[leaf], node[leaf])
     return out
 
 

@@ -92,7 +92,10 @@ def device_name(device: torch.device) -> str:
 
 
 def free_memory(device: torch.device) -> None:
-    """Give back what earlier measurements left, so that the next begins like the first."""
+    """Give back what is cached, so that what comes next finds room, and a measurement begins like the first.
+
+    Call it outside of ``except``: tracebacks hold on to tensors.
+    """
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -101,3 +104,11 @@ def free_memory(device: torch.device) -> None:
     elif sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library than glibc
             ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def finish(device: torch.device) -> None:
+    """Wait until the device has done what was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -18,10 +18,11 @@ from fine_tuner.base.errors import OutOfMemoryError
 from fine_tuner.config.tasks import TargetKind
 from fine_tuner.data.loading.batches import EvalBatches
 from fine_tuner.data.mask_coding import IGNORE_INDEX
+from fine_tuner.distributed.devices import free_memory
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.runs.results import Results
 from fine_tuner.tasks.build import Assembly
-from fine_tuner.training.loop.micro_batches import MicroBatches, free_memory, until_it_fits
+from fine_tuner.training.loop.micro_batches import MicroBatches, until_it_fits
 from fine_tuner.training.loop.validation import evaluate
 
 

@@ -13,6 +13,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from fine_tuner.distributed.devices import finish
 from fine_tuner.memory.readings import MIB, process_mib
 from fine_tuner.models.outputs import loss_of_outputs, split_outputs
 from fine_tuner.tasks.build import Assembly
@@ -70,7 +71,7 @@ def measure_steps(
         for i in range(WARM_UP + steps):
             begun = time.perf_counter()
             _step(assembly, *batches[i % len(batches)])
-            _wait(assembly.device)
+            finish(assembly.device)
             if i >= WARM_UP:
                 seconds.append(time.perf_counter() - begun)
             on_step(i + 1)
@@ -97,15 +98,7 @@ def _evaluate(assembly: Assembly, images: Tensor, targets: Tensor) -> None:
     with assembly.precision.autocast():
         logits, _ = split_outputs(assembly.model(images.to(assembly.device)))
     assembly.loss_fn(logits.float(), targets.to(assembly.device))
-    _wait(assembly.device)
-
-
-def _wait(device: torch.device) -> None:
-    """Until the device has done what was asked of it."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+    finish(assembly.device)
 
 
 @contextmanager

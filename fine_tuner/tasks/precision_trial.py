@@ -20,7 +20,7 @@ from torch import nn
 
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.config.settings import Settings
-from fine_tuner.distributed.devices import free_memory
+from fine_tuner.distributed.devices import finish, free_memory
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.freezing import Freezing
 from fine_tuner.models.outputs import split_outputs
@@ -145,7 +145,7 @@ def _seconds(step: Callable[[], None], device: torch.device) -> float:
     begun = time.perf_counter()
     for _ in range(_STEPS_ON_GPU):
         step()
-    _wait(device)
+    finish(device)
     return (time.perf_counter() - begun) / _STEPS_ON_GPU
 
 
@@ -157,10 +157,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()

@@ -217,3 +217,9 @@ def test_every_setting_says_in_one_line_what_it_does() -> None:
         assert spec.knob.label, spec.path
         assert spec.knob.help.rstrip().endswith("."), spec.path
         assert "\n" not in spec.knob.help, spec.path
+
+
+def test_what_a_folder_from_before_calls_stop_is_called_for_what_it_does():
+    former = parse({"train": {"on_nonfinite": "stop"}})
+    assert former == parse({"train": {"on_nonfinite": "pass_over"}})
+    assert "stop" not in next(spec.choices for spec in FIELDS if spec.path == "train.on_nonfinite")

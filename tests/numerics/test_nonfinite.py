@@ -98,7 +98,7 @@ def loss_that_fails(at: set[int], trainer_of: Callable[[], Trainer]) -> Callable
 @pytest.mark.parametrize("at", [1, 3, 8], ids=["step-0", "first-epoch", "mid-epoch"])
 def test_the_run_goes_back_and_is_the_one_that_never_had_the_step(make_trainer: Any, at: int) -> None:
     box: list[Trainer] = []
-    trainer, _, events = way_of(make_trainer, "stop", dropout=0.3, loss_fn=loss_that_fails({at}, lambda: box[0]))
+    trainer, _, events = way_of(make_trainer, "pass_over", dropout=0.3, loss_fn=loss_that_fails({at}, lambda: box[0]))
     box.append(trainer)
     torch.manual_seed(5)
     Way.remember(trainer.recovery.restore.__self__)
@@ -117,7 +117,7 @@ def test_the_run_goes_back_and_is_the_one_that_never_had_the_step(make_trainer: 
 
 def test_it_ends_at_the_third_and_the_weights_are_the_last_good_ones(make_trainer: Any) -> None:
     box: list[Trainer] = []
-    trainer, way, _ = way_of(make_trainer, "stop", loss_fn=loss_that_fails({2, 3, 4}, lambda: box[0]))
+    trainer, way, _ = way_of(make_trainer, "pass_over", loss_fn=loss_that_fails({2, 3, 4}, lambda: box[0]))
     box.append(trainer)
     start = copy.deepcopy(trainer.learner.model)
     with pytest.raises(NonFiniteError, match=r"step 4 .*number 3, the last that train\.nonfinite_limit allows"):
@@ -185,7 +185,7 @@ def test_a_gradient_that_is_not_finite_beside_a_finite_loss_is_found(make_traine
         loss = nn.functional.cross_entropy(logits, targets)
         return BadGradient.apply(loss) if trainer.position.step + 1 in bad and trainer.position.step >= 5 else loss
 
-    trainer, way, events = way_of(make_trainer, "stop", loss_fn=loss_fn)
+    trainer, way, events = way_of(make_trainer, "pass_over", loss_fn=loss_fn)
     assert trainer.train() == "completed"
     assert steps_of(events) == [s for s in range(1, 16) if s != 7]
     (message,) = [e for e in events if isinstance(e, Message)]
@@ -201,7 +201,7 @@ def test_the_first_layer_with_a_bad_output_is_named(make_trainer: Any) -> None:
 
     model = make_network()
     model.insert(2, Overflowing())
-    trainer, way, _ = way_of(make_trainer, "stop", model=model)
+    trainer, way, _ = way_of(make_trainer, "pass_over", model=model)
     trainer.train()
     assert way.evidence[0].about["first_layer"] == "2 (Overflowing)"
     assert "first layer with an output that is not finite is 2 (Overflowing)" in way.evidence[0].sentence
@@ -215,7 +215,7 @@ def test_weights_that_went_bad_unseen_are_never_saved(make_trainer: Any) -> None
                 trainer.learner.model[1].running_var.fill_(math.nan)  # training does not look at it
 
     spoilt: list[int] = []
-    trainer, _, events = way_of(make_trainer, "stop", before_epoch=spoil)
+    trainer, _, events = way_of(make_trainer, "pass_over", before_epoch=spoil)
     assert trainer.train() == "completed"
     assert steps_of(events) == list(range(1, 16))
     assert [e.epoch for e in events if isinstance(e, EvalMetrics)] == [1, 2, 3]
@@ -227,7 +227,9 @@ def test_a_change_by_the_user_after_the_checkpoint_is_made_again(make_trainer: A
     """The run's log would give it back; here the control does."""
     box: list[Trainer] = []
     control = Tell({6: {"lr_factor": 0.5}})
-    trainer, way, events = way_of(make_trainer, "stop", control=control, loss_fn=loss_that_fails({9}, lambda: box[0]))
+    trainer, way, events = way_of(
+        make_trainer, "pass_over", control=control, loss_fn=loss_that_fails({9}, lambda: box[0])
+    )
     box.append(cosine(trainer))
     way.remember()
     restore = way.restore
@@ -257,7 +259,7 @@ def test_the_images_of_the_evidence_are_those_of_the_step(make_trainer: Any) -> 
     )
 
 
-@pytest.mark.parametrize("choice", ["skip", "stop"])
+@pytest.mark.parametrize("choice", ["skip", "pass_over"])
 def test_what_was_left_out_stays_out_after_a_resume(make_trainer: Any, choice: str) -> None:
     whole, _, _ = poisoned(make_trainer, choice, limit=9, dropout=0.3)
     whole.train()
@@ -271,4 +273,4 @@ def test_what_was_left_out_stays_out_after_a_resume(make_trainer: Any, choice: s
     second.train()
     assert_same(second.learner.model, whole.learner.model)
     assert second.position.rollbacks == whole.position.rollbacks
-    assert [e for e in events if isinstance(e, Message)] == [] or choice == "stop"
+    assert [e for e in events if isinstance(e, Message)] == [] or choice == "pass_over"

@@ -139,6 +139,9 @@ def test_a_cached_line_is_used_until_the_run_changes_and_may_be_deleted(store, r
     assert RunStore(store.root).list() == [line]
     run.summary.write_text(json.dumps(saved | {"line": saved["line"] | {"title": "from the cache"}}))
     assert RunStore(store.root).list()[0].title == "from the cache"
+    without = {key: value for key, value in saved["line"].items() if key != "has_weights"}
+    run.summary.write_text(json.dumps(saved | {"line": without | {"title": "from before there was a column"}}))
+    assert RunStore(store.root).list() == [line]
     run.summary.unlink()
     assert RunStore(store.root).list() == [line]
     with run.events.open("ab") as file:

@@ -43,7 +43,7 @@ def test_out_of_memory_in_training_and_evaluation_ends_as_the_accumulated_run(
 
 
 @pytest.mark.parametrize(
-    ("choice", "at"), [("stop", 1), ("stop", 4), ("lower", 4), ("skip", 1)]
+    ("choice", "at"), [("pass_over", 1), ("pass_over", 4), ("lower", 4), ("skip", 1)]
 )  # 4: after a checkpoint
 def test_a_bad_step_leads_back_and_to_a_complete_run(
     tiny_settings: tuple[str, ...], train_here: Any, own_loss: Any, choice: str, at: int
@@ -51,7 +51,7 @@ def test_a_bad_step_leads_back_and_to_a_complete_run(
     once = f"if torch.is_grad_enabled() and step == {at}:\n    step += 100\n    loss = loss * math.inf"
     run = train_here(*tiny_settings, *own_loss(once), f"train.on_nonfinite={choice}", "augment.name=none")
     view = RunStore(run.parent).view(run.name)
-    passed = {at} if choice == "stop" else set()
+    passed = {at} if choice == "pass_over" else set()
     assert view.status == "completed"
     assert view.series["train/loss"].step.tolist() == [s for s in (1, 2, 3, 4) if s not in passed]
     assert view.series["val/loss"].step.tolist() == [2, 4]

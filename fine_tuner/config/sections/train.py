@@ -135,14 +135,14 @@ class TrainSettings:
         ),
     ] = 2
     on_nonfinite: Annotated[
-        Literal["stop", "lower", "bf16", "skip"],
+        Literal["pass_over", "lower", "bf16", "skip"],
         Knob(
             label="If numbers go bad",
-            help="When a loss or gradient is NaN or infinite, go back to the last good state and, stop: pass over the "
-            "step; lower: halve the rate; bf16: leave fp16; skip: leave its images out.",
+            help="When a loss or gradient is NaN or infinite, go back to the last good state and, pass_over: go on "
+            "past the step; lower: halve the rate; bf16: leave fp16; skip: leave its images out.",
             advanced=True,
         ),
-    ] = "stop"
+    ] = "pass_over"
     nonfinite_limit: Annotated[
         int,
         at.Ge(1),

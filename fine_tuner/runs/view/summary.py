@@ -20,7 +20,7 @@ from fine_tuner.runs.log.series import Series
 from fine_tuner.runs.view.run_view import RunView
 from fine_tuner.runs.view.status import LIVE, Status, derive, look
 
-VERSION = 3
+VERSION = 3  # raise it when a field changes its meaning; a cached line without a new field is made again anyway
 _SPARK_POINTS = 40
 _CREATED = "%Y%m%d-%H%M%S"
 
@@ -189,6 +189,8 @@ def load_summary(run: RunFolder, marks: list[list[int]]) -> RunSummary | None:
         return None
     try:
         fields = dict(saved["line"])
+        if fields.keys() != {field.name for field in dataclasses.fields(RunSummary)}:
+            return None
         return RunSummary(**fields | {"spark": tuple(fields["spark"]), "tags": tuple(fields["tags"]), "id": run.id})
     except (KeyError, TypeError, ValueError):
         return None

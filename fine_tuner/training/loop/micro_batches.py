@@ -7,7 +7,6 @@ gradients, what dropout drew, and the running statistics of BatchNorm, which a f
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -165,12 +164,3 @@ def until_it_fits(
 def is_too_few(error: BaseException) -> bool:
     """Whether BatchNorm refused a single image."""
     return isinstance(error, ValueError) and _NEEDS_TWO in str(error)
-
-
-def free_memory(device: torch.device) -> None:
-    """Give back what is cached, so that smaller pieces find room. Call it outside of ``except``: tracebacks hold on."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif device.type == "mps":
-        torch.mps.empty_cache()
