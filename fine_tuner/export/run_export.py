@@ -209,7 +209,8 @@ def _network(run: RunFolder, path: Path, name: str, options: ExportOptions, *, k
     from fine_tuner.export.networks.formats import write_network  # brings torch, and what writes the format
 
     check, snippet = write_network(run, kind, path, name=name, preprocessing=options.preprocessing)
-    return Exported(path=path, check=check.to_json(), lines=check.lines(), snippet=snippet)
+    told = {"check": check.to_json(), "lines": check.lines()} if check else {}
+    return Exported(path=path, snippet=snippet, **told)
 
 
 def _page(run: RunFolder, path: Path, name: str, options: ExportOptions) -> Exported:
@@ -256,6 +257,9 @@ FORMATS: Mapping[str, Format] = {
     "onnx": Format("{run_id}.onnx", partial(_network, kind="onnx"), "the network for onnxruntime"),
     "onnx-int8": Format("{run_id}.int8.onnx", partial(_network, kind="onnx-int8"), "the same in 8 bits"),
     "torch-export": Format("{run_id}.pt2", partial(_network, kind="torch-export"), "the network for torch alone"),
+    "openvino": Format("{run_id}-openvino", partial(_network, kind="openvino"), "for OpenVINO", "openvino"),
+    "executorch": Format("{run_id}-executorch", partial(_network, kind="executorch"), "for phones", "executorch"),
+    "coreml": Format("{run_id}.mlpackage", partial(_network, kind="coreml"), "for macOS and iOS", "coremltools"),
     "html": Format("{run_id}.html", _page, "a page with the network inside, which runs in the browser"),
     "space": Format("{run_id}-space", _space, "a Hugging Face Space with a demo, to push as it is"),
     "card": Format("{run_id}-card.md", _card, "a model card for the Hub"),

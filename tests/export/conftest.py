@@ -143,6 +143,11 @@ def answer_of(run: RunFolder, picture: Path) -> dict[str, float]:
     return answer.get("probabilities") or answer.get("shares") or answer["numbers"]
 
 
+def numbers_of(text: str) -> dict[str, float]:
+    """What a snippet printed: ``name: value`` on each line."""
+    return {name: float(value) for name, value in (line.rsplit(": ", 1) for line in text.splitlines())}
+
+
 def logged(run: RunFolder) -> tuple[dict[int, tuple[float, dict[str, float]]], dict[int, dict[str, float]]]:
     """Step to loss and rates, epoch to validation, as the run logged them."""
     steps, epochs = {}, {}

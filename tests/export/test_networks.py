@@ -19,7 +19,7 @@ from fine_tuner.config.tasks import TASK_SPECS
 from fine_tuner.data.loading.batches import load_input
 from fine_tuner.export.networks.network import RunNetwork
 from fine_tuner.runs.layout import RunFolder
-from tests.export.conftest import answer_of
+from tests.export.conftest import answer_of, numbers_of
 
 
 def export(run: RunFolder, *words: str) -> dict:
@@ -37,10 +37,6 @@ def a_picture(folder: Path) -> Path:
     x, y = np.meshgrid(np.linspace(0, 255, 60), np.linspace(0, 255, 80))
     Image.fromarray(np.stack([x, y, (x + y) / 2], 2).astype(np.uint8)).save(folder / "picture.jpg", quality=98)
     return folder / "picture.jpg"
-
-
-def numbers_of(text: str) -> dict[str, float]:
-    return {name: float(value) for name, value in (line.rsplit(": ", 1) for line in text.splitlines())}
 
 
 CASES = [

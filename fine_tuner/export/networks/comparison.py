@@ -72,7 +72,7 @@ class Comparison:
 
 
 def compare(
-    network: RunNetwork, answer: Answer, file: Path, *, pictures: Pictures | None = None, may_differ: bool = False
+    network: RunNetwork, answer: Answer, file: Path, *, may_differ: bool = False, takes_batches: bool = True
 ) -> Comparison:
     """Ask both about the same pictures.
 
@@ -80,13 +80,13 @@ def compare(
         network: In PyTorch.
         answer: Exported.
         file: The exported file or folder.
-        pictures: None: validation pictures of the run.
         may_differ: It was made smaller by rounding, so differences are told, not refused.
+        takes_batches: It was made for any number of pictures at once.
 
     Raises:
         RunError: If it answers differently, or a batch otherwise than its pictures one by one.
     """
-    pictures = pictures or network.pictures("val", CHECKED_PICTURES)
+    pictures = network.pictures("val", CHECKED_PICTURES)
     ours, theirs, our_seconds, their_seconds = [], [], [], []
     with torch.inference_mode():
         network.module(pictures.inputs[0]), answer(pictures.inputs[0].numpy())  # warm
@@ -111,6 +111,7 @@ def compare(
     )
     if not may_differ:
         _refuse_difference(network, found)
+    if takes_batches and not may_differ:
         _refuse_batches(answer, pictures, theirs)
     return found
 

@@ -27,6 +27,33 @@ about = {{"classes": "", "preprocessing": ""}}
 network = torch.export.load({file!r}, extra_files=about).module()
 classes, how = json.loads(about["classes"]), json.loads(about["preprocessing"])
 """
+_OPENVINO_HEAD = """\
+import json
+from pathlib import Path
+
+import numpy as np
+import openvino
+from PIL import Image, ImageOps
+
+folder = Path({file!r})
+network = openvino.Core().compile_model(folder / "model.xml", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
+about = json.loads((folder / "about.json").read_text())
+classes, how = json.loads(about["classes"]), json.loads(about["preprocessing"])
+"""
+_EXECUTORCH_HEAD = """\
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from executorch.runtime import Runtime
+from PIL import Image, ImageOps
+
+folder = Path({file!r})
+network = Runtime.get().load_program(folder / "model.pte").load_method("forward")
+about = json.loads((folder / "about.json").read_text())
+classes, how = json.loads(about["classes"]), json.loads(about["preprocessing"])
+"""
 _PICTURE = """\
 picture = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB")
 size, method = how["image_size"], Image.Resampling[how["interpolation"].upper()]
@@ -55,6 +82,8 @@ images = np.asarray(picture)[None]
 """
 _ASK_ONNX = f'(logits,) = session.run(["{OUTPUT}"], {{"{INPUT}": images}})\n'
 _ASK_TORCH = "logits = network(torch.from_numpy(images.copy())).detach().numpy()\n"
+_ASK_OPENVINO = "logits = network(images)[0]\n"
+_ASK_EXECUTORCH = "logits = network.execute([torch.from_numpy(images.copy())])[0].numpy()\n"
 _ANSWERS = {
     TargetKind.CLASS: """\
 probs = np.exp(logits[0] - logits[0].max())
@@ -87,6 +116,16 @@ def onnx_snippet(network: RunNetwork, file: str) -> str:
 def torch_snippet(network: RunNetwork, file: str) -> str:
     """For torch without torchvision."""
     return _TORCH_HEAD.format(file=file) + _body(network, _ASK_TORCH)
+
+
+def openvino_snippet(network: RunNetwork, file: str) -> str:
+    """For OpenVINO."""
+    return _OPENVINO_HEAD.format(file=file) + _body(network, _ASK_OPENVINO)
+
+
+def executorch_snippet(network: RunNetwork, file: str) -> str:
+    """For ExecuTorch's runtime in Python."""
+    return _EXECUTORCH_HEAD.format(file=file) + _body(network, _ASK_EXECUTORCH)
 
 
 def _body(network: RunNetwork, ask: str) -> str:
