@@ -23,6 +23,7 @@ from fine_tuner.losses.check.batch import PreparedBatch
 from fine_tuner.losses.check.edge_cases import HALF_SIDE_PX, check_edge_cases, check_half_precision
 from fine_tuner.losses.check.given import answers, describe_inputs, imported_findings, settled_findings
 from fine_tuner.losses.check.side_effects import Surroundings, changed_defaults
+from fine_tuner.losses.check.spent import Spent, Stopwatch
 from fine_tuner.losses.code import LossCodeError, LossFinding, first_sentence, read_code
 from fine_tuner.losses.curves import curve_panels
 from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss
@@ -33,6 +34,7 @@ from fine_tuner.losses.trials.sanity import check_sanity, check_trace, check_zer
 SLOW_SECONDS = 0.002
 SLOW_RATIO = 10.0
 SHORT_SECONDS = 0.5
+SHARE = 0.7  # of the limits, for parts that are nice to have
 MEANING = "what it means"
 
 
@@ -45,6 +47,7 @@ def check_loss(
     arguments: str = "",
     ignored: str = "auto",
     seconds: float = 20.0,
+    passed_seconds: float = 120.0,
     on_stage: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
     """Everything that can be said of a user's loss by running it.
@@ -56,7 +59,8 @@ def check_loss(
         inputs: What the code is given, see ``LossInputs``.
         arguments: As ``load_custom_loss``.
         ignored: What becomes of pixels to ignore.
-        seconds: Aim for the whole check; parts that are nice to have are left out when a slow loss needs more.
+        seconds: Aim for the whole check at work; parts that are nice to have are left out when a slow loss needs more.
+        passed_seconds: The same on the wall, for code that waits.
         on_stage: Told in words what is about to run.
 
     Returns:
@@ -66,7 +70,7 @@ def check_loss(
         answers), ``parameters`` (trainable, reached), ``cost`` (seconds per call beside cross entropy, or the task's
         like of it), ``panels`` (as ``loss_curve``), ``seconds``.
     """
-    began = time.perf_counter()
+    watch = Stopwatch()
     report: dict[str, Any] = {
         "ok": False, "file": str(file), "entry": entry, "task": prepared.batch.task, "findings": [],
     }  # fmt: skip
@@ -81,12 +85,12 @@ def check_loss(
     )
     if why := why_no_form(inputs, use.task, use.num_outputs):
         finding = LossFinding(level="error", kind="inputs", what=why, remedy="", file=Path(file).name)
-        return report | {"findings": [finding.to_json()], "seconds": time.perf_counter() - began}
+        return report | {"findings": [finding.to_json()], "seconds": watch.spent().passed}
     on_stage("finding what the code is given")
     try:
         settled = settle(read_code(file), entry, arguments, use)
     except LossCodeError as error:
-        return report | {"findings": [error.finding.to_json()], "seconds": time.perf_counter() - began}
+        return report | {"findings": [error.finding.to_json()], "seconds": watch.spent().passed}
     loaded = settled.loaded
     report |= {
         "inputs": describe_inputs(settled, use, prepared),
@@ -101,7 +105,8 @@ def check_loss(
         with warnings.catch_warnings(), without_compiler(loaded.code):
             warnings.simplefilter("ignore")  # what torch warns of, such as shapes that differ, is among the findings
             findings += [*imported_findings(loaded.code), *settled_findings(settled)]
-            findings += _Check(loaded, prepared, on_stage, deadline=began + seconds * 0.7).run(report)
+            limit = Spent(seconds, passed_seconds).times(SHARE)
+            findings += _Check(loaded, prepared, on_stage, watch, limit).run(report)
     except USER_ERRORS as error:  # only a later call fails, so the loss remembers something between calls
         line = loaded.code.line_of(error.__traceback__)
         what = f"a later call fails where the first did not, {first_sentence(error)}"
@@ -112,7 +117,7 @@ def check_loss(
     return report | {
         "ok": not any(f.level == "error" for f in findings),
         "findings": [f.to_json() for f in findings],
-        "seconds": time.perf_counter() - began,
+        "seconds": watch.spent().passed,
     }
 
 
@@ -120,9 +125,15 @@ class _Check:
     """The parts of one check in their order; each adds to the report and returns findings."""
 
     def __init__(
-        self, loaded: LoadedLoss, prepared: PreparedBatch, on_stage: Callable[[str], None], deadline: float
+        self,
+        loaded: LoadedLoss,
+        prepared: PreparedBatch,
+        on_stage: Callable[[str], None],
+        watch: Stopwatch,
+        limit: Spent,
     ) -> None:
-        self.loaded, self.prepared, self.on_stage, self.deadline = loaded, prepared, on_stage, deadline
+        self.loaded, self.prepared, self.on_stage = loaded, prepared, on_stage
+        self.watch, self.limit = watch, limit
         self.task = prepared.batch.task
         self.about = {"task": self.task, "num_outputs": prepared.batch.num_outputs}
         self.output, self.targets = prepared.output.detach(), prepared.targets
@@ -144,17 +155,17 @@ class _Check:
         if not first.gradient.any():
             return findings + check_zero_gradient(self.loaded, first.trace)
         findings += self._reach(report, first.gradient)
-        began = time.perf_counter()
+        watch = Stopwatch()
         findings += self._repeat(first)
-        return findings + self._optional(report, first, time.perf_counter() - began)
+        return findings + self._optional(report, first, watch.spent())
 
-    def _optional(self, report: dict[str, Any], first: Trial, call_seconds: float) -> list[LossFinding]:
+    def _optional(self, report: dict[str, Any], first: Trial, call: Spent) -> list[LossFinding]:
         """Parts that a slow loss has no time for are left out, and named."""
         about, device = self.about, self.prepared.device
         half_calls = 2 * HALF_SIDE_PX**2 / self.targets.numel() if target_kind(self.task) is TargetKind.MASK else 2
         parts: list[tuple[str, float, Callable[[], list[LossFinding]]]] = [
             (MEANING, 7, lambda: check_sanity(self.loaded, first.trace, device=device, **about)),
-            ("its cost", 3, lambda: self._cost(report, repeats=7 if call_seconds < 1 else 1)),
+            ("its cost", 3, lambda: self._cost(report, repeats=7 if call.passed < 1 else 1)),
             ("edge cases", 10, lambda: check_edge_cases(
                 self.loaded, ignore_index=self.prepared.batch.ignore_index, device=device, **about)),
             ("half precision", half_calls, lambda: check_half_precision(
@@ -164,15 +175,19 @@ class _Check:
         ]  # fmt: skip
         findings, left_out = [], []
         for stage, calls, part in parts:
-            is_needed = stage == MEANING and call_seconds < SHORT_SECONDS  # whoever else keeps the processor busy
-            if not is_needed and time.perf_counter() + calls * call_seconds > self.deadline:
+            is_needed = stage == MEANING and call.passed < SHORT_SECONDS  # however long it took to come here
+            if not is_needed and not (self.watch.spent() + call.times(calls)).fits(self.limit):
                 left_out.append(stage)
                 continue
             self.on_stage(stage)
             findings += part()
         if left_out:
-            what = f"one call takes {call_seconds:.2g} s, so the check left out: {', '.join(left_out)}"
-            findings.append(self.loaded.code.finding("warning", "slow", what, "Make the loss faster."))
+            is_waiting = call.working < call.passed / 2
+            takes = f"{call.passed:.2g} s{f', {call.working:.2g} s of it at work' if is_waiting else ''}"
+            what = f"one call takes {takes}, so the check left out: {', '.join(left_out)}"
+            waits = "Remove what waits, or check again when the machine is less busy."
+            remedy = waits if is_waiting else "Make the loss faster."
+            findings.append(self.loaded.code.finding("warning", "slow", what, remedy))
         return findings
 
     def _precisions(self, report: dict[str, Any]) -> list[LossFinding]:

@@ -1,8 +1,8 @@
 """``python -m fine_tuner.losses.check.child FOLDER``: the process in which a user's loss is checked.
 
 Started by ``sandbox.py`` with a scrubbed environment. The folder holds ``request.json``; the child writes
-``stage.json`` (what it is doing), ``crash.txt`` (stacks at a crash or at the time limit), ``printed.txt`` and, last,
-``report.json``.
+``stage.json`` (what it is doing), ``crash.txt`` (stacks at a crash or when ``SIGUSR1`` asks for them), ``printed.txt``
+and, last, ``report.json``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,13 @@ def main(folder: Path) -> None:
         write_json(folder / "report.json", {"setup_error": str(error) or type(error).__name__})
         os._exit(0)
     _confine(folder, request)
-    faulthandler.dump_traceback_later(request["seconds"], file=crash)
+    faulthandler.register(signal.SIGUSR1, file=crash)
 
     def on_stage(stage: str) -> None:
         write_json(folder / "stage.json", {"stage": stage, "is_user": True})
 
-    seconds = request["seconds"]
-    about = {"seconds": seconds, "on_stage": on_stage, **request["given"]}
+    limits = {name: request[name] for name in ("seconds", "passed_seconds")}
+    about = {**limits, "on_stage": on_stage, **request["given"]}
     report = check_loss(request["file"], request["entry"], prepared, **about)
     write_json(folder / "report.json", report)
     os._exit(0)

@@ -24,10 +24,14 @@ from typing import Any
 import psutil
 
 from fine_tuner.base.files import read_json, write_json
+from fine_tuner.losses.check.spent import Spent
 from fine_tuner.losses.code import LossCode, LossCodeError, LossFinding, read_code
 
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 1.0
+TELLING_SECONDS = 2.0
+TELL_LINE = signal.SIGUSR1
+"""Asks the child to write its stacks into ``crash.txt``."""
 MIB = 2**20
 PRINTED_CHARACTERS = 2000
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "TORCH_HOME")
@@ -40,7 +44,8 @@ class SandboxLimits:
     """What a check may use.
 
     Attributes:
-        seconds: For the user's code, from reading the file to the report.
+        seconds: At work for the user's code, from reading the file to the report; see ``spent.py``.
+        passed_seconds: The same on the wall: for code that waits.
         setup_seconds: For loading torch, the data and the network before that.
         memory_mib: Beyond what torch, data and network use.
         file_mib: Size of any one file, printed text included.
@@ -48,6 +53,7 @@ class SandboxLimits:
     """
 
     seconds: float = 20.0
+    passed_seconds: float = 120.0
     setup_seconds: float = 120.0
     memory_mib: int = 4096
     file_mib: int = 16
@@ -120,9 +126,9 @@ def run_check(
         (folder / "work").mkdir()
         request = {
             "file": str(code.path), "entry": entry, "task": task, "num_outputs": num_outputs, "device": device,
-            "given": dict(given),
-            "ignore_index": ignore_index, "provider": provider, "arguments": dict(arguments or {}),
-            "seconds": limits.seconds, "memory_mib": limits.memory_mib, "file_mib": limits.file_mib,
+            "given": dict(given), "ignore_index": ignore_index, "provider": provider,
+            "arguments": dict(arguments or {}), "seconds": limits.seconds, "passed_seconds": limits.passed_seconds,
+            "memory_mib": limits.memory_mib, "file_mib": limits.file_mib,
         }  # fmt: skip
         write_json(folder / "request.json", request)
 
@@ -166,7 +172,7 @@ def _watch(
 ) -> str:
     """Wait until the child ends or must be ended; the reason in the latter case."""
     child = psutil.Process(pid)
-    began, user_began, baseline = time.monotonic(), None, 0
+    began, user_began, baseline, before = time.monotonic(), None, 0, 0.0
     while not _has_ended(child):
         time.sleep(POLL_SECONDS)
         if should_stop():
@@ -176,6 +182,7 @@ def _watch(
         if user_began is None:
             baseline = used
             user_began = time.monotonic() if _told(folder / "stage.json").get("is_user") else None
+            before = _processor_seconds(child, descendants)
             if user_began is None and time.monotonic() - began > limits.setup_seconds:
                 return "setup_time"
             continue
@@ -183,9 +190,33 @@ def _watch(
             return "memory"
         if len([d for d in descendants if d.is_running()]) > limits.processes:
             return "processes"
-        if time.monotonic() - user_began > limits.seconds + GRACE_SECONDS:
-            return "time"
+        spent = Spent.of(_processor_seconds(child, descendants) - before, time.monotonic() - user_began)
+        if spent.working > limits.seconds + GRACE_SECONDS:
+            return _having_told_its_line(pid, folder, "time")
+        if spent.passed > limits.passed_seconds + GRACE_SECONDS:
+            return _having_told_its_line(pid, folder, "waiting")
     return ""
+
+
+def _having_told_its_line(pid: int, folder: Path, why: str) -> str:
+    """``why``, after the child had a moment to write where in the code it is."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, TELL_LINE)
+        until = time.monotonic() + TELLING_SECONDS
+        while time.monotonic() < until and not _read(folder / "crash.txt").endswith("\n"):
+            time.sleep(POLL_SECONDS)
+    return why
+
+
+def _processor_seconds(child: psutil.Process, descendants: set[psutil.Process]) -> float:
+    """Of a process with what it has started: those that live, and those that it has waited for."""
+    total = 0.0
+    with suppress(psutil.Error):
+        total += sum(child.cpu_times()[:4])  # user and system, its own and that of ended children
+    for process in descendants:
+        with suppress(psutil.Error):
+            total += sum(process.cpu_times()[:2])
+    return total
 
 
 def _has_ended(child: psutil.Process) -> bool:
@@ -250,6 +281,9 @@ def _ended(folder: Path, code: LossCode, ending: _Ending, limits: SandboxLimits)
     if ending.why == "time":
         what, remedy = f"the code did not end within {limits.seconds:g} s {at}", "Look for a loop without an end."
         return code.finding("error", "time", what, remedy, line)
+    if ending.why == "waiting":
+        what = f"the code did not end within {limits.passed_seconds:g} s {at}, most of it waiting"
+        return code.finding("error", "time", what, "Look for a sleep, a lock or a download.", line)
     if ending.why == "memory":
         what = f"the code used more than {limits.memory_mib:,} MiB of memory {at}"
         return code.finding("error", "memory", what, "Build smaller tensors.", line)

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from fine_tuner.config.sections.loss_inputs import forms_of
 from fine_tuner.config.sections.losses import CustomLoss
 from fine_tuner.losses.check.batch import CheckBatch, synthetic
 from fine_tuner.losses.check.sandbox import SandboxLimits, run_check
@@ -78,8 +79,34 @@ def test_what_would_end_the_app_ends_as_a_message(wrong: Wrong, reports: dict[st
     report = reports[wrong.name]
     report["findings"] = [f for f in report["findings"] if f["kind"] != "prints" or f["level"] == wrong.level]
     assert_says(report, wrong)
-    assert report["seconds"] < 30
+    assert report["seconds"] < LIMITS.setup_seconds + LIMITS.passed_seconds
     assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+HOSTILE = {
+    "exit": ("os._exit(7)", "exits", "exit code 7", {}),
+    "loop": ("while True: pass", "time", "did not end within 1 s", {"seconds": 1}),
+    "sleep": ("time.sleep(1000)", "time", "did not end within 1 s", {"passed_seconds": 1}),
+    "memory": ("output.new_ones(10 * 2**28).sum()", "memory", "10.0 GiB", {}),
+}
+FORMS = [(form, 3) for form in forms_of("segmentation", 3)] + [
+    (form, 2) for form in forms_of("segmentation", 2) if form.startswith("foreground")
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("act", HOSTILE)
+@pytest.mark.parametrize(("form", "classes"), FORMS)
+def test_a_hostile_loss_ends_as_a_message_under_each_form(form: str, classes: int, act: str, tmp_path: Path) -> None:
+    what, kind, says, limits = HOSTILE[act]
+    file = tmp_path / "my_code.py"
+    file.write_text(f"import os, time\ndef my_loss(output, target):\n    {what}\n    return output.mean()\n")
+    about = {"task": "segmentation", "num_outputs": classes, "given": {"inputs": form}}
+    report = run_check(file, **about, limits=SandboxLimits(memory_mib=2048, **limits))
+    error = report["findings"][0]
+    assert (error["kind"], error["level"], error["line"]) == (kind, "error", 3)
+    assert says in error["text"]
+    assert not report["ok"]
 
 
 def test_the_child_has_its_own_folder_session_and_no_secrets(reports: dict[str, dict[str, Any]]) -> None:
