@@ -16,6 +16,7 @@ const LOOK_DELAY = 300; // ms of quiet before the text is looked at
 let text = ""; // what the editor holds
 let file = { path: "", sha256: "", text: "" }; // as last read or saved
 let report = null; // of the last check
+let reportOf = ""; // the data and network that it is of
 /** @type {(text: string) => void} */
 let put = () => {}; // puts a text into the editor
 /** @type {any} */
@@ -40,6 +41,10 @@ function part() {
   section = found.section;
   return { ...code, ...found };
 }
+
+/** What the check and its examples depend on besides the loss: data and network, as text to compare. */
+const dataOf = (argv) =>
+  JSON.stringify(argv.filter((word) => !/^(loss|second_loss|optim|schedule|train)\./.test(word)));
 
 const isDirty = () => text.trim() !== "" && text !== file.text;
 
@@ -176,15 +181,22 @@ export function mountLossCheck(element) {
   const askForExamples = async () => {
     const code = part();
     if (!code?.argv || report) return;
-    const argv = code.argv.filter((word) => !/^(loss|second_loss|optim|schedule|train)\./.test(word));
-    const key = JSON.stringify(argv);
+    const key = dataOf(code.argv);
     if (key !== shownFor) {
       shownFor = key;
       forms = [];
-      const answer = await examples.ask({ argv });
+      const answer = await examples.ask({ argv: JSON.parse(key) });
       if (answer === null || key !== shownFor) return;
       forms = answer.value?.forms ?? []; // without data the plan says what is wrong
     }
+    show();
+  };
+  /** Take away a report on other data or another network. */
+  const forget = () => {
+    const argv = part()?.argv;
+    if (!report || !argv || dataOf(argv) === reportOf) return;
+    report = null;
+    say(WORDS.otherData);
     show();
   };
   const given = new LossArguments((change) => apply(change));
@@ -244,6 +256,7 @@ export function mountLossCheck(element) {
     const argv = await saveAndUse(change);
     if (!argv) return undefined;
     report = null;
+    reportOf = dataOf(argv);
     show();
     isBusy = true;
     buttons();
@@ -260,6 +273,7 @@ export function mountLossCheck(element) {
     if (stands !== "done") return end(WORDS.stopped);
     report = result;
     end("");
+    forget();
     show();
     return redrawCurve();
   };
@@ -298,6 +312,7 @@ export function mountLossCheck(element) {
       for (const name of ["state", "code"]) events.removeEventListener(name, look);
       return;
     }
+    forget();
     clearTimeout(looking);
     looking = window.setTimeout(async () => {
       const code = part();

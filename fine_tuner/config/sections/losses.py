@@ -279,7 +279,14 @@ class CustomLoss(LossBase):
     formula = "yours"
     source = "the file named below"
     name: Literal["custom"] = "custom"
-    file: Annotated[str, Knob(label="Python file", help="File that defines the loss.", widget="path")] = ""
+    file: Annotated[
+        str,
+        Knob(
+            label="Python file",
+            help="File that defines the loss; the page has an editor that saves one.",
+            widget="path",
+        ),
+    ] = ""
     entry: Annotated[
         str,
         Knob(label="Name in the file", help="Function, class or object to use; empty: the only one.", advanced=True),
@@ -288,8 +295,9 @@ class CustomLoss(LossBase):
         LossInputs,
         Knob(
             label="The code is given",
-            help="What output and target are: logits, probabilities, one-hot, or of two classes the second one alone. "
-            "Auto: the first form in which the code has a meaning; Check says which.",
+            help="What output and target are: logits or probabilities, class numbers or one-hot; margins for code with "
+            "a sigmoid a class; foreground: of two classes the second alone. Auto: the first in which the code has a "
+            "meaning; Check says which.",
             when=(("task", DENSE),),
         ),
     ] = "auto"

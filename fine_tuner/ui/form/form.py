@@ -18,7 +18,7 @@ from fine_tuner.config.knobs import lookup
 from fine_tuner.config.sections.losses import CUSTOM
 from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import TASK_SPECS
-from fine_tuner.ui.form import sections
+from fine_tuner.ui.form import sections, texts
 from fine_tuner.ui.form.folders import Allowed, path_errors
 from fine_tuner.ui.form.inputs import BY_KEY, FILE, INPUTS, SECTIONS, Input, parsed_value, shown_value
 
@@ -210,14 +210,22 @@ def _valid_tree(reading: Reading) -> Mapping[str, Any]:
     return to_tree(reading.settings) if reading.settings else reading.tree
 
 
-def due_errors(reading: Reading, previous: Mapping[str, Any], *, typing: str = "") -> dict[str, str]:
-    """Errors to show: all, but of the field being typed in only one that was shown already.
+def due_errors(
+    reading: Reading, previous: Mapping[str, Any], *, typing: str = "", is_train: bool = False
+) -> dict[str, str]:
+    """Errors to show: all, but of some fields only one that was shown already.
+
+    These are the field being typed in and, until Train is pressed, an empty file of code: who has just chosen to bring
+    a loss is about to write it.
 
     Args:
         reading: The form.
         previous: State last given.
         typing: Element id of the field in which someone is in the middle of typing, if anyone is.
+        is_train: Whether Train was pressed.
     """
     before = set(previous.get("keys", ()))
-    waits = {spec.key for spec in INPUTS if spec.elem_id == typing} - before
+    typed = {spec.key for spec in INPUTS if spec.elem_id == typing}
+    awaited = {key for key, message in reading.errors.items() if message == texts.EMPTY_FILE and not is_train}
+    waits = (typed | awaited) - before
     return {key: message for key, message in reading.errors.items() if key not in waits}

@@ -99,7 +99,9 @@ def _trainable(tree: Tree) -> str:
 def _loss(tree: Tree) -> str:
     name = str(lookup(tree, "loss.name"))
     file = lookup(tree, "loss.file")
-    return f"your code · {Path(str(file)).name}" if name == CUSTOM and file else name.replace("_", " ")
+    if name == CUSTOM:
+        return f"your code · {Path(str(file)).name if file else texts.NO_CODE_YET}"
+    return name.replace("_", " ")
 
 
 def _optim(tree: Tree) -> str:

@@ -140,7 +140,7 @@ class SetupPage:
         Inputs: state, every input of the form. Outputs: launch bar (run id or message), state.
         """
         require_owner(request)
-        result = self._answer(_stamp(stamp), shown)
+        result = self._answer(_stamp(stamp), shown, is_train=True)
         if result.reading.settings is None:
             outcome = Outcome.refused()
         else:
@@ -148,9 +148,12 @@ class SetupPage:
             outcome = self.start(result.reading.settings, parent if isinstance(parent, str) else None)
         return {self.launch: json.dumps(outcome.to_json()), self.state: json.dumps(result.state)}
 
-    def _answer(self, stamp: Mapping[str, Any], shown: tuple[Any, ...], typing: str = "") -> FormChange:
+    def _answer(
+        self, stamp: Mapping[str, Any], shown: tuple[Any, ...], *, typing: str = "", is_train: bool = False
+    ) -> FormChange:
         values = {spec.key: value for spec, value in zip(INPUTS, shown, strict=True)}
-        return answer(values, stamp, allowed=self.allowed, weights_of=self.weights_of, typing=typing)
+        about: dict[str, Any] = {"typing": typing, "is_train": is_train}
+        return answer(values, stamp, allowed=self.allowed, weights_of=self.weights_of, **about)
 
     def _changes(self, result: FormChange) -> dict[gr.blocks.Block, Any]:
         updates = {self.widgets[key]: gr.update(**properties) for key, properties in result.updates.items()}

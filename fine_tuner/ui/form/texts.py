@@ -74,6 +74,7 @@ NOT_BELOW_ROOTS = (
     "another place."
 )
 EMPTY_PATH = "is empty. Give a folder that holds one folder of images per class, or builtin:sample."
+NO_CODE_YET = "still to write or choose"
 EMPTY_FILE = "is empty. Give the path of a Python file, or write one below and press Check."
 CODE_NOT_ALLOWED = (
     "custom code is off, since the page can be reached from other machines. Start the app with --allow-code to allow "

@@ -64,7 +64,13 @@ class Outcome:
 
 
 def answer(
-    values: Mapping[str, Any], stamp: Mapping[str, Any], *, allowed: Allowed, weights_of: Entries, typing: str = ""
+    values: Mapping[str, Any],
+    stamp: Mapping[str, Any],
+    *,
+    allowed: Allowed,
+    weights_of: Entries,
+    typing: str = "",
+    is_train: bool = False,
 ) -> FormChange:
     """Read the form and say what must change on the page.
 
@@ -76,6 +82,7 @@ def answer(
         allowed: What the page permits.
         weights_of: Entries of the weights enum of a network, empty while the list is not loaded.
         typing: Element id of the field in which someone is typing; see ``form.due_errors``.
+        is_train: Whether Train was pressed.
     """
     changed, notice = _changed(values, stamp, allowed)
     updates: dict[str, dict[str, Any]] = {key: {"value": value} for key, value in changed.items()}
@@ -83,7 +90,7 @@ def answer(
     values = {**values, **changed}
     reading = read(values, allowed)
     is_filled = bool(stamp.get("load")) and not notice  # what a preset leaves open is not the user's error yet
-    errors = {} if is_filled else due_errors(reading, stamp, typing=typing)
+    errors = {} if is_filled else due_errors(reading, stamp, typing=typing, is_train=is_train)
     start = stamp["load"][0] if is_filled else stamp.get("start")
     state = state_of(reading, shown_errors=errors, start=start)
     network = str(values["model.name"])

@@ -142,6 +142,17 @@ def test_what_a_preset_leaves_open_is_told_once_something_is_done():
     assert "is empty" in later.state["errors"]["ft-data-path"]
 
 
+def test_code_still_to_be_written_is_an_error_from_train_on():
+    values = values_of(load_preset("sample")) | {"loss.name": "custom"}
+    about = {"allowed": ALLOWED, "weights_of": lambda _: ()}
+    chosen = answer(values, FIRST.state, **about)
+    assert (chosen.reading.settings, chosen.state["errors"]) == (None, {})
+    assert chosen.state["sections"]["loss"] == "your code · still to write or choose"
+    pressed = answer(values, chosen.state, is_train=True, **about)
+    assert list(pressed.state["errors"]) == ["ft-loss-file-custom"]
+    assert "is empty" in answer(values, pressed.state, **about).state["errors"]["ft-loss-file-custom"]  # and stays
+
+
 def test_settings_of_another_version_leave_the_form_as_it_is_and_say_so():
     result = after(stamp={"load": ["sample", "optim.warmth=3"]})
     assert "optim.warmth: unknown setting" in result.state["notice"]

@@ -19,11 +19,12 @@ REPORT = 90_000  # ms: a check starts a process that loads torch
 def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("loss")
     for name, colour in (("red", (200, 40, 40)), ("blue", (40, 40, 200))):
-        (folder / "pictures" / name).mkdir(parents=True)
-        for number in range(6):
-            picture = Image.new("RGB", (32, 32), colour)
-            picture.putpixel((number, number), (255, 255, 255))
-            picture.save(folder / "pictures" / name / f"{number}.png")
+        for pictures in ("pictures", "others"):
+            (folder / pictures / name).mkdir(parents=True)
+            for number in range(6):
+                picture = Image.new("RGB", (32, 32), colour)
+                picture.putpixel((number, number), (255, 255, 255))
+                picture.save(folder / pictures / name / f"{number}.png")
     return folder
 
 
@@ -60,6 +61,17 @@ def choose(page, name: str, field: str = "ft-loss-name") -> None:
     page.get_by_role("option", name=name, exact=True).click()
 
 
+def put(page, values: dict[str, object]) -> None:
+    """Values for some settings, by dotted path."""
+    page.evaluate(
+        """async (values) => {
+          const scripts = performance.getEntriesByType("resource").map((entry) => entry.name);
+          (await import(scripts.find((name) => name.endsWith("/form.js")))).set(values);
+        }""",
+        values,
+    )
+
+
 def settings(page, root) -> None:
     """The tiny folder and a small network from random weights."""
     page.evaluate(
@@ -90,6 +102,7 @@ def test_both_losses_of_a_sum_can_be_one_s_own(page, root):
     settings(page, root)
     choose(page, "custom")
     page.wait_for_selector("#ft-loss-editor .cm-content")
+    assert page.locator("#ft-loss-file-custom .ft-error").count() == 0  # whoever has just chosen it is about to write
     assert not page.is_visible("#ft-loss-which")
     choose(page, "custom", "ft-second-loss-name")
     page.wait_for_selector("#ft-loss-which")
@@ -141,6 +154,13 @@ def test_a_template_passes_its_check_and_a_mistake_is_found_at_its_line(page, ro
 
     page.click("#ft-train-button")  # a failed check keeps Train from starting, and the field says the way on
     page.locator("#ft-loss-file-custom .ft-error").filter(has_text="Train without a passed check").wait_for()
+
+    put(page, {"optim.lr": 0.5})  # is not what the check depends on
+    page.locator(".ft-command").filter(has_text="optim.lr=0.5").wait_for(state="attached")
+    assert page.is_visible(".ft-loss-verdict")
+    put(page, {"data.path": str(root / "others")})
+    page.wait_for_selector(".ft-loss-verdict", state="detached")
+    assert "Press Check again" in page.text_content(".ft-loss-status")
 
 
 def test_a_check_can_be_cancelled(page, root):
