@@ -20,6 +20,7 @@ from fine_tuner.base.machine import is_rank
 from fine_tuner.distributed.ranks import Ranks, TorchRanks, lost_ranks_named
 
 _PR_SET_PDEATHSIG = 1
+_JOIN_TIMEOUT = timedelta(minutes=3)  # a connection that was lost at the start: torchrun then starts all again
 _TIMEOUT = timedelta(minutes=30)  # the first rank may download while the others wait
 
 
@@ -41,11 +42,19 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="torch.distributed")
         with lost_ranks_named():
-            dist.init_process_group(_backend(device.type), timeout=_TIMEOUT)
+            dist.init_process_group(_backend(device.type), timeout=_JOIN_TIMEOUT)
+            dist.barrier()
+            _set_timeout(_TIMEOUT)
     try:
         yield TorchRanks()
     finally:
         dist.destroy_process_group()
+
+
+def _set_timeout(timeout: timedelta) -> None:
+    """``torch.distributed.set_timeout``, which torch before 2.14 has under another name."""
+    known = getattr(dist, "set_timeout", None) or dist.distributed_c10d._set_pg_timeout
+    known(timeout)
 
 
 def restarts() -> int:

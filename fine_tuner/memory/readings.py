@@ -32,6 +32,10 @@ class MemoryReader:
         if now - self._last < self._interval:
             return {}
         self._last = now
+        return self.read()
+
+    def read(self) -> Mapping[str, float]:
+        """The readings now."""
         readings = {"memory/process_mib": self._process.memory_info().rss / MIB}
         if self._device.type == "cuda":
             readings["memory/allocated_mib"] = torch.cuda.max_memory_allocated(self._device) / MIB

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,11 +42,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
     """Starts a command; nothing of it is left at the end."""
     started: list[subprocess.Popen] = []
 
-    def begin(*words: str) -> subprocess.Popen:
+    def begin(*words: str, is_line: bool = False) -> subprocess.Popen:
         log = (tmp_path / f"log{len(started)}").open("wb")
         started.append(
             subprocess.Popen(
-                command(*words, "--runs", str(tmp_path / "runs")),
+                [sys.executable, *words] if is_line else command(*words, "--runs", str(tmp_path / "runs")),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment(),
@@ -134,3 +137,58 @@ def test_a_killed_rank_is_started_again_and_a_killed_torchrun_leaves_nothing(
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     wait_until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in left))
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_two_machines_train_by_the_printed_line_and_one_that_is_lost_comes_back(
+    tiny_settings: tuple[str, ...], tmp_path: Path, start: Any
+) -> None:
+    """Both are this machine, each with a torchrun of its own that knows nothing of the other but where they meet."""
+    settings = [word for word in tiny_settings if not word.startswith("devices=")]
+    port = free_port()
+    runs = ["--runs", str(tmp_path / "runs")]
+    words = ["launch", "default", *settings, *LONG, "devices=cpu:2", "--nodes", "2", "--rdzv", f"127.0.0.1:{port}"]
+    told = subprocess.run(command(*words, *runs), capture_output=True, text=True, env=environment(), check=True)
+    python, *line = shlex.split(told.stdout.splitlines()[-1])
+    assert python == "python"
+    run = the_run(tmp_path)
+    first = start(*line, is_line=True)
+    wait_until(lambda: is_bound(port))
+    second = start(*line, is_line=True)
+    wait_until(lambda: is_at_step(run, 5))
+    assert [a.facts["num_devices"] for a in events(run, RunStarted)] == [4]
+    assert len(ranks_of(first)) == len(ranks_of(second)) == 2
+    os.kill(second.pid, signal.SIGKILL)
+    second.wait()
+    third = start(*line, is_line=True)
+    wait_until(lambda: len(events(run, RunStarted)) == 2)
+    begun = events(run, RunStarted)[-1]
+    assert begun.facts["num_devices"] == 4
+    wait_until(lambda: is_at_step(run, begun.start_step + 3))
+    (run / "control" / "stop").write_text("{}")
+    assert (first.wait(SECONDS), third.wait(SECONDS)) == (0, 0)
+    assert [e.outcome for e in events(run, RunFinished)] == ["stopped"]
+
+
+def is_bound(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_machines_that_do_not_come_are_said_in_a_sentence(tiny_settings: tuple[str, ...], tmp_path: Path) -> None:
+    words = ["launch", "default", *tiny_settings, "--nodes", "2", "--rdzv", f"127.0.0.1:{free_port()}", "--run"]
+    done = subprocess.run(
+        command(*words, "--wait", "3", "--runs", str(tmp_path / "runs")),
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=SECONDS,
+    )
+    assert done.returncode == 1
+    assert "The 2 nodes did not come together at 127.0.0.1:" in done.stderr
+    assert "Traceback" not in done.stderr

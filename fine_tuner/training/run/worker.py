@@ -72,6 +72,7 @@ from fine_tuner.training.run.kept_settings import (
 )
 from fine_tuner.training.run.outside import Listener, listeners_of
 from fine_tuner.training.run.prepare import Prepared, prepare
+from fine_tuner.training.run.rank_readings import RankReadings
 from fine_tuner.training.run.same_on_all import check_same
 
 EXIT_CODES = {"completed": 0, "paused": 0, "stopped": 130}
@@ -296,7 +297,7 @@ class _Attempt:
             control=self.control,
             save=partial(self.save, assembly),
             before_epoch=partial(self.thaw, assembly),
-            read_memory=MemoryReader(assembly.device),
+            read_memory=RankReadings(MemoryReader(assembly.device), self.ranks),
         )
         recovery = NonFiniteRecovery(
             choice=train.on_nonfinite,
