@@ -9,8 +9,7 @@ from typing import Any
 from fine_tuner.cli.arguments import Commands, add_overrides, print_json, read_settings
 from fine_tuner.config.io import read_tree
 from fine_tuner.launch.cluster import kubernetes_manifest, slurm_script
-from fine_tuner.launch.command import shell_text
-from fine_tuner.launch.torchrun import MAX_RESTARTS, WAIT_SECONDS, Nodes, node_arguments, node_command
+from fine_tuner.launch.torchrun import MAX_RESTARTS, WAIT_SECONDS, Nodes, node_arguments, node_line
 from fine_tuner.planning.loss_checks import refuse_code_of_run, refuse_unchecked
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
@@ -77,7 +76,7 @@ def _text(run: RunFolder, nodes: Nodes, devices: str, arguments: argparse.Namesp
         return slurm_script(run, nodes, devices=devices)
     if arguments.format == "kubernetes":
         return kubernetes_manifest(run, nodes, devices=devices, image=arguments.image, claim=arguments.claim)
-    line = shell_text(node_command(run, nodes, devices=devices))
+    line = node_line(run, nodes, devices=devices)
     where = "on this machine" if nodes.number == 1 else f"on each of the {nodes.number} machines"
     return f"# {where}; the run's folder and its data lie at the same paths on all of them\n{line}"
 

@@ -225,8 +225,7 @@ def lost_ranks_named() -> Iterator[None]:
         yield
     except RuntimeError as error:
         if is_lost_rank(error):
-            said = (str(error).splitlines() or [""])[0]
-            raise LostRankError(f"Another process of this run is gone ({said}).") from error
+            raise LostRankError("Another process of this run is gone.") from error
         raise
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from fine_tuner.launch.devices import rank_devices
-from fine_tuner.launch.torchrun import TORCHRUN, Nodes, node_arguments, processes_per_node
+from fine_tuner.launch.torchrun import NODES_ENVIRONMENT, TORCHRUN, Nodes, node_arguments, processes_per_node
 from fine_tuner.runs.layout import RunFolder
 
 _GRACE_SECONDS = 120  # before the end of its time a job is asked to stop, and keeps a checkpoint
@@ -42,6 +42,7 @@ def slurm_script(run: RunFolder, nodes: Nodes, *, devices: str) -> str:
             *(f"#SBATCH {option}" for option in asked),
             "# Add what your cluster asks for: --partition, --account, --time.",
             "set -euo pipefail",
+            *(f"export {name}={value}" for name, value in NODES_ENVIRONMENT.items()),
             'first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
             f"srun python {' '.join(TORCHRUN)} {line}",
             "",
@@ -76,6 +77,7 @@ def kubernetes_manifest(run: RunFolder, nodes: Nodes, *, devices: str, image: st
         "name": "pytorch",
         "image": image,
         "command": ["python", *TORCHRUN, "-m", "fine_tuner", "train", str(run.path)],
+        "env": [{"name": name, "value": value} for name, value in NODES_ENVIRONMENT.items()],
         "resources": {"limits": limits},
         "volumeMounts": [{"name": "runs", "mountPath": mount}],
     }

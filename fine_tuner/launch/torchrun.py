@@ -13,13 +13,15 @@ from dataclasses import dataclass
 
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.base.machine import num_cores
-from fine_tuner.launch.command import train_arguments
+from fine_tuner.launch.command import shell_text, train_arguments
 from fine_tuner.launch.devices import rank_devices
 from fine_tuner.runs.layout import RunFolder
 
 MAX_RESTARTS = 3
 WAIT_SECONDS = 600
 TORCHRUN = ("-m", "torch.distributed.run")
+# Else a node that comes back waits forever for an address that torch (2.14) tells only at the first meeting.
+NODES_ENVIRONMENT: Mapping[str, str] = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 _PROGRAM = ("-m", "fine_tuner")
 
 
@@ -96,9 +98,10 @@ def processes_per_node(devices: str) -> str:
     return "gpu" if devices.strip() == "all" else str(len(rank_devices(devices)))
 
 
-def node_command(run: RunFolder, nodes: Nodes, *, devices: str) -> list[str]:
+def node_line(run: RunFolder, nodes: Nodes, *, devices: str) -> str:
     """The whole line, for a person to paste."""
-    return [sys.executable, *TORCHRUN, *node_arguments(run, nodes, devices=devices)]
+    settings = " ".join(f"{name}={value}" for name, value in NODES_ENVIRONMENT.items())
+    return f"{settings} {shell_text([sys.executable, *TORCHRUN, *node_arguments(run, nodes, devices=devices)])}"
 
 
 def threads_environment(num_processes: int) -> Mapping[str, str]:

@@ -146,7 +146,7 @@ def free_port() -> int:
 
 
 def test_two_machines_train_by_the_printed_line_and_one_that_is_lost_comes_back(
-    tiny_settings: tuple[str, ...], tmp_path: Path, start: Any
+    tiny_settings: tuple[str, ...], tmp_path: Path, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are this machine, each with a torchrun of its own that knows nothing of the other but where they meet."""
     settings = [word for word in tiny_settings if not word.startswith("devices=")]
@@ -154,8 +154,9 @@ def test_two_machines_train_by_the_printed_line_and_one_that_is_lost_comes_back(
     runs = ["--runs", str(tmp_path / "runs")]
     words = ["launch", "default", *settings, *LONG, "devices=cpu:2", "--nodes", "2", "--rdzv", f"127.0.0.1:{port}"]
     told = subprocess.run(command(*words, *runs), capture_output=True, text=True, env=environment(), check=True)
-    python, *line = shlex.split(told.stdout.splitlines()[-1])
-    assert python == "python"
+    setting, python, *line = shlex.split(told.stdout.splitlines()[-1])
+    assert (setting, python) == ("TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1", "python")
+    monkeypatch.setenv(*setting.split("="))
     run = the_run(tmp_path)
     first = start(*line, is_line=True)
     wait_until(lambda: is_bound(port))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 
@@ -11,12 +12,13 @@ from fine_tuner.config.io import parse, read_tree
 from fine_tuner.distributed.devices import choose_device, choose_devices
 from fine_tuner.distributed.elastic import run_torchrun
 from fine_tuner.distributed.joining import die_with_parent, joined_ranks
-from fine_tuner.launch.torchrun import threads_environment, torchrun_arguments
+from fine_tuner.launch.torchrun import NODES_ENVIRONMENT, threads_environment, torchrun_arguments
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.lock import find_holder
 from fine_tuner.runs.log.events import RunFinished, read_last_event
 from fine_tuner.training.run.worker import EXIT_CODES, LOST, AtEnd, run_worker
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _OF_INPUT = ("setting", "data", "weights")
 
 
@@ -46,12 +48,15 @@ def train_on_node(run: RunFolder, devices: str, arguments: Sequence[str]) -> int
         devices: Of each machine, as in the settings.
         arguments: Of torchrun.
     """
-    return _train(run, choose_devices(devices), arguments)
+    return _train(run, choose_devices(devices), arguments, NODES_ENVIRONMENT)
 
 
-def _train(run: RunFolder, devices: Sequence[torch.device], arguments: Sequence[str]) -> int:
+def _train(
+    run: RunFolder, devices: Sequence[torch.device], arguments: Sequence[str], environment: Mapping[str, str] = _NOTHING
+) -> int:
     before = read_last_event(run.events)
-    run_torchrun(arguments, threads_environment(len(devices)) if devices[0].type == "cpu" else {})
+    threads = threads_environment(len(devices)) if devices[0].type == "cpu" else {}
+    run_torchrun(arguments, {**environment, **threads})
     return _exit_code(run, before.seq if before else -1)
 
 

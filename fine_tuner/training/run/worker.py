@@ -180,7 +180,8 @@ class _Attempt:
         last = read_last_event(self.folder.events)
         if last is not None and isinstance(last.payload, RunFinished):
             return 0
-        sys.stderr.write(f"{error} All begin again from the last checkpoint, unless that happened too often.\n")
+        words = "Another process of this run is gone. All begin again from the last checkpoint, unless too often."
+        sys.stderr.write(f"{words}\n{str(error).splitlines()[0][:200] if str(error) else type(error).__name__}\n")
         return LOST
 
     def train(self, prepared: Prepared | None) -> Outcome:

@@ -88,3 +88,24 @@ def test_the_sample_trains_zoom_stays_reload_keeps_the_curve_and_stop_stops(brow
     page.get_by_role("tab", name="Runs", selected=True).wait_for(timeout=PATIENCE_MS)
     page.get_by_text("runs compared").wait_for(timeout=PATIENCE_MS)
     context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.ddp
+def test_two_processes_train_by_click_with_the_memory_of_each_and_stop_by_click(browser, app):
+    context = browser.new_context(viewport=SIZE)
+    seen = new_page(context, app)
+    page = seen.page
+    page.goto(app.address)
+    page.click("#ft-section-run > button:not(.open)", timeout=PATIENCE_MS)
+    page.click("#ft-section-run .ft-more > button", timeout=PATIENCE_MS)
+    page.fill("#ft-devices input", "cpu:2")
+    page.get_by_text("on each of 2 devices").first.wait_for(timeout=PATIENCE_MS, state="attached")
+    page.get_by_role("button", name="Train", exact=True).click(timeout=PATIENCE_MS)
+    page.wait_for_function(HAS_POINTS, arg="memory", timeout=2 * PATIENCE_MS)
+    page.get_by_text("of device-2").first.wait_for(timeout=PATIENCE_MS, state="attached")
+    wait_for_updates(seen, 2)
+    page.click("[data-action=stop]")
+    page.wait_for_function(f"{STATUS} === 'Stopped'", timeout=PATIENCE_MS)
+    assert (seen.complaints, seen.foreign) == ([], [])
+    context.close()
