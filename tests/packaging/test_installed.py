@@ -19,10 +19,8 @@ from tests.ui.live_visits import SIZE, new_page
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITTEN_HERE = ("fine_tuner", "assets")
-TOP = (
-    "app.py", "setup.py", "pyproject.toml", "MANIFEST.in", "requirements.txt", "requirements-all.txt", "LICENSE",
-    "README.md", "SECURITY.md", "CONTRIBUTING.md",
-)  # fmt: skip
+TOP = ("app.py", "setup.py", "pyproject.toml", "MANIFEST.in", "requirements.txt", "LICENSE", "README.md", "SECURITY.md",
+       "CONTRIBUTING.md")  # fmt: skip
 SHARED_LIBRARIES = next(path for path in sys.path if path.endswith("site-packages"))
 STATUS = "document.querySelector('.ftl-status')?.textContent"
 
