@@ -10,7 +10,7 @@ import torch
 
 from fine_tuner.config.sections.optimizers import OptimizerBase, OptimizerSettings, check_optimizer
 
-_FUSED_DEVICES: Mapping[str, tuple[str, ...]] = {
+FUSED_DEVICES: Mapping[str, tuple[str, ...]] = {
     # One kernel for all parameters. A step of resnet18's 62 tensors on one core: AdamW 12 ms instead of 61, SGD 5
     # instead of 10; foreach is slower than the plain loop there, so what cannot be fused takes torch's own default.
     "AdamW": ("cuda", "cpu", "mps"),
@@ -25,7 +25,7 @@ def build_optimizer(settings: OptimizerSettings, groups: Sequence[Mapping[str, A
     """The optimizer that ``settings`` choose, fused into one kernel where torch can.
 
     Args:
-        settings: Variant of ``config.optimizers``.
+        settings: Variant of ``config.sections.optimizers``.
         groups: Parameter groups with ``params``, ``lr``, ``weight_decay`` and ``name``; ``lr`` and ``weight_decay``
             are the settings' where a group leaves them out.
 
@@ -56,4 +56,4 @@ def torch_arguments(settings: OptimizerSettings) -> dict[str, Any]:
 
 def can_fuse(name: str, parameters: Sequence[torch.Tensor]) -> bool:
     """Whether torch has a fused kernel of the optimizer ``name`` for where and what these parameters are."""
-    return all(p.device.type in _FUSED_DEVICES.get(name, ()) and torch.is_floating_point(p) for p in parameters)
+    return all(p.device.type in FUSED_DEVICES.get(name, ()) and torch.is_floating_point(p) for p in parameters)

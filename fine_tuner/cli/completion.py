@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from fine_tuner.cli.arguments import Commands
 
 SHELLS = ("bash", "zsh", "tcsh")
-PROGRAM = "fine-tuner"
 _FILE = ("image", "images", "file", "path", "config", "output", "out", "thumbnails", "overlays", "runs")
 _RUN = ("id", "ids")
 # Runs are folders below runs/ and may be named by their folder's name alone.

@@ -10,7 +10,7 @@ from fine_tuner.cli.arguments import Commands, add_overrides, print_json, read_s
 from fine_tuner.config.io import read_tree
 from fine_tuner.launch.cluster import kubernetes_manifest, slurm_script
 from fine_tuner.launch.torchrun import MAX_RESTARTS, WAIT_SECONDS, Nodes, node_arguments, node_line
-from fine_tuner.planning.loss_checks import refuse_code_of_run, refuse_unchecked
+from fine_tuner.planning.loss_checks import admit_code, refuse_code_of_run
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
 
@@ -67,7 +67,7 @@ def _run_of(arguments: argparse.Namespace) -> RunFolder:
     if name in store.ids():
         return store.find(name)
     settings = read_settings(name, arguments.overrides)
-    refuse_unchecked(settings)
+    admit_code(settings)
     return store.create(settings, argv=["train", name, *arguments.overrides])
 
 

@@ -25,7 +25,8 @@ from fine_tuner.config.sections.loss_inputs import IgnoredPixels, LossInputs
 from fine_tuner.config.sections.losses import CustomLoss
 from fine_tuner.config.settings import TASKS, Settings
 from fine_tuner.config.tasks import DEFAULT_TASK
-from fine_tuner.planning.loss_checks import check_code, given_to, refuse_unchecked
+from fine_tuner.losses.verdicts import given_to
+from fine_tuner.planning.loss_checks import admit_code, check_code
 
 
 def add_commands(commands: Commands) -> None:
@@ -63,7 +64,7 @@ def plan(arguments: argparse.Namespace) -> int:
     from fine_tuner.planning.plan import make_plan, plan_text
 
     settings = read_settings(arguments.config, arguments.overrides)
-    refuse_unchecked(settings)
+    admit_code(settings)
     print_answer(arguments, make_plan(settings), plan_text)
     return 0
 
@@ -94,7 +95,7 @@ def find_lr(arguments: argparse.Namespace) -> int:
         lines(f"lr {lr:.2e}, loss {loss:.4f}, step", done, steps, point=point)
 
     settings = read_settings(arguments.config, arguments.overrides)
-    refuse_unchecked(settings)
+    admit_code(settings)
     print_answer(arguments, find_lr_of_settings(settings, steps=arguments.steps, progress=tell), finder_text)
     return 0
 
@@ -105,7 +106,7 @@ def compare_precisions(arguments: argparse.Namespace) -> int:
     from fine_tuner.planning.precision_comparison import comparison_text
 
     settings = read_settings(arguments.config, arguments.overrides)
-    refuse_unchecked(settings)
+    admit_code(settings)
     print_answer(
         arguments, run_comparison(settings, steps=arguments.steps, on_progress=_steps(arguments)), comparison_text
     )
@@ -118,7 +119,7 @@ def find_batch(arguments: argparse.Namespace) -> int:
     from fine_tuner.planning.batch_finder import find_batch as run_finder
 
     settings = read_settings(arguments.config, arguments.overrides)
-    refuse_unchecked(settings)
+    admit_code(settings)
     result = run_finder(settings, global_batch_size=arguments.global_batch, on_progress=_steps(arguments))
     print_answer(arguments, result, batch_text)
     return 0

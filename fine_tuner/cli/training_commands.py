@@ -19,7 +19,7 @@ from fine_tuner.config import live_changes
 from fine_tuner.config.io import read_tree
 from fine_tuner.launch.devices import hold, rank_devices
 from fine_tuner.launch.extension import check_extension, check_start
-from fine_tuner.planning.loss_checks import refuse_code_of_run, refuse_unchecked
+from fine_tuner.planning.loss_checks import admit_code, refuse_code_of_run
 from fine_tuner.runs import control, queue
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
@@ -64,7 +64,7 @@ def train(arguments: argparse.Namespace) -> int:
         devices = _other_devices(arguments.overrides)
         return _train_folder(RunFolder(Path(arguments.config).resolve()), arguments, devices=devices)
     settings = read_settings(arguments.config, arguments.overrides)
-    refuse_unchecked(settings)
+    admit_code(settings)
     from fine_tuner.distributed.devices import choose_devices
     from fine_tuner.tasks.build import Place
     from fine_tuner.training.run.console import Console

@@ -1,8 +1,8 @@
-"""What a form, ``--help`` and the README need to know about a setting beyond its type, default and bounds.
+"""What a form and the command line need to know about a setting beyond its type, default and bounds.
 
 A setting is a field of a frozen dataclass annotated ``Annotated[type, bounds..., Knob(...)]``. A field whose type is
 a union of dataclasses tagged by ``name`` is a choice: each variant brings its own fields. ``walk_fields`` is the one
-reader of these annotations; form, command line help, README table and error messages are made from it.
+reader of these annotations; form, ``list settings`` and error messages are made from it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import annotated_types as at
+from pydantic import ConfigDict
+
+STRICT = ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
+"""Of every section: a setting that is unknown, or no number, is an error."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,6 @@
 """The one typed tree of settings of a run.
 
-Validation, form, ``--help``, the README table and the YAML file are all made from these classes, so a setting is
+Validation, form, ``list settings`` and the YAML file are all made from these classes, so a setting is
 written once. Dotted paths (``optim.lr``) name settings everywhere; their spelling is a promise to users.
 """
 
@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 import annotated_types as at
 
-from fine_tuner.config.knobs import Knob
+from fine_tuner.config.knobs import STRICT, Knob
 from fine_tuner.config.sections.data import AugmentSettings, DataSettings
-from fine_tuner.config.sections.losses import STRICT, CrossEntropyLoss, LossSettings
+from fine_tuner.config.sections.losses import CrossEntropyLoss, LossSettings
 from fine_tuner.config.sections.optimizers import AdamW, OptimizerSettings
 from fine_tuner.config.sections.precision import PrecisionSettings
 from fine_tuner.config.sections.schedules import OneCycleLR, ScheduleSettings

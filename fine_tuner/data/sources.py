@@ -179,7 +179,7 @@ def _about_left_out(problems: Sequence[Problem], source: Source, options: ReadOp
 
 
 def target_kind_of(source: Source) -> TargetKind | None:
-    """What the records of a source are labelled with; None if there are none."""
+    """What the records of a source are labelled with, numbers and labels alike; None if there are none."""
     first = next((r.target for rows in source.records.values() for r in rows), None)
     if isinstance(first, int):
         return TargetKind.CLASS

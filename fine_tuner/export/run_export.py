@@ -150,7 +150,7 @@ def _yaml(run: RunFolder, path: Path, name: str, options: ExportOptions) -> None
     view = RunView(run)
     settings = with_changes(_settings(run), changes_of_run(view))
     text = _YAML_HEAD.format(run_id=run.id, file=name)
-    for section, code in view.facts.get("loss_code", {}).items():
+    for section, code in view.started.get("loss_code", {}).items():
         text += _YAML_CODE.format(section=section, code=code["file"], sha256=code["sha256"])
     text += _YAML_CHANGES if settings.schedule.changes else ""
     write_atomically(path, text + dump_yaml(settings))
@@ -183,7 +183,7 @@ def _script_text(run: RunFolder, name: str) -> str:
     if not run.splits.is_file():
         raise RunError(f"The run {run.id} has not read its data yet, so no script can repeat it. Start it first.")
     view = RunView(run)
-    codes = view.facts.get("loss_code", {})
+    codes = view.started.get("loss_code", {})
     settings = _settings(run)
     about = read_saved(run.best_weights) if run.best_weights.is_file() else None
     made = Run(
@@ -192,9 +192,9 @@ def _script_text(run: RunFolder, name: str) -> str:
         data=DataSplits.from_file(run.splits),
         user_files={section: code["file"] for section, code in codes.items()},
         about=about or {},
-        facts=view.facts,
+        facts=view.started,
         changes=tuple(map(parse_change, with_changes(settings, changes_of_run(view)).schedule.changes)),
-        steps_per_epoch=view.counters.steps_per_epoch,
+        steps_per_epoch=view.facts.steps_per_epoch,
         stopped=_stopped(view),
         caveats=[
             f"at step {mark.step} the run went back to step {mark.rewind_to}, with what it did about it; not done here."
@@ -277,7 +277,7 @@ def _stopped(view: RunView) -> tuple[int, bool] | None:
     """Steps after which the user ended a run, and whether those were validated; None for every other run."""
     if view.status != "stopped":
         return None
-    step = view.counters.step
+    step = view.facts.step
     validated = view.series.get("val/loss")
     return step, step > 0 and validated is not None and step in validated.step.tolist()
 

@@ -13,7 +13,7 @@ from fine_tuner.base.files import read_json, write_json
 from fine_tuner.config.io import parse, read_tree, replace
 from fine_tuner.data.records import DataSplits
 from fine_tuner.export.bundle import FACTS, differences, fingerprint, losses_of
-from fine_tuner.planning.loss_checks import refuse_unchecked
+from fine_tuner.planning.loss_checks import admit_code
 from fine_tuner.runs import control
 from fine_tuner.runs.identity import versions
 from fine_tuner.runs.kept_losses import with_kept_losses
@@ -48,7 +48,7 @@ def verify(
     settings = parse(with_kept_losses(read_tree(here.config), here))
     if data is not None:
         settings = replace(settings, f"data.path={json.dumps(str(data.resolve()))}")
-    refuse_unchecked(settings)
+    admit_code(settings)
     with tempfile.TemporaryDirectory(prefix="fine-tuner-verify-") as place:
         run = RunStore(Path(place)).create(settings, argv=["verify", str(bundle)])
         pictures = _place_splits(here, run, data, facts["pictures"])

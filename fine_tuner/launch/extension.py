@@ -21,7 +21,7 @@ def check_start(run: RunFolder) -> None:
     view = RunView(run)
     if view.status == "completed" and "set" not in view.vital.requests:
         raise RunError(
-            f"The run {run.id} is complete: all {view.counters.epochs} epochs. Extend it for more, or clone it."
+            f"The run {run.id} is complete: all {view.facts.epochs} epochs. Extend it for more, or clone it."
         )
 
 
@@ -32,7 +32,7 @@ def check_extension(run: RunFolder, epochs: int) -> None:
         RunError: If so many are over already, it ended without a checkpoint to go on from, or its data has gone.
     """
     view = RunView(run)
-    facts = view.counters
+    facts = view.facts
     if not facts.steps_per_epoch:
         raise RunError(
             f"The run {run.id} has not begun to train, so there is nothing to extend. Resume it, or clone it."

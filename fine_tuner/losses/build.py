@@ -34,7 +34,7 @@ from fine_tuner.config.sections.second_loss import SecondLossBase, without_weigh
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.losses import functional, overlap
 from fine_tuner.losses.code import read_code
-from fine_tuner.losses.inputs import NO_INDEX
+from fine_tuner.losses.formula_parts import NO_INDEX
 from fine_tuner.losses.modules import FormulaLoss, LossSum, balanced_weights
 from fine_tuner.losses.trials.meaning import LossUse, settle
 from fine_tuner.losses.verdicts import checks_folder, why_not_run

@@ -27,7 +27,7 @@ from fine_tuner.base.registry import suggest
 from fine_tuner.config.tasks import TargetKind
 from fine_tuner.losses.adapt import Adaptation
 from fine_tuner.losses.code import LossCode, LossCodeError, first_sentence, read_code
-from fine_tuner.losses.inputs import at_least_float32, without_autocast
+from fine_tuner.losses.formula_parts import at_least_float32, without_autocast
 from fine_tuner.losses.pasted import CUSTOMARY, import_of, names_to_import, syntax_remedy
 from fine_tuner.losses.signature import TensorValue, bound_names, main_names, read_arguments
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fine_tuner.losses.inputs import (
+from fine_tuner.losses.formula_parts import (
     NO_INDEX,
     check_classes,
     check_same_shape,

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fine_tuner.losses.inputs import NO_INDEX, class_indices, counted_over, has_labels, in_float32, nonzero
+from fine_tuner.losses.formula_parts import NO_INDEX, class_indices, counted_over, has_labels, in_float32, nonzero
 from fine_tuner.losses.parts import Loss, MeansOverSplit, RegionsOverSplit, SplitLoss, WholeSplit
 
 

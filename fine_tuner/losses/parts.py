@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from fine_tuner.losses.inputs import nonzero
+from fine_tuner.losses.formula_parts import nonzero
 
 LossFn = Callable[[Tensor, Any], Tensor]
 Collect = Callable[[Any], list[Any]]

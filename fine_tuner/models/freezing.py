@@ -56,7 +56,7 @@ class Freezing:
             if name not in names:
                 parameter.grad = None
         if changed:
-            self._frozen_modules = list(_frozen(self.model))
+            self._frozen_modules = list(frozen_modules(self.model))
             if self.model.training:
                 self._apply_train_mode()
         return changed
@@ -79,7 +79,7 @@ class Freezing:
             module.eval()
 
 
-def _frozen(module: nn.Module) -> Iterable[nn.Module]:
+def frozen_modules(module: nn.Module) -> Iterable[nn.Module]:
     """The largest modules all of whose parameters are frozen."""
     parameters = list(module.parameters())
     if not parameters:
@@ -88,7 +88,7 @@ def _frozen(module: nn.Module) -> Iterable[nn.Module]:
         yield module
         return
     for child in module.children():
-        yield from _frozen(child)
+        yield from frozen_modules(child)
 
 
 def trained_stages(stages: tuple[Stage, ...], trainable: Trainable) -> list[Stage]:
@@ -156,7 +156,7 @@ def parameter_groups(
     for stage in reversed(built.stages):
         if stage.name not in rates:
             continue
-        rate, group = rates[stage.name], _group_name(stage.name, stage_decay)
+        rate, group = rates[stage.name], group_name(stage.name, stage_decay)
         for name in stage.parameter_names:
             decays = decay_norms_and_biases or (name not in norms and is_weight(name, parameters[name]))
             decay = weight_decay if decays else 0.0
@@ -167,7 +167,8 @@ def parameter_groups(
     ]
 
 
-def _group_name(stage: str, stage_decay: float) -> str:
+def group_name(stage: str, stage_decay: float) -> str:
+    """Name of the parameter group of a stage: its own where each stage has its rate, else one for all but the head."""
     if stage == HEAD:
         return HEAD
     return BACKBONE if stage_decay == 1 else f"{BACKBONE}/{stage}"

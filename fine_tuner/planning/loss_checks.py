@@ -92,7 +92,7 @@ def refusals(settings: Settings) -> dict[str, str]:
     return found
 
 
-def refuse_unchecked(settings: Settings) -> None:
+def admit_code(settings: Settings) -> None:
     """Let the user's code in ``settings``, which a person gave, train here from now on; see ``refusals``.
 
     Raises:

@@ -23,7 +23,7 @@ def preview(
     """Group to its rate in each of the steps ``points``: exactly what a run of these settings applies.
 
     Args:
-        settings: Variant of ``config.schedules``.
+        settings: Variant of ``config.sections.schedules``.
         group_lrs: Group to its own rate.
         total_steps: Optimizer steps in the run.
         steps_per_epoch: Optimizer steps in one epoch.
@@ -127,7 +127,7 @@ def preview_steps(settings: ScheduleSettings, *, total_steps: int, steps_per_epo
     """Steps, counted from 1, at which a line shows the curve as it is: evenly spaced, and both sides of each corner.
 
     Args:
-        settings: Variant of ``config.schedules``.
+        settings: Variant of ``config.sections.schedules``.
         total_steps: Optimizer steps in the run.
         steps_per_epoch: Optimizer steps in one epoch.
         count: About how many evenly spaced steps; all of them if the run has no more. Corners come on top, and are

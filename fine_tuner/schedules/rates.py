@@ -21,7 +21,7 @@ def plan_rates(
     """Rate of each group at steps enough to draw the curve: what a run of these settings applies. JSON-able.
 
     Args:
-        settings: Variant of ``config.schedules``.
+        settings: Variant of ``config.sections.schedules``.
         group_lrs: Group to its own rate, the head's first.
         total_steps: Optimizer steps in the run.
         steps_per_epoch: Optimizer steps in one epoch.

@@ -24,7 +24,7 @@ class Schedule:
     """Keeps ``group["lr"]`` of an optimizer at the rate that its next step applies.
 
     Args:
-        settings: Variant of ``config.schedules``.
+        settings: Variant of ``config.sections.schedules``.
         optimizer: Its groups' ``lr`` are what the schedule multiplies; the largest is the head's.
         total_steps: Optimizer steps in the whole run, warm-up included.
         steps_per_epoch: Optimizer steps in one epoch.

@@ -34,7 +34,7 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """What was asked for on the command line; see ``app.py``."""
+    """What was asked for on the command line; see ``ui/command_line.py``."""
 
     host: str = "127.0.0.1"
     port: int | None = None

@@ -30,7 +30,7 @@ from fine_tuner.training.loop.hooks import Hooks
 from fine_tuner.training.loop.learner import Learner
 from fine_tuner.training.loop.micro_batches import MicroBatches
 from fine_tuner.training.loop.trainer import Trainer
-from fine_tuner.training.loop.validation import BestValue, Validation, evaluate
+from fine_tuner.training.loop.validation import BestTracker, Validation, evaluate
 
 CPU = torch.device("cpu")
 IMAGES, BATCH, CLASSES, IGNORED = 29, 12, 3, 255  # micro-batches of 12, 12 and 5
@@ -182,7 +182,7 @@ def train(case: Case, ranks: Ranks) -> dict[str, Any]:
             precision=precision,
             ranks=ranks,
         ),
-        best=BestValue(key="val/loss", higher_is_better=False),
+        best=BestTracker(key="val/loss", higher_is_better=False),
     )
     thaw = (lambda epoch: model[0].requires_grad_(epoch > 0)) if case.thaws else (lambda epoch: None)
     trainer = Trainer(learner, validation, Hooks(emit=events.append, before_epoch=thaw))

@@ -93,7 +93,7 @@ def test_a_paused_run_goes_on_when_started_again(store, make_run, make_launcher)
     assert store.view(run.id).phase == "starting", "not paused any more, though that is its last word"
     assert launcher.wait(run, 10)
     view = store.view(run.id)
-    assert (view.status, view.counters.attempt) == ("completed", 2)
+    assert (view.status, view.facts.attempt) == ("completed", 2)
     assert view.series["train/loss"].step.tolist() == list(range(1, 21))
 
 
@@ -206,7 +206,7 @@ def test_a_completed_run_is_not_started_again_and_not_extended_without_its_data(
     (tmp_path / "data").mkdir()
     launcher.extend(run, 4)
     assert launcher.wait(run, 10)
-    assert store.view(run.id).counters.attempt == 2
+    assert store.view(run.id).facts.attempt == 2
 
 
 # --------------------------------------------------------------------- ending
@@ -396,7 +396,7 @@ def test_a_torn_log_is_taken_up_by_the_next_attempt(store, make_run, make_launch
     launcher.start(run)
     assert launcher.wait(run, 10)
     view = store.view(run.id)
-    assert (view.status, view.progress.step, view.skipped_lines, view.counters.attempt) == ("completed", 8, 0, 2)
+    assert (view.status, view.progress.step, view.facts.skipped, view.facts.attempt) == ("completed", 8, 0, 2)
 
 
 def test_secrets_of_the_app_do_not_reach_the_worker(store, make_run, make_launcher, monkeypatch):

@@ -13,7 +13,7 @@ from torchvision.ops import sigmoid_focal_loss as torchvision_focal
 
 from fine_tuner.losses import functional as ours
 from fine_tuner.losses import overlap
-from fine_tuner.losses.inputs import in_float32
+from fine_tuner.losses.formula_parts import in_float32
 
 EXACT = {"rtol": 1e-6, "atol": 1e-7}
 

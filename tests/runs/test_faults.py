@@ -50,7 +50,7 @@ def test_lines_lost_in_the_middle_are_said_on_the_run(store, run):
     at = next(i for i, line in enumerate(log) if b'"step":31,' in line)
     run.events.write_bytes(b"\n".join(log[:at] + log[at + 7 :]))
     view = store.view(run.id)
-    assert (view.status, view.counters.lost, view.counters.lost_step, view.skipped_lines) == ("completed", 7, 30, 0)
+    assert (view.status, view.facts.lost, view.facts.lost_step, view.facts.skipped) == ("completed", 7, 30, 0)
     assert "7 lines of its log are missing" in view.messages[0].text
     assert (view.messages[0].level, view.messages[0].step) == ("warning", 30)
     assert "7 lines of its log are missing" in view.sentence
@@ -75,7 +75,7 @@ def test_a_whole_log_through_resumes_and_torn_ends_misses_nothing(run):
         with run.events.open("ab") as file:
             file.write(b'{"v":1,"seq":')
     view = RunView(run)
-    assert (view.counters.lost, view.counters.attempt) == (0, 3)
+    assert (view.facts.lost, view.facts.attempt) == (0, 3)
 
 
 def test_the_best_value_that_the_log_has_lost_is_the_one_its_checkpoint_was_chosen_by(store, run):

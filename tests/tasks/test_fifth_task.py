@@ -40,9 +40,9 @@ def test_a_fifth_task_is_one_file_and_trains_through_the_command(tmp_path: Path)
     (path,) = (tmp_path / "runs").glob("2*")
     run = RunFolder(path)
     view = RunView(run)
-    assert view.facts["task"] == "counting"
-    assert view.facts["best_metric"] == "val/exact"
-    assert view.facts["metrics"]["val/exact"]["kind"] == "fraction"
+    assert view.started["task"] == "counting"
+    assert view.started["best_metric"] == "val/exact"
+    assert view.started["metrics"]["val/exact"]["kind"] == "fraction"
     assert {"val/exact", "val/mae", "val/loss"} <= view.series.keys()
     assert yaml.safe_load(run.config.read_text())["loss"]["name"] == "smooth_l1", "the task's own"
     (split,) = (path / "splits").glob("*.json")

@@ -79,7 +79,7 @@ def test_set_changes_the_rates_and_a_killed_run_makes_the_change_again(
     assert saved, "the kill came before any checkpoint"
     view = RunStore(run.parent).view(run.name)
     assert (view.status, len([m for m in view.marks if not m.is_ghost])) == ("completed", 1)
-    schedule = view.facts["schedule"]
+    schedule = view.started["schedule"]
     steps = schedule["steps"]
     assert schedule["groups"]["head"] == [uninterrupted[step - 1] for step in steps]
 

@@ -1,1 +1,1 @@
-"""The sections of the settings tree, one file each: their fields with bounds, labels and help. No torch."""
+"""The sections of the settings tree: their fields with bounds, labels and help. No torch."""

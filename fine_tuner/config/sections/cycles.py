@@ -9,9 +9,8 @@ from typing import Annotated, ClassVar, Literal, Self, TypeVar
 import annotated_types as at
 from pydantic import AfterValidator
 
-from fine_tuner.config.knobs import Knob
+from fine_tuner.config.knobs import STRICT, Knob
 from fine_tuner.config.live_changes import NAMES, parse_change
-from fine_tuner.config.sections.losses import STRICT
 
 DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler."
 _CYCLES = 3  # of CyclicLR and CosineAnnealingWarmRestarts in a run, if they may choose

@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 import annotated_types as at
 from pydantic import BeforeValidator
 
-from fine_tuner.config.knobs import Knob
-from fine_tuner.config.sections.losses import STRICT
+from fine_tuner.config.knobs import STRICT, Knob
 from fine_tuner.config.tasks import TargetKind, tasks_with
 
 SAMPLE_DATA = "builtin:sample"

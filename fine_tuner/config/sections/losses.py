@@ -13,13 +13,12 @@ from operator import or_
 from typing import Annotated, ClassVar, Literal
 
 import annotated_types as at
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from fine_tuner.config.knobs import Knob
+from fine_tuner.config.knobs import STRICT, Knob
 from fine_tuner.config.sections.loss_inputs import IgnoredPixels, LossInputs
 from fine_tuner.config.tasks import TASK_SPECS, TargetKind, tasks_with
 
-STRICT = ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
 CLASSES = tasks_with(TargetKind.CLASS, TargetKind.MASK)
 LABELS = tasks_with(TargetKind.LABELS)
 NUMBERS = tasks_with(TargetKind.NUMBERS)

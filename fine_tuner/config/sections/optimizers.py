@@ -14,8 +14,7 @@ import annotated_types as at
 from pydantic import Field
 
 from fine_tuner.base.errors import ConfigError
-from fine_tuner.config.knobs import Knob
-from fine_tuner.config.sections.losses import STRICT
+from fine_tuner.config.knobs import STRICT, Knob
 
 DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.optim."
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from fine_tuner.config.knobs import Knob
-from fine_tuner.config.sections.losses import STRICT
+from fine_tuner.config.knobs import STRICT, Knob
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ def check_schedule(
     """Check that ``settings`` make sense in a run of this length.
 
     Args:
-        settings: Variant of ``config.schedules``.
+        settings: Variant of ``config.sections.schedules``.
         total_steps: Optimizer steps in the run.
         steps_per_epoch: Optimizer steps in one epoch.
         epochs: Epochs of the run.

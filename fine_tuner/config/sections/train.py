@@ -1,4 +1,4 @@
-"""Settings of the length of a run and its portions."""
+"""Settings of the length of a run and its micro-batches."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Annotated, Literal
 
 import annotated_types as at
 
-from fine_tuner.config.knobs import Knob
-from fine_tuner.config.sections.losses import STRICT
+from fine_tuner.config.knobs import STRICT, Knob
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """How long to train and in which portions."""
+    """How long to train and in which micro-batches."""
 
     __pydantic_config__ = STRICT
     epochs: Annotated[

@@ -242,7 +242,7 @@ class TrainBatches:
         generator = torch.Generator().manual_seed(seed_of(self.seed, epoch))
         order = torch.randperm(len(self.dataset), generator=generator)
         if self._by_class is not None:
-            order = _balanced(self._by_class, len(self.dataset), generator)[order]
+            order = balanced_order(self._by_class, len(self.dataset), generator)[order]
         return _without(order.tolist(), self._left_out)
 
     @property
@@ -353,7 +353,7 @@ def _indices_by_class(records: Sequence[Record]) -> list[Tensor]:
     return [torch.nonzero(targets == k).flatten() for k in targets.unique()]
 
 
-def _balanced(by_class: Sequence[Tensor], count: int, generator: torch.Generator) -> Tensor:
+def balanced_order(by_class: Sequence[Tensor], count: int, generator: torch.Generator) -> Tensor:
     """``count`` indices, of each class equally many (to within one), each of its images equally often (likewise)."""
     drawn = []
     for number, indices in enumerate(by_class):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +81,3 @@ def joined(masks: Sequence[Path]) -> Path:
         with replacing(target) as draft:
             Image.fromarray(np.maximum.reduce(arrays)).save(draft, format="PNG")
     return target
-
-
-def joined_all(found: Mapping[Path, Sequence[Path]]) -> dict[Path, Path]:
-    """Picture to its one mask."""
-    return {picture: joined(masks) for picture, masks in found.items()}

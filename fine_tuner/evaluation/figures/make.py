@@ -1,4 +1,4 @@
-"""The figures of an evaluation by the kind of its targets, and what they say in words."""
+"""The figures of an evaluation by the kind of its targets."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from fine_tuner.losses.adapt import Adaptation
 from fine_tuner.losses.build import build_loss
 from fine_tuner.losses.code import LossCode, read_code
 from fine_tuner.losses.custom import NUM_CLASSES
-from fine_tuner.losses.inputs import at_least_float32, without_autocast
+from fine_tuner.losses.formula_parts import at_least_float32, without_autocast
 from fine_tuner.losses.modules import FormulaLoss, LossSum
 from fine_tuner.losses.parts import over_split, part_of, shares_of
 from fine_tuner.losses.pasted import CUSTOMARY, import_of, names_to_import

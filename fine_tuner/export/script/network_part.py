@@ -12,7 +12,7 @@ from fine_tuner.export.script import replay
 from fine_tuner.export.script.bundle import Bundle
 from fine_tuner.export.script.pictures_part import preprocessing_of
 from fine_tuner.export.script.run import Run
-from fine_tuner.models.freezing import _group_name, stage_rates, trained_stages
+from fine_tuner.models.freezing import group_name, stage_rates, trained_stages
 from fine_tuner.models.pretrained.choice import WeightsChoice, choose_weights
 from fine_tuner.models.probe import constructor_options
 from fine_tuner.models.rescaling import rescale_outputs
@@ -126,7 +126,7 @@ def _stages(run: Run, model: nn.Module, stages: Sequence[Stage]) -> str:
     )  # fmt: skip
     names = [n for n, _ in model.named_parameters()]
     starts = {s.name: _beginnings(s.parameter_names, names) for s in stages}
-    groups = {s: _group_name(s, settings.optim.stage_decay) for s in rates}
+    groups = {s: group_name(s, settings.optim.stage_decay) for s in rates}
     first = (
         [HEAD]
         if settings.model.trainable == "gradual"

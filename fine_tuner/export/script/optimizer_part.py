@@ -9,7 +9,7 @@ from fine_tuner.config.sections import schedules as settings_of
 from fine_tuner.config.sections.formula import SCHEDULE_NAMES, Formula
 from fine_tuner.export.script.bundle import Bundle
 from fine_tuner.export.script.run import Run
-from fine_tuner.optim import _FUSED_DEVICES, torch_arguments
+from fine_tuner.optim import FUSED_DEVICES, torch_arguments
 from fine_tuner.schedules.curves import StandIn, WarmRestarts, own_fields
 
 _OPTIMIZER = '''WEIGHT_DECAY = {weight_decay}
@@ -33,8 +33,8 @@ def optimizer_part(run: Run, bundle: Bundle) -> str:
     """Constants, ``build_optimizer`` and ``build_scheduler``."""
     optim, schedule = run.settings.optim, run.settings.schedule
     arguments = ", ".join(f"{name}={value!r}" for name, value in torch_arguments(optim).items())
-    if optim.name in _FUSED_DEVICES:
-        arguments += f", fused=device.type in {_FUSED_DEVICES[optim.name]!r}"
+    if optim.name in FUSED_DEVICES:
+        arguments += f", fused=device.type in {FUSED_DEVICES[optim.name]!r}"
     optimizer = _OPTIMIZER.format(
         weight_decay=optim.weight_decay, decay_all=optim.decay_norms_and_biases, name=optim.name, arguments=arguments
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.files.images import turned_upright
 from fine_tuner.data.loading import transforms
-from fine_tuner.data.loading.batches import _balanced
+from fine_tuner.data.loading.batches import balanced_order
 from fine_tuner.data.loading.mixing import Mixer
 from fine_tuner.data.loading.randomness import randomness_of
 from fine_tuner.data.mask_coding import MaskCoding
@@ -49,7 +49,7 @@ _BALANCED = '''def order_of(epoch: int) -> list[int]:
     by_class = [torch.nonzero(classes == k).flatten() for k in classes.unique()]
     generator = torch.Generator().manual_seed(seed_of(SEED, epoch))
     order = torch.randperm(len(classes), generator=generator)
-    return _balanced(by_class, len(classes), generator)[order].tolist()'''
+    return balanced_order(by_class, len(classes), generator)[order].tolist()'''
 _UNMIXED = '''def mixed(images: Tensor, targets: Tensor, keys: list[PictureKey]) -> tuple[Tensor, Tensor]:
     """Nothing is mixed in this run."""
     return images, targets'''
@@ -75,7 +75,7 @@ def pictures_part(run: Run, bundle: Bundle) -> str:
     else:
         parts.append(_CLASS if target_kind(settings.task) is TargetKind.CLASS else _NUMBERS)
     if settings.data.sampling == "balanced" and target_kind(settings.task) is TargetKind.CLASS:
-        parts += [bundle.take(_balanced), _BALANCED]
+        parts += [bundle.take(balanced_order), _BALANCED]
     else:
         parts += [bundle.take(replay.epoch_order), _NATURAL]
     if settings.augment.mix != "none" and target_kind(settings.task) is TargetKind.CLASS:

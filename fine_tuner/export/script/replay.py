@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
 from fine_tuner.losses.parts import over_split
-from fine_tuner.models.freezing import _frozen, is_weight, norm_parameters
+from fine_tuner.models.freezing import frozen_modules, is_weight, norm_parameters
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.schedules.curves import StandIn
 
@@ -97,7 +97,7 @@ def freeze(model: nn.Module, stages: Mapping[str, Sequence[str]], trained: Seque
 def set_train_mode(model: nn.Module) -> None:
     """``model.train()``; what is frozen stays in evaluation mode, so that its BatchNorm statistics do not move."""
     model.train()
-    for module in _frozen(model):
+    for module in frozen_modules(model):
         module.eval()
 
 

@@ -22,7 +22,7 @@ from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.losses.check.batch import PreparedBatch
 from fine_tuner.losses.check.edge_cases import HALF_SIDE_PX, check_edge_cases, check_half_precision
 from fine_tuner.losses.check.given import answers, describe_inputs, imported_findings, settled_findings
-from fine_tuner.losses.check.side_effects import Surroundings, changed_defaults
+from fine_tuner.losses.check.side_effects import SideEffects, changed_defaults
 from fine_tuner.losses.check.spent import Spent, Stopwatch
 from fine_tuner.losses.code import LossCodeError, LossFinding, first_sentence, read_code
 from fine_tuner.losses.curves import curve_panels
@@ -75,7 +75,7 @@ def check_loss(
         "ok": False, "file": str(file), "entry": entry, "task": prepared.batch.task, "findings": [],
     }  # fmt: skip
     on_stage("reading the file")
-    before = Surroundings()
+    before = SideEffects()
     use = LossUse(
         task=prepared.batch.task,
         num_outputs=prepared.batch.num_outputs,

@@ -96,7 +96,7 @@ def run_check(
         ignore_index: Target of pixels that do not count.
         device: Where the loss runs.
         provider: ``"module:function"`` that the child calls with ``arguments`` for the user's own data and network; it
-            returns a ``losses.batch.Batch``. Empty: a small synthetic batch.
+            returns a ``losses.check.batch.CheckBatch``. Empty: a small synthetic batch.
         arguments: JSON values.
         limits: What the check may use.
         should_stop: Asked 20 times a second; True ends the check.

@@ -10,7 +10,7 @@ from fine_tuner.losses.code import LossFinding
 from fine_tuner.losses.custom import LoadedLoss
 
 
-class Surroundings:
+class SideEffects:
     """Remembers threads and random state when made, to tell what has changed since."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fine_tuner.losses.code import LossCode, LossFinding, first_sentence
 from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss
-from fine_tuner.losses.inputs import without_autocast
+from fine_tuner.losses.formula_parts import without_autocast
 from fine_tuner.losses.trials.hints import NO_NUMPY, cut_remedy, exception_remedy
 from fine_tuner.losses.trials.tracing import CLASSES, LABELS, OUTPUT, PROBS, Step, Trace
 

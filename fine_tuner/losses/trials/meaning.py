@@ -44,7 +44,7 @@ from fine_tuner.losses.trials.synthetic import sure_output, synthetic_targets
 FALLING = (-3.0, -1.0, 0.0, 0.5, 1.0)
 TAIL = (3.0, 6.0, 12.0)
 MARGINS = ("margins_one_hot", "foreground_logit", "foreground_prob")
-STRICT = 1e-6  # of the range of values between wrong and right
+LEAST_FALL = 1e-6  # of the range of values between wrong and right
 ENDLESS = 0.05  # of that range, from s = 6 to s = 12
 SAME = 1e-4
 
@@ -242,10 +242,10 @@ class _Trials:
         spread = abs(known[FALLING[0]] - known[TAIL[0]])
         steps = itertools.pairwise(FALLING)
         # the last step may be flat: there a hinge is content
-        least = {b: (-STRICT if b == FALLING[-1] else STRICT) * spread for b in FALLING}
+        least = {b: (-LEAST_FALL if b == FALLING[-1] else LEAST_FALL) * spread for b in FALLING}
         if spread == 0 or any(known[a] - known[b] <= least[b] for a, b in steps):
             return "is not least at the right answer"
-        if known[TAIL[0]] - known[FALLING[-1]] > STRICT * spread and not has_activation:
+        if known[TAIL[0]] - known[FALLING[-1]] > LEAST_FALL * spread and not has_activation:
             return "is least at outputs near 0 and 1, which logits are not"
         if TAIL[1] in known and TAIL[2] in known and known[TAIL[1]] - known[TAIL[2]] > ENDLESS * spread:
             return "falls without end as logits grow"

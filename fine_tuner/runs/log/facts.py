@@ -35,7 +35,7 @@ class Facts:
         elapsed_ms: Time at work; see ``Rows``.
         attempt: Of the newest event; 0 before the first.
         rewinds: How often an attempt began after the first: readers that hold older points must take all anew.
-        validated: Epoch of the last validation, and what the last few took, in seconds.
+        validated_epoch, validation_seconds: Of the last validation, and what the last few took.
         skipped: Lines that are no events.
         lost: Events that are missing between others, by their numbers.
         lost_step: Step of the last event before the first of them.

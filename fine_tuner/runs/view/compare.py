@@ -119,7 +119,7 @@ def _best_values(views: Sequence[RunView]) -> list[dict[str, Any]]:
 
 
 def _is_higher_better(key: str, views: Sequence[RunView]) -> bool:
-    told = [view.facts.get("best_direction") for view in views if view.facts.get("best_metric") == key]
+    told = [view.started.get("best_direction") for view in views if view.started.get("best_metric") == key]
     return told[0] != "min" if told else metric_of(key).higher_is_better is not False
 
 

@@ -72,7 +72,7 @@ def payload(
         downsampling = downsampling or Downsampling(pace=math.inf)
         levels = downsampling.levels(wanted, BUCKETS, step_seconds=_step_seconds(view), is_live=not has_ended)
         generation = view.generation + (f"-{downsampling.falls}" if downsampling.falls else "")
-        seq = view.counters.seq
+        seq = view.facts.seq
         tails = has_ended and any(len(series) % (1 << levels[key]) for key, series in wanted.items())
         held, is_all = _held(since, generation, seq, ended=tails)
         cursor = f"{generation}{_ENDED if tails else ''}.{seq}"
@@ -88,7 +88,7 @@ def payload(
 
 def _step_seconds(view: RunView) -> float:
     """What the recent steps took, pauses between them left out; 0.0 if unknown."""
-    pairs = view.counters.step_ms
+    pairs = view.facts.step_ms
     return sum(ms for ms, _ in pairs) / sum(steps for _, steps in pairs) / 1000 if pairs else 0.0
 
 
@@ -165,7 +165,7 @@ def state(view: RunView) -> dict[str, Any]:
         "total": progress.total_steps,
         "epoch": progress.epoch,
         "epochs": progress.epochs,
-        "per_epoch": view.counters.steps_per_epoch,
+        "per_epoch": view.facts.steps_per_epoch,
         "rate": None if progress.images_per_second is None else float(f"{progress.images_per_second:.4g}"),
         "eta": None if progress.eta_seconds is None else round(progress.eta_seconds),
         "eta_min": progress.eta_is_at_least or None,
@@ -201,7 +201,7 @@ def detail(
             return {"keys": [key], "level": 0, "x": [], "t": [], "y": [[]]}
         x = series.seconds if axis == "seconds" else series.step
         if axis == "epoch":
-            x = x / max(1, view.counters.steps_per_epoch)
+            x = x / max(1, view.facts.steps_per_epoch)
         start = max(0, int(np.searchsorted(x, x0, "left")) - 1)
         stop = min(len(series), int(np.searchsorted(x, x1, "right")) + 1)
         level = level_for(stop - start, max(1, points))

@@ -113,13 +113,13 @@ class RunView:
         return self._info
 
     @property
-    def facts(self) -> Mapping[str, Any]:
+    def started(self) -> Mapping[str, Any]:
         """What ``run_started`` said of the newest attempt: device, precision, classes, groups, schedule, ..."""
         return self._fold.facts.started
 
     @property
-    def counters(self) -> Facts:
-        """The rest of the fold: attempt, seq, step, times."""
+    def facts(self) -> Facts:
+        """All of the fold that is not a curve: attempt, seq, step, times."""
         return self._fold.facts
 
     @property
@@ -155,11 +155,6 @@ class RunView:
     def generation(self) -> str:
         """Changes whenever points that a reader may hold are no longer true."""
         return f"{self._fold.facts.rewinds}" + (f"r{self._restarts}" if self._restarts else "")
-
-    @property
-    def skipped_lines(self) -> int:
-        """Lines of the log that are no events: torn by a death in mid-write."""
-        return self._fold.facts.skipped
 
     # -------------------------------------------------------------- derived
     @property

@@ -24,7 +24,6 @@ from fine_tuner.runs.lock import find_holder, is_handed, read_description
 from fine_tuner.runs.log.facts import Facts
 
 Status = Literal["queued", "running", "paused", "stopping", "completed", "stopped", "failed", "lost"]
-STATUSES: tuple[str, ...] = get_args(Status)
 LIVE: frozenset[str] = frozenset({"queued", "running", "stopping"})
 
 # What has to be mended after a failure. The worker says it in the summary of its last event; else its words tell.

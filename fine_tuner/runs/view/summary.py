@@ -83,7 +83,7 @@ def summarise(view: RunView) -> RunSummary:
         created=_created(view.id, info),
         ended=_ended(view),
         task=str(info.get("task", "")),
-        model=str(info.get("model") or view.facts.get("model") or ""),
+        model=str(info.get("model") or view.started.get("model") or ""),
         data=str(info.get("data", "")),
         epoch=progress.epoch,
         epochs=progress.epochs,
@@ -158,7 +158,7 @@ def _ended(view: RunView) -> float | None:
     told = (view.vital.exit or {}).get("time")
     if isinstance(told, int | float):
         return float(told)
-    return None if view.counters.time_ms is None else view.counters.time_ms / 1000
+    return None if view.facts.time_ms is None else view.facts.time_ms / 1000
 
 
 def _spark(series: Series | None) -> tuple[float, ...]:

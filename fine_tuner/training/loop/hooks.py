@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from fine_tuner.runs.log.events import Payload
 
-Outcome = Literal["completed", "stopped", "paused"]
+TrainerOutcome = Literal["completed", "stopped", "paused"]  # a failure is an exception here
 
 
 class Control(Protocol):

@@ -25,7 +25,7 @@ from fine_tuner.runs.log.events import CheckpointSaved, EvalMetrics, Mark, Messa
 from fine_tuner.training.loop.apply_changes import Changes
 from fine_tuner.training.loop.bad_step import ADVICE, BadStepError, Recovery
 from fine_tuner.training.loop.early_stopping import GHOST_EPOCHS
-from fine_tuner.training.loop.hooks import Hooks, Outcome
+from fine_tuner.training.loop.hooks import Hooks, TrainerOutcome
 from fine_tuner.training.loop.learner import Learner, is_empty
 from fine_tuner.training.loop.micro_batches import (
     Kind,
@@ -73,7 +73,7 @@ class Trainer:
         self._undo = Undo(self.learner.model, self.learner.device)
 
     # ------------------------------------------------------------- the loop
-    def train(self) -> Outcome:
+    def train(self) -> TrainerOutcome:
         """Train from the present position to the end, or until the user wants otherwise.
 
         Raises:
@@ -308,7 +308,7 @@ class Trainer:
         mark = Mark(step=step, label=label, text=text or sentence, changes=dict(wish), rewind_to=rewind_to)
         self.hooks.emit(mark)
 
-    def _interrupt(self, wanted: Literal["stop", "pause"]) -> Outcome:
+    def _interrupt(self, wanted: Literal["stop", "pause"]) -> TrainerOutcome:
         """Keep where we are; without any validation so far the present weights are the best there are."""
         self.save_checkpoint(is_best=self.validation.best.value is None)
         return "paused" if wanted == "pause" else "stopped"
@@ -326,13 +326,13 @@ class Trainer:
         if self.recovery is None:
             raise NonFiniteError(f"{bad_step} {ADVICE}") from None
         rollbacks = self.position.rollbacks + 1
-        remedy = self.recovery.go_back(bad_step, self.learner, self.position)
+        retry = self.recovery.go_back(bad_step, self.learner, self.position)
         self._log.forget()
         self._begin()
         step = self.position.step
-        text = f"{remedy.found} The run went back to step {step} and goes on {remedy.words}."
+        text = f"{retry.found} The run went back to step {step} and goes on {retry.words}."
         self.hooks.emit(Message(level="warning", text=text, step=step))
-        self.change({"rollbacks": rollbacks} | dict(remedy.changes), text=text, rewind_to=step)
+        self.change({"rollbacks": rollbacks} | dict(retry.changes), text=text, rewind_to=step)
 
     def _undo_step(self) -> None:
         """Be again where the step began."""

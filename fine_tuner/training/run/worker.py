@@ -50,7 +50,7 @@ from fine_tuner.tasks.build import Assembly, Place, remember_pace
 from fine_tuner.tasks.describe import facts_of
 from fine_tuner.training.loop.early_stopping import EarlyStopping
 from fine_tuner.training.loop.ema import EMA
-from fine_tuner.training.loop.hooks import Hooks, Outcome
+from fine_tuner.training.loop.hooks import Hooks, TrainerOutcome
 from fine_tuner.training.loop.learner import Learner
 from fine_tuner.training.loop.micro_batches import MemoryLostError, MicroBatches
 from fine_tuner.training.loop.trainer import Trainer
@@ -184,7 +184,7 @@ class _Attempt:
         sys.stderr.write(f"{words}\n{str(error).splitlines()[0][:200] if str(error) else type(error).__name__}\n")
         return LOST
 
-    def train(self, prepared: Prepared | None) -> Outcome:
+    def train(self, prepared: Prepared | None) -> TrainerOutcome:
         """Build everything in order, then train."""
         asked = parse(read_tree(self.folder.config))
         if self.devices is not None:

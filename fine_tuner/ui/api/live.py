@@ -134,7 +134,7 @@ def describe(view: RunView, queue: int | None = None) -> dict[str, Any]:
         return {
             "id": view.id,
             "title": str(notes.get("title") or view.info.get("title") or view.id),
-            "facts": view.facts,
+            "facts": view.started,
             "messages": [dataclasses.asdict(message) for message in view.messages],
             "marks": [_mark(mark) for mark in view.marks],
             "failure": failure and dataclasses.asdict(failure),

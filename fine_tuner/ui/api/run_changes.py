@@ -40,7 +40,7 @@ class RunChangeRoutes:
             raise HTTPException(404, str(error)) from None
         if not look(run).is_training:
             raise HTTPException(409, texts.NOT_TRAINING.format(run=run_id))
-        facts = self._store.view(run_id).counters
+        facts = self._store.view(run_id).facts
         if (epochs := asked.get(EPOCHS.path)) and epochs * facts.steps_per_epoch <= facts.step:
             raise HTTPException(422, texts.EPOCHS_OVER.format(epochs=epochs, done=facts.step // facts.steps_per_epoch))
         with self._one_at_a_time:

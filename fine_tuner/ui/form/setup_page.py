@@ -23,7 +23,7 @@ from fine_tuner.ui.form.form import values_of
 from fine_tuner.ui.form.inputs import INPUTS, SECTIONS, Input
 from fine_tuner.ui.form.labels import weights_choices
 from fine_tuner.ui.form.loss_part import build_loss_part
-from fine_tuner.ui.form.updates import Entries, FormChange, Outcome, answer, first_answer
+from fine_tuner.ui.form.updates import Entries, FormChange, StartResult, answer, first_answer
 from fine_tuner.ui.form.widgets import build_widget, script_part
 
 FIRST_PRESET = "sample"
@@ -50,7 +50,7 @@ class SetupPage:
 
     allowed: Allowed
     weights_of: Entries
-    start: Callable[[Any, str | None], Outcome]
+    start: Callable[[Any, str | None], StartResult]
     state: gr.HTML = field(init=False)
     launch: gr.HTML = field(init=False)
     widgets: dict[str, gr.blocks.Block] = field(init=False, default_factory=dict)
@@ -142,7 +142,7 @@ class SetupPage:
         require_owner(request)
         result = self._answer(_stamp(stamp), shown, is_train=True)
         if result.reading.settings is None:
-            outcome = Outcome.refused()
+            outcome = StartResult.refused()
         else:
             parent = _stamp(stamp).get("parent")
             outcome = self.start(result.reading.settings, parent if isinstance(parent, str) else None)

@@ -40,7 +40,7 @@ class FormChange:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class StartResult:
     """What a press of Train led to.
 
     Attributes:
@@ -54,7 +54,7 @@ class Outcome:
     errors: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def refused(cls, errors: Mapping[str, str] | None = None) -> Outcome:
+    def refused(cls, errors: Mapping[str, str] | None = None) -> StartResult:
         """Nothing was started, since fields are wrong."""
         return cls(message=texts.CORRECT_FIRST, errors=errors or {})
 

@@ -25,7 +25,8 @@ from fine_tuner.config.argv import check_argv
 from fine_tuner.config.sections.losses import CUSTOM
 from fine_tuner.config.settings import Settings
 from fine_tuner.launch.assistant import CANCELLED, Assistant, Reply
-from fine_tuner.planning.loss_checks import check_code, custom_losses, given_to
+from fine_tuner.losses.verdicts import custom_losses, given_to
+from fine_tuner.planning.loss_checks import check_code
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.jobs import texts
 from fine_tuner.ui.jobs.checked import Question, checked_argv, checked_settings

@@ -11,9 +11,9 @@ from fine_tuner.config.argv import argv_of, without_code
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.launch.launcher import Launcher
-from fine_tuner.planning.loss_checks import refuse_unchecked
+from fine_tuner.planning.loss_checks import admit_code
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui.form.updates import Outcome
+from fine_tuner.ui.form.updates import StartResult
 from fine_tuner.ui.jobs.questions import Questions
 
 
@@ -26,7 +26,7 @@ class RunStarter:
         self._questions = questions
         self._lock = threading.Lock()
 
-    def start(self, settings: Settings, parent: str | None = None) -> Outcome:
+    def start(self, settings: Settings, parent: str | None = None) -> StartResult:
         """Check, create, launch. Wrong settings or data leave nothing behind.
 
         Args:
@@ -35,22 +35,22 @@ class RunStarter:
         """
         argv, parent = argv_of(settings), parent if parent in self._store.ids() else None  # it may be deleted by now
         try:
-            refuse_unchecked(settings)
+            admit_code(settings)
         except ConfigError as error:
-            return Outcome.refused(error.fields)
+            return StartResult.refused(error.fields)
         asked = argv_of(without_code(settings))
         plan = self._questions.answer(["plan", *asked, "--json"])  # as a rule known: the page shows it already
         if plan.is_wrong_input:
-            return Outcome.refused(plan.errors)
+            return StartResult.refused(plan.errors)
         if misfit := misfit_of(plan.value):
-            return Outcome.refused(misfit)
+            return StartResult.refused(misfit)
         with self._lock:
             try:
                 run = self._store.create(filled_in(settings, plan.value), argv=["train", *argv], parent=parent)
                 self._launcher.start(run)
             except FineTunerError as error:
-                return Outcome(message=str(error))
-        return Outcome(run=run.id)
+                return StartResult(message=str(error))
+        return StartResult(run=run.id)
 
 
 def filled_in(settings: Settings, plan: Mapping[str, Any] | None) -> Settings:

@@ -133,7 +133,7 @@ def test_buckets_that_widen_while_a_run_is_at_work_are_merged_by_the_page_withou
         for number in portions:
             said = steps(step + 1, step + number, per_epoch=5)
             with run.events.open("ab") as file:
-                file.write(lines(said, seq=view.counters.seq + 1, began=1000 + step / 10))
+                file.write(lines(said, seq=view.facts.seq + 1, began=1000 + step / 10))
             step += number
             view.refresh()
             page.poll(view)
@@ -158,7 +158,7 @@ def test_a_fast_run_is_told_in_few_buckets_and_a_slow_one_after_it_in_fine_ones(
         assert page.curves["train/loss"]["level"] == 8, "a thousand points a second are four buckets of 256"
         said = steps(4001, 4120, validate=False)
         with run.events.open("ab") as file:
-            file.write(lines(said, seq=view.counters.seq + 1, began=1004.0, step_seconds=0.5))
+            file.write(lines(said, seq=view.facts.seq + 1, began=1004.0, step_seconds=0.5))
         view.refresh()
         page.poll(view)
         assert page.curves["train/loss"]["level"] == 2, "what the length of the curve wants"

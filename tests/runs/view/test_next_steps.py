@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from fine_tuner.config.io import apply_overrides
@@ -10,7 +12,7 @@ from fine_tuner.runs.queue import enqueue
 from fine_tuner.runs.view.next_steps import ACTIONS, Situation, next_steps, result_words, situation_of
 from fine_tuner.runs.view.progress import BestValue
 from fine_tuner.runs.view.run_view import RunView
-from fine_tuner.runs.view.status import CAUSES, STATUSES
+from fine_tuner.runs.view.status import CAUSES, Status
 from tests.runs.logs import finished, started, steps
 from tests.runs.view.test_status import record
 
@@ -22,7 +24,7 @@ def labels(**about) -> list[str]:
     return [step.label for step in next_steps(Situation(**about)).steps]
 
 
-@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("status", get_args(Status))
 def test_a_run_at_work_is_left_alone_and_every_other_state_has_a_button(status):
     onward = next_steps(Situation(status=status))
     assert (onward is None) == (status not in RESTING)

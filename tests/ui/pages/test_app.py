@@ -32,7 +32,7 @@ from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.form.form import values_of
 from fine_tuner.ui.form.inputs import INPUTS
 from fine_tuner.ui.form.setup_page import SetupPage
-from fine_tuner.ui.form.updates import Outcome
+from fine_tuner.ui.form.updates import StartResult
 from fine_tuner.ui.jobs.previews import Previews
 from fine_tuner.ui.jobs.questions import Questions
 from fine_tuner.ui.jobs.start import RunStarter
@@ -202,7 +202,7 @@ def setup_page(root):
     page = SetupPage(
         allowed=Allowed(roots=(root,)),
         weights_of=lambda _: (),
-        start=lambda settings, parent: Outcome(run=settings.model.name, message=parent or ""),
+        start=lambda settings, parent: StartResult(run=settings.model.name, message=parent or ""),
     )
 
     def draw():
