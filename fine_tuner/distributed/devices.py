@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import sys
-from contextlib import suppress
-
 import torch
 
 from fine_tuner.base.errors import ConfigError
@@ -89,21 +84,6 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"CUDA {torch.cuda.get_device_name(device)}"
     return {"cpu": "CPU", "mps": "Apple GPU"}.get(device.type, device.type.upper())
-
-
-def free_memory(device: torch.device) -> None:
-    """Give back what is cached, so that what comes next finds room, and a measurement begins like the first.
-
-    Call it outside of ``except``: tracebacks hold on to tensors.
-    """
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif device.type == "mps":
-        torch.mps.empty_cache()
-    elif sys.platform == "linux":
-        with suppress(OSError, AttributeError):  # another C library than glibc
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def finish(device: torch.device) -> None:

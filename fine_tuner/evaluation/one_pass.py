@@ -18,7 +18,7 @@ from fine_tuner.base.errors import OutOfMemoryError
 from fine_tuner.config.tasks import TargetKind
 from fine_tuner.data.loading.batches import EvalBatches
 from fine_tuner.data.mask_coding import IGNORE_INDEX
-from fine_tuner.distributed.devices import free_memory
+from fine_tuner.distributed.device_memory import free_memory
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.runs.results import Results
 from fine_tuner.tasks.build import Assembly

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fine_tuner.base.errors import OutOfMemoryError
+from fine_tuner.distributed.device_memory import free_memory, is_out_of_memory
 from fine_tuner.features.split import Split
 from fine_tuner.precision import Precision
 
@@ -30,6 +32,7 @@ class FeatureNetwork(nn.Module):
         self._splits = {True: training, False: evaluation}
         self._precision = precision
         self._frozen = list(evaluation.frozen.parameters())
+        self._most: int | None = None  # images at once that fit
 
     @property
     def is_frozen(self) -> bool:
@@ -46,7 +49,32 @@ class FeatureNetwork(nn.Module):
 
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
-        """Features ``(B, numbers)`` of images ``(B, 3, H, W)`` on any device, for the network's present mode."""
+        """Features ``(B, numbers)`` of images ``(B, 3, H, W)`` on any device, for the network's present mode.
+
+        Where memory runs out, fewer images go through at once from then on.
+
+        Raises:
+            OutOfMemoryError: If it does not suffice for a single image.
+        """
+        while (found := self._in_parts(images)) is None:
+            largest = min(len(images), self._most or len(images))
+            if largest == 1:
+                raise OutOfMemoryError("Memory does not suffice for a single image. Close what else uses the device.")
+            self._most = largest // 2
+            free_memory(self._precision.device)
+        return found
+
+    def _in_parts(self, images: Tensor) -> Tensor | None:
+        """Features of so many images at once as fit; None if memory ran out."""
+        try:
+            parts = [self._features(part) for part in images.split(self._most or len(images))]
+            return parts[0] if len(parts) == 1 else torch.cat(parts)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+
+    def _features(self, images: Tensor) -> Tensor:
         images = images.to(self._precision.device, non_blocking=True)
         if self._precision.is_channels_last:
             images = images.contiguous(memory_format=torch.channels_last)

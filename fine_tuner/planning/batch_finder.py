@@ -15,7 +15,7 @@ from fine_tuner.base.errors import TrainingError
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
-from fine_tuner.distributed.devices import free_memory
+from fine_tuner.distributed.device_memory import free_memory, is_out_of_memory
 from fine_tuner.memory.forecast import Counted, counted_of
 from fine_tuner.memory.readings import MIB, memory_limit_mib, memory_used_mib, process_mib
 from fine_tuner.planning.measured_steps import (
@@ -26,7 +26,6 @@ from fine_tuner.planning.measured_steps import (
     take_batches,
 )
 from fine_tuner.tasks.build import Assembly, assemble, build_data
-from fine_tuner.training.loop.micro_batches import is_out_of_memory
 
 MARGIN = 0.1  # of the memory there is stays free: fragmentation, and what other programs take meanwhile
 _MOST_TRIED = 64  # images of the measured step on a CPU: more takes minutes

@@ -11,7 +11,8 @@ from fine_tuner.base.errors import TrainingError
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
-from fine_tuner.distributed.devices import choose_device, device_name, free_memory
+from fine_tuner.distributed.device_memory import free_memory, is_out_of_memory
+from fine_tuner.distributed.devices import choose_device, device_name
 from fine_tuner.planning.measured_steps import (
     WARM_UP,
     Measurement,
@@ -22,7 +23,6 @@ from fine_tuner.planning.measured_steps import (
 from fine_tuner.precision import device_support, variant_name, variants_for
 from fine_tuner.speeds import GAIN, Subject, known_fastest, remember
 from fine_tuner.tasks.build import assemble, build_data, subject_of
-from fine_tuner.training.loop.micro_batches import is_out_of_memory
 
 _BATCHES = 2
 

@@ -20,7 +20,8 @@ from torch import nn
 
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.config.settings import Settings
-from fine_tuner.distributed.devices import finish, free_memory
+from fine_tuner.distributed.device_memory import free_memory
+from fine_tuner.distributed.devices import finish
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.freezing import Freezing
 from fine_tuner.models.outputs import split_outputs

@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 from torch import nn
 
+from fine_tuner.base.errors import OutOfMemoryError
 from fine_tuner.data.loading.batches import EvalBatches, ImageDataset, TrainBatches
 from fine_tuner.data.loading.transforms import build_transforms
 from fine_tuner.data.records import Record
 from fine_tuner.distributed.ranks import Ranks
 from fine_tuner.features.batches import FeatureBatches, FeatureEvalBatches, InterruptionError
 from fine_tuner.features.features import Features
+from fine_tuner.features.network import FeatureNetwork
 from fine_tuner.features.plan import FeaturePlan, split_in_both_modes
 from fine_tuner.precision import Precision
 from fine_tuner.training.loop.hooks import Hooks
@@ -164,3 +166,27 @@ def test_a_wish_to_end_is_heard_while_the_frozen_part_runs(features: Callable[..
 class _Constant:
     def step(self) -> None:
         """Nothing moves."""
+
+
+def test_where_memory_runs_out_features_are_computed_of_fewer_images_at_once(model: nn.Module) -> None:
+    most, sizes = 100, []
+
+    def run_out(_: nn.Module, given: tuple[torch.Tensor]) -> None:
+        if len(given[0]) > most:
+            raise torch.OutOfMemoryError("out of memory")
+        sizes.append(len(given[0]))
+
+    splits = split_in_both_modes(model, SIZE, set_train_mode=model.train)
+    network = FeatureNetwork(
+        model, training=splits.training, evaluation=splits.evaluation, precision=Precision("fp32", torch.device("cpu"))
+    )
+    images = torch.rand(9, 3, SIZE, SIZE)
+    whole = network.features(images)
+    model[0].register_forward_pre_hook(run_out)
+    most = 3
+    torch.testing.assert_close(network.features(images), whole)
+    torch.testing.assert_close(network.features(images[:4]), whole[:4])
+    assert sizes == [2, 2, 2, 2, 1, 2, 2]
+    most = 0
+    with pytest.raises(OutOfMemoryError, match="single image"):
+        network.features(images)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from fine_tuner.base.errors import OutOfMemoryError
+from fine_tuner.distributed.device_memory import is_out_of_memory
 from fine_tuner.metrics import classification_metrics
 from fine_tuner.runs.log.events import EvalMetrics, Mark, TrainMetrics
 from fine_tuner.training.loop.learner import Learner
-from fine_tuner.training.loop.micro_batches import MicroBatches, is_out_of_memory
+from fine_tuner.training.loop.micro_batches import MicroBatches
 from fine_tuner.training.loop.validation import evaluate
 
 from .conftest import CLASSES, assert_same, make_data, make_network

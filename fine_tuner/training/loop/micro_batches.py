@@ -17,20 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from fine_tuner.base.errors import TrainingError
+from fine_tuner.distributed.device_memory import is_out_of_memory
 from fine_tuner.distributed.ranks import Ranks
 from fine_tuner.training.loop.position import rng_state, set_rng_state
 
 Kind = Literal["train", "evaluation"]
 Batch = tuple[Tensor, Any]  # images and targets
-# What torch says where it has no exception of its own: CPU allocator, C++, cuDNN and cuBLAS, driver, Metal.
-_SIGNS = (
-    "not enough memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "bad_alloc",
-    "alloc_failed",
-    "out of memory",
-)
 _NEEDS_TWO = "Expected more than 1 value per channel"
 
 
@@ -109,16 +101,6 @@ class Undo:
         if self._buffers:
             torch._foreach_copy_(self._buffers, self._copies)
         set_rng_state(self._rng, self._device)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that memory did not suffice, on whatever device, also inside a loss of the user's own."""
-    if isinstance(error, TrainingError) and error.__cause__ is not None:
-        return is_out_of_memory(error.__cause__)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).casefold()
-    return isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS)
 
 
 @contextmanager

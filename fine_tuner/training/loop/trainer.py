@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from fine_tuner.base.errors import ConfigError, NonFiniteError, OutOfMemoryError, TrainingError
 from fine_tuner.config.live_changes import EPOCHS
-from fine_tuner.distributed.devices import free_memory
+from fine_tuner.distributed.device_memory import free_memory, is_out_of_memory
 from fine_tuner.features.batches import InterruptionError
 from fine_tuner.losses.parts import shares_of
 from fine_tuner.runs.log.events import CheckpointSaved, EvalMetrics, Mark, Message
@@ -30,7 +30,6 @@ from fine_tuner.training.loop.learner import Learner, is_empty
 from fine_tuner.training.loop.micro_batches import (
     Kind,
     Undo,
-    is_out_of_memory,
     is_too_few,
     memory_lost_in_backward,
     until_it_fits,

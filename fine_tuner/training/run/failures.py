@@ -12,8 +12,8 @@ from fine_tuner.base.errors import (
     OutOfMemoryError,
     WeightsError,
 )
+from fine_tuner.distributed.device_memory import is_out_of_memory
 from fine_tuner.runs.view.status import Cause
-from fine_tuner.training.loop.micro_batches import is_out_of_memory
 
 
 def cause_of(error: Exception) -> Cause:
