@@ -1,6 +1,6 @@
 """How long until training has begun: from the command, beside ``import torch, torchvision`` and a step; from a click.
 
-    python benchmarks/first_step.py [--rounds 5] [--network shufflenet_v2_x0_5]
+    python -m benchmarks.first_step [--rounds 5] [--network shufflenet_v2_x0_5]
 
 Cold: ``train sample`` in a new process until its first step is in the log, against the smallest program that imports
 torch and torchvision, builds the network and makes one step. Both by turns; processor time is told too, which a busy

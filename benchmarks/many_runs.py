@@ -1,6 +1,6 @@
 """How long the list of runs takes: the first time, after a restart, and while the page is open.
 
-``python benchmarks/many_runs.py --runs 1000`` makes that many runs of 200 steps below a temporary folder and prints
+``python -m benchmarks.many_runs --runs 1000`` makes that many runs of 200 steps below a temporary folder and prints
 seconds of wall clock, and of this process's processor time, for each.
 """
 

@@ -1,6 +1,6 @@
 """The forecast of a step's memory beside what a real step on the CPU keeps for backward, and beside a real peak.
 
-    python benchmarks/memory_forecast.py [--networks resnet18 ...] [--batches 4 8] [--json FILE]
+    python -m benchmarks.memory_forecast [--networks resnet18 ...] [--batches 4 8] [--json FILE]
 
 For each network, precision and batch size: bytes saved for backward by a real forward pass with its loss (each storage
 once, weights not counted), the same as forecast, and their ratio; and the seconds that the forecast took. Saved bytes

@@ -1,6 +1,6 @@
 """Training end to end beside compute only: the same network, batch, precision and memory format, in one process.
 
-    python benchmarks/throughput.py --data FOLDER [--network resnet18 resnet50 mobilenet_v3_small] [--set KEY=VALUE ...]
+    python -m benchmarks.throughput --data FOLDER [--network resnet18 resnet50 mobilenet_v3_small] [--set KEY=VALUE ...]
 
 *Compute only* trains on one batch that is there already; *end to end* reads, decodes, augments and trains as a run
 does. Both are measured by turns, so that a busy machine treats them alike; the last number is the median of the ratios.
