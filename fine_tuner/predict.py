@@ -21,6 +21,7 @@ from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.grad_cam import grad_cam, write_heat
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.models.saved import load_network
+from fine_tuner.runs.answering import Answering, read_answering
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.tasks import TASKS
 
@@ -33,10 +34,12 @@ class Predictor:
     Args:
         built: The network.
         about: Metadata of its weights file.
+        answering: Temperature and thresholds of its answers.
     """
 
-    def __init__(self, built: BuiltModel, about: dict[str, Any]) -> None:
+    def __init__(self, built: BuiltModel, about: dict[str, Any], answering: Answering | None = None) -> None:
         self.about = about
+        self.answering = answering or Answering()
         self._model = built.model.eval()
         self._task = TASKS[built.task]
         self._names = about["classes"]
@@ -44,8 +47,8 @@ class Predictor:
         self._transform = build_transforms(augment="none", train=False, task=built.task, **preprocessing)
 
     @classmethod
-    def of_run(cls, run: RunFolder) -> Predictor:
-        """The best checkpoint of a run.
+    def of_run(cls, run: RunFolder, *, is_raw: bool = False) -> Predictor:
+        """The best checkpoint of a run, answering as was chosen for it; as trained if ``is_raw``.
 
         Raises:
             RunError: If the run has none yet.
@@ -54,7 +57,7 @@ class Predictor:
             raise RunError(
                 f"Run {run.id} has no checkpoint yet. Wait for the end of its first epoch, or stop it to keep one."
             )
-        return cls(*load_network(run.best_weights))
+        return cls(*load_network(run.best_weights), None if is_raw else read_answering(run))
 
     @torch.inference_mode()
     def predict(self, image: Path, *, overlay: Path | None = None) -> dict[str, Any]:
@@ -70,13 +73,24 @@ class Predictor:
         """
         if self._task.spec.target is not TargetKind.MASK:
             logits, _ = self._logits(image, lambda size: None)
-            return {"task": self._task.name, **self._task.describe(logits, self._names)}
+            return {"task": self._task.name, **self._answer(logits)}
         logits, inside = self._logits(image, lambda size: np.zeros(size[::-1], np.uint8))
         logits = logits[..., *_extent(inside != IGNORE_INDEX)]  # what was padded to a square is no part of the picture
         answer = {"task": self._task.name, **self._task.describe(logits, self._names)}
         if overlay is not None:
             _write_overlay(load_image(image), logits, overlay)
             answer |= {"overlay": str(overlay), "legend": legend(self._names)}
+        return answer
+
+    def _answer(self, logits: torch.Tensor) -> dict[str, Any]:
+        """The task's answer, at the temperature and from the thresholds that were chosen."""
+        kind, chosen = self._task.spec.target, self.answering
+        if kind is TargetKind.CLASS and chosen.temperature != 1:
+            return {**self._task.describe(logits / chosen.temperature, self._names), "temperature": chosen.temperature}
+        answer = self._task.describe(logits, self._names)
+        if kind is TargetKind.LABELS and chosen.thresholds:
+            said = [name for name, p in answer["probabilities"].items() if p >= chosen.thresholds.get(name, 0.5)]
+            return {**answer, "labels": said, "thresholds": dict(chosen.thresholds)}
         return answer
 
     def looked(self, image: Path, heat: Path, *, name: str = "") -> dict[str, Any]:

@@ -5,8 +5,12 @@ import { percent } from "../base/format.js";
 import { say, WORDS } from "../words/results.js";
 import { part, unitPlot } from "./figures.js";
 
-/** @param {any} calibration See fine_tuner/evaluation/figures/calibration.py. */
-export function reliability(calibration) {
+/**
+ * @param {any} calibration See fine_tuner/evaluation/figures/calibration.py.
+ * @param {number} chosen Temperature of the answers.
+ * @param {(temperature: number) => void} choose
+ */
+export function reliability(calibration, chosen, choose) {
   const known = calibration.bins.filter((bin) => bin.count);
   const total = known.reduce((sum, bin) => sum + bin.count, 0);
   const mean = (key) => known.reduce((sum, bin) => sum + bin[key] * bin.count, 0) / Math.max(1, total);
@@ -40,6 +44,16 @@ export function reliability(calibration) {
     WORDS.calibration,
     h("p", {}, words),
     root,
+    h(
+      "label",
+      { class: "ft-res-tools" },
+      h("input", {
+        type: "checkbox",
+        checked: chosen !== 1,
+        on: { change: (event) => choose(event.target.checked ? calibration.temperature : 1) },
+      }),
+      h("span", {}, WORDS.useTemperature),
+    ),
     h("ul", { class: "ft-res-keys" }, key("ft-res-key-bar", WORDS.asTrained), key("ft-res-key-mended", WORDS.mended)),
   );
 }

@@ -7,8 +7,10 @@ import { part, unitPlot } from "./figures.js";
 /**
  * @param {any} figures
  * @param {(title: string, query: string) => void} show Pictures of a query.
+ * @param {Record<string, number>} chosen Threshold of a label by its name, where it is not one half.
+ * @param {(name: string, threshold: number) => void} choose
  */
-export function thresholds(figures, show) {
+export function thresholds(figures, show, chosen, choose) {
   const known = figures.classes.map((row, k) => ({ ...row, k })).filter((row) => row.images);
   if (!known.length) return null;
   const select = h("select", { id: "ft-res-label" }, ...known.map((row) => h("option", { value: row.k }, row.name)));
@@ -46,7 +48,7 @@ export function thresholds(figures, show) {
     dot.root.setAttribute("cx", dot.across(now.recall));
     dot.root.setAttribute("cy", dot.up(now.precision ?? 1));
   };
-  const choose = () => {
+  const pick = () => {
     row = known.find((one) => one.k === Number(select.value)) ?? known[0];
     const { root, across, up } = unitPlot(`${WORDS.labels}: ${row.name}`, "recall", "precision");
     const all = figures.thresholds.map((_, i) => numbersAt(i)).filter((one) => one.precision !== null);
@@ -60,12 +62,12 @@ export function thresholds(figures, show) {
     root.append(circle);
     dot = { root: circle, across, up };
     place.replaceChildren(root);
-    slider.value = String(figures.thresholds.findIndex((one) => one >= 0.5));
+    slider.value = String(figures.thresholds.findIndex((one) => one >= (chosen[row.name] ?? 0.5)));
     move();
   };
   slider.addEventListener("input", move);
-  select.addEventListener("change", choose);
-  choose();
+  select.addEventListener("change", pick);
+  pick();
   const best = () => {
     slider.value = String(figures.thresholds.indexOf(row.best_threshold));
     move();
@@ -86,6 +88,7 @@ export function thresholds(figures, show) {
       "div",
       { class: "ft-res-buttons" },
       button(WORDS.bestThreshold, best),
+      button(WORDS.useThreshold, () => choose(row.name, at)),
       button(WORDS.missed, () => show(`${WORDS.missed}: ${row.name}`, query("missed"))),
       button(WORDS.false, () => show(`${WORDS.false}: ${row.name}`, query("false"))),
     ),

@@ -265,6 +265,16 @@ class ResultsPage {
     this.draw(figures);
   }
 
+  /** Have the run answer with a temperature, or from thresholds on. */
+  async answer(wanted) {
+    try {
+      this.about.answering = await post(addressOf(`api/runs/${encodeURIComponent(this.run ?? "")}/answering`), wanted);
+      setText(this.status, WORDS.answering);
+    } catch (error) {
+      setText(this.problem, error.code ? error.message : WORDS.noAnswer);
+    }
+  }
+
   showNothing(words) {
     setText(this.words, "");
     setText(this.status, words);
@@ -279,7 +289,7 @@ class ResultsPage {
     const show = (title, query) => this.pictures.show(title, query, true);
     this.body.replaceChildren(
       headline(figures.headline),
-      ...PARTS[figures.target](figures, show).filter(Boolean),
+      ...PARTS[figures.target](figures, show, this).filter(Boolean),
       pictureMap(`${this.base}/${this.name}`, figures, show),
     );
     if (figures.target === "class") this.body.append(this.suspects.take(this.run, figures.names));
@@ -288,15 +298,17 @@ class ResultsPage {
 
 /** @type {any} Target to parts, of figures and of what shows pictures. */
 const PARTS = {
-  class: (figures, show) => [
+  class: (figures, show, page) => [
     matrix(figures, (truth, said, n) =>
       show(say.cell(n, figures.names[truth], figures.names[said]), `of=cell&true=${truth}&said=${said}`),
     ),
     part(WORDS.classes, table(figures.classes, figures.columns, { caption: WORDS.classes })),
-    reliability(figures.calibration),
+    reliability(figures.calibration, page.about.answering.temperature, (temperature) => page.answer({ temperature })),
   ],
-  labels: (figures, show) => [
-    thresholds(figures, show),
+  labels: (figures, show, page) => [
+    thresholds(figures, show, page.about.answering.thresholds, (name, threshold) =>
+      page.answer({ thresholds: { [name]: threshold } }),
+    ),
     part(
       WORDS.labels,
       table(figures.classes, figures.columns, {

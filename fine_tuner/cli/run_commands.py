@@ -23,6 +23,7 @@ def add_commands(commands: Commands) -> None:
     """Their words and options."""
     command = commands.add_of_run("predict", predict, "what a run's best network says of pictures")
     command.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    command.add_argument("--raw", action="store_true", help="without the temperature and thresholds chosen for it")
     command.add_argument(
         "--overlays", type=Path, metavar="DIR", help="for masks: where to write them over the pictures"
     )
@@ -61,7 +62,7 @@ def predict(arguments: argparse.Namespace) -> int:
     from fine_tuner.predict import Predictor, answer_text
 
     run = find_run(arguments)
-    predictor = Predictor.of_run(run)
+    predictor = Predictor.of_run(run, is_raw=arguments.raw)
     folder = arguments.overlays
     answers = [
         {"image": str(image), **predictor.predict(image, overlay=folder and folder / f"{number:03d}.png")}

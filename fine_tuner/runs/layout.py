@@ -19,6 +19,7 @@
       code/             the user's own loss, as it trains here
       checkpoints/      step-00000120/ (weights, state, manifest), the last few; best/ (weights only)
       evidence/         step-00000037/ (batch, about.json) of each step whose numbers were not finite
+      answering.json    by the page or the command line: temperature and thresholds of the answers
       results/          val-best/ (predictions, figures) of each split and checkpoint that was evaluated
       samples/  exports/
 """
@@ -126,6 +127,11 @@ class RunFolder:
     def evidence(self) -> Path:
         """Folder of what is kept of steps that went wrong."""
         return self.path / "evidence"
+
+    @property
+    def answering(self) -> Path:
+        """answering.json."""
+        return self.path / "answering.json"
 
     @property
     def results(self) -> Path:

@@ -53,7 +53,9 @@ def test_a_run_that_is_complete_has_results_of_its_best_weights(run: RunFolder) 
     logged = RunStore(run.path.parent).view(run.id).best
     assert figures["metrics"][logged.key] == logged.value
     assert figures["weights"]["step"] == logged.step
-    assert mistakes_in_words(run) == figures["words"] == result_in_words(figures)
+    assert figures["words"] == result_in_words(figures)
+    assert mistakes_in_words(run).lower() in figures["words"]
+    assert mistakes_in_words(run)
     assert figures["images"] == 16
 
 

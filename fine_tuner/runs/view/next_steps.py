@@ -24,6 +24,7 @@ from fine_tuner.config.io import read_tree
 from fine_tuner.config.knobs import lookup
 from fine_tuner.config.metric_specs import R2, metric_name, metric_of, metric_text
 from fine_tuner.runs.view.progress import BestValue, duration_text
+from fine_tuner.runs.view.result_words import mistakes_in_words
 from fine_tuner.runs.view.run_view import RunView
 from fine_tuner.runs.view.status import Cause, Status
 
@@ -67,6 +68,7 @@ class Situation:
         values: The other metrics of that validation, by key.
         val_images: How many images were validated.
         epochs: Of the run.
+        mistakes: What it gets wrong most often, in words.
         settings: The run's own, by dotted path, as far as a mend needs them.
     """
 
@@ -80,6 +82,7 @@ class Situation:
     epochs: int = 0
     seconds: float = 0.0
     queue: int | None = None
+    mistakes: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -98,7 +101,7 @@ def next_steps(now: Situation) -> Onward | None:
             text = f"Completed {_epochs(now.epochs)} in {duration_text(now.seconds)}."
             further = NextStep(action="extend", label="Train further", epochs=2 * now.epochs)
             steps = (*_uses(now), *_if(now.can_resume, further))
-            return Onward(text=_joined(text, result_words(now)), steps=steps or (_again(),))
+            return Onward(text=_joined(text, result_words(now), now.mistakes), steps=steps or (_again(),))
         case "stopped" | "paused":
             kept = "" if now.has_weights else "It has no weights yet: they are kept at each validation."
             return Onward(text=_joined(result_words(now), kept), steps=(_onward(now), *_uses(now)))
@@ -128,6 +131,7 @@ def situation_of(view: RunView, queue: int | None = None) -> Situation:
         epochs=view.progress.epochs,
         seconds=view.progress.seconds,
         queue=queue,
+        mistakes=mistakes_in_words(view.run) if view.status == "completed" else "",
         settings=_settings_of(view) if failure else {},
     )
 

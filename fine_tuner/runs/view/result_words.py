@@ -11,9 +11,15 @@ from fine_tuner.runs.results import is_current, results_of
 
 
 def mistakes_in_words(run: RunFolder) -> str:
-    """Of the best weights on the validation images; empty if they were not evaluated yet, or are others by now."""
+    """What the best weights most often get wrong on the validation images, such as "12 ants taken for bees".
+
+    Empty if they were not evaluated yet, are others by now, or get nothing wrong.
+    """
     figures = results_of(run, "val-best").read()
-    return result_in_words(figures) if figures and is_current(figures, run) else ""
+    if not figures or not is_current(figures, run):
+        return ""
+    _, _, mistakes = result_in_words(figures).partition("; ")
+    return mistakes[:1].upper() + mistakes[1:]
 
 
 def result_in_words(figures: Mapping[str, Any]) -> str:

@@ -110,7 +110,7 @@ OWNERS = [
     *_each(
         "owner", "POST", "/api/plan", "/api/preview", "/api/rates", "/api/runs/{run_id}/set",
         "/api/runs/{run_id}/results", "/api/runs/{run_id}/results/cancel", "/api/runs/{run_id}/suspects",
-        "/api/runs/{run_id}/decisions", "/api/runs/{run_id}/results/{name}/looked",
+        "/api/runs/{run_id}/decisions", "/api/runs/{run_id}/answering", "/api/runs/{run_id}/results/{name}/looked",
         "/api/runs/{run_id}/{action}", "/api/loss/curve", "/api/loss/file", "/api/loss/signature", "/api/loss/inputs",
         "/api/share/start", "/api/share/stop", "/api/share/tunnel",
         "/api/share/links/{role}", "/api/share/links/{role}/revoke", "/api/share/runs/{run_id}",

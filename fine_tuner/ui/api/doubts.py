@@ -4,6 +4,7 @@
 ``GET api/runs/ID/suspects``                      the list, what was decided, the job
 ``POST api/runs/ID/suspects``                     look for them; 409 while something is evaluated
 ``POST api/runs/ID/decisions``                    keep what was decided, in a table beside the runs
+``POST api/runs/ID/answering``                    temperature and thresholds of its answers from now on
 ``GET api/runs/ID/results/NAME/map``              a place for each picture, its class, and whether it is right
 ``POST api/runs/ID/results/NAME/looked``          two pictures: what the network sees, and where it looked
 ================================================  ====================================================================
@@ -12,6 +13,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +25,7 @@ from fine_tuner.base.errors import DataError, RunError
 from fine_tuner.base.files import read_json
 from fine_tuner.data.decisions import Choice, Decision, name_in, read_decisions, write_decisions
 from fine_tuner.evaluation.predictions import Predictions
+from fine_tuner.runs.answering import choose_answering, read_answering
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.results import results_of
 from fine_tuner.runs.store import RunStore
@@ -47,6 +50,13 @@ class Decisions(BaseModel):
     """All that was decided so far."""
 
     decisions: Annotated[list[Decided], Field(max_length=10_000)]
+
+
+class Wanted(BaseModel):
+    """How a run is to answer; what is left out stays."""
+
+    temperature: Annotated[float | None, Field(gt=0, le=1000)] = None
+    thresholds: dict[Annotated[str, Field(max_length=255)], Annotated[float, Field(ge=0, le=1)]] | None = None
 
 
 class Looked(BaseModel):
@@ -82,6 +92,7 @@ class DoubtRoutes:
         router.get("/suspects")(self.suspects)
         router.post("/suspects")(self.look)
         router.post("/decisions")(self.decide)
+        router.post("/answering")(self.choose)
         router.get("/results/{name}/map")(self.map)
         router.post("/results/{name}/looked")(self.looked)
         return router
@@ -119,6 +130,12 @@ class DoubtRoutes:
         table = self._table(self._run(run_id))
         write_decisions(table, {one.file: Decision(one.choice, one.label) for one in wanted.decisions})
         return {"table": str(table)}
+
+    def choose(self, run_id: str, wanted: Wanted) -> dict[str, Any]:
+        """Keep it."""
+        run = self._run(run_id)
+        choose_answering(run, temperature=wanted.temperature, thresholds=wanted.thresholds)
+        return asdict(read_answering(run))
 
     def map(self, run_id: str, name: str, request: Request) -> Response:
         """Points."""

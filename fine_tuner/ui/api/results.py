@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ from fine_tuner.config.tasks import TargetKind
 from fine_tuner.evaluation.layers import Layer, layer_of, small_picture
 from fine_tuner.evaluation.pictures import Of, Wanted, choose, rows_of
 from fine_tuner.evaluation.predictions import Predictions
+from fine_tuner.runs.answering import read_answering
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.results import Results, is_current, kept_weights, list_results, results_of
 from fine_tuner.runs.store import RunStore
@@ -73,6 +75,7 @@ class ResultRoutes:
             "evaluations": [_line(name, figures, run) for name, figures in found if figures],
             "splits": {name: len(splits[name]) for name in ("val", "test", "train") if splits.get(name)},
             "weights": list(kept_weights(run)),
+            "answering": asdict(read_answering(run)),
             "is_at_work": look(run).is_alive,
             "job": self._evaluations.state(),
         }

@@ -6,10 +6,12 @@ import json
 
 import pytest
 
+from fine_tuner.base.files import read_json
 from fine_tuner.config.io import dump_yaml, replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import TargetKind
 from fine_tuner.data.decisions import Decision, read_decisions
+from fine_tuner.runs.answering import read_answering
 from tests.ui.pages.made_results import COUNT, NAMES, make_results
 from tests.ui.pages.test_accessibility_browser import violations
 
@@ -47,9 +49,15 @@ def captions(owner) -> list[str]:
 
 
 def test_a_cell_of_the_confusion_matrix_shows_its_pictures(owner, show):
-    show(TargetKind.CLASS)
+    run = show(TargetKind.CLASS)
     assert text(owner, ".ft-res-words") == f"{COUNT - 5} of {COUNT} right; 5 ants taken for bees."
     assert text(owner, ".ft-res-head dd .ft-res-value") == "79.2 %"
+    owner.page.check("text=Answer with this temperature")
+    owner.until_text(".ft-res-status", "answer so from now on")
+    assert (
+        read_answering(run).temperature
+        == read_json(run.results / "val-best/figures.json")["calibration"]["temperature"]
+    )
     owner.page.click("button[aria-label='5 ants taken for bees']")
     owner.until(f"{SHOWN} === 5")
     assert all(text.startswith("ants, said bees") for text in captions(owner))
@@ -100,7 +108,7 @@ def test_a_line_drawn_around_points_of_the_map_shows_those_pictures(owner, show)
 
 
 def test_the_threshold_slider_says_what_it_does(owner, show):
-    show(TargetKind.LABELS)
+    run = show(TargetKind.LABELS)
     owner.page.focus("#ft-res-threshold")
     assert text(owner, ".ft-res-threshold-words").startswith("At 50.0 %: said of")
     for _ in range(45):
@@ -108,6 +116,9 @@ def test_the_threshold_slider_says_what_it_does(owner, show):
     assert text(owner, ".ft-res-threshold-words").startswith("At 95.0 %: said of")
     owner.page.click("text=Threshold with the best F1")
     assert not text(owner, ".ft-res-threshold-words").startswith("At 95.0 %")
+    owner.page.click("text=Answer from this threshold on")
+    owner.until_text(".ft-res-status", "answer so from now on")
+    assert list(read_answering(run).thresholds) in ([NAMES[0]], [])  # the best may be one half, as trained
     owner.page.click(".ft-res-buttons >> text=Missed")
     owner.until_text(".ft-res-pictures h3", f"Missed: {NAMES[0]}")
 
