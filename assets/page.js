@@ -7,6 +7,7 @@ export { mountLossCheck, mountLossTop } from "./loss/loss_code.js";
 export { mountBrand } from "./page/brand.js";
 export { mountViews } from "./page/views.js";
 export { mountAnswer, mountRunChoice } from "./results/answer.js";
+export { mountExamples } from "./results/examples.js";
 export { mountResults } from "./results/results.js";
 export { mountRuns } from "./runs/runs.js";
 export { mountCheck } from "./setup/data_check.js";

@@ -625,6 +625,8 @@ interface DocumentEventMap {
   "ft-clone": CustomEvent<string>;
   "ft-next": CustomEvent<{ run: string; step: NextStep }>;
   "ft-try": CustomEvent<string>;
+  /** Id of the run that answers on the tab Try. */
+  "ft-try-run": CustomEvent<string>;
   "ft-results": CustomEvent<string>;
 }
 

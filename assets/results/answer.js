@@ -54,6 +54,7 @@ export function mountRunChoice(element, props, trigger) {
   const set = (id) => {
     props.value = id;
     trigger("input");
+    document.dispatchEvent(new CustomEvent("ft-try-run", { detail: id }));
   };
   select.addEventListener("change", () => {
     isChosen = true;
@@ -81,13 +82,14 @@ const name = (run) => [run.title, STATUS[run.status] ?? run.status, endedOf(run)
  * @param {HTMLElement} root
  * @param {any} answer
  */
-function draw(root, { isWaiting, message, error, prediction, weights, about }) {
+function draw(root, { isWaiting, message, error, prediction, weights, about, picture }) {
   const parts = [];
   root.classList.toggle("ft-stale", Boolean(isWaiting));
   if (isWaiting) {
     if (!root.querySelector("h2")) root.replaceChildren(h("p", { class: "ft-quiet" }, WORDS.looking)); // else: the last answer, faded
     return;
   }
+  if (picture && !prediction?.overlay) parts.push(h("img", { class: "ft-tried", src: picture, alt: WORDS.tried }));
   if (prediction) parts.push(...verdict(prediction, about));
   if (error) parts.push(h("p", { class: "ft-error", role: "alert" }, error));
   if (message) parts.push(h("p", { class: "ft-quiet" }, message));

@@ -48,6 +48,7 @@ export const WORDS = {
   after: "Next",
   gone: "The picture is not there any more.",
   calibration: "Can its probabilities be trusted?",
+  examples: "Or one of its validation pictures",
   answering: "Try and predict answer so from now on.",
   useTemperature: "Answer with this temperature in Try and predict",
   useThreshold: "Answer from this threshold on",

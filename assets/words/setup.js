@@ -60,6 +60,7 @@ export const WORDS = {
   theme: "Light or dark",
   epoch: "epoch",
   tryRun: "Run",
+  tried: "The picture that was tried",
   tryRunHelp: "Its best checkpoint answers.",
   looking: "Looking at the picture\u2026",
   noLabel: "none of them",

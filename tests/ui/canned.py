@@ -114,7 +114,7 @@ class Canned:
                 return printed(_curve(argv))
             case "loss-inputs":
                 return printed({"task": "classification", "forms": FORMS})
-            case "preview-data" | "explain":
+            case "preview-data" | "explain" | "predict":
                 return printed(_pictures(argv))
         return Reply(1, "", f"Traceback\nnothing canned for {argv[0]}")
 
@@ -141,6 +141,9 @@ def refused(kind: str, message: str) -> Reply:
 
 
 def _pictures(argv: Sequence[str]) -> dict[str, Any]:
+    if argv[0] == "predict":
+        prediction = {"image": argv[2], "label": "ants", "probabilities": {"ants": 0.75, "bees": 0.25}}
+        return {"run": argv[1], "weights": {"epoch": 3}, "predictions": [prediction]}
     folder = Path(argv[argv.index("--out") + 1])
     if argv[0] == "preview-data":
         return {"images": [_picture(folder)]}

@@ -11,7 +11,8 @@ from scipy.special import log_softmax
 
 NUM_BINS = 15  # Guo et al. 2017
 _RANGE = (-4.0, 4.0)  # of the logarithm of a temperature: 0.02 to 55
-_MOST = 20_000  # images that a temperature is fitted on; it is one number
+_MOST_FITTED = 4_000_000  # logits that a temperature is fitted on; it is one number
+_AT_ONCE = 4_000_000  # logits in double precision
 
 
 def reliability(confidence: NDArray[Any], is_right: NDArray[Any], *, bins: int = NUM_BINS) -> list[dict[str, Any]]:
@@ -54,7 +55,7 @@ def fit_temperature(logits: NDArray[Any], targets: NDArray[Any]) -> float:
     """
     if not len(targets):
         return 1.0
-    step = -(-len(targets) // _MOST)
+    step = -(-logits.size // _MOST_FITTED)
     logits, targets = logits[::step].astype(np.float64), targets[::step]
     rows = np.arange(len(targets))
 
@@ -66,8 +67,11 @@ def fit_temperature(logits: NDArray[Any], targets: NDArray[Any]) -> float:
 
 def confidences(logits: NDArray[Any], temperature: NDArray[Any] | float = 1.0) -> NDArray[Any]:
     """Probability of the most probable class of each image, ``(N,)``."""
-    scaled = logits.astype(np.float64) / np.reshape(temperature, (-1, 1))
-    return np.exp(log_softmax(scaled, axis=1)).max(1)
+    temperatures = np.broadcast_to(temperature, len(logits))[:, None]
+    size = max(1, _AT_ONCE // max(1, logits.shape[1]))
+    parts = [slice(start, start + size) for start in range(0, len(logits), size)]
+    scaled = (logits[part].astype(np.float64) / temperatures[part] for part in parts)
+    return np.concatenate([np.exp(log_softmax(part, axis=1).max(1)) for part in scaled] or [np.zeros(0)])
 
 
 def calibration_of(logits: NDArray[Any], targets: NDArray[Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 import gradio as gr
 
 from fine_tuner.base.errors import RunError
+from fine_tuner.evaluation.predictions import Predictions
+from fine_tuner.runs.results import results_of
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.access.roles import require_owner
 from fine_tuner.ui.form.widgets import script_part
@@ -19,6 +21,7 @@ from fine_tuner.ui.jobs.previews import Previews
 from fine_tuner.ui.jobs.questions import Questions
 from fine_tuner.ui.pages import texts
 
+EXAMPLES = "val-best"
 WAITING = "(run, picture) => JSON.stringify({ isWaiting: Boolean(run && picture) })"
 
 
@@ -37,6 +40,7 @@ class TryPage:
     previews: Previews
     run: gr.HTML = field(init=False)
     picture: gr.Image = field(init=False)
+    example: gr.HTML = field(init=False)
     answer: gr.HTML = field(init=False)
 
     def build(self) -> None:
@@ -45,9 +49,12 @@ class TryPage:
             with gr.Column(min_width=280):
                 self.run = script_part("mountRunChoice", '<div class="ft-run-choice"></div>', elem_id="ft-try-run")
                 self.picture = gr.Image(
-                    type="filepath", image_mode=None, sources=["upload", "clipboard"], buttons=[], height=380,
+                    type="filepath", image_mode=None, sources=["upload", "clipboard", "webcam"], buttons=[], height=380,
                     label=texts.TRY_PICTURE, elem_id="ft-try-picture",
                 )  # fmt: skip
+                self.example = script_part(
+                    "mountExamples", '<div class="ft-examples"></div>', elem_id="ft-try-examples"
+                )
             with gr.Column(min_width=280):
                 self.answer = script_part(
                     "mountAnswer", '<section class="ft-answer" aria-live="polite"></section>', value="{}",
@@ -63,6 +70,29 @@ class TryPage:
             triggers, self.on_change, inputs, self.answer, concurrency_id="predict", concurrency_limit=1,
             trigger_mode="always_last", **quiet,
         )  # fmt: skip
+        chosen = [self.run, self.example]
+        gr.on([self.example.input], None, chosen, self.answer, js=WAITING, **quiet)
+        gr.on(
+            [self.example.input], self.on_example, chosen, self.answer, concurrency_id="predict", concurrency_limit=1,
+            trigger_mode="always_last", **quiet,
+        )  # fmt: skip
+
+    def on_example(self, run_id: str | None, example: str | None, request: gr.Request) -> str:
+        """What the run says of one of its validation pictures.
+
+        Inputs: run, example. Outputs: answer.
+        """
+        require_owner(request)
+        about = self.about(run_id)
+        if about["run"] is None or not str(example or "").isdecimal():
+            return json.dumps(about)
+        try:
+            found = Predictions(results_of(self.store.get(about["run"]), EXAMPLES).predictions)
+            picture = Path(found.name(int(example)))
+        except (RunError, IndexError):
+            return json.dumps(about)
+        shown = {"picture": f"api/runs/{about['run']}/results/{EXAMPLES}/picture/{int(example)}?side=large"}
+        return json.dumps(about | shown | self.predict(about["run"], picture))
 
     def on_change(self, run_id: str | None, picture: str | None, request: gr.Request) -> str:
         """What the run says of the picture, or what to do first.

@@ -82,14 +82,13 @@ def test_a_cell_of_the_confusion_matrix_shows_its_pictures(owner, show):
     owner.until(f"{SHOWN} === {COUNT}")
 
 
-@pytest.mark.parametrize("width", [1400, 390])
-def test_nothing_sticks_out_and_axe_finds_nothing_in_both_themes(owner, show, width):
+def test_nothing_sticks_out_and_axe_finds_nothing_in_both_themes(owner, show):
     show(TargetKind.CLASS)
-    owner.page.set_viewport_size({"width": width, "height": 1000})
-    for theme in ("light", "dark"):
+    for width, theme in ((1400, "light"), (390, "dark")):
+        owner.page.set_viewport_size({"width": width, "height": 1000})
         owner.page.evaluate(f"document.body.classList.toggle('dark', {str(theme == 'dark').lower()})")
         assert violations(owner) == [], theme
-    assert owner.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert owner.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_a_line_drawn_around_points_of_the_map_shows_those_pictures(owner, show):
@@ -166,3 +165,15 @@ def test_suspects_are_decided_by_keyboard_and_the_next_run_follows(owner, show):
     owner.page.click("text=Train again with these decisions")
     owner.until("document.querySelector('.ft-command')?.textContent.includes('data.decisions=')")
     assert str(table) in text(owner, ".ft-command")
+
+
+def test_a_validation_picture_is_tried_with_one_press(owner, show):
+    show(TargetKind.CLASS)
+    owner.tab("try")
+    owner.page.wait_for_selector(".ft-examples button img")
+    owner.page.locator(".ft-examples button").nth(2).click()
+    owner.until_text("#ft-answer h2", "ants")
+    owner.until("document.querySelector('.ft-tried')?.naturalWidth > 0")
+    (asked,) = [words for words in owner.canned.asked if words[0] == "predict"]
+    assert asked[2].endswith("class/06.png")
+    assert violations(owner) == []
