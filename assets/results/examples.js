@@ -9,7 +9,7 @@ const SHOWN = 8;
 export function mountExamples(element, props, trigger) {
   const root = element.querySelector(".ft-examples");
   const list = h("ul");
-  root.append(h("h3", {}, WORDS.examples), list);
+  root.append(h("h2", {}, WORDS.examples), list);
   element.hidden = true;
   let shown = "";
   const draw = async (run) => {
