@@ -2,7 +2,8 @@
 
 Each is computed over a whole split, never averaged over batches, and is correct across ranks. Where torchmetrics' own
 sums lose digits, the numbers themselves are kept until the end of the split: two passes in float64 over them give what
-scikit-learn gives, whatever the offset and unit.
+scikit-learn gives, whatever the offset and unit. Of masks ``evaluation/figures/masks.py`` computes the same again from
+the counts kept of each image, so that a selection of images has them too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 // The check of the data: a button, progress, what was found with pictures, and settings that mend it.
 
 import { h, setText, statusShape, toggle } from "../base/dom.js";
-import { count, number } from "../base/format.js";
+import { capital, count, number } from "../base/format.js";
 import { images, say, WORDS } from "../words/data.js";
 import { current, events, set } from "./form.js";
 import { JobPart } from "./job.js";
@@ -119,8 +119,6 @@ class CheckPart extends JobPart {
     return h("button", { type: "button", class: "ft-find", title: written, on: { click: mend } }, capital(label));
   }
 }
-
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function thumbnail(text, name, number_) {
   if (!name) return h("span", { class: "ft-no-thumbnail", title: text }, WORDS.noThumbnail);

@@ -11,12 +11,13 @@ from typing import Any
 
 from fine_tuner.base.files import strict
 from fine_tuner.cli.arguments import Commands, find_run, print_answer, print_json
+from fine_tuner.cli.comparison import compare_text
 from fine_tuner.evaluation.paired import compare_pair
 from fine_tuner.export.run_export import FORMATS, ExportOptions, export_run
 from fine_tuner.runs import queue
 from fine_tuner.runs.publishing import Published, publish
 from fine_tuner.runs.store import RunStore
-from fine_tuner.runs.view.compare import compare_runs, compare_text
+from fine_tuner.runs.view.compare import compare_runs
 
 
 def add_commands(commands: Commands) -> None:

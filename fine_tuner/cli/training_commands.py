@@ -15,6 +15,7 @@ from fine_tuner.base.errors import InputError
 from fine_tuner.base.machine import is_rank
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.cli.arguments import Commands, add_overrides, find_run, print_answer, print_json, read_settings
+from fine_tuner.cli.comparison import repeat_text
 from fine_tuner.config import live_changes
 from fine_tuner.config.io import read_tree
 from fine_tuner.launch.devices import hold, rank_devices
@@ -23,7 +24,7 @@ from fine_tuner.planning.loss_checks import admit_code, refuse_code_of_run
 from fine_tuner.runs import control, queue
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
-from fine_tuner.runs.view.compare import MOST_RUNS, compare_runs, repeat_text
+from fine_tuner.runs.view.compare import MOST_RUNS, compare_runs
 from fine_tuner.runs.view.status import look
 
 

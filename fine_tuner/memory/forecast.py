@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from fine_tuner.base.errors import ConfigError
+from fine_tuner.config.sections.optimizers import OptimizerSettings
 from fine_tuner.distributed.devices import device_name
 from fine_tuner.memory.readings import memory_limit_mib, process_mib
 from fine_tuner.memory.sized_tensors import Moment
@@ -43,9 +44,6 @@ LARGEST_BATCH = 65_536  # as the field's bound
 RESERVES_MIB: Mapping[str, int] = {"cpu": 225, "cuda": 700, "mps": 300}
 SCATTERED = 0.175  # of the activations, on a CPU
 _READ_AHEAD = 2  # micro-batches that the loading threads hold
-# Tensors of the parameter's shape that an optimizer of torch keeps, in float32; momentum is one more where it is used.
-_STATES: Mapping[str, int] = {"SGD": 0, "Adagrad": 1, "RMSprop": 1, "Adafactor": 0}
-_MOST_STATES = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,7 +211,7 @@ def counted_of(assembly: Assembly, dtype: str) -> Counted:
     )
     return Counted(
         step=step_memory(setup, assembly.loss_fn),
-        states=optimizer_states(optim.name, getattr(optim, "momentum", 0.0)),
+        states=optimizer_states(optim),
         accumulate=settings.train.accumulate,
         is_gpu=assembly.device.type != "cpu",
         features=assembly.features.mib * MIB if assembly.device.type == "cpu" else 0.0,
@@ -221,9 +219,9 @@ def counted_of(assembly: Assembly, dtype: str) -> Counted:
     )
 
 
-def optimizer_states(name: str, momentum: float = 0.0) -> int:
+def optimizer_states(settings: OptimizerSettings) -> int:
     """Tensors that an optimizer of ``torch.optim`` keeps per parameter."""
-    return _STATES.get(name, _MOST_STATES) + (momentum != 0)
+    return settings.num_states + (getattr(settings, "momentum", 0.0) != 0)
 
 
 def _base_mib(device: torch.device, weights_mib: float | None) -> float:

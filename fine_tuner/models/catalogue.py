@@ -18,6 +18,7 @@ from torchvision.models import WeightsEnum, get_model_builder, get_model_weights
 
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.base.registry import suggest
+from fine_tuner.base.text import some
 from fine_tuner.config.tasks import CLASSIFICATION, SEGMENTATION, TargetKind, target_kind
 
 
@@ -202,7 +203,7 @@ def builder_of(name: str, task: str) -> Callable[..., nn.Module]:
     other = (CLASSIFICATION if target_kind(task) is TargetKind.MASK else SEGMENTATION).name
     if name in model_names(other):
         raise ConfigError(
-            {"model.name": f"{name!r} is a {other} network and the task is {task}. Choose one of: {_some(names)}."}
+            {"model.name": f"{name!r} is a {other} network and the task is {task}. Choose one of: {some(names, 6)}."}
         )
     raise ConfigError(
         {
@@ -210,7 +211,3 @@ def builder_of(name: str, task: str) -> Callable[..., nn.Module]:
             f"`python -m fine_tuner list models` shows all {len(names)}."
         }
     )
-
-
-def _some(names: list[str], count: int = 6) -> str:
-    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from fine_tuner.base.errors import TrainingError
+from fine_tuner.base.text import counted
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
@@ -163,7 +164,7 @@ def _words(largest: int, batch_size: int, accumulate: int, *, images: int) -> st
     if largest >= images:
         most = f"All {images:,} training images fit at once"
     steps = math.ceil(images / (batch_size * accumulate))
-    after = f"That makes {steps:,} step{'s' * (steps != 1)} per epoch; a larger batch wants a larger rate."
+    after = f"That makes {counted(steps, 'step')} per epoch; a larger batch wants a larger rate."
     if accumulate > 1:
         return f"{most}. {accumulate} times {batch_size} make a step of {accumulate * batch_size} images. {after}"
     return f"{most}. {after}"

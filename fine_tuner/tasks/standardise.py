@@ -18,14 +18,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from fine_tuner.base.text import some
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
 from fine_tuner.losses.parts import Loss, LossFn, counts_of, means_of
 from fine_tuner.losses.verdicts import custom_losses
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.rescaling import is_rescaled, rescale_outputs
-
-_SHOWN = 4
 
 
 class StandardisedLoss(Loss):
@@ -75,8 +74,10 @@ def in_own_units(built: BuiltModel, data: DataSplits, *, is_standardised: bool =
     spreads = [
         f"{n} {m:.4g} \N{PLUS-MINUS SIGN} {s:.4g}" for n, (m, s) in zip(data.target_names, statistics, strict=True)
     ]
-    shown = ", ".join(spreads[:_SHOWN]) + (", ..." if len(spreads) > _SHOWN else "")
-    notice = f"The loss counts in standard deviations of the training images: {shown}. Metrics are in their own units."
+    notice = (
+        f"The loss counts in standard deviations of the training images: {some(spreads)}. "
+        "Metrics are in their own units."
+    )
     return replace(built, notices=(*built.notices, notice))
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.io import CHOICES, parse
 from fine_tuner.config.sections.optimizers import OptimizerBase, check_optimizer
+from fine_tuner.memory.forecast import optimizer_states
 from fine_tuner.optim import build_optimizer, can_fuse, torch_arguments
 
 VARIANTS = CHOICES["optim"].variants
@@ -166,3 +167,16 @@ def test_a_bad_parameter_is_refused_at_its_field(name: str, field: str, value: o
 def test_nothing_to_train_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"no parameter to train"):
         build_optimizer(VARIANTS["SGD"](), [{"params": [], "name": "head"}])
+
+
+@EVERY
+def test_num_states_is_the_number_of_tensors_of_the_parameter_s_shape_that_torch_keeps(name: str) -> None:
+    weight = nn.Parameter(torch.ones(4, 3))
+    settings = VARIANTS[name](lr=0.01)
+    optimizer = build_optimizer(settings, [{"params": [weight]}])
+    weight.sum().backward()
+    optimizer.step()
+    kept = [
+        value for value in optimizer.state[weight].values() if torch.is_tensor(value) and value.shape == weight.shape
+    ]
+    assert len(kept) == optimizer_states(settings)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fine_tuner.config.io import parse
+from fine_tuner.config.io import CHOICES, parse
 from fine_tuner.losses.build import build_loss
 from fine_tuner.memory.forecast import MIB, SCATTERED, Counted, optimizer_states
 from fine_tuner.memory.step_memory import StepMemory, StepSetup, step_memory
@@ -152,5 +152,6 @@ def test_optimizer_state_is_what_torch_keeps(optimizer: str, momentum: float, st
     built.model(torch.randn(2, 3, 32, 32)).sum().backward()
     real.step()
     kept = sum(v.nbytes for s in real.state.values() for v in s.values() if isinstance(v, torch.Tensor) and v.ndim > 0)
-    assert optimizer_states(optimizer, momentum) == states
+    settings = CHOICES["optim"].variants[optimizer](**({"momentum": momentum} if optimizer == "SGD" else {}))
+    assert optimizer_states(settings) == states
     assert states * sum(p.nbytes for p in built.model.parameters()) == pytest.approx(kept, rel=0.01)

@@ -11,10 +11,11 @@ from pydantic import AfterValidator
 
 from fine_tuner.config.knobs import STRICT, Knob
 from fine_tuner.config.live_changes import NAMES, parse_change
+from fine_tuner.config.sections.optimizers import WITHOUT_MOMENTUM
 
 DOCS = "https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler."
 _CYCLES = 3  # of CyclicLR and CosineAnnealingWarmRestarts in a run, if they may choose
-_WITHOUT_MOMENTUM = (("optim.name", ("Adagrad", "Adadelta", "Adafactor")),)
+_WITHOUT_MOMENTUM = (("optim.name", WITHOUT_MOMENTUM),)
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ only). A class's first docstring line is its description.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 import annotated_types as at
 from pydantic import Field
@@ -36,10 +36,13 @@ class OptimizerBase:
 
     Attributes:
         has_momentum: Whether a schedule can cycle its momentum (``momentum``, or the first of ``betas``).
+        num_states: Tensors of the parameter's shape, in float32, that torch's optimizer keeps; momentum that may be 0
+            is one more where it is used.
     """
 
     __pydantic_config__ = STRICT
     has_momentum: ClassVar[bool] = True
+    num_states: ClassVar[int]
     lr: Annotated[
         float | None,
         at.Gt(0),
@@ -101,6 +104,7 @@ class AdamW(OptimizerBase):
     """AdamW: Adam with weight decay kept apart from the gradient; a good first choice."""
 
     name: Literal["AdamW"] = "AdamW"
+    num_states: ClassVar[int] = 2
     betas: Annotated[_Betas, Knob(label="Betas", help=_BETAS_HELP, advanced=True, link=DOCS + "AdamW.html")] = (
         0.9,
         0.999,
@@ -114,6 +118,7 @@ class SGD(OptimizerBase):
     """Stochastic gradient descent with momentum: the classic for fine-tuning, needs a well-chosen rate."""
 
     name: Literal["SGD"] = "SGD"
+    num_states: ClassVar[int] = 0
     momentum: Annotated[
         float,
         at.Ge(0),
@@ -137,6 +142,7 @@ class Adam(OptimizerBase):
     """Adam: adapts the rate per weight; forgiving of the rate chosen."""
 
     name: Literal["Adam"] = "Adam"
+    num_states: ClassVar[int] = 2
     betas: Annotated[_Betas, Knob(label="Betas", help=_BETAS_HELP, advanced=True, link=DOCS + "Adam.html")] = (
         0.9,
         0.999,
@@ -150,6 +156,7 @@ class NAdam(OptimizerBase):
     """NAdam: Adam that looks ahead along its momentum, as Nesterov does."""
 
     name: Literal["NAdam"] = "NAdam"
+    num_states: ClassVar[int] = 2
     betas: Annotated[_Betas, Knob(label="Betas", help=_BETAS_HELP, advanced=True, link=DOCS + "NAdam.html")] = (
         0.9,
         0.999,
@@ -166,6 +173,7 @@ class RAdam(OptimizerBase):
     """RAdam: Adam that holds back its adaptive rate until it has seen enough gradients; needs no warm-up."""
 
     name: Literal["RAdam"] = "RAdam"
+    num_states: ClassVar[int] = 2
     betas: Annotated[_Betas, Knob(label="Betas", help=_BETAS_HELP, advanced=True, link=DOCS + "RAdam.html")] = (
         0.9,
         0.999,
@@ -179,6 +187,7 @@ class Adamax(OptimizerBase):
     """Adamax: Adam that scales by the largest recent gradient; calm where gradients are spiky."""
 
     name: Literal["Adamax"] = "Adamax"
+    num_states: ClassVar[int] = 2
     betas: Annotated[
         _Betas,
         Knob(
@@ -196,6 +205,7 @@ class RMSprop(OptimizerBase):
     """RMSprop: divides by the recent size of the gradient; what MobileNet and EfficientNet were trained with."""
 
     name: Literal["RMSprop"] = "RMSprop"
+    num_states: ClassVar[int] = 1
     alpha: Annotated[
         float,
         at.Ge(0),
@@ -216,6 +226,7 @@ class Adagrad(OptimizerBase):
     """Adagrad: each weight's rate falls with the gradients it has seen; wants a larger rate, about 1e-2."""
 
     name: Literal["Adagrad"] = "Adagrad"
+    num_states: ClassVar[int] = 1
     has_momentum: ClassVar[bool] = False
     lr_decay: Annotated[
         float,
@@ -238,6 +249,7 @@ class Adadelta(OptimizerBase):
     """Adadelta: finds its own scale of update; its rate is a factor near 1."""
 
     name: Literal["Adadelta"] = "Adadelta"
+    num_states: ClassVar[int] = 2
     has_momentum: ClassVar[bool] = False
     lr: Annotated[
         float | None,
@@ -262,6 +274,7 @@ class Adafactor(OptimizerBase):
     """Adafactor: Adam's adaptation in little memory, by rows and columns; slow on a CPU."""
 
     name: Literal["Adafactor"] = "Adafactor"
+    num_states: ClassVar[int] = 0
     has_momentum: ClassVar[bool] = False
     beta2_decay: Annotated[
         float,
@@ -282,6 +295,9 @@ OptimizerSettings = Annotated[
     AdamW | SGD | Adam | NAdam | RAdam | Adamax | RMSprop | Adagrad | Adadelta | Adafactor,
     Field(discriminator="name"),
 ]
+WITHOUT_MOMENTUM: tuple[str, ...] = tuple(
+    v.name for v in get_args(get_args(OptimizerSettings)[0]) if not v.has_momentum
+)
 
 
 def check_optimizer(settings: OptimizerSettings, *, path: str = "optim") -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress
-from fine_tuner.base.text import counted
+from fine_tuner.base.text import counted, some
 from fine_tuner.data.files.folders import (
     Passed,
     composed,
@@ -369,7 +369,7 @@ def with_classes(
     return Source(
         records=kept,
         classes=decided.names,
-        words=f"{words}, {decided.words}: {len(decided.names)} classes ({_some(decided.names)})",
+        words=f"{words}, {decided.words}: {len(decided.names)} classes ({some(decided.names)})",
         mask_coding=decided.coding,
         mask_pixels={mask: class_pixels(scan, decided.coding, mask) for mask in masks},
         notices=decided.notices,
@@ -394,7 +394,3 @@ def _unknown_values(scan: MaskScan, values: Sequence[int], ignored: Sequence[int
         Problem("unknown_value", f"Mask {scan.holders[v]} holds {written(v)}, which is no class.", scan.holders[v])
         for v in sorted(set(scan.counts) - known)
     ]
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")

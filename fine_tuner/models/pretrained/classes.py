@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 
+from fine_tuner.base.text import some
 from fine_tuner.models.pretrained.state import State
-
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def plan_head(saved: Mapping[str, Any] | None, names: Sequence[str]) -> HeadPlan
         return HeadPlan(True, order, "The weights' classes are in another order; their outputs follow the names.")
     gone = [n for n in were if n not in set(names)] or were
     come = [n for n in names if n not in set(were)] or list(names)
-    text = f"The weights know other classes ({_listed(gone)}; not {_listed(come)}), so the output layer is new."
+    text = f"The weights know other classes ({some(gone, 3)}; not {some(come, 3)}), so the output layer is new."
     return HeadPlan(is_kept=False, notice=text)
 
 
@@ -55,7 +54,3 @@ def reordered(state: State, layers: Sequence[str], order: Sequence[int]) -> Stat
         if name.rpartition(".")[0] in layers and tensor.ndim and tensor.shape[0] == len(order):
             tensors[name] = tensor[index]
     return replace(state, tensors=tensors)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from fine_tuner.base.errors import ConfigError
+from fine_tuner.base.text import counted
 from fine_tuner.config.io import read_tree
 from fine_tuner.config.knobs import lookup
-from fine_tuner.config.metric_specs import R2, metric_name, metric_of, metric_text
+from fine_tuner.config.metric_specs import MEAN_IOU, R2, metric_name, metric_of, metric_text
 from fine_tuner.runs.view.progress import BestValue, duration_text
 from fine_tuner.runs.view.result_words import mistakes_in_words
 from fine_tuner.runs.view.run_view import RunView
@@ -98,13 +99,13 @@ def next_steps(now: Situation) -> Onward | None:
     """What to do next; None while a run is at work."""
     match now.status:
         case "completed":
-            text = f"Completed {_epochs(now.epochs)} in {duration_text(now.seconds)}."
+            text = f"Completed {counted(now.epochs, 'epoch')} in {duration_text(now.seconds)}."
             further = NextStep(action="extend", label="Train further", epochs=2 * now.epochs)
             steps = (*_uses(now), *_if(now.can_resume, further))
-            return Onward(text=_joined(text, result_words(now), now.mistakes), steps=steps or (_again(),))
+            return Onward(text=_joined(text, best_in_words(now), now.mistakes), steps=steps or (_again(),))
         case "stopped" | "paused":
             kept = "" if now.has_weights else "It has no weights yet: they are kept at each validation."
-            return Onward(text=_joined(result_words(now), kept), steps=(_onward(now), *_uses(now)))
+            return Onward(text=_joined(best_in_words(now), kept), steps=(_onward(now), *_uses(now)))
         case "lost":
             text, mends = _killed(now) if now.cause == "killed" else ("", ())
             kept = "Everything recorded until then is kept."
@@ -159,11 +160,11 @@ def _count(value: Any) -> int:
 
 
 # ------------------------------------------------------------------ the result
-def result_words(now: Situation) -> str:
+def best_in_words(now: Situation) -> str:
     """The best validation in words that need no knowledge of metrics: ``134 of 153 right``.
 
     >>> best = BestValue("val/accuracy", 134 / 153, 3, 48, True)
-    >>> result_words(Situation(status="completed", best=best, val_images=153))
+    >>> best_in_words(Situation(status="completed", best=best, val_images=153))
     'After epoch 3 it gets 134 of 153 validation images right (87.6 %).'
     """
     best = now.best
@@ -176,7 +177,7 @@ def result_words(now: Situation) -> str:
         return f"{when} it gets {right:,} of {now.val_images:,} validation images right ({shown})."
     if spec.is_in_target_units:
         return _joined(f"{when} it is off by {shown} on average on the validation images.", _against_mean(now.values))
-    if best.key.endswith("/mean_iou"):
+    if best.key == f"val/{MEAN_IOU.key}":
         return (
             f"{when} what it marks and what is there overlap by {shown} (mean IoU: shared pixels over all pixels of "
             "both, averaged over the classes)."
@@ -290,10 +291,6 @@ def _place(before: int | None) -> str:
         return "It is next, and begins by itself once the device is free."
     runs = "run is" if before == 1 else "runs are"
     return f"{before} {runs} before it; it begins by itself once the device is free."
-
-
-def _epochs(count: int) -> str:
-    return f"{count:,} epoch{'s' * (count != 1)}"
 
 
 def _joined(*sentences: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fine_tuner.config.metric_specs import MAP, metric_text
+from fine_tuner.config.metric_specs import MAP, MEAN_IOU, metric_text
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.results import is_current, results_of
 
@@ -61,14 +61,14 @@ def _of_numbers(figures: Mapping[str, Any]) -> str:
 
 
 def _of_masks(figures: Mapping[str, Any]) -> str:
-    value = _headline(figures, "mean_iou")
+    value = _headline(figures, MEAN_IOU.key)
     known = [row for row in figures["classes"] if row["iou"][0] is not None]
     if value is None or not known:
         return "No pixel counts, so nothing can be measured."
     worst = min(known, key=lambda row: row["iou"][0])
     return (
-        f"What is marked and what is there overlap by {metric_text('mean_iou', value)}; "
-        f"{worst['name']} least, by {metric_text('mean_iou', worst['iou'][0])}."
+        f"What is marked and what is there overlap by {metric_text(MEAN_IOU.key, value)}; "
+        f"{worst['name']} least, by {metric_text(MEAN_IOU.key, worst['iou'][0])}."
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fine_tuner.base.errors import ConfigError
+from fine_tuner.base.text import counted
 from fine_tuner.config.live_changes import EPOCHS, LR, LR_FACTOR, unknown
 from fine_tuner.losses.parts import is_exact
 from fine_tuner.training.loop.early_stopping import EarlyStopping
@@ -99,7 +100,7 @@ class Changes:
 
     def _leave_out(self, value: Any) -> Words:
         self._learner.batches.leave_out([int(index) for index in value])
-        return f"{len(value)} image{'s' * (len(value) != 1)} left out", ""
+        return f"{counted(len(value), 'image')} left out", ""
 
     def _precision(self, value: Any) -> Words:
         self._learner.precision.switch(str(value))

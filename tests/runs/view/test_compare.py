@@ -7,11 +7,12 @@ import json
 import pytest
 
 from fine_tuner.base.errors import InputError
+from fine_tuner.cli.comparison import compare_text
 from fine_tuner.cli.main import main
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.evaluation.paired import compare_pair
-from fine_tuner.runs.view.compare import compare_runs, compare_text
+from fine_tuner.runs.view.compare import compare_runs
 from tests.runs.logs import finished, lines, started, steps
 
 

@@ -9,7 +9,7 @@ import pytest
 from fine_tuner.config.io import apply_overrides
 from fine_tuner.runs.log.events import RunFinished
 from fine_tuner.runs.queue import enqueue
-from fine_tuner.runs.view.next_steps import ACTIONS, Situation, next_steps, result_words, situation_of
+from fine_tuner.runs.view.next_steps import ACTIONS, Situation, best_in_words, next_steps, situation_of
 from fine_tuner.runs.view.progress import BestValue
 from fine_tuner.runs.view.run_view import RunView
 from fine_tuner.runs.view.status import CAUSES, Status
@@ -101,11 +101,11 @@ def test_a_queued_run_tells_its_place(queue, words):
 def test_an_error_of_numbers_is_compared_with_always_saying_the_mean():
     best = BestValue("val/mae", 2.03, 4, 28, False)
     good = Situation(status="completed", best=best, values={"val/r2": 0.34})
-    assert result_words(good).startswith(
+    assert best_in_words(good).startswith(
         "After epoch 4 it is off by 2.03 on average on the validation images. It explains"
     )
-    assert "34 %" in result_words(good)
-    assert "no better than always saying the mean" in result_words(
+    assert "34 %" in best_in_words(good)
+    assert "no better than always saying the mean" in best_in_words(
         Situation(status="completed", best=best, values={"val/r2": -0.1})
     )
 
