@@ -19,7 +19,7 @@ from torchvision.models import get_model, get_model_weights, get_weight, list_mo
 from fine_tuner.cli.main import main
 from fine_tuner.runs.layout import RunFolder
 
-from .conftest import ask_at_steps, logged, run_script
+from .conftest import ask_at_steps, logged, picture, run_script
 
 Train = Callable[..., RunFolder]
 Repeat = Callable[..., Path]
@@ -231,21 +231,53 @@ class Tempered(nn.Module):
 """
 
 
-@pytest.mark.parametrize("task", ["classification", "segmentation"])
-def test_a_loss_that_was_given_another_form_is_given_it_again(
-    task: str, train: Train, repeat: Repeat, classes_folder: Path, masks_folder: Path, tmp_path: Path
-) -> None:
-    code = tmp_path / "mine.py"
-    code.write_text(DICE)
+MSE = "def mse(output, target): return torch.mean((output - target) ** 2)\n"
+SOFT = """\
+class Soft:
+    def __call__(self, output, target):
+        return -(target * F.log_softmax(output, 1)).sum(1).mean()
+"""
+SMOOTHED = "criterion = nn.CrossEntropyLoss(label_smoothing=0.1, ignore_index=255)\n"
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "form", "second", "second_form"),
+    [
+        ("classification", 2, "foreground_logit", MSE, "foreground_prob"),
+        ("segmentation", 2, "foreground_logit", SOFT, "logits_one_hot"),
+        pytest.param("classification", 3, "margins_one_hot", MSE, "probs_one_hot", marks=pytest.mark.slow),
+        pytest.param("segmentation", 2, "foreground_logit", SMOOTHED, "as_is", marks=pytest.mark.slow),
+    ],
+)
+def test_losses_that_were_given_another_form_are_given_it_again(
+    task: str, classes: int, form: str, second: str, second_form: str, train: Train, repeat: Repeat,
+    classes_folder: Path, masks_folder: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    files = {"loss": tmp_path / "mine.py", "second_loss": tmp_path / "second.py"}
+    files["loss"].write_text(DICE)
+    files["second_loss"].write_text(second)
     data = {"classification": classes_folder, "segmentation": masks_folder}[task]
-    about = (f"data.path={data}", f"task={task}", "train.epochs=1")
+    if classes == 3:
+        data = shutil.copytree(data, tmp_path / "three")
+        (data / "green").mkdir()
+        for number in range(9):
+            picture(number, 1).save(data / "green" / f"{number}.png")
+    about = (f"data.path={data}", f"task={task}", "train.epochs=1", "loss.arguments=smooth=0.5")
     about += () if task == "classification" else ("model.name=lraspp_mobilenet_v3_large",)
-    loss = ("loss.name=custom", f"loss.file={code}", "loss.arguments=smooth=0.5", "loss.unchecked=true")
-    text = repeat(train(*about, *loss)).read_text()
-    assert "output, target = foreground_logit(output, target)" in text
+    for section, file in files.items():
+        about += (f"{section}.name=custom", f"{section}.file={file}", f"{section}.unchecked=true")
+    if second_form == "foreground_prob":  # auto would take probabilities of both classes
+        about += (f"second_loss.inputs={second_form}",)
+    text = repeat(train(*about)).read_text()
+    for name, used in (("DiceLoss of mine.py", form), ("second.py", second_form)):
+        assert f"{name}: gets {used.replace('_', ' ')} in float32" in text
+    for used in {form, second_form} - {"as_is"}:
+        assert f"output, target = {used}(output, target)" in text
     assert "output, target = leave_out(output, target, 255)" in text or task == "classification"
     assert "_loss_itself(output.contiguous(), target.contiguous(), smooth=0.5)" in text
-    assert "def logits_one_hot" not in text
+    assert ("def logits_one_hot" in text) == (
+        not {form, second_form} <= {"foreground_logit", "foreground_prob", "as_is"}
+    )
 
 
 def test_a_loss_that_learns_is_repeated_with_its_parameters(

@@ -294,9 +294,8 @@ class CustomLoss(LossBase):
         LossInputs,
         Knob(
             label="The code is given",
-            help="What output and target are: logits or probabilities, class numbers or one-hot; margins for code with "
-            "a sigmoid a class; foreground: of two classes the second alone. Auto: the first in which the code has a "
-            "meaning; Check says which.",
+            help="What output and target are. Auto: the first form in which the code has a meaning; Check says which "
+            "and shows all on your data.",
             when=(("task", DENSE),),
         ),
     ] = "auto"
@@ -311,8 +310,8 @@ class CustomLoss(LossBase):
         IgnoredPixels,
         Knob(
             label="Pixels to ignore",
-            help="Given: the code sees 255. Left out: it gets the others in one row. Answered: they stay in place and "
-            "count as right. Auto: as suits the code.",
+            help="Given: the code sees 255. Left out: it gets the others in one row. Answered: they stay in place as "
+            "class 0, rightly answered. Auto: as suits the code.",
             advanced=True,
             when=(("task", MASKS),),
         ),
