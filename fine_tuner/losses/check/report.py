@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+ANSWERS = {"right": "all right", "half": "half right", "wrong": "all wrong"}
+
 
 def describe_report(report: dict[str, Any]) -> str:
     """Lines that say whether the loss passed, what it gave, and what was found."""
@@ -11,6 +13,10 @@ def describe_report(report: dict[str, Any]) -> str:
     if "batch" in report:
         shape = " x ".join(map(str, report["batch"]["output"]))
         lines.append(f"on {report['batch']['origin']}, output {shape}")
+    if sentence := report.get("inputs", {}).get("sentence"):
+        lines.append(sentence)
+    if answers := report.get("answers"):
+        lines.append("  " + ", ".join(f"{ANSWERS[name]} {_number(value)}" for name, value in answers.items()))
     for name, values in report.get("values", {}).items():
         lines.append(
             f"  {name:5} value {_number(values['value'])}, gradient norm {_number(values.get('gradient_norm'))}"

@@ -41,6 +41,8 @@ WAITING = names("item __float__ __int__ __bool__ tolist numpy __array__ cpu __re
 
 def check_sanity(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:
     """All findings about the meaning of a loss whose values are usable."""
+    if swapped := _swapped(loaded, trace):  # whatever else it seems to do follows from that
+        return swapped
     return [
         *_direction(loaded, trace, task=task, num_outputs=num_outputs, device=device),
         *_wrong_axis(loaded, task=task, num_outputs=num_outputs, device=device),

@@ -232,8 +232,11 @@ def test_the_report_reads_as_text(tmp_path: Path) -> None:
     lines = describe_report(report).splitlines()
     assert lines[0] == "my_loss passed the check for regression, with 1 warning(s)."
     assert lines[1] == "on synthetic data, output 8 x 1"
-    assert [line.split()[0] for line in lines[2:5]] == ["fp32", "bf16", "fp16"]
-    assert lines[5] == "  reaches 6 of 6 parameters"
+    assert lines[2].startswith("The code is given predicted and true numbers")
+    right, half, wrong = (f"{report['answers'][name]:.6g}" for name in ("right", "half", "wrong"))
+    assert lines[3] == f"  all right {right}, half right {half}, all wrong {wrong}"
+    assert [line.split()[0] for line in lines[4:7]] == ["fp32", "bf16", "fp16"]
+    assert lines[7] == "  reaches 6 of 6 parameters"
     assert lines[-1].startswith("warning: my_code.py, line 2 ")
     failed = check_loss(write(tmp_path, "x = 1"), "", prepare(synthetic("regression")))
     assert describe_report(failed).splitlines()[0].endswith("my_code.py failed the check for regression.")
