@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from fine_tuner.data.loading.batches import EvalBatches, TrainBatches
@@ -21,6 +22,7 @@ from fine_tuner.distributed.ranks import Ranks
 from fine_tuner.losses.functional import cross_entropy, mse_loss
 from fine_tuner.losses.modules import FormulaLoss, LossSum
 from fine_tuner.losses.overlap import dice_loss
+from fine_tuner.losses.parts import Loss
 from fine_tuner.metrics import classification_metrics, regression_metrics, segmentation_metrics
 from fine_tuner.precision import Precision
 from fine_tuner.runs.log.events import EvalMetrics, TrainMetrics
@@ -88,6 +90,26 @@ class LearnedScale(nn.Module):
         return nn.functional.cross_entropy(logits * self.scale, targets)
 
 
+class RunsOut(Loss):
+    """Cross entropy on a device that has no memory for more than two images at once, if it is the last rank."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = FormulaLoss(cross_entropy)
+
+    def means(self, logits: Tensor, targets: Tensor) -> Tensor:
+        is_last = not dist.is_initialized() or dist.get_rank() == dist.get_world_size() - 1
+        if is_last and self.training and torch.is_grad_enabled() and len(targets) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return self.loss.means(logits, targets)
+
+    def counts(self, targets: Tensor) -> Tensor:
+        return self.loss.counts(targets)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return self.means(logits, targets).sum()
+
+
 class Constant:
     """A rate that stays."""
 
@@ -136,6 +158,7 @@ CASES = {
     "dice and cross entropy": Case("mask", Dense, lambda: LossSum(dice_per_image(), pixel_cross_entropy(), 0.5)),
     "a loss that learns": Case(loss=LearnedScale),
     "parts that fit": Case(at_once=3),
+    "memory that runs out on the last rank": Case(loss=RunsOut),
 }
 
 

@@ -119,7 +119,6 @@ class Trainer:
         left = learner.batches.per_epoch - self._offset
         numbers = range(self.position.micro_step, self.position.micro_step + min(learner.accumulate, left))
         learner.batches.prepare(numbers.start)
-        self._ranks.network(learner.network)  # made by all ranks together, where it is not yet
         micro_batches = self._ranks.together(lambda: list(islice(self._stream, len(numbers))))
         place = StepPlace.of(
             self.position,
@@ -159,6 +158,7 @@ class Trainer:
         learner = self.learner
         try:
             parts = self._parts(micro_batches)
+            self._ranks.network(learner.network)  # made by all ranks together, where it is not yet
             last_loss, step_loss = self._ranks.together(lambda: self._forward(parts))
             loss_value = self._log.copies.start(self._ranks.sum(step_loss))
             with memory_lost_in_backward(self._ranks, learner.micro_batches):
