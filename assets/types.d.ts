@@ -560,6 +560,8 @@ interface Plan {
   batch_size: number;
   num_devices: number;
   seconds_estimate?: number | null;
+  /** Whether other programs make it longer. */
+  busy?: boolean;
   memory_mib_estimate?: number | null;
   device: string;
   precision: string;

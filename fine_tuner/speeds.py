@@ -30,7 +30,10 @@ _FORGET = """
 _MOST = 500  # subjects, the last measured
 GAIN = 1.03  # less than this is noise: fp32 stays
 RUN = "run"  # the pace of a whole run, validation and checkpoints included
-TRIAL = "trial"  # a few steps at the beginning of a run, on a processor of one core
+TRIAL = "trial"  # a few steps before or at the beginning of a run, on a processor of one core
+READING = "reading"  # of a training image on one core: decoded and augmented
+FROM_STEPS = "from a few measured steps"
+_CORE_SHARE = 0.75  # of a core's speed that each of several adds: loading and threads that wait take the rest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +67,52 @@ def remember(subject: Subject, variant: str, **numbers: float) -> None:
     with cache_database(_FILE, _SCHEMA) as database, suppress(sqlite3.Error), database:
         database.execute("INSERT OR REPLACE INTO speeds VALUES (?, ?, ?, ?)", (subject.key, variant, text, time.time()))
         database.execute(_FORGET, (_MOST,))
+
+
+def expected_speed(
+    known: Mapping[str, Mapping[str, float]], whole: str, variant: str, *, cores: int = 1
+) -> tuple[float, str] | None:
+    """Images per second to expect of a run, and what that rests on; None if nothing like it was measured.
+
+    Args:
+        known: By variant, as ``read_speeds`` has it.
+        whole: Name under which the pace of such a run is kept.
+        variant: Precision and memory format.
+        cores: That will compute; of a trial on a processor, one did.
+
+    >>> measured = {"trial:fp32": {"images_per_second": 20}, "reading": {"seconds_per_image": 0.05}}
+    >>> expected_speed(measured, "run:fp32", "fp32", cores=4)
+    (30.0, 'from a few measured steps')
+    """
+    for name, words in (
+        (whole, "at the pace of the last run of this network here"),
+        (variant, "training alone, at the measured speed"),
+        (f"{TRIAL}:{variant}", FROM_STEPS),
+    ):
+        if speed := known.get(name, {}).get("images_per_second"):
+            return _whole_speed(known, name, speed, cores), words
+    return None
+
+
+def usual_speed(known: Mapping[str, Mapping[str, float]], *, cores: int = 1) -> float | None:
+    """Images per second before the precision is chosen: of whole runs, else of steps, else of a trial; the fastest."""
+    for kind in (RUN, "", TRIAL):
+        speeds = [
+            _whole_speed(known, name, numbers["images_per_second"], cores)
+            for name, numbers in known.items()
+            if name.rpartition(":")[0].partition(":")[0] == kind and "images_per_second" in numbers
+        ]
+        if speeds:
+            return max(speeds)
+    return None
+
+
+def _whole_speed(known: Mapping[str, Mapping[str, float]], name: str, speed: float, cores: int) -> float:
+    """Images per second of a run: a trial left out the reading of images, and had one core."""
+    if not name.startswith(f"{TRIAL}:"):
+        return speed
+    seconds = 1 / speed + known.get(READING, {}).get("seconds_per_image", 0.0)
+    return max(1.0, _CORE_SHARE * cores) / seconds
 
 
 def known_fastest(subject: Subject, channels_last: Switch = "auto") -> Measured | None:

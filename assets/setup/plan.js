@@ -1,7 +1,7 @@
 // What Train would do: pictures as the network sees them, the planned rate, the network's stages, numbers in words.
 
 import { h, setText, svg, toggle } from "../base/dom.js";
-import { duration, mebibytes, rate } from "../base/format.js";
+import { mebibytes, rate } from "../base/format.js";
 import { maskLegend } from "../charts/mask_legend.js";
 import { preview } from "../charts/preview.js";
 import { inLabels } from "../words/labels.js";
@@ -15,6 +15,7 @@ const DELAY = 200; // ms of quiet before a question is asked
 const CLASSES_SHOWN = 8;
 const PICTURES = 12;
 const LONG = 1500; // ms after which waiting is explained
+const CALM = 1200; // ms without a change before steps are timed for an estimate
 
 /** One question at a time: a newer one makes the answer to an older one worthless. */
 export class Asker {
@@ -56,6 +57,7 @@ class PlanPanel {
     this.root = root;
     this.plans = new Asker("api/plan");
     this.previews = new Asker("api/preview");
+    this.timings = new Asker("api/plan");
     this.draw = 0;
     this.quick = new QuickRates({
       asker: new Asker("api/rates"),
@@ -128,6 +130,7 @@ class PlanPanel {
 
   changed() {
     clearTimeout(this.timer);
+    clearTimeout(this.calm);
     const argv = current()?.argv;
     this.forget();
     if (!argv) return this.stale("");
@@ -182,11 +185,24 @@ class PlanPanel {
     showFound(this.misfit);
     this.show(this.plan);
     this.offerClasses(this.plan);
+    clearTimeout(this.calm);
+    if (this.plan.seconds_estimate === null) this.calm = setTimeout(() => this.time(argv), CALM);
     const key = JSON.stringify(pictureSettings(argv));
     if (key !== this.pictureKey) {
       this.pictureKey = key;
       this.askPictures();
     }
+  }
+
+  /** Where no speed of the network is known here: a few steps of it, while nothing trains and nobody types. */
+  async time(argv) {
+    if (window.FTLive.isActive()) return;
+    showLine(say.timing(this.plan));
+    const answer = await this.timings.ask({ argv, measure: true });
+    if (JSON.stringify(argv) !== JSON.stringify(current()?.argv)) return;
+    this.plan = answer?.value ?? this.plan;
+    shown.plan = this.plan;
+    this.show(this.plan);
   }
 
   /** Which classes pictures may be of; the one chosen stays while the data has it. */
@@ -241,7 +257,7 @@ class PlanPanel {
     this.memory.show(plan.memory);
     const facts = [
       ["Steps", say.batch(plan)],
-      ["Time", plan.seconds_estimate ? `about ${duration(plan.seconds_estimate)}` : null],
+      ["Time", say.time(plan)],
       ["Memory", plan.memory_mib_estimate ? mebibytes(plan.memory_mib_estimate) : null],
       ["Device", say.where(plan)],
       ["Image size", plan.image_size ? `${plan.image_size} px` : null],

@@ -34,6 +34,8 @@ export const WORDS = {
   noAnswer: "The app did not answer. Is it still running? Reload the page to see what happened.",
   attention: "needs attention",
   planning: "updating",
+  busy: ", machine busy",
+  timing: "timing a few steps\u2026",
   firstPlan: "loading torch for the first plan; this takes a few seconds",
   views: { run: "Run", plan: "Plan of the next run" },
   viewsLabel: "Show",
@@ -113,11 +115,16 @@ export const say = {
   length: (plan) =>
     [
       plural(plan.total_steps, "step"),
-      plan.seconds_estimate ? `about ${duration(plan.seconds_estimate)}` : null,
+      say.time(plan),
       plan.memory_mib_estimate ? mebibytes(plan.memory_mib_estimate) : null,
     ]
       .filter(Boolean)
       .join(" \u00b7 "),
+  /** @param {Plan} plan */
+  time: (plan) =>
+    plan.seconds_estimate ? `about ${duration(plan.seconds_estimate)}${plan.busy ? WORDS.busy : ""}` : null,
+  /** @param {Plan} plan */
+  timing: (plan) => `${say.length(plan)} \u00b7 ${WORDS.timing}`,
   /** @param {Plan} plan */
   data: (plan) =>
     `${capital(plan.data)}. ${plural(plan.train_images, "image")} to train on, ${count(plan.val_images)} to validate.`,

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")
+_IDLE_SHARE = 0.5  # of the cores: a load below is what an idle desktop has
 LEAST_SHARED_BYTES = 48 << 20  # a few batches; Docker gives 64 MiB
 
 
@@ -14,6 +15,16 @@ def num_cores() -> int:
     """Cores this process may run on; of the ranks of a run on this machine each has its share."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+
+def crowding() -> float:
+    """How much longer work on all cores takes for what others compute, by the last minute: 1 on an idle machine.
+
+    The scheduler gives each thread that wants to compute the same share of the cores.
+    """
+    cores = num_cores()
+    others = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return max(1.0, (others + cores) / cores) if others > _IDLE_SHARE * cores else 1.0
 
 
 def is_rank() -> bool:

@@ -31,7 +31,8 @@ from fine_tuner.planning.loss_checks import admit_code, check_code
 
 def add_commands(commands: Commands) -> None:
     """Their words and options."""
-    commands.add_of_settings("plan", plan, "what will happen, without training")
+    command = commands.add_of_settings("plan", plan, "what will happen, without training")
+    command.add_argument("--measure", action="store_true", help="time a few steps, where no speed is known")
     command = commands.add_of_settings("preview-schedule", preview_schedule, "the planned rates, without the data")
     command.add_argument("--total-steps", type=int, required=True, help="steps of the run")
     command.add_argument("--steps-per-epoch", type=int, required=True, help="steps of one epoch")
@@ -65,7 +66,7 @@ def plan(arguments: argparse.Namespace) -> int:
 
     settings = read_settings(arguments.config, arguments.overrides)
     admit_code(settings)
-    print_answer(arguments, make_plan(settings), plan_text)
+    print_answer(arguments, make_plan(settings, may_measure=arguments.measure), plan_text)
     return 0
 
 

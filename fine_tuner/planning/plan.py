@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shlex
+import time
 from dataclasses import asdict
 from typing import Any
 
 import torch
 
+from fine_tuner.base.machine import crowding
+from fine_tuner.base.progress import no_progress
+from fine_tuner.config.io import replace
 from fine_tuner.config.presets import nearest_preset
 from fine_tuner.config.settings import Settings
 from fine_tuner.distributed.devices import choose_devices, device_name
@@ -15,14 +19,20 @@ from fine_tuner.memory.fitting import assemble_fitting
 from fine_tuner.memory.forecast import RunForecast, expected_mib, misfit_words
 from fine_tuner.memory.readings import memory_used_mib
 from fine_tuner.models.describe import describe_head, describe_stages
-from fine_tuner.precision import device_support, variant_name
-from fine_tuner.speeds import read_speeds
-from fine_tuner.tasks.build import Assembly, Place, build_data, subject_of
+from fine_tuner.planning.measured_steps import take_batches
+from fine_tuner.precision import device_support
+from fine_tuner.speeds import FROM_STEPS, READING, remember
+from fine_tuner.tasks.build import Assembly, Place, assemble, build_data, expected_pace, subject_of
 from fine_tuner.tasks.describe import facts_of
+from fine_tuner.tasks.precision_trial import try_precisions
 
 
-def make_plan(settings: Settings) -> dict[str, Any]:
+def make_plan(settings: Settings, *, may_measure: bool = False) -> dict[str, Any]:
     """What training with ``settings`` will do; JSON-able.
+
+    Args:
+        settings: Of the run.
+        may_measure: Where no speed of this network is known here, make a few steps of it, for the time.
 
     Raises:
         InputError: As training would, before anything is started.
@@ -32,6 +42,9 @@ def make_plan(settings: Settings) -> dict[str, Any]:
     assembly, forecast = assemble_fitting(settings, data, outline=True, place=place)
     with assembly:
         wanted, settings = settings, assembly.settings
+        if may_measure and not expected_pace(assembly):
+            _measure(assembly)
+            return make_plan(settings)  # the time decides more than itself: epochs, precision
         facts = facts_of(assembly)
         stages = describe_stages(
             assembly.built,
@@ -157,17 +170,37 @@ def _memory_text(memory: dict[str, Any]) -> list[str]:
 
 
 # --------------------------------------------------------------------- time
+def _measure(outline: Assembly) -> None:
+    """Make a few steps of a network that is an outline; their time depends on no weights, so those are random.
+
+    The run finds what is measured here and need not try precisions itself.
+    """
+    settings, side = outline.settings, outline.built.preprocessing.image_size
+    settings = replace(settings, "model.weights=none", f"data.image_size={side}", "data.num_workers=0")
+    with assemble(settings, outline.data) as assembly:
+        subject = subject_of(settings, assembly.built, assembly.device)
+        try_precisions(settings, assembly.built, assembly.device, subject, on_progress=no_progress)
+        if assembly.device.type == "cpu":  # where the cores that compute also read the images
+            begun = time.thread_time()
+            ((images, _),) = take_batches(assembly, 1)
+            remember(subject, READING, seconds_per_image=(time.thread_time() - begun) / len(images))
+
+
 def _time_estimate(assembly: Assembly) -> dict[str, Any]:
-    """``seconds_estimate``, None if nothing like this run was seen, and ``seconds_words`` that say what it rests on."""
-    settings, precision = assembly.settings, assembly.precision
-    known = read_speeds(subject_of(settings, assembly.built, assembly.device))
-    variant = variant_name(precision.dtype, is_channels_last=precision.is_channels_last)
-    for key, words in (
-        (assembly.pace_key, "at the pace of the last run of this network here"),
-        (variant, "training alone, at the measured speed"),
-    ):
-        if speed := known.get(key, {}).get("images_per_second"):
-            seconds = assembly.images_in_run / speed
-            return {"seconds_estimate": round(seconds, 1), "seconds_words": f"about {seconds:,.0f} s, {words}"}
-    words = "unknown: this network has not trained at this batch size and precision here yet"
-    return {"seconds_estimate": None, "seconds_words": words}
+    """``seconds_estimate``, None if nothing like this run was seen, and ``seconds_words`` that say what it rests on.
+
+    What was measured in the processor's own time takes longer while other programs compute (``busy``).
+    """
+    expected = expected_pace(assembly)
+    if expected is None:
+        words = "unknown: this network has not trained at this batch size and precision here yet"
+        return {"seconds_estimate": None, "seconds_words": words, "busy": False}
+    speed, words = expected
+    factor = crowding() if assembly.device.type == "cpu" and words == FROM_STEPS else 1.0
+    seconds = factor * assembly.images_in_run / speed
+    busy = "; the machine is busy with other work" if factor > 1 else ""
+    return {
+        "seconds_estimate": round(seconds, 1),
+        "seconds_words": f"about {seconds:,.0f} s, {words}{busy}",
+        "busy": factor > 1,
+    }

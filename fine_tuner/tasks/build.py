@@ -14,7 +14,6 @@ from torch import nn
 from torchmetrics import MetricCollection
 
 from fine_tuner.base.errors import ConfigError
-from fine_tuner.base.machine import num_cores
 from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.config.metric_specs import MetricSpec
 from fine_tuner.config.settings import Settings
@@ -28,7 +27,7 @@ from fine_tuner.data.loading.transforms import build_transforms
 from fine_tuner.data.options import READ_OPTIONS
 from fine_tuner.data.records import DataSplits
 from fine_tuner.data.sources import read_data
-from fine_tuner.distributed.devices import choose_device, device_name
+from fine_tuner.distributed.devices import choose_device
 from fine_tuner.features.plan import FeaturePlan, Splits
 from fine_tuner.losses.build import build_loss
 from fine_tuner.models.build import BuiltModel
@@ -45,11 +44,11 @@ from fine_tuner.precision import (
     variant_name,
 )
 from fine_tuner.schedules import Schedule, build_schedule, check_schedule
-from fine_tuner.speeds import RUN, Subject, known_fastest, remember
+from fine_tuner.speeds import RUN, Subject, expected_speed, known_fastest, read_speeds, remember
 from fine_tuner.tasks import TASKS
 from fine_tuner.tasks.base import Task
 from fine_tuner.tasks.defaults import Chosen
-from fine_tuner.tasks.fill_in import fill_in
+from fine_tuner.tasks.fill_in import cores_of, fill_in, measured_device
 from fine_tuner.tasks.frozen import plan_frozen
 from fine_tuner.tasks.mixed import MixedLoss
 from fine_tuner.tasks.network import build_network
@@ -331,8 +330,16 @@ def subject_of(settings: Settings, built: BuiltModel, device: torch.device) -> S
         image_size=built.preprocessing.image_size,
         trainable=settings.model.trainable,
         batch_size=settings.train.batch_size,
-        device=device_name(device) + (f", {num_cores()} cores" if device.type == "cpu" else ""),
+        device=measured_device(device),
     )
+
+
+def expected_pace(assembly: Assembly) -> tuple[float, str] | None:
+    """Images per second to expect of the run, and what that rests on; None if nothing like it was measured here."""
+    precision = assembly.precision
+    known = read_speeds(subject_of(assembly.settings, assembly.built, assembly.device))
+    variant = variant_name(precision.dtype, is_channels_last=precision.is_channels_last)
+    return expected_speed(known, assembly.pace_key, variant, cores=cores_of(assembly.device))
 
 
 def remember_pace(assembly: Assembly, *, images_per_second: float) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 import torch
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.base.machine import num_cores
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.config.tasks import target_kind
@@ -18,7 +19,7 @@ from fine_tuner.data.records import DataSplits
 from fine_tuner.distributed.devices import device_name
 from fine_tuner.models.build import find_preprocessing
 from fine_tuner.models.pretrained.choice import NONE
-from fine_tuner.speeds import RUN, TRIAL, Subject, read_speeds
+from fine_tuner.speeds import Subject, read_speeds, usual_speed
 from fine_tuner.tasks.defaults import (
     Chosen,
     Circumstances,
@@ -112,15 +113,17 @@ def _with_pace(about: Circumstances, settings: Settings, device: torch.device) -
     )
     subject = Subject(
         network=model.name, image_size=preprocessing.image_size, trainable=model.trainable,
-        batch_size=settings.train.batch_size, device=device_name(device),
+        batch_size=settings.train.batch_size, device=measured_device(device),
     )  # fmt: skip
-    known = {variant: numbers for variant, numbers in read_speeds(subject).items() if not variant.startswith(TRIAL)}
-    for whole in (True, False):
-        paces = [
-            numbers["images_per_second"]
-            for variant, numbers in known.items()
-            if variant.startswith(RUN) == whole and "images_per_second" in numbers
-        ]
-        if paces:
-            return dataclasses.replace(about, images_per_second=max(paces))
-    return about
+    pace = usual_speed(read_speeds(subject), cores=cores_of(device))
+    return dataclasses.replace(about, images_per_second=pace) if pace else about
+
+
+def measured_device(device: torch.device) -> str:
+    """What a measured speed holds for: the device, of a processor with the cores that compute."""
+    return device_name(device) + (f", {num_cores()} cores" if device.type == "cpu" else "")
+
+
+def cores_of(device: torch.device) -> int:
+    """Cores that compute; 1 for a device that is no processor."""
+    return num_cores() if device.type == "cpu" else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +39,26 @@ def test_precisions_are_compared_remembered_and_taken_by_auto(
     assert after["is_channels_last"] == (result["suggestion"]["precision.channels_last"] == "on")
     assert "measured here" in after["precision_reason"]
     assert after["seconds_estimate"] > 0
+
+
+def test_a_plan_may_time_a_few_steps_and_then_knows_the_time_and_what_goes_into_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FINE_TUNER_CACHE", str(tmp_path))
+    asked = ["plan", *TINY, "devices=cpu", "precision.dtype=fp32", "precision.channels_last=off"]
+    timed, _ = answer(capsys, *asked, "--measure")
+    assert "from a few measured steps" in timed["seconds_words"]
+    again, _ = answer(capsys, *asked)
+    images = 3 * 512
+    assert again["seconds_words"].startswith("about")
+    short, _ = answer(capsys, *asked, "train.epochs=null", f"train.minutes={1 / 6000}")  # 0.01 s
+    (epochs,) = [choice for choice in short["chosen"] if choice["path"] == "train.epochs"]
+    assert epochs["value"] == 1, "on a processor too, a measured pace bounds the epochs"
+    pace = float(epochs["reason"].rpartition("at ")[2].removesuffix(" images/s"))
+    if not again["busy"]:
+        assert again["seconds_estimate"] == pytest.approx(images / pace, rel=0.02)
+    else:
+        assert again["seconds_estimate"] > images / pace
 
 
 def test_the_largest_batch_is_found_and_split_into_a_wanted_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,8 @@ class RunProgress:
         epoch: Epoch that is being trained, from 1, or the last one; 0 while their number is not known.
         fraction: 0 to 1.
         images_per_second: Median over the recent steps; None until known.
-        eta_seconds: Steps left at their recent pace and validations left at what they took; None until known.
+        eta_seconds: Steps left at their recent pace, before there is one at the pace expected of the run, and
+            validations left at what they took; None until known.
         eta_is_at_least: No validation was measured yet and there are some to come: it takes longer than that.
         seconds: Time at work, all attempts together.
     """
@@ -56,6 +57,8 @@ def measure(facts: Facts, series: Mapping[str, Series], *, is_alive: bool) -> Ru
     """Progress from the fold; pace and rest only while a process is at work."""
     total, per_epoch = facts.total_steps, facts.steps_per_epoch
     rate, step_seconds = _pace(facts, series) if is_alive else (None, None)
+    if is_alive and step_seconds is None:
+        step_seconds = _expected_step_seconds(facts)
     eta, at_least = _rest(facts, step_seconds)
     return RunProgress(
         step=facts.step,
@@ -94,6 +97,12 @@ def _pace(facts: Facts, series: Mapping[str, Series]) -> tuple[float | None, flo
     if len(facts.step_ms) >= _LEAST_STEPS:
         return rate, sum(ms for ms, _ in facts.step_ms) / sum(steps for _, steps in facts.step_ms) / 1000
     return rate, None
+
+
+def _expected_step_seconds(facts: Facts) -> float | None:
+    """Before enough steps are done: as measured before the first one."""
+    speed, images = facts.started.get("expected_images_per_second"), facts.started.get("global_batch_size")
+    return images / speed if speed and images else None
 
 
 def _rest(facts: Facts, step_seconds: float | None) -> tuple[float | None, bool]:

@@ -12,6 +12,8 @@ from fine_tuner.runs.view.progress import BestValue, RunProgress, duration_text
 
 _TOLD_STEPS = 100
 _TOLD_SHARE = 0.05
+_STRETCH = 10  # recorded steps whose median speed is compared
+_SLOW_SHARE = 0.6
 
 
 def sentence(
@@ -63,7 +65,11 @@ def _running(progress: RunProgress, best: BestValue | None, series: Mapping[str,
         elif len(curve) > 1:
             text += ", the best so far"
         parts.append(text + ".")
-    parts += [_trend(series.get("train/loss")), skipped(series.get("train/skipped_steps"))]
+    parts += [
+        _trend(series.get("train/loss")),
+        skipped(series.get("train/skipped_steps")),
+        slower(series.get("train/images_per_second")),
+    ]
     return " ".join(part for part in parts if part)
 
 
@@ -80,6 +86,23 @@ def skipped(counts: Series | None) -> str:
     if not share > _TOLD_SHARE:
         return ""
     return f"{100 * share:.0f} % of the last {steps} steps were skipped; bf16 would not."
+
+
+def slower(speeds: Series | None) -> str:
+    """What to say of a run whose recent steps are far slower than those of its best stretch; "" if they are not."""
+    if speeds is None:
+        return ""
+    values = speeds.value[np.isfinite(speeds.value) & (speeds.value > 0)]
+    stretches = values[len(values) % _STRETCH :].reshape(-1, _STRETCH)
+    if len(stretches) < 2:
+        return ""
+    medians = np.median(stretches, axis=1)
+    if medians[-1] > _SLOW_SHARE * medians.max():
+        return ""
+    return (
+        f"{medians[-1]:.3g} images/s instead of {medians.max():.3g}: the machine is busy with other work, so it takes "
+        "longer."
+    )
 
 
 def _trend(loss: Series | None) -> str:

@@ -46,7 +46,7 @@ from fine_tuner.runs.log.events import (
     read_last_event,
 )
 from fine_tuner.schedules import lowest_from_now, preview_steps
-from fine_tuner.tasks.build import Assembly, Place, remember_pace
+from fine_tuner.tasks.build import Assembly, Place, expected_pace, remember_pace
 from fine_tuner.tasks.describe import facts_of
 from fine_tuner.training.loop.early_stopping import EarlyStopping
 from fine_tuner.training.loop.ema import EMA
@@ -212,6 +212,9 @@ class _Attempt:
             facts["schedule"] |= self.planned()
         if self.ranks.is_first:
             facts = with_code(facts, asked, self.folder)
+        expected = None if assembly.features.is_used else expected_pace(assembly)
+        if expected:
+            facts["expected_images_per_second"] = round(expected[0], 2)
         self.emit(
             RunStarted(
                 start_step=trainer.position.step,

@@ -34,6 +34,16 @@ class RatesQuestion(Question):
     group_lrs: Annotated[dict[str, Positive], Field(min_length=1, max_length=64)]
 
 
+class PlanQuestion(Question):
+    """What the page asks once nobody touches the settings.
+
+    Attributes:
+        measure: Time a few steps, where no speed of the network is known.
+    """
+
+    measure: bool = False
+
+
 class SetupRoutes:
     """The routes on the app's services."""
 
@@ -50,12 +60,12 @@ class SetupRoutes:
         router.get("/networks")(self.networks)
         return router
 
-    def plan(self, question: Question) -> dict[str, Any]:
+    def plan(self, question: PlanQuestion) -> dict[str, Any]:
         """What a run with these settings would do."""
         argv = checked_argv(question, self._services.allowed)
         if isinstance(argv, Answer):
             return argv.to_json()
-        command = ["plan", *argv, "--json"]
+        command = ["plan", *argv, *(["--measure"] if question.measure else []), "--json"]
         answer = self._services.questions.answer(command, visitor=question.visitor, number=question.number)
         return answer.to_json()
 

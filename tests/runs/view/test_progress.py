@@ -41,6 +41,22 @@ def test_the_rest_is_unknown_before_three_steps_and_a_lower_bound_before_a_valid
     assert progress.eta_is_at_least
 
 
+def test_before_the_first_steps_the_rest_is_what_was_measured_before_them(live):
+    progress = live(started(40, val_images=0, expected_images_per_second=64.0), *steps(1, 1)).progress
+    assert progress.images_per_second is None, "that is what was measured in the run itself"
+    assert progress.eta_seconds == pytest.approx(39 * 32 / 64.0)
+    told = live(started(40, val_images=0, expected_images_per_second=64.0), *steps(1, 5)).progress
+    assert told.eta_seconds == pytest.approx(35 * 0.1), "three steps of its own know better"
+
+
+def test_a_run_that_grows_slow_says_what_that_is(live):
+    said = steps(1, 40, validate=False)
+    assert "busy" not in live(started(40), *said).sentence
+    for payload in said[30:]:
+        payload.metrics["train/images_per_second"] = 80.0
+    assert "80 images/s instead of 320: the machine is busy with other work" in live(started(40), *said).sentence
+
+
 def test_without_measured_images_the_pace_comes_from_the_times_of_the_lines(live):
     said = [TrainMetrics(step=s, epoch=1, metrics={"train/loss": 1.0}) for s in range(1, 21)]
     progress = live(started(40, val_images=0), *said, step_seconds=0.25).progress
