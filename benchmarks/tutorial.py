@@ -140,7 +140,7 @@ def run_ours(asked: argparse.Namespace, seed: int, cache: Path) -> dict[str, flo
         "wall": wall,
         "processor": processor,
         "images_per_second": (facts["train_images"] + facts["val_images"]) / each,
-        "best": said["best"]["value"],
+        "best": said["best_value"],
     }
 
 
