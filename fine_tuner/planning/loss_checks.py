@@ -30,7 +30,7 @@ from fine_tuner.losses.verdicts import (
 )
 from fine_tuner.runs.layout import RunFolder
 
-PROVIDER = "fine_tuner.tasks.loss_batch:first_batch"
+PROVIDER = "fine_tuner.planning.loss_inputs:first_batch"
 _NO_VERDICT = frozenset({"stopped", "setup"})  # findings of a check that never came to the user's code, or was ended
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from fine_tuner.base.files import read_json, write_json
 from fine_tuner.runs.layout import RunFolder
 
+# evaluate: validate now; the file keeps its name, since an older page or command may ask a newer worker
 Request = Literal["stop", "pause", "checkpoint", "evaluate", "set"]
 REQUESTS: tuple[str, ...] = get_args(Request)
 

@@ -5,6 +5,7 @@ Nothing here trains, writes, or knows a run folder; the worker, the plan and the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -30,10 +31,10 @@ from fine_tuner.data.sources import read_data
 from fine_tuner.distributed.devices import choose_device
 from fine_tuner.features.plan import FeaturePlan, Splits
 from fine_tuner.losses.build import build_loss
+from fine_tuner.models.batch_norm import refuse_single_values
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.freezing import Freezing, parameter_groups
 from fine_tuner.models.preprocessing import Preprocessing
-from fine_tuner.models.single_values import refuse_single_values
 from fine_tuner.optim import build_optimizer
 from fine_tuner.precision import (
     Precision,
@@ -254,18 +255,7 @@ def assemble(
     mixer = _mixer(settings)
     if mixer is not None:
         loss_fn = MixedLoss(loss_fn)
-    groups = parameter_groups(
-        built,
-        trainable=settings.model.trainable,
-        lr=settings.optim.lr,
-        backbone_multiplier=settings.optim.backbone_multiplier,
-        stage_decay=settings.optim.stage_decay,
-        weight_decay=settings.optim.weight_decay,
-        decay_norms_and_biases=settings.optim.decay_norms_and_biases,
-    )
-    groups += loss_groups(loss_fn, lr=settings.optim.lr)
-    optimizer = build_optimizer(settings.optim, groups)
-
+    optimizer, group_lrs = _optimizer(settings, built, loss_fn)
     train_batches = TrainBatches(
         build_dataset(settings, data, built.preprocessing, "train"),
         batch_size=settings.train.batch_size * place.devices,
@@ -276,23 +266,7 @@ def assemble(
         sampling=settings.data.sampling if target_kind(settings.task) is TargetKind.CLASS else "natural",
         mixer=mixer,
     )
-    steps_per_epoch = -(-train_batches.per_epoch // settings.train.accumulate)
-    total_steps = steps_per_epoch * settings.train.epochs
-    group_lrs = {group["name"]: group["lr"] for group in groups}
-    check_schedule(
-        settings.schedule,
-        total_steps=total_steps,
-        steps_per_epoch=steps_per_epoch,
-        epochs=settings.train.epochs,
-        group_lrs=group_lrs,
-    )
-    schedule = build_schedule(
-        settings.schedule,
-        optimizer,
-        total_steps=total_steps,
-        steps_per_epoch=steps_per_epoch,
-        higher_is_better=best.higher_is_better,
-    )
+    schedule = _schedule(settings, optimizer, train_batches, group_lrs, higher_is_better=best.higher_is_better)
     return Assembly(
         settings=settings,
         task=task,
@@ -314,6 +288,51 @@ def assemble(
         features=features,
         splits=splits,
         place=place,
+    )
+
+
+def _optimizer(
+    settings: Settings, built: BuiltModel, loss_fn: nn.Module
+) -> tuple[torch.optim.Optimizer, dict[str, float]]:
+    """The optimizer of network and loss, and the rate of each group."""
+    groups = parameter_groups(
+        built,
+        trainable=settings.model.trainable,
+        lr=settings.optim.lr,
+        backbone_multiplier=settings.optim.backbone_multiplier,
+        stage_decay=settings.optim.stage_decay,
+        weight_decay=settings.optim.weight_decay,
+        decay_norms_and_biases=settings.optim.decay_norms_and_biases,
+    )
+    groups += loss_groups(loss_fn, lr=settings.optim.lr)
+    optimizer = build_optimizer(settings.optim, groups)
+    return optimizer, {group["name"]: group["lr"] for group in groups}
+
+
+def _schedule(
+    settings: Settings,
+    optimizer: torch.optim.Optimizer,
+    batches: TrainBatches,
+    group_lrs: Mapping[str, float],
+    *,
+    higher_is_better: bool,
+) -> Schedule:
+    """The schedule, checked against the length of the run."""
+    steps_per_epoch = -(-batches.per_epoch // settings.train.accumulate)
+    total_steps = steps_per_epoch * settings.train.epochs
+    check_schedule(
+        settings.schedule,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+        epochs=settings.train.epochs,
+        group_lrs=group_lrs,
+    )
+    return build_schedule(
+        settings.schedule,
+        optimizer,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+        higher_is_better=higher_is_better,
     )
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
+from fine_tuner.models.batch_norm import quicken_statistics
 from fine_tuner.models.build import BuiltModel, build_model, outline_model
-from fine_tuner.models.statistics import quicken_statistics
 from fine_tuner.tasks.standardise import in_own_units, is_standardised
 
 

@@ -143,7 +143,7 @@ def test_a_wish_to_end_is_heard_while_the_frozen_part_runs(features: Callable[..
         def wants_checkpoint(self) -> bool:
             return False
 
-        def wants_evaluation(self) -> bool:
+        def wants_validation(self) -> bool:
             return False
 
     made = features(should_stop=lambda: should_stop() or len(asked) == 4)

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 from fine_tuner.config.io import parse
-from fine_tuner.models.statistics import quicken_statistics
+from fine_tuner.models.batch_norm import quicken_statistics
 from fine_tuner.tasks.build import assemble, build_data
 
 

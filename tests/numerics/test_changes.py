@@ -32,7 +32,7 @@ class Wishes:
         self.step = step + 1  # this step is about to be made
         return [self.to_do.pop(step)] if step in self.to_do else []
 
-    def wants_evaluation(self) -> bool:
+    def wants_validation(self) -> bool:
         return False
 
     def wants_checkpoint(self) -> bool:

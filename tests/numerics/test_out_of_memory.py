@@ -100,7 +100,7 @@ class Tell:
     def wants_checkpoint(self) -> bool:
         return False
 
-    def wants_evaluation(self) -> bool:
+    def wants_validation(self) -> bool:
         return False
 
 

@@ -30,7 +30,7 @@ class StopAt:
     def changes(self, step: int) -> list[dict]:
         return []
 
-    def wants_evaluation(self) -> bool:
+    def wants_validation(self) -> bool:
         return False
 
     def wants_checkpoint(self) -> bool:

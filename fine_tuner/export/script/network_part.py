@@ -12,12 +12,12 @@ from fine_tuner.export.script import replay
 from fine_tuner.export.script.bundle import Bundle
 from fine_tuner.export.script.pictures_part import preprocessing_of
 from fine_tuner.export.script.run import Run
+from fine_tuner.models.batch_norm import quicken_statistics
 from fine_tuner.models.freezing import group_name, stage_rates, trained_stages
 from fine_tuner.models.pretrained.choice import WeightsChoice, choose_weights
 from fine_tuner.models.probe import constructor_options
 from fine_tuner.models.rescaling import rescale_outputs
 from fine_tuner.models.stages import HEAD, Stage, is_auxiliary
-from fine_tuner.models.statistics import quicken_statistics
 from fine_tuner.models.structure import Structure, find_structure, unclip_outputs
 
 _BUILD = '''def build_network() -> nn.Module:

@@ -142,7 +142,7 @@ def phase_of(facts: Facts) -> str:
         return "starting"
     at_epoch_end = facts.steps_per_epoch > 0 and facts.step > 0 and facts.step % facts.steps_per_epoch == 0
     if at_epoch_end and facts.last_kind == "train_metrics" and facts.started.get("val_images"):
-        return "evaluating"
+        return "validating"
     return "training"
 
 

@@ -31,7 +31,7 @@ def sentence(
             return (
                 "Waiting for its device." if phase == "waiting for the device" else f"{phase[:1].upper()}{phase[1:]}."
             )
-        case "running" if progress.total_steps == 0 or phase not in ("training", "evaluating"):
+        case "running" if progress.total_steps == 0 or phase not in ("training", "validating"):
             return f"{phase[:1].upper()}{phase[1:]}."
         case "running":
             return _running(progress, best, series)

@@ -23,7 +23,7 @@ class Control(Protocol):
     def wants_checkpoint(self) -> bool:
         """Whether the user wants a checkpoint now."""
 
-    def wants_evaluation(self) -> bool:
+    def wants_validation(self) -> bool:
         """Whether the user wants to know now how good the network is."""
 
 

@@ -274,7 +274,7 @@ class Trainer:
             return
         for wish in control.changes(self.position.step):
             self.change(wish)
-        if control.wants_evaluation():
+        if control.wants_validation():
             _, is_best = self._validate()
             if is_best:
                 self.save_checkpoint(is_best=True)

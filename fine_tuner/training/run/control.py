@@ -87,8 +87,8 @@ class RunControl:
         """Whether a checkpoint was asked for, when ``changes`` last looked."""
         return self._take("checkpoint")
 
-    def wants_evaluation(self) -> bool:
-        """Whether an evaluation was asked for, when ``changes`` last looked."""
+    def wants_validation(self) -> bool:
+        """Whether a validation was asked for, when ``changes`` last looked."""
         return self._take("evaluate")
 
     def _take(self, what: str) -> bool:

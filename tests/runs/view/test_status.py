@@ -60,7 +60,7 @@ def test_a_live_worker_is_running_then_stopping_then_what_it_says(run):
         assert (view.status, view.phase) == ("running", "training")
         record(run, *steps(6, 10, validate=False))
         view.refresh()
-        assert view.phase == "evaluating"
+        assert view.phase == "validating"
         control.request(run, "pause")
         view.refresh()
         assert (view.status, view.phase) == ("stopping", "saving, then pausing")

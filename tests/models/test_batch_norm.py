@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fine_tuner.base.errors import ConfigError
+from fine_tuner.models.batch_norm import refuse_single_values
 from fine_tuner.models.build import outline_model
 from fine_tuner.models.freezing import Freezing
-from fine_tuner.models.single_values import refuse_single_values
 
 
 def check(name: str, task: str, image_size: int, trainable: str = "all") -> None:
