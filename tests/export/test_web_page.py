@@ -164,6 +164,7 @@ def test_the_hashes_are_those_of_the_npm_package(runtime):
         assert integrity == f"sha384-{base64.b64encode(digest).decode()}"
 
 
+@pytest.mark.slow
 @pytest.mark.ui
 def test_from_a_static_host_the_camera_is_looked_at_until_it_is_stopped(browser, page_of):
     handler = functools.partial(QuietHandler, directory=str(page_of("segmentation")))

@@ -24,7 +24,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from fine_tuner.base.errors import RunError
 from fine_tuner.export.networks.comparison import Answer, Comparison, compare
 from fine_tuner.export.networks.network import INPUT, OUTPUT, Exportable, Pictures, RunNetwork
-from fine_tuner.export.networks.plain_pools import plain_pools
+from fine_tuner.export.networks.plain_operators import plain_attention, plain_pools
 
 OPSET = 17
 LARGEST_BYTES = 2**31 - 2**24  # protobuf's limit of one message is 2 GiB
@@ -55,7 +55,7 @@ def onnx_bytes(network: Exportable) -> bytes:
         )
     written = io.BytesIO()
     try:
-        with plain_pools(network.module), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        with plain_pools(network.module), plain_attention(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             # quiet: that it will be replaced, what tracing leaves fixed (checked below), and graphs that fail
             warnings.simplefilter("ignore")
             torch.onnx.export(

@@ -1,6 +1,8 @@
-"""Adaptive pooling in words that every exporter knows: the mean over bins of any size, as two products of matrices.
+"""Pooling and attention in words that every exporter knows.
 
-ONNX has no adaptive pooling. Its exporter finds an ordinary one only where the output's sides divide the input's, as in
+Attention is otherwise one fused operator of torch, where no gradient is wanted. Adaptive pooling becomes the mean over
+bins of any size, as two products of matrices.
+ONNX has no adaptive pooling: its exporter finds an ordinary one only where the output's sides divide the input's, as in
 AlexNet and VGG at 224 px, but not at the smaller sizes that small pictures are trained at.
 """
 
@@ -41,6 +43,17 @@ def means(size: int, bins: int) -> Tensor:
         first, end = index * size // bins, -(-(index + 1) * size // bins)
         out[index, first:end] = 1 / (end - first)
     return out
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Within the block, attention is made of products and softmax, as while training."""
+    was = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(was)
 
 
 @contextmanager
