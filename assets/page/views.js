@@ -6,6 +6,7 @@ import { hearOfRuns } from "../runs/runs.js";
 import { current, events } from "../setup/form.js";
 import { WORDS } from "../words/setup.js";
 import { hearOfNext } from "./next.js";
+import { hearOfEnds } from "./notify.js";
 
 const VIEWS = ["run", "plan"];
 
@@ -13,6 +14,7 @@ const VIEWS = ["run", "plan"];
 export function mountViews(element) {
   hearOfRuns();
   hearOfNext();
+  hearOfEnds();
   const column = element.closest("#ft-right");
   const buttons = VIEWS.map((name) =>
     h(

@@ -142,8 +142,25 @@ export function mountState(element, props, trigger, watch) {
   show();
   const setup = element.closest("#ft-setup");
   listen(setup);
+  setup.addEventListener("click", showOpened);
   new MutationObserver(() => requestAnimationFrame(redraw)).observe(setup, { childList: true, subtree: true });
   restore(stored);
+}
+
+/**
+ * A section that was unfolded comes into view: all of it where there is room, else from its title on.
+ *
+ * @param {Event} event
+ */
+function showOpened({ target }) {
+  const header = /** @type {HTMLElement} */ (target).closest(".ft-section > button");
+  const section = header?.parentElement;
+  if (!header || !section) return;
+  setTimeout(() => {
+    if (!header.classList.contains("open")) return;
+    const room = Math.min(innerHeight, document.getElementById("ft-sections")?.clientHeight ?? innerHeight);
+    section.scrollIntoView({ block: section.offsetHeight > room ? "start" : "nearest" });
+  }, 200); // what was folded is drawn then
 }
 
 /** @param {Preset} preset */
