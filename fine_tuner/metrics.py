@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,6 +87,13 @@ class _Kept(Metric):
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         self.outputs.append(outputs.detach())
         self.targets.append(targets)
+
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """See torchmetrics, which gathers from every rank; one that had no image has nothing of the right width."""
+        if isinstance(self.outputs, list) and not self.outputs:
+            for state in (self.outputs, self.targets):
+                state.append(torch.zeros(0, self.width, device=self.device))
+        super().sync(*args, **kwargs)
 
     def kept(self) -> tuple[Tensor, Tensor]:
         """All outputs and targets, ``(N, D)`` float64 on the CPU (not every device has float64)."""
