@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from fine_tuner.distributed.ranks import Ranks
 from fine_tuner.losses.parts import over_split
@@ -90,8 +90,9 @@ def evaluate(
     model.eval()
     ranks, micro_batches, device = ranks or Ranks(), micro_batches or MicroBatches(), precision.device
     metrics.to(device).reset()
-    for metric in metrics.values():
-        metric.distributed_available_fn = lambda: ranks.world_size > 1  # one rank alone may measure, too
+    for metric in metrics.modules():  # some hold others
+        if isinstance(metric, Metric):
+            metric.distributed_available_fn = lambda: ranks.world_size > 1  # one rank alone may measure, too
     loss, images_seen = over_split(loss_fn), 0
     stream = iter(batches)
 
