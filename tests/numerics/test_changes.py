@@ -122,7 +122,7 @@ def test_changes_survive_a_resume_bit_for_bit(make_trainer: Any) -> None:
 def test_a_checkpoint_is_saved_when_asked_for(make_trainer: Any) -> None:
     saved: list[int] = []
 
-    def save(is_best: bool) -> str:
+    def save(is_best: bool, is_durable: bool) -> str:
         saved.append(trainer.position.step)
         return "x"
 
