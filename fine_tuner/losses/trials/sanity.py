@@ -35,6 +35,8 @@ TARGET_NAMES = names("target targets y_true true label labels gt ground_truth tr
 OUTPUT_NAMES = names("output outputs pred preds y_pred prediction predictions logit logits input inputs prob probs x")
 ORDERED = names("cross_entropy binary_cross_entropy binary_cross_entropy_with_logits nll_loss")
 OVER_CLASSES = names("softmax log_softmax cross_entropy")
+OFF = (-4.0, -0.5, 0.5, 4.0)  # from right numbers, which are from 1 to 3
+ROUNDING = 1e-6  # of values near 1: 1 - a correlation of 1 may be -1e-7
 HARD_STEPS = names("round floor ceil sign trunc floor_divide __floordiv__")
 WAITING = names("item __float__ __int__ __bool__ tolist numpy __array__ cpu __repr__ __format__ nonzero")
 
@@ -44,7 +46,10 @@ def check_sanity(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: in
     if swapped := _swapped(loaded, trace):  # whatever else it seems to do follows from that
         return swapped
     return [
-        *_direction(loaded, trace, task=task, num_outputs=num_outputs, device=device),
+        *(
+            _direction(loaded, trace, task=task, num_outputs=num_outputs, device=device)
+            or _least_elsewhere(loaded, task=task, num_outputs=num_outputs, device=device)
+        ),
         *_wrong_axis(loaded, task=task, num_outputs=num_outputs, device=device),
         *_raw_output(loaded, trace, task=task, num_outputs=num_outputs, device=device),
         *check_trace(loaded, trace, task=task, num_outputs=num_outputs, device=device),
@@ -89,7 +94,9 @@ def _direction(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int,
     other = _another(target, task, num_outputs)
     right_output = sure_output(target, task=task, num_outputs=num_outputs, scale=4.0)
     wrong_output = sure_output(target, task=task, num_outputs=num_outputs, scale=-4.0)
-    noisy = wrong_output + torch.randn(wrong_output.shape, generator=rng)
+    # a relative error of numbers is the same for all outputs of the other sign
+    near = right_output if target_kind(task) is TargetKind.NUMBERS else wrong_output
+    noisy = near + torch.randn(near.shape, generator=rng)
     right, wrong = (_value(loaded, o, target, task, device) for o in (right_output, wrong_output))
     one, two = (_value(loaded, noisy, t, task, device) for t in (target, other))
     if right is None or wrong is None or one is None or two is None:
@@ -101,10 +108,46 @@ def _direction(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int,
     if _same(one, two):
         what = f"the loss does not depend on target: {one:.4g} whatever the target is"
         return [code.finding("error", "ignores_target", what, "Compare output with target.", line)]
-    if right > wrong and not _same(right, wrong):
+    if _same(right, wrong) and _same(right, one):
+        what = f"the loss does not depend on output: {right:.4g} whatever the output is"
+        return [code.finding("error", "ignores_output", what, "Compare output with target.", line)]
+    if right - wrong > ROUNDING * max(1.0, abs(right), abs(wrong)):
         what = f"the loss is lower for wrong answers ({wrong:.4g}) than for right ones ({right:.4g})"
         remedy = "Training makes the loss small: return 1 - score, or -score, if this is a score."
         return [code.finding("error", "upside_down", what, remedy, line)]
+    return []
+
+
+def _least_elsewhere(loaded: LoadedLoss, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:
+    """A loss of numbers that is lower, or no higher, at a number on one side of the right one."""
+    if target_kind(task) is not TargetKind.NUMBERS:
+        return []
+    code = loaded.code
+    rng = torch.Generator().manual_seed(8)
+    target = synthetic_targets(task, num_outputs, batch=7, size=SIDE_PX, rng=rng)
+    right = _value(loaded, target, target, task, device)
+    off = {d: _value(loaded, target + d, target, task, device) for d in OFF}
+    known = {d: value for d, value in off.items() if value is not None}  # a logarithm has none of negative numbers
+    if right is None or not known:
+        return []
+    line, slack = code.last_return(loaded.entry), ROUNDING * max(1.0, *map(abs, known.values()))
+    least = min(known, key=known.__getitem__)
+    if known[least] < right - slack:
+        what = (
+            f"the loss is lower for outputs {abs(least):g} {'above' if least > 0 else 'below'} the right numbers "
+            f"({known[least]:.4g}) than for these ({right:.4g})"
+        )
+        remedy = (
+            "Compare output and target as they are, as in (output - target) ** 2: the output is the number itself, "
+            "neither a logit nor a logarithm."
+        )
+        return [code.finding("error", "least_elsewhere", what, remedy, line)]
+    flat = [d for d in (OFF[0], OFF[-1]) if d in known and known[d] - right <= slack]
+    if len(flat) == 1:
+        side = "large" if flat[0] > 0 else "small"
+        what = f"the loss is as low for outputs {abs(flat[0]):g} too {side} as for right ones ({right:.4g})"
+        remedy = "Count errors to both sides, as in (output - target).abs()."
+        return [code.finding("error", "one_sided", what, remedy, line)]
     return []
 
 

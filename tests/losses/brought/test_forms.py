@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import torch
@@ -133,6 +134,65 @@ def _differentiated(loss_fn: nn.Module, output: Tensor, targets: Tensor) -> tupl
     value.backward()
     assert leaf.grad is not None
     return value.detach(), leaf.grad
+
+
+OF_NUMBERS = (
+    "2 * (output - target).abs() / (output.abs() + target.abs() + 1e-8)",
+    "torch.max(0.9 * (target - output), 0.1 * (output - target))",
+    "F.relu((output - target).abs() - 1.0)",
+    "1 - torch.exp(-0.5 * (output - target) ** 2)",
+    "1 - F.cosine_similarity(output - output.mean(), target - target.mean(), dim=0)",
+)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("formula", OF_NUMBERS)
+def test_a_loss_of_numbers_need_not_be_that_of_their_difference(formula: str, outputs: int, tmp_path: Path) -> None:
+    file = tmp_path / "brought.py"
+    file.write_text(f"def my_loss(output, target):\n    return {formula}\n")
+    (tried,) = settle(read_code(str(file)), "", "", LossUse(task="regression", num_outputs=outputs)).considered
+    assert tried.has_meaning, tried
+
+
+def test_no_form_has_a_meaning_for_a_loss_that_does_not_depend_on_the_output(tmp_path: Path) -> None:
+    file = tmp_path / "brought.py"
+    file.write_text("def my_loss(output, target):\n    return target.mean() + 0 * output.mean()\n")
+    settled = settle(read_code(str(file)), "", "", LossUse(task="regression", num_outputs=1))
+    assert settled.reason.startswith("No form has a meaning")
+    assert "does not depend on output" in settled.considered[0].why
+
+
+TAKES_255 = {
+    "amount": """
+        def my_loss(output, target):
+            p, t = output.softmax(1)[:, 1], target.float()
+            return 1 - 2 * (p * t).sum() / (p.sum() + t.sum() + 1e-6)
+        """,
+    "class that is missed": """
+        def my_loss(output, target):
+            p, loss = output.softmax(1), 0.0
+            for k in range(output.shape[1]):
+                t = (target == k).float()
+                loss += 1 - 2 * (p[:, k] * t).sum() / ((p[:, k] ** 2).sum() + t.sum() + 1e-6)
+            return loss / output.shape[1]
+        """,
+}
+
+
+@pytest.mark.parametrize("text", TAKES_255.values(), ids=TAKES_255)
+def test_pixels_to_ignore_are_kept_from_code_that_takes_their_index_for_something_else(
+    text: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "brought.py"
+    file.write_text(dedent(text))
+    loss_fn = brought(str(file), "segmentation", 2)
+    output, (_, targets) = torch.randn(3, 2, 8, 8), synthetic_batch("segmentation", 2, batch=3, size=8)
+    targets[:, :2] = IGNORED
+    value, gradient = _differentiated(loss_fn, output, targets)
+    kept, _ = _differentiated(loss_fn, output[:, :, 2:].contiguous(), targets[:, 2:].contiguous())
+    torch.testing.assert_close(value, kept)
+    assert not gradient[:, :, :2].any()
+    assert gradient[:, :, 2:].any()
 
 
 def test_masks_with_nothing_to_count_give_zero(tmp_path: Path) -> None:

@@ -217,6 +217,22 @@ WRONG = (
         def my_loss(output, target):
             return output.square().mean()
         """),
+    Wrong(name="cross entropy of numbers", task="regression", kind="least_elsewhere", line=3,
+          says="neither a logit", code="""
+        from torch.nn import functional as F
+        def my_loss(output, target):
+            return F.binary_cross_entropy_with_logits(output, target)
+        """),
+    Wrong(name="counts of which the logarithm is learned", task="regression", kind="least_elsewhere", line=None,
+          says="nor a logarithm", code="""
+        from torch import nn
+        criterion = nn.PoissonNLLLoss()
+        """),
+    Wrong(name="errors to one side", task="regression", kind="one_sided", line=3, says="4 too large", code="""
+        from torch.nn import functional as F
+        def my_loss(output, target):
+            return F.relu(target - output).mean()
+        """),
     Wrong(name="hard decisions by round", task="multilabel", kind="zero_gradient", line=3, says="round has none",
           code="""
         import torch
