@@ -26,12 +26,14 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from fine_tuner.config.metric_specs import metric_table
+from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs import control
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.live import LiveFeed
 from fine_tuner.ui import static
 from fine_tuner.ui.api.live import LiveRoutes
+from fine_tuner.ui.api.runs import RunRoutes
 from fine_tuner.ui.head import head_links
 from fine_tuner.ui.pages.live_panel import live_panel
 from fine_tuner.ui.theme import build_theme
@@ -45,7 +47,8 @@ def build_page(store: RunStore, **actions: Callable[[RunFolder], object]) -> Fas
     app.include_router(static.router)
     # answers at once and every point, so that tests need not wait for the next second
     feed = LiveFeed(store.view_soon, hold_seconds=0.01, pace=math.inf)
-    app.include_router(LiveRoutes(store, offered, feed=feed).router())
+    app.include_router(LiveRoutes(store, feed=feed).router())
+    app.include_router(RunRoutes(store, Launcher(store), store.root / "losses", offered).router())
     app.get("/plain")(plain_page)
     with gr.Blocks(title="live", analytics_enabled=False, fill_width=True) as page:
         live_panel(actions=tuple(offered))

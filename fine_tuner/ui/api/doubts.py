@@ -29,7 +29,7 @@ from fine_tuner.runs.answering import choose_answering, read_answering
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.results import results_of
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui.api.live import json_answer
+from fine_tuner.ui.api.answers import json_answer
 from fine_tuner.ui.jobs import texts
 from fine_tuner.ui.jobs.evaluations import Evaluations
 from fine_tuner.ui.jobs.previews import Previews

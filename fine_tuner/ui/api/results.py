@@ -33,7 +33,7 @@ from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.results import Results, is_current, kept_weights, list_results, results_of
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.status import look
-from fine_tuner.ui.api.live import json_answer
+from fine_tuner.ui.api.answers import json_answer
 from fine_tuner.ui.jobs import texts
 from fine_tuner.ui.jobs.evaluations import Evaluation, Evaluations
 

@@ -9,10 +9,9 @@ from fastapi import APIRouter
 from fine_tuner.ui.access.sharing import Sharing
 from fine_tuner.ui.api.doubts import DoubtRoutes
 from fine_tuner.ui.api.exports import ExportRoutes
-from fine_tuner.ui.api.history import HistoryRoutes
 from fine_tuner.ui.api.live import LiveRoutes
 from fine_tuner.ui.api.results import ResultRoutes
-from fine_tuner.ui.api.run_changes import RunChangeRoutes
+from fine_tuner.ui.api.runs import RunRoutes
 from fine_tuner.ui.api.viewer import ViewerRoutes
 from fine_tuner.ui.api.viewer_predictions import Trials
 from fine_tuner.ui.jobs.services import Services
@@ -21,14 +20,13 @@ from fine_tuner.ui.jobs.services import Services
 def run_routers(services: Services) -> Sequence[APIRouter]:
     """Routers on the app's services for the owner; the one that takes any action comes last."""
     return [
-        RunChangeRoutes(services.store).router(),
-        HistoryRoutes(services.store, services.launcher, services.losses_folder).router(),
+        LiveRoutes(services.store).router(),
         ExportRoutes(services.store, services.questions).router(),
         ResultRoutes(services.store, services.evaluations).router(),
         DoubtRoutes(
             services.store, services.evaluations, services.questions, services.previews, services.decisions_folder
         ).router(),
-        LiveRoutes(services.store, services.actions).router(),
+        RunRoutes(services.store, services.launcher, services.losses_folder, services.actions).router(),
     ]
 
 

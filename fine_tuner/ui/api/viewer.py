@@ -33,7 +33,8 @@ from fine_tuner.ui.access.limits import POLLS_PER_SECOND, Meter, VisitorLimits, 
 from fine_tuner.ui.access.roles import require_viewer
 from fine_tuner.ui.access.texts import TOO_MANY
 from fine_tuner.ui.api import redacted, texts
-from fine_tuner.ui.api.live import describe, json_answer
+from fine_tuner.ui.api.answers import json_answer
+from fine_tuner.ui.api.live import describe
 from fine_tuner.ui.api.viewer_predictions import RefusedError, Trials
 
 _MOST_KEYS = 64

@@ -10,11 +10,13 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from fine_tuner.base.errors import RunError
+from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs import control
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.live import LiveFeed
 from fine_tuner.ui.api.live import LiveRoutes
+from fine_tuner.ui.api.runs import RunRoutes
 from fine_tuner.ui.head import head_links, modules_of
 from fine_tuner.ui.pages.live_panel import live_panel
 from tests.ui.hand_run import HandRun
@@ -38,9 +40,8 @@ def client(tmp_path):
     store = RunStore(tmp_path)
     actions = {"stop": lambda folder: control.request(folder, "stop"), "resume": refuse}
     app = FastAPI()
-    app.include_router(
-        LiveRoutes(store, actions, feed=LiveFeed(store.view_soon, hold_seconds=0, pace=math.inf)).router()
-    )
+    app.include_router(LiveRoutes(store, feed=LiveFeed(store.view_soon, hold_seconds=0, pace=math.inf)).router())
+    app.include_router(RunRoutes(store, Launcher(store), tmp_path / "losses", actions).router())
     return TestClient(app)
 
 

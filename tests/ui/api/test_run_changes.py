@@ -8,9 +8,10 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs import control
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui.api.run_changes import RunChangeRoutes
+from fine_tuner.ui.api.runs import RunRoutes
 from tests.ui.hand_run import HandRun
 
 RUN = "20261123-110000-sample"
@@ -19,7 +20,8 @@ RUN = "20261123-110000-sample"
 @pytest.fixture
 def client(tmp_path):
     app = FastAPI()
-    app.include_router(RunChangeRoutes(RunStore(tmp_path)).router())
+    store = RunStore(tmp_path)
+    app.include_router(RunRoutes(store, Launcher(store), tmp_path / "losses", {}).router())
     return TestClient(app)
 
 

@@ -17,8 +17,8 @@ from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs import control, queue
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui import static
-from fine_tuner.ui.api.history import HistoryRoutes
 from fine_tuner.ui.api.live import LiveRoutes
+from fine_tuner.ui.api.runs import RunRoutes
 from tests.runs.logs import wait_until
 from tests.ui.hand_run import HandRun
 from tests.ui.live_visits import new_page
@@ -64,9 +64,9 @@ def place(tmp_path_factory):
     app.include_router(static.router)
     launcher = Launcher(store, command=lambda run: ["true"])
     launcher.close()  # its queue is not served: what is asked of it can be seen
-    app.include_router(HistoryRoutes(store, launcher, root / "losses").router())
     actions = {"evaluate": launcher.request_validation, "checkpoint": launcher.request_save}
-    app.include_router(LiveRoutes(store, actions).router())
+    app.include_router(LiveRoutes(store).router())
+    app.include_router(RunRoutes(store, launcher, root / "losses", actions).router())
     app.get("/history")(plain_page)
     with serving(app) as server:
         yield server, made

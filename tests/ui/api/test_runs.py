@@ -16,8 +16,7 @@ from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs import control, queue
 from fine_tuner.runs.lock import WorkerLock
 from fine_tuner.runs.store import RunStore
-from fine_tuner.ui.api.history import HistoryRoutes
-from fine_tuner.ui.api.live import LiveRoutes
+from fine_tuner.ui.api.runs import RunRoutes
 from tests.runs.logs import finished, lines, started, steps
 
 
@@ -38,8 +37,7 @@ def launcher(store):
 @pytest.fixture
 def client(store, launcher, tmp_path):
     app = FastAPI()
-    app.include_router(HistoryRoutes(store, launcher, tmp_path / "losses").router())
-    app.include_router(LiveRoutes(store, {}).router())
+    app.include_router(RunRoutes(store, launcher, tmp_path / "losses", {}).router())
     return TestClient(app)
 
 

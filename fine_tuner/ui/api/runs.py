@@ -1,10 +1,14 @@
-"""The runs there are: their names, tags and notes, the trash, the queue, comparing them, and taking one as a start.
+"""The runs there are, and what is done with one: names and notes, the trash, the queue, changes, comparing, cloning.
 
 =============================  ===========================================================================
+``GET api/runs``               all runs, newest first
+``GET api/runs/ID/weights``    the best weights as a file
 ``POST api/runs/ID/notes``     another title, tags, a note
 ``POST api/runs/ID/delete``    to the trash; ``restore`` takes it back
 ``POST api/runs/ID/move``      another place in the queue
 ``POST api/runs/ID/extend``    more epochs: at once if it trains, else it goes on from its last checkpoint
+``POST api/runs/ID/set``       another rate or length of a run that trains, between two of its steps
+``POST api/runs/ID/ACTION``    stop, pause, resume, checkpoint, evaluate: whatever the app offers
 ``GET api/runs/ID/settings``   what fills the form to clone it
 ``GET api/compare?run=&run=``  the settings in which runs differ, and the best that each reached
 =============================  ===========================================================================
@@ -12,28 +16,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, Field
 
 from fine_tuner.base.errors import ConfigError, InputError, RunError
 from fine_tuner.base.files import write_atomically
 from fine_tuner.config.argv import argv_of
 from fine_tuner.config.io import parse, read_tree
-from fine_tuner.config.live_changes import EPOCHS
+from fine_tuner.config.live_changes import EPOCHS, checked
 from fine_tuner.config.sections.second_loss import sections_of_own_code
 from fine_tuner.evaluation.paired import compare_pair
 from fine_tuner.launch.launcher import Launcher
+from fine_tuner.runs import control, queue
 from fine_tuner.runs.kept_losses import kept_code, kept_form
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.compare import MOST_RUNS, compare_runs
+from fine_tuner.runs.view.status import look
+from fine_tuner.ui.api import texts
+from fine_tuner.ui.api.answers import NO_STORE, json_answer
 
+Act = Callable[[RunFolder], object]
+_LIST_SECONDS = 0.3  # for logs that were never read; what comes later is in the next list
 Text = Annotated[str, Field(max_length=120)]
 
 
@@ -57,26 +70,45 @@ class Extend(BaseModel):
     epochs: Annotated[int, Field(ge=1, le=EPOCHS.at_most)]
 
 
-class HistoryRoutes:
+class RunRoutes:
     """The routes, on the store and the launcher."""
 
-    def __init__(self, store: RunStore, launcher: Launcher, losses_folder: Path) -> None:
-        """``losses_folder``: where the code of a clone's own loss is put, for the editor."""
+    def __init__(self, store: RunStore, launcher: Launcher, losses_folder: Path, actions: Mapping[str, Act]) -> None:
+        """What the routes act on.
+
+        Args:
+            store: The runs.
+            launcher: What starts them.
+            losses_folder: Where the code of a clone's own loss is put, for the editor.
+            actions: Name to what is done with the run; raises RunError if its state forbids it.
+        """
         self._store = store
         self._launcher = launcher
         self._losses_folder = losses_folder
+        self._actions = dict(actions)
+        self._one_change_at_a_time = threading.Lock()
 
     def router(self) -> APIRouter:
-        """All of them; goes before the routes of runs, which take any action."""
+        """All of them; the last takes any action, so other routers that post to a run go before this one."""
         router = APIRouter(prefix="/api")
+        router.get("/runs")(self.runs)
+        router.get("/compare")(self.compare)
+        router.get("/runs/{run_id}/settings")(self.settings)
+        router.get("/runs/{run_id}/weights")(self.weights)
         router.post("/runs/{run_id}/notes")(self.annotate)
         router.post("/runs/{run_id}/delete")(self.delete)
         router.post("/runs/{run_id}/restore")(self.restore)
         router.post("/runs/{run_id}/move")(self.move)
         router.post("/runs/{run_id}/extend")(self.extend)
-        router.get("/runs/{run_id}/settings")(self.settings)
-        router.get("/compare")(self.compare)
+        router.post("/runs/{run_id}/set")(self.change)
+        router.post("/runs/{run_id}/{action}")(self.act)
         return router
+
+    def runs(self, request: Request) -> Response:
+        """All runs, newest first."""
+        lines = [dataclasses.asdict(line) for line in self._store.list(_LIST_SECONDS)]
+        waiting = {entry.run.id: place for place, entry in enumerate(queue.waiting(self._store.root))}
+        return json_answer(request, {"runs": [line | {"queue": waiting.get(line["id"])} for line in lines]})
 
     def annotate(self, run_id: str, notes: Notes) -> dict[str, Any]:
         """Another title, tags, a note."""
@@ -101,6 +133,36 @@ class HistoryRoutes:
         """More epochs."""
         return self._do(run_id, lambda run: self._launcher.extend(run, extend.epochs))
 
+    def change(self, run_id: str, change: dict[str, Any]) -> dict[str, Any]:
+        """Hand a change to the run's worker, which makes it before its next step."""
+        try:
+            asked = checked(change)
+        except ConfigError as error:
+            raise HTTPException(422, str(error)) from None
+        run = self._get(run_id)
+        if not look(run).is_training:
+            raise HTTPException(409, texts.NOT_TRAINING.format(run=run_id))
+        facts = self._store.view(run_id).facts
+        if (epochs := asked.get(EPOCHS.path)) and epochs * facts.steps_per_epoch <= facts.step:
+            raise HTTPException(422, texts.EPOCHS_OVER.format(epochs=epochs, done=facts.step // facts.steps_per_epoch))
+        with self._one_change_at_a_time:
+            if "set" in control.pending(run):
+                raise HTTPException(409, texts.CHANGE_WAITS)
+            control.request(run, "set", **asked)
+        return {"run": run_id, "asked": asked}
+
+    def act(self, run_id: str, action: str, request: Request) -> Response:
+        """Stop, pause or resume; asking twice is asking once."""
+        folder = self._get(run_id)
+        if action not in self._actions:
+            known = ", ".join(self._actions) or "none"
+            raise HTTPException(404, f"There is no action {action!r} on this page. Actions: {known}.")
+        try:
+            self._actions[action](folder)
+        except RunError as error:
+            raise HTTPException(409, str(error)) from None
+        return json_answer(request, {"run": run_id, "asked": action})
+
     def settings(self, run_id: str) -> dict[str, Any]:
         """Preset and overrides that fill the form; the code of a loss of the user's own comes along."""
         run = self._get(run_id)
@@ -124,6 +186,16 @@ class HistoryRoutes:
         if not copy.exists() or copy.read_bytes() != code:
             write_atomically(copy, code)
         return str(copy)
+
+    def weights(self, run_id: str) -> FileResponse:
+        """The weights of the best validation so far, with class names and preprocessing inside."""
+        path = self._get(run_id).best_weights
+        if not path.is_file():
+            text = f"The run {run_id} has no weights yet: they are kept after the first validation."
+            raise HTTPException(404, text, NO_STORE)
+        return FileResponse(
+            path, filename=f"{run_id}.safetensors", media_type="application/octet-stream", headers=NO_STORE
+        )
 
     def compare(self, run: Annotated[list[str], Query(max_length=MOST_RUNS)]) -> dict[str, Any]:
         """Settings that differ and best values."""
@@ -153,4 +225,4 @@ class HistoryRoutes:
         try:
             return self._store.get(run_id)
         except RunError as error:
-            raise HTTPException(404, str(error)) from None
+            raise HTTPException(404, str(error), NO_STORE) from None
