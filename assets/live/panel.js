@@ -9,7 +9,7 @@ import { ACTIVE, say, TEXT } from "../words/live.js";
 import { Board } from "./board.js";
 import { ChangeBar } from "./change.js";
 import { Header } from "./header.js";
-import { NextSteps } from "./next.js";
+import { NextSteps } from "./next_steps.js";
 import { Notices } from "./notices.js";
 import { Events, Table } from "./parts.js";
 

@@ -5,7 +5,7 @@ import { h } from "../base/dom.js";
 import { hearOfRuns } from "../runs/runs.js";
 import { current, events } from "../setup/form.js";
 import { WORDS } from "../words/setup.js";
-import { hearOfNext } from "./next.js";
+import { hearOfNext } from "./follow_step.js";
 import { hearOfEnds } from "./notify.js";
 
 const VIEWS = ["run", "plan"];

@@ -18,7 +18,7 @@ from fine_tuner.data.loading.batches import EvalBatches
 from fine_tuner.data.records import DataSplits
 from fine_tuner.evaluation.figures.make import make_figures
 from fine_tuner.evaluation.map import map_of
-from fine_tuner.evaluation.one_pass import Rows, pass_over
+from fine_tuner.evaluation.one_pass import RowCollector, pass_over
 from fine_tuner.evaluation.other_data import read_other, split_name
 from fine_tuner.evaluation.predictions import Predictions, write_predictions
 from fine_tuner.models.saved import load_saved, read_about
@@ -114,7 +114,7 @@ def _write(
     results.path.parent.mkdir(exist_ok=True)
     draft = Results(Path(tempfile.mkdtemp(prefix=".making-", dir=results.path.parent)))
     try:
-        rows = Rows(kind, draft, on_progress=lambda done: on_progress("evaluating", done, len(records)))
+        rows = RowCollector(kind, draft, on_progress=lambda done: on_progress("evaluating", done, len(records)))
         metrics = pass_over(assembly, batches, rows, MicroBatches(evaluation=about.get("eval_batch")), should_stop)
         if metrics is None:
             return None

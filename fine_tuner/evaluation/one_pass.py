@@ -26,7 +26,7 @@ from fine_tuner.training.loop.micro_batches import MicroBatches, until_it_fits
 from fine_tuner.training.loop.validation import evaluate
 
 
-class Rows:
+class RowCollector:
     """Collects the columns of ``predictions.py`` while batches go by.
 
     Args:
@@ -126,7 +126,7 @@ def _confusion(said: Tensor, true: Tensor, num_classes: int) -> Tensor:
 
 
 @contextmanager
-def watching(built: BuiltModel, rows: Rows) -> Iterator[None]:
+def watching(built: BuiltModel, rows: RowCollector) -> Iterator[None]:
     """Have ``rows`` see what the output layer is given; for a network with auxiliary heads the main one's."""
     layer = built.model.get_submodule(built.head[-1] if len(built.head) == 1 else _main_head(built))
     handle = layer.register_forward_pre_hook(rows.take_features)
@@ -143,7 +143,7 @@ def _main_head(built: BuiltModel) -> str:
 def pass_over(
     assembly: Assembly,
     batches: EvalBatches,
-    rows: Rows,
+    rows: RowCollector,
     micro_batches: MicroBatches,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, float] | None:

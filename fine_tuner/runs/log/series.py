@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 ROW_FIELDS = ("seq", "step", "epoch", "time_ms", "elapsed_ms")
 
 
-class Column:
+class GrowingArray:
     """A growing array; what ``view`` gave out stays as it was."""
 
     def __init__(self, dtype: type, data: NDArray | None = None) -> None:
@@ -57,7 +57,7 @@ class Rows:
 
     def __init__(self, columns: Sequence[NDArray] | None = None) -> None:
         given = columns or [None] * len(ROW_FIELDS)
-        self.columns = {name: Column(np.int64, data) for name, data in zip(ROW_FIELDS, given, strict=True)}
+        self.columns = {name: GrowingArray(np.int64, data) for name, data in zip(ROW_FIELDS, given, strict=True)}
 
     def __len__(self) -> int:
         return len(self.columns["step"])
@@ -76,8 +76,8 @@ class Series:
 
     def __init__(self, rows: Rows, index: NDArray | None = None, value: NDArray | None = None) -> None:
         self._rows = rows
-        self._index = Column(np.int32, index)
-        self._value = Column(np.float64, value)
+        self._index = GrowingArray(np.int32, index)
+        self._value = GrowingArray(np.float64, value)
 
     def __len__(self) -> int:
         return len(self._value)
@@ -98,7 +98,7 @@ class Series:
         renumbered = np.cumsum(rows, dtype=np.int32) - 1
         self._index.keep(mask)
         self._value.keep(mask)
-        self._index = Column(np.int32, renumbered[self._index.view])
+        self._index = GrowingArray(np.int32, renumbered[self._index.view])
 
     @property
     def index(self) -> NDArray[np.int32]:

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fine_tuner.runs.log.series import Column, Rows, Series, level_for, thin
+from fine_tuner.runs.log.series import GrowingArray, Rows, Series, level_for, thin
 
 values = st.lists(st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf, -math.inf]), min_size=0, max_size=70)
 
@@ -53,7 +53,7 @@ def test_a_single_spike_in_a_million_points_is_in_its_bucket():
 
 @given(chunks=st.lists(st.lists(st.integers(-9, 9), max_size=40), max_size=8))
 def test_a_column_holds_what_was_put_in_and_views_given_out_stay(chunks):
-    column, whole, seen = Column(np.int64), [], []
+    column, whole, seen = GrowingArray(np.int64), [], []
     for chunk in chunks:
         column.extend(np.array(chunk, np.int64))
         whole += chunk
