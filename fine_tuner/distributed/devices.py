@@ -6,6 +6,7 @@ import torch
 
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.base.machine import local_rank
+from fine_tuner.base.text import counted
 from fine_tuner.launch.devices import rank_devices
 
 _KINDS = ("cpu", "cuda", "mps", "xpu")  # ROCm calls itself cuda
@@ -20,7 +21,7 @@ def choose_device(wanted: str) -> torch.device:
     """
     devices, number = choose_devices(wanted), local_rank()
     if number >= len(devices):
-        raise ConfigError({"devices": f"{wanted!r} is {_counted(len(devices), 'device')}, and torchrun began more."})
+        raise ConfigError({"devices": f"{wanted!r} is {counted(len(devices), 'device')}, and torchrun began more."})
     return devices[number]
 
 
@@ -58,7 +59,7 @@ def _device(word: str, wanted: str) -> torch.device:
     index, count = int(word) if word.isdecimal() else device.index or 0, _count(device.type)
     if index >= count:
         kind = {"mps": "Apple GPU"}.get(device.type, f"{device.type.upper()} device")
-        found = _counted(count, kind) if count else f"no {kind}"
+        found = counted(count, kind) if count else f"no {kind}"
         raise ConfigError({"devices": f"{wanted!r} is not there: this machine has {found}. Choose another, or auto."})
     return torch.device(device.type) if device.type == "mps" else torch.device(device.type, index)
 
@@ -67,10 +68,6 @@ def _count(kind: str) -> int:
     """How many accelerators of a kind there are."""
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     return torch.accelerator.device_count() if accelerator is not None and accelerator.type == kind else 0
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def is_plugged_in(kind: str) -> bool:

@@ -15,6 +15,7 @@ from fine_tuner.models.freezing import Freezing
 # torch's default. torchvision builds mobilenet_v3 with 0.01 and mnasnet with 0.0003, for runs of hundreds of thousands
 # of steps: after 200 steps from random weights their statistics are still a mixture with what they began as.
 QUICK_MOMENTUM = 0.1
+_NEEDS_TWO = "Expected more than 1 value per channel"
 
 
 def quicken_statistics(model: nn.Module) -> str | None:
@@ -33,6 +34,11 @@ def quicken_statistics(model: nn.Module) -> str | None:
         f"BatchNorm's statistics follow with momentum {QUICK_MOMENTUM:g} instead of {was:.2g}: from random weights "
         "they change fast."
     )
+
+
+def is_too_few(error: BaseException) -> bool:
+    """Whether BatchNorm refused a single image."""
+    return isinstance(error, ValueError) and _NEEDS_TWO in str(error)
 
 
 def refuse_single_values(built: BuiltModel, freezing: Freezing, *, is_gradual: bool) -> None:
@@ -57,7 +63,7 @@ def refuse_single_values(built: BuiltModel, freezing: Freezing, *, is_gradual: b
     try:
         shell(torch.zeros(1, 3, side, side, device="meta"))
     except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
+        if not is_too_few(error):
             raise
         raise ConfigError(
             {

@@ -177,6 +177,15 @@ class Buckets:
     greatest: Floats
 
 
+def best_point(values: Floats, *, higher: bool) -> int | None:
+    """Where the best finite value is, the first of several equal ones; None if there is none."""
+    finite = np.isfinite(values)
+    if not finite.any():
+        return None
+    ranked = np.where(finite, values, -np.inf if higher else np.inf)
+    return int(ranked.argmax() if higher else ranked.argmin())
+
+
 def level_for(size: int, most: int) -> int:
     """Least level at which ``size`` points make at most ``most`` buckets.
 

@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
 
-import numpy as np
-
 from fine_tuner.base.errors import ConfigError, InputError
 from fine_tuner.config.io import FIELDS, read_tree
 from fine_tuner.config.metric_specs import metric_name, metric_of
 from fine_tuner.runs.layout import RunFolder
-from fine_tuner.runs.log.series import Series
+from fine_tuner.runs.log.series import Series, best_point
 from fine_tuner.runs.view.run_view import RunView
 from fine_tuner.runs.view.summary import summarise
 
@@ -125,8 +123,6 @@ def _is_higher_better(key: str, views: Sequence[RunView]) -> bool:
 
 def _best(series: Series | None, *, higher: bool) -> tuple[float, int] | None:
     """Best finite value and its epoch; None if there is none."""
-    if series is None or not np.isfinite(series.value).any():
+    if series is None or (point := best_point(series.value, higher=higher)) is None:
         return None
-    values = np.where(np.isfinite(series.value), series.value, -np.inf if higher else np.inf)
-    point = int(values.argmax() if higher else values.argmin())
-    return float(values[point]), int(series.epoch[point])
+    return float(series.value[point]), int(series.epoch[point])

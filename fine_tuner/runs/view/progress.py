@@ -11,7 +11,7 @@ import numpy as np
 
 from fine_tuner.config.metric_specs import QUALITY
 from fine_tuner.runs.log.facts import Facts
-from fine_tuner.runs.log.series import Series
+from fine_tuner.runs.log.series import Series, best_point
 
 _LEAST_STEPS = 3  # before a rate is worth telling
 
@@ -124,14 +124,12 @@ def find_best(facts: Facts, series: Mapping[str, Series]) -> BestValue | None:
             return None
         key, direction = f"val/{spec.key}", "max" if spec.higher_is_better else "min"
     curve, higher = series[key], direction != "min"
-    values = np.where(np.isfinite(curve.value), curve.value, -np.inf if higher else np.inf)
-    point = int(values.argmax() if higher else values.argmin())
-    if not np.isfinite(values[point]):
+    if (point := best_point(curve.value, higher=higher)) is None:
         return None
     told = facts.summary.get("best")  # what the best checkpoint was chosen by, where the log has lost the value
     if facts.lost and isinstance(told, dict) and told.get("key") == key:
         return BestValue(key, float(told["value"]), int(told["epoch"]), told["epoch"] * facts.steps_per_epoch, higher)
-    return BestValue(key, float(values[point]), int(curve.epoch[point]), int(curve.step[point]), higher)
+    return BestValue(key, float(curve.value[point]), int(curve.epoch[point]), int(curve.step[point]), higher)
 
 
 def phase_of(facts: Facts) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fine_tuner.base.text import counted
 from fine_tuner.config.metric_specs import metric_name, metric_text
 from fine_tuner.runs.log.series import Series
 from fine_tuner.runs.view.progress import BestValue, RunProgress, duration_text
@@ -38,8 +39,7 @@ def sentence(
         case "stopping":
             return f"Stopping: finishing step {progress.step + 1} and saving.{tail}"
         case "completed":
-            epochs = f"{progress.epochs} epoch{'s' * (progress.epochs != 1)}"
-            return f"Completed {epochs} in {duration_text(progress.seconds)}.{tail}"
+            return f"Completed {counted(progress.epochs, 'epoch')} in {duration_text(progress.seconds)}.{tail}"
         case "paused" | "stopped":
             return f"{status.capitalize()} after step {progress.step} of {progress.total_steps}.{tail}"
     return f"{status.capitalize()}. {problem or ''}{tail}".strip()
@@ -48,7 +48,7 @@ def sentence(
 def lost_text(lost: int) -> str:
     """What to say of a log with a hole."""
     return (
-        f"{lost:,} line{'s' * (lost != 1)} of its log {'are' if lost != 1 else 'is'} missing: the curves have a gap. "
+        f"{counted(lost, 'line')} of its log {'are' if lost != 1 else 'is'} missing: the curves have a gap. "
         "Checkpoints and weights are not touched by that."
     )
 

@@ -23,7 +23,6 @@ from fine_tuner.training.loop.position import rng_state, set_rng_state
 
 Kind = Literal["train", "evaluation"]
 Batch = tuple[Tensor, Any]  # images and targets
-_NEEDS_TWO = "Expected more than 1 value per channel"
 
 
 @dataclass
@@ -141,8 +140,3 @@ def until_it_fits(
             if not is_out_of_memory(error):
                 raise
         shrink()  # outside of ``except``, whose traceback holds on to tensors
-
-
-def is_too_few(error: BaseException) -> bool:
-    """Whether BatchNorm refused a single image."""
-    return isinstance(error, ValueError) and _NEEDS_TWO in str(error)

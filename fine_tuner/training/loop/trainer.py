@@ -21,6 +21,7 @@ from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.distributed.device_memory import free_memory, is_out_of_memory
 from fine_tuner.features.batches import InterruptionError
 from fine_tuner.losses.parts import shares_of
+from fine_tuner.models.batch_norm import is_too_few
 from fine_tuner.runs.log.events import CheckpointSaved, EvalMetrics, Mark, Message
 from fine_tuner.training.loop.apply_changes import Changes
 from fine_tuner.training.loop.bad_step import ADVICE, BadStepError, Recovery
@@ -30,7 +31,6 @@ from fine_tuner.training.loop.learner import Learner, is_empty
 from fine_tuner.training.loop.micro_batches import (
     Kind,
     Undo,
-    is_too_few,
     memory_lost_in_backward,
     until_it_fits,
 )
