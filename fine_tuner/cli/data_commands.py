@@ -13,6 +13,7 @@ from fine_tuner.cli.arguments import Commands, add_overrides, print_json, read_s
 from fine_tuner.cli.progress import progress_lines
 from fine_tuner.config.io import apply_overrides, parse
 from fine_tuner.config.settings import TASKS
+from fine_tuner.data.options import READ_OPTIONS, ReadOptions
 
 
 def add_commands(commands: Commands) -> None:
@@ -56,7 +57,6 @@ def check_data(arguments: argparse.Namespace) -> int:
     """``check-data``: recognise the data and report findings; 2 if a run on it would not start."""
     from fine_tuner.data.checks.check import check_data as run_check
     from fine_tuner.data.checks.thumbnails import write_thumbnails
-    from fine_tuner.data.options import READ_OPTIONS
 
     task = [f"task={arguments.task}"] if arguments.task else []
     tree = apply_overrides({}, [*arguments.overrides, *task])
@@ -82,7 +82,6 @@ def check_data(arguments: argparse.Namespace) -> int:
 
 def recognise(arguments: argparse.Namespace) -> int:
     """``recognise``: what the data seems to be, at a glance."""
-    from fine_tuner.data.options import READ_OPTIONS, ReadOptions
     from fine_tuner.data.readers.recognise import glance_at
 
     progress = progress_lines(is_json=arguments.json, pause_seconds=2.0)

@@ -13,6 +13,7 @@ from fine_tuner.config.io import CHOICES, FIELDS
 from fine_tuner.config.presets import describe_preset, list_presets
 from fine_tuner.config.settings import TASKS
 from fine_tuner.config.tasks import CLASSIFICATION, DEFAULT_TASK, SEGMENTATION
+from fine_tuner.data.readers.set_list import SETS, TORCHVISION_PREFIX
 from fine_tuner.runs.store import RunStore
 
 Row = dict[str, Any]
@@ -53,8 +54,6 @@ def _settings(task: str | None, runs: Path) -> list[Row]:
 
 
 def _datasets(task: str | None, runs: Path) -> list[Row]:
-    from fine_tuner.data.readers.set_list import SETS, TORCHVISION_PREFIX
-
     return [
         {
             "path": TORCHVISION_PREFIX + spec.name,

@@ -25,6 +25,7 @@ from fine_tuner.config.sections.loss_inputs import IgnoredPixels, LossInputs
 from fine_tuner.config.sections.losses import CustomLoss
 from fine_tuner.config.settings import TASKS, Settings
 from fine_tuner.config.tasks import DEFAULT_TASK
+from fine_tuner.losses.check.report import describe_report
 from fine_tuner.losses.verdicts import given_to
 from fine_tuner.planning.loss_checks import admit_code, check_code
 
@@ -133,8 +134,6 @@ def _steps(arguments: argparse.Namespace) -> Callable[[int, int, str], None]:
 
 def check_loss(arguments: argparse.Namespace) -> int:
     """``check-loss``: run a custom loss in a child with limits."""
-    from fine_tuner.losses.check.report import describe_report
-
     if arguments.overrides and arguments.config is None:
         raise InputError(f"{arguments.overrides[0]!r} is a setting without settings. Name them: --config CONFIG.")
     settings = None

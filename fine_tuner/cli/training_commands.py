@@ -16,6 +16,7 @@ from fine_tuner.base.machine import is_rank
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.cli.arguments import Commands, add_overrides, find_run, print_answer, print_json, read_settings
 from fine_tuner.cli.comparison import repeat_text
+from fine_tuner.cli.progress import Bar, progress_lines
 from fine_tuner.config import live_changes
 from fine_tuner.config.io import read_tree
 from fine_tuner.launch.devices import hold, rank_devices
@@ -23,6 +24,7 @@ from fine_tuner.launch.extension import check_extension, check_start
 from fine_tuner.planning.loss_checks import admit_code, refuse_code_of_run
 from fine_tuner.runs import control, queue
 from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.log.cache_writer import CacheWriter
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.compare import MOST_RUNS, compare_runs
 from fine_tuner.runs.view.status import look
@@ -151,7 +153,6 @@ def extend(arguments: argparse.Namespace) -> int:
 
 def verify_command(arguments: argparse.Namespace) -> int:
     """``verify``: 0 if the first steps are the same, 1 if they part."""
-    from fine_tuner.cli.progress import progress_lines
     from fine_tuner.export.verify import verdict_text, verify
 
     tell = progress_lines(is_json=arguments.json, pause_seconds=2.0)
@@ -165,7 +166,6 @@ def _train_folder(
 ) -> int:
     """Train a run in its folder, in this process or, on several devices, in one for each; returns the exit code."""
     from fine_tuner.evaluation.evaluate_run import evaluate_at_end
-    from fine_tuner.runs.log.cache_writer import CacheWriter
     from fine_tuner.training.run.worker import run_worker
 
     refuse_code_of_run(run)
@@ -199,8 +199,6 @@ def _bar() -> OnProgress | None:
     """A bar with the time left, where somebody looks."""
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         return None
-    from fine_tuner.cli.progress import Bar
-
     return Bar()
 
 

@@ -14,18 +14,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fine_tuner.base.errors import FineTunerError, InputError
 from fine_tuner.data.files.folders import ROOTS_VARIABLE, roots_text
 from fine_tuner.losses.verdicts import ALLOW_VARIABLE
+from fine_tuner.ui.access.announcing import say_links, tell_of_stranger, tell_tunnel
 from fine_tuner.ui.access.entry import LINK_HOURS, LOOPBACK_NAMES, Access, bracketed, check_entry, open_access
+from fine_tuner.ui.access.sharing import Sharing, network_host
+from fine_tuner.ui.connection import SecondDoor, Server, make_server
 from fine_tuner.ui.environment import no_proxy, private_environment
 from fine_tuner.ui.form.folders import Allowed, resolve_roots
-
-if TYPE_CHECKING:
-    from fine_tuner.ui.access.sharing import Sharing
-    from fine_tuner.ui.connection import Server
 
 DEFAULT_PORT = 7860
 PORTS_TRIED = 40
@@ -92,12 +90,8 @@ async def _run(
     listener: socket.socket, options: Options, access: Access, allowed: Allowed, runs: Path, say: Say
 ) -> None:
     """Build the application, inside the event loop that Gradio's locks want, and serve it."""
-    from fine_tuner.ui.access.announcing import tell_of_stranger
-    from fine_tuner.ui.access.sharing import Sharing, network_host
-
-    with no_proxy():
+    with no_proxy():  # Gradio reads its environment when it is imported, so that is settled first
         from fine_tuner.ui.app import build_app
-    from fine_tuner.ui.connection import SecondDoor, make_server
 
     sharing = Sharing(access)
     app = build_app(runs=runs, allowed=allowed, sharing=sharing)
@@ -179,8 +173,6 @@ def data_roots(options: Options) -> tuple[Path, ...]:
 
 def _announce(server: Server, options: Options, sharing: Sharing, say: Say) -> None:
     """Once the page is served: print its links, open the tunnel and a browser if wished."""
-    from fine_tuner.ui.access.announcing import say_links, tell_tunnel
-
     while not server.started:
         if server.should_exit:
             return

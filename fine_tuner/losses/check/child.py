@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fine_tuner.base.errors import FineTunerError
 from fine_tuner.base.files import write_json
 
 MIB = 2**20
@@ -28,7 +29,6 @@ def main(folder: Path) -> None:
     crash = (folder / "crash.txt").open("w")
     faulthandler.enable(crash)
     write_json(folder / "stage.json", {"stage": "loading torch", "is_user": False})
-    from fine_tuner.base.errors import FineTunerError
     from fine_tuner.losses.check.batch import prepare
     from fine_tuner.losses.check.check import check_loss
 
@@ -54,7 +54,7 @@ def main(folder: Path) -> None:
 def _batch(request: dict[str, Any]) -> Any:
     """The batch that the named provider gives, or a synthetic one."""
     if not request["provider"]:
-        from fine_tuner.losses.check.batch import synthetic
+        from fine_tuner.losses.check.batch import synthetic  # torch is loaded once the stage says so
 
         return synthetic(request["task"], request["num_outputs"], request["ignore_index"])
     module, _, function = request["provider"].partition(":")
