@@ -6,6 +6,7 @@ at the fields, the sections' values, the command), so that an answer holds only 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,14 +16,13 @@ import gradio as gr
 
 from fine_tuner.config.presets import describe_preset, list_presets, load_preset
 from fine_tuner.config.sections.data import SAMPLE_DATA
+from fine_tuner.data.readers.set_list import SETS
 from fine_tuner.ui.access.roles import require_owner
 from fine_tuner.ui.form import sections, texts
-from fine_tuner.ui.form.data_part import build_check_part, build_data_part
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.form.form import values_of
 from fine_tuner.ui.form.inputs import INPUTS, SECTIONS, Input
 from fine_tuner.ui.form.labels import weights_choices
-from fine_tuner.ui.form.loss_part import build_loss_part
 from fine_tuner.ui.form.updates import Entries, FormChange, StartResult, answer, first_answer
 from fine_tuner.ui.form.widgets import build_widget, script_part
 
@@ -85,11 +85,11 @@ class SetupPage:
                 if not spec.is_advanced:
                     self._build_input(spec, values, first)
                 if spec.key == "data.path":
-                    build_data_part()
+                    _build_data_part()
                 if spec.key == "data.layout":
-                    build_check_part()
+                    _build_check_part()
             if section == "loss":
-                build_loss_part(self.allowed)
+                _build_loss_part(self.allowed)
             if section in _PARTS:
                 mount, part, elem_id = _PARTS[section]
                 script_part(mount, f'<div class="{part}"></div>', elem_id=elem_id)
@@ -183,3 +183,40 @@ def _preset_card(name: str) -> dict[str, Any]:
         "task": settings.task,
         "is_sample": settings.data.path == SAMPLE_DATA,
     }
+
+
+def _build_data_part() -> None:
+    """Below the path: a zip from the browser, torchvision's sets, and what the path is."""
+    shown = ("name", "title", "num_images", "num_classes", "download_mib", "tasks")
+    sets = [{key: dataclasses.asdict(spec)[key] for key in shown} for spec in SETS.values()]
+    script_part("mountData", '<div class="ft-data"></div>', elem_id="ft-data", sets=sets)
+
+
+def _build_check_part() -> None:
+    """Below task and layout: the check of the data with its findings."""
+    script_part("mountCheck", '<div class="ft-check"></div>', elem_id="ft-check")
+
+
+def _build_loss_part(allowed: Allowed) -> None:
+    """Below the fields of Loss: the editor for a loss of one's own with its check, and what a loss does.
+
+    Gradio's editor holds the text; ``loss_code.js`` and ``loss.js`` of ``assets/loss/`` do the rest through
+    ``api/loss``. Without permission no editor is there, only the reason.
+    """
+    if allowed.code:
+        with gr.Column(elem_id="ft-loss-code", min_width=0):
+            top = script_part("mountLossTop", '<div class="ft-loss-top"></div>', value="", elem_id="ft-loss-top")
+            editor = gr.Code(
+                language="python",
+                label=texts.EDITOR,
+                lines=12,
+                max_lines=22,
+                interactive=True,
+                elem_id="ft-loss-editor",
+            )
+            script_part("mountLossCheck", '<div class="ft-loss-check"></div>', elem_id="ft-loss-check")
+        # In the browser alone: the text goes to the script as it is typed, and from it to the editor.
+        top.input(None, top, editor, js="(value) => JSON.parse(value).text", api_visibility="private")
+        editor.change(None, editor, None, js="(text) => window.FTLoss?.typed(text)", api_visibility="private")
+    reason = "" if allowed.code else texts.CODE_NOT_OFFERED
+    script_part("mountLossCurve", '<div class="ft-loss-curve"></div>', elem_id="ft-loss-curve", reason=reason)
