@@ -42,7 +42,8 @@ from fine_tuner.data.readers.sample import SAMPLE_PATH, read_sample
 from fine_tuner.data.readers.set_list import TORCHVISION_PREFIX
 from fine_tuner.data.readers.table_source import choose_tables, read_tables
 from fine_tuner.data.readers.tables import TABLE_SUFFIXES
-from fine_tuner.data.records import DataSplits, Record, split_records
+from fine_tuner.data.records import DataSplits, Record
+from fine_tuner.data.splits import split_records
 
 
 def read_data(

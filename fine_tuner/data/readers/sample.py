@@ -33,7 +33,8 @@ from fine_tuner.base.files import making_folder
 from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.mask_coding import MaskCoding
-from fine_tuner.data.records import DataSplits, Record, Target, split_records
+from fine_tuner.data.records import DataSplits, Record, Target
+from fine_tuner.data.splits import split_records
 
 SAMPLE_PATH = "builtin:sample"
 NUM_PICTURES = 640
