@@ -29,9 +29,8 @@ from fine_tuner.losses.verdicts import custom_losses, given_to
 from fine_tuner.planning.loss_checks import check_code
 from fine_tuner.ui.form.folders import Allowed
 from fine_tuner.ui.jobs import texts
-from fine_tuner.ui.jobs.checked import Question, checked_argv, checked_settings
 from fine_tuner.ui.jobs.job import Command, Hear, Job, Stoppable, Turn, Work
-from fine_tuner.ui.jobs.questions import Answer
+from fine_tuner.ui.jobs.questions import Answer, Question, checked_argv, checked_settings
 
 LONGEST_CHECK_SECONDS = 24 * 3600.0  # a data set may have to be downloaded first
 SWEEP_STEPS = 100

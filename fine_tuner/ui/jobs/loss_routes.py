@@ -21,9 +21,8 @@ from fine_tuner.losses.signature import keywords_of, possible_losses
 from fine_tuner.losses.templates import templates_for
 from fine_tuner.losses.verdicts import custom_losses
 from fine_tuner.planning.loss_checks import last_report
-from fine_tuner.ui.jobs.checked import Question, checked_argv, checked_settings
 from fine_tuner.ui.jobs.loss_files import ConflictError, LossFiles
-from fine_tuner.ui.jobs.questions import Answer
+from fine_tuner.ui.jobs.questions import Answer, Question, checked_argv, checked_settings
 from fine_tuner.ui.jobs.services import Services
 
 LOSS_PATHS = ("loss.", "second_loss.")

@@ -15,8 +15,7 @@ from pydantic import Field
 from fine_tuner.config.argv import settings_of_argv
 from fine_tuner.config.settings import TASKS
 from fine_tuner.ui.jobs import texts
-from fine_tuner.ui.jobs.checked import Question, checked_argv
-from fine_tuner.ui.jobs.questions import Answer
+from fine_tuner.ui.jobs.questions import Answer, Question, checked_argv
 from fine_tuner.ui.jobs.services import Services
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
