@@ -17,7 +17,7 @@ import numpy as np
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress, no_progress
-from fine_tuner.base.text import counted
+from fine_tuner.base.text import counted, some
 from fine_tuner.config.tasks import DEFAULT_TASK, TargetKind, target_kind
 from fine_tuner.data.checks.findings import NUM_EXAMPLES, DataFinding, Example, Report
 from fine_tuner.data.duplicates import train_duplicates
@@ -71,7 +71,7 @@ def check_data(
     findings += about_twins(data, find_twins(images, facts, progress), chosen)
     findings += about_classes(data)
     findings += about_sizes(facts)
-    findings += about_orientation(data, facts)
+    findings += about_orientation(data, facts, is_asked=any(p.kind == "turned_mask" for p in problems))
     findings += about_batches(data, batch_size)
     return _report(path, wanted, likely, data, facts, findings, begun)
 
@@ -328,8 +328,8 @@ def about_classes(data: DataSplits) -> list[DataFinding]:
         out.append(DataFinding("imbalance", "warning", text, len(rare), (), _against_imbalance(data)))
     few = [data.classes[i] for i, n in enumerate(counts) if n < _FEW_IMAGES]
     if few and unit == "images":
-        names = ", ".join(few[:NUM_EXAMPLES])
-        text = f"{counted_as(len(few), 'class has', 'classes have')} fewer than {_FEW_IMAGES} training images: {names}."
+        text = f"{counted_as(len(few), 'class has', 'classes have')} fewer than {_FEW_IMAGES} training images: "
+        text += some(few, NUM_EXAMPLES) + ("." if len(few) <= NUM_EXAMPLES else "")
         out.append(DataFinding("few_images", "warning", text, len(few)))
     return out
 
@@ -354,13 +354,21 @@ def about_sizes(facts: Mapping[Path, ImageFacts]) -> list[DataFinding]:
     return [DataFinding("tiny", "note", text, len(tiny), shown)]
 
 
-def about_orientation(data: DataSplits, facts: Mapping[Path, ImageFacts]) -> list[DataFinding]:
-    """Pictures that a camera stored turned; they are turned back when read."""
+def about_orientation(
+    data: DataSplits, facts: Mapping[Path, ImageFacts], *, is_asked: bool = False
+) -> list[DataFinding]:
+    """Pictures that a camera stored turned; they are turned back when read.
+
+    Args:
+        data: The set.
+        facts: What is known of each picture.
+        is_asked: Whether another finding asks how the masks were drawn, so that nothing is said of them here.
+    """
     turned = [path for path, fact in facts.items() if fact.get("turned")]
     if not turned:
         return []
     text = f"{counted(len(turned), 'image')} stored turned (EXIF) and turned upright when read"
-    if target_kind(data.task) is TargetKind.MASK:
+    if target_kind(data.task) is TargetKind.MASK and not is_asked:
         is_stored = data.mask_coding is not None and data.mask_coding.is_stored
         text += ", with the masks" if is_stored else "; the masks are taken as upright"
     text += "."

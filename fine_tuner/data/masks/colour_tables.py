@@ -29,7 +29,7 @@ def find_class_names(folders: tuple[Path, ...]) -> tuple[str, ...]:
     if path is None:
         return ()
     check_reach(path)
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").split("\n")  # not at form feeds and U+2028
     return tuple(line.strip() for line in lines if line.strip())
 
 
@@ -64,7 +64,7 @@ def read_colour_table(path: Path) -> Mapping[str, int]:
     """
     check_reach(path)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as a colour table ({error}). Write 'name,r,g,b' lines.") from None
     table: dict[str, int] = {}

@@ -104,9 +104,11 @@ def task_of(table: Table, index: ImageIndex) -> str:
     binary = [c for c in rest if table.is_binary(c)]
     if len(binary) >= 2:
         return (CLASSIFICATION if is_one_hot(table, binary) else MULTILABEL).name
-    texts = [c for c in rest if not table.is_numeric(c) and _is_class_like(table, c)]
+    texts = _words(table, rest)
     if len(texts) == 1:
         return _task_of_column(table, texts[0])
+    if texts and not any(map(table.is_numeric, rest)):
+        return CLASSIFICATION.name  # which of them is learned will be asked
     return REGRESSION.name
 
 
@@ -270,8 +272,20 @@ def _single(table: Table, rest: Sequence[str]) -> list[str]:
         return [next(c for c in named if _filled(table, c) >= _LEAST_FILLED * fullest)]
     if len(rest) == 1:
         return list(rest)
-    alike = [c for c in rest if not table.is_numeric(c) and _is_class_like(table, c)]
+    alike = _words(table, rest)
+    if len(alike) > 1 and not any(map(table.is_numeric, rest)):
+        raise MendableError(
+            f"Several columns of {table.path} could be the label: {', '.join(map(repr, alike))}.",
+            remedies=[Remedy(f"learn {c!r}", {"data.label_columns": c}) for c in alike],
+        )
     return alike if len(alike) == 1 else []
+
+
+def _words(table: Table, rest: Sequence[str]) -> list[str]:
+    """Columns of words that repeat, without those that are mostly empty beside a fuller one, such as remarks."""
+    alike = [c for c in rest if not table.is_numeric(c) and _is_class_like(table, c)]
+    fullest = max((_filled(table, c) for c in alike), default=0.0)
+    return [c for c in alike if _filled(table, c) >= _LEAST_FILLED * fullest]
 
 
 def _is_class_like(table: Table, name: str) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.data.checks.check import check_data
 from fine_tuner.data.files.images import load_image
 from fine_tuner.data.loading.batches import load_classes
 from fine_tuner.data.mask_coding import IGNORE_INDEX, MaskCoding
@@ -434,6 +435,8 @@ def test_mask_lies_on_its_turned_photograph_or_it_is_asked(
     else:
         with pytest.raises(DataError, match=r"data\.mask_orientation=stored to turn masks with their pictures"):
             read(root, task="segmentation")
+    asked = {f.code: f.text for f in check_data(str(root)).findings}
+    assert ("turned_mask" in asked) != ("the masks are taken as upright" in asked["exif"])
     chosen = "upright" if is_mask_upright else "stored"
     assert white_is_masked(read(root, task="segmentation", mask_orientation=chosen))
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fine_tuner.base.errors import DataError
-from fine_tuner.data.notices import Notice
+from fine_tuner.data.notices import MendableError, Notice
 from fine_tuner.data.readers.recognise import look_into
 from fine_tuner.data.records import DataSplits
 
@@ -248,13 +248,46 @@ def test_no_column_names_images(table: Make, read: Read) -> None:
 
 def test_no_plain_label(table: Make, read: Read) -> None:
     text = "file,one,two\n" + "".join(f"p{i:03d}.png,{'ab'[i % 2]},{'xy'[i % 2]}\n" for i in range(12))
+    assert look_into(table(text)).likely_task() == "classification"
+    with pytest.raises(MendableError, match=r"Several columns of .* could be the label: 'one', 'two'\.") as asked:
+        read(table(text))
+    assert [r.settings for r in asked.value.remedies] == [{"data.label_columns": "one"}, {"data.label_columns": "two"}]
+    text_of_none = "file,one,two\n" + "".join(f"p{i:03d}.png,a{i},b{i}\n" for i in range(12))
     with pytest.raises(
         DataError, match=r"No column of .* is plainly the label \(columns left: one, two\)\. Name it in"
     ):
-        read(table(text))
+        read(table(text_of_none))
+    table(text)
     assert read(table(text), label_columns="two").classes == ("x", "y")
     with pytest.raises(DataError, match=r"Classification learns one column, data\.label_columns names 2"):
         read(table(text), label_columns="one,two")
+
+
+def test_column_of_a_few_remarks_is_not_the_label(table: Make, read: Read) -> None:
+    """Whatever the columns are called, the filled one is learned."""
+    lines = (f"p{i:03d}.png,{'bad' if i == 3 else 'odd' if i < 3 else ''},,{'ab'[i % 2]}\n" for i in range(12))
+    root = table("file,seen,more,kind\n" + "".join(lines))
+    assert look_into(root).likely_task() == "classification"
+    assert read(root).kind == "table labels.csv with 2 classes in column 'kind'"
+
+
+def test_only_cells_without_a_label_are_named(table: Make, read: Read) -> None:
+    root = table(rows(*["a", "b", ""] * 4))
+    with pytest.raises(DataError) as told:
+        read(root)
+    lines = [
+        number for number in range(2, 14) if f"line {number}, column 'label': the cell has no label" in str(told.value)
+    ]
+    assert str(told.value).startswith("4 ")
+    assert lines == [4, 7, 10, 13]
+    assert set(all_records(read(root, on_missing="skip"))) == {f"p{i:03d}.png" for i in range(12) if i % 3 < 2}
+
+
+@pytest.mark.parametrize("odd", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_a_row_ends_where_csv_ends_it(table: Make, read: Read, odd: str) -> None:
+    data = read(table(rows(*[f"a{odd}a", f'"b{odd}\nb"'] * 6)))
+    assert data.classes == (f"a{odd}a", f"b{odd}\nb")
+    assert sum(map(len, data.splits.values())) == 12
 
 
 def test_bad_word_in_the_split_column(table: Make, read: Read) -> None:
