@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fine_tuner.base.errors import ConfigError, RunError
+from fine_tuner.base.pasted_path import cleaned_path
 from fine_tuner.config.io import read_tree
 from fine_tuner.config.knobs import lookup
 from fine_tuner.runs.layout import RunFolder
@@ -56,5 +57,5 @@ def _missing_data(run: RunFolder) -> Path | None:
         return None  # the worker will say what is wrong with the file
     if not isinstance(path, str) or ":" in path.partition("/")[0]:  # builtin:sample, torchvision:NAME
         return None
-    place = Path(path).expanduser()
+    place = Path(cleaned_path(path)).expanduser()
     return None if place.exists() else place

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from fine_tuner.base.pasted_path import cleaned_path
 from fine_tuner.base.version import __version__
 from fine_tuner.config.sections.data import SAMPLE_DATA
 from fine_tuner.config.settings import Settings
@@ -32,7 +33,7 @@ def data_name(path: str) -> str:
         return "sample"
     if re.match(r"[a-z]+:[^/\\]", path):
         return path.partition(":")[2]
-    parts = [part for part in Path(path.strip()).parts if part.strip("/\\.")]
+    parts = [part for part in Path(cleaned_path(path)).parts if part.strip("/\\.")]
     while len(parts) > 1 and parts[-1].casefold() in _SPLITS:
         parts.pop()
     return Path(parts[-1]).stem if parts else "data"

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from torchvision.models import get_model, get_model_weights, get_weight, list_mo
 from fine_tuner.cli.main import main
 from fine_tuner.runs.layout import RunFolder
 
-from .conftest import ask_at_steps, logged, picture, run_script
+from .conftest import PIN, ask_at_steps, logged, picture, run_script
 
 Train = Callable[..., RunFolder]
 Repeat = Callable[..., Path]
@@ -296,6 +296,19 @@ def test_a_loss_that_learns_is_repeated_with_its_parameters(
 
 
 # ------------------------------------------------------------------- changes
+def made_again(run: RunFolder, place: Path) -> Iterator[RunFolder]:
+    """The runs that the exported settings and the exported command make."""
+    files = {kind: place / f"again.{kind}" for kind in ("yaml", "command")}
+    for kind, path in files.items():
+        assert main(["export", str(run.path), "--format", kind, "--output", str(path)]) == 0
+    (line,) = [line for line in files["command"].read_text().splitlines() if not line.startswith("#")]
+    for config in ([str(files["yaml"])], shlex.split(line)[4:]):
+        assert main(["train", *config, "--runs", str(place / "again")]) == 0
+        (again,) = (place / "again").glob("2*")
+        yield RunFolder(again)
+        shutil.rmtree(again)
+
+
 def test_a_change_made_while_training_is_made_by_every_export(
     train: Train, repeat: Repeat, classes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,13 +319,17 @@ def test_a_change_made_while_training_is_made_by_every_export(
     steps, epochs = logged(run)
     assert max(epochs) == 3
 
-    files = {kind: tmp_path / f"again.{kind}" for kind in ("yaml", "command")}
-    for kind, path in files.items():
-        assert main(["export", str(run.path), "--format", kind, "--output", str(path)]) == 0
-    (line,) = [line for line in files["command"].read_text().splitlines() if not line.startswith("#")]
-    for config in ([str(files["yaml"])], shlex.split(line)[4:]):
-        assert main(["train", *config, "--runs", str(tmp_path / "again")]) == 0
-        (again,) = (tmp_path / "again").glob("2*")
-        assert logged(RunFolder(again)) == (steps, epochs)
-        shutil.rmtree(again)
+    assert all(logged(again) == (steps, epochs) for again in made_again(run, tmp_path))
+    repeat(run)
+
+
+def test_a_completed_run_that_was_extended_is_repeated_whole(
+    train: Train, repeat: Repeat, classes_folder: Path, tmp_path: Path
+) -> None:
+    run = train(f"data.path={classes_folder}", "train.epochs=1", "schedule.name=CosineAnnealingLR", *PIN[:2])
+    for epochs in ("2", "3"):
+        assert main(["extend", str(run.path), epochs]) == 0
+    steps, epochs = logged(run)
+    assert (list(steps), list(epochs)) == (list(range(1, 7)), [1, 2, 3])
+    assert all(logged(again) == (steps, epochs) for again in made_again(run, tmp_path))
     repeat(run)

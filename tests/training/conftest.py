@@ -82,7 +82,7 @@ def train_here(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def train(*words: str, resume: Path | None = None, runs: str = "runs", code: int = 0) -> Path:
         command = ["resume", str(resume)] if resume else ["train", "default", *words]

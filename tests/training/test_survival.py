@@ -16,7 +16,7 @@ from fine_tuner.runs.store import RunStore
 
 from .conftest import last_weights, payloads
 
-NO_MEMORY = "if len(target) > 2:\n    raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')"
+NO_MEMORY = "if len(target) > 2:\n    torch.empty(2**58)"  # no processor's memory holds it, as torch says in its words
 
 
 def assert_equal(a: Path, b: Path) -> None:

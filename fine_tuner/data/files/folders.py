@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import unquote
 
 from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.base.errors import DataError
@@ -40,8 +39,6 @@ _IGNORED_FOLDERS = frozenset({"__macosx", "__pycache__"})
 # Written by the system or the archive, not by the user: not worth a word.
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", ".ds_store"})
 _DIGITS = re.compile(r"(\d+)")
-_WINDOWS = re.compile(r"^[A-Za-z]:[\\/]|^\\\\")
-_QUOTES = (("'", "'"), ('"', '"'), ("\u2018", "\u2019"), ("\u201c", "\u201d"), ("`", "`"))
 ROOTS_VARIABLE = "FINE_TUNER_DATA_ROOTS"
 
 
@@ -71,35 +68,6 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 def natural_order(names: Iterable[str]) -> tuple[str, ...]:
     """Each name once, as a person counts: the one order of classes everywhere."""
     return tuple(sorted(set(names), key=natural_key))
-
-
-def cleaned_path(text: str, *, is_windows: bool) -> str:
-    """A path as it was pasted, without quotes, blanks around it and ``file://``.
-
-    Args:
-        text: As typed.
-        is_windows: Whether paths of Windows mean something on this machine.
-
-    Raises:
-        DataError: If it is a path of Windows elsewhere.
-
-    >>> cleaned_path(" '/data/my%20set' ", is_windows=False), cleaned_path("file:///data/my%20set", is_windows=False)
-    ('/data/my%20set', '/data/my set')
-    """
-    path = text.strip().strip("\u200b\ufeff\u202a\u202c").strip()
-    for opening, closing in _QUOTES:
-        if len(path) > 2 and path.startswith(opening) and path.endswith(closing):
-            path = path[1:-1].strip()
-    if path.lower().startswith("file://"):
-        path = unquote(path[7:].removeprefix("localhost"))
-        if is_windows or re.match(r"^/[A-Za-z]:/", path):
-            path = path.removeprefix("/")
-    if not is_windows and _WINDOWS.match(path):
-        raise DataError(
-            f"data.path: {path} is a path of Windows, and this machine runs another system. Give the path that the "
-            "folder has here, such as /mnt/c/... under WSL, or copy the data to this machine."
-        )
-    return path
 
 
 # -------------------------------------------------- how far a path may lead

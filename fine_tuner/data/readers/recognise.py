@@ -5,13 +5,13 @@ From names and headers alone, quick enough to follow someone who types a path.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.base.pasted_path import cleaned_path, refusal_of_windows_path
 from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.base.text import counted
 from fine_tuner.config.tasks import (
@@ -26,7 +26,6 @@ from fine_tuner.config.tasks import (
 from fine_tuner.data.files.archives import ARCHIVE_SUFFIXES, find_name_encoding, unpack
 from fine_tuner.data.files.folders import (
     Passed,
-    cleaned_path,
     existing_folder,
     holds_images,
     images_below,
@@ -137,7 +136,9 @@ def unpacked(
     Raises:
         DataError: If the zip cannot be unpacked, or the path is one of another system.
     """
-    path = cleaned_path(path, is_windows=os.name == "nt")
+    path = cleaned_path(path)
+    if refusal := refusal_of_windows_path(path):
+        raise DataError(f"data.path: {refusal}")
     if Path(path).suffix.lower() not in ARCHIVE_SUFFIXES or Path(path).expanduser().is_dir():
         return path, ()
     encoding, notices = find_name_encoding(Path(path).expanduser(), options.encoding if options else "")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fine_tuner.base.pasted_path import refusal_of_windows_path
 from fine_tuner.config.io import CHOICES, FIELDS
 from fine_tuner.config.knobs import lookup
 from fine_tuner.config.sections.losses import CUSTOM
@@ -116,4 +117,4 @@ def _place_named(path: str, text: str) -> str:
 def _missing(path: str, text: str, allowed: Allowed) -> dict[str, str]:
     if find_below(text, allowed.roots) is not None:
         return {}
-    return {path: allowed.nowhere(text)}
+    return {path: refusal_of_windows_path(text) or allowed.nowhere(text)}

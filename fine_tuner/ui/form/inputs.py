@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from fine_tuner.base.pasted_path import cleaned_path
 from fine_tuner.config.io import CHOICES, FIELDS
 from fine_tuner.config.knobs import Choice, Field, Knob, lookup
 from fine_tuner.ui.form import sections
@@ -165,7 +166,9 @@ def parsed_value(spec: Input, shown: Any) -> Any:
         case "trainable":
             text = str(shown).strip()
             return int(text) if text.isdigit() else text
-        case "path" | "network" | "weights_file":
+        case "path" | "weights_file":
+            return cleaned_path(str(shown or ""))
+        case "network":
             return str(shown or "").strip()
         case "text":
             return "" if shown is None else str(shown)

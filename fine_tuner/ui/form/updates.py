@@ -102,7 +102,7 @@ def answer(
         "event": stamp.get("event"),
         "filled": filled,
         "task": values["task"],
-        "place": values["data.path"],
+        "place": reading.tree["data"]["path"],
         "time": {"minutes": str(values["train.minutes"]), "epochs": str(values["train.epochs"])},
         "network": f"{network}/{len(entries)}",
         "tags": _tags(values),
