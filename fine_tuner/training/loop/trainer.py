@@ -102,7 +102,9 @@ class Trainer:
         """What to do now; None when the run is complete. A wish from outside comes before everything but the end."""
         is_validated = self.position.validated_epochs == self.position.epoch
         if is_validated and self.position.step >= self.learner.total_steps:
-            return None
+            self._fulfil_wishes()  # what is due at the very end: more epochs, as in a run that was extended
+            if self.position.step >= self.learner.total_steps:
+                return None
         if self.hooks.control and (wanted := self.hooks.control.wanted()):
             return wanted
         return "step" if is_validated else "validate"
