@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -209,6 +212,19 @@ def test_path_is_taken_as_people_paste_it(class_folders: Make, written: str) -> 
     assert data.classes == ("a b", "b")
     with pytest.raises(DataError, match=r"C:\\data\\set is a path of Windows"):
         read_data("C:\\data\\set", task="classification", val_fraction=0.3, seed=0)
+
+
+def test_names_that_the_terminal_cannot_show_end_no_command(class_folders: Make, tmp_path: Path) -> None:
+    root = class_folders({"café": 3, "犬": 3})
+    files = ("--thumbnails", str(tmp_path / "small")), ()
+    for command, extra in zip(("check-data", "recognise"), files, strict=True):
+        done = subprocess.run(
+            [sys.executable, "-m", "fine_tuner", command, str(root), *extra], capture_output=True, check=False,
+            env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
+        assert rb"caf\xe9" in done.stdout
+        assert rb"\u72ac" in done.stdout
 
 
 def test_names_in_a_zip_of_windows_are_read_or_asked(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
@@ -99,3 +100,20 @@ def test_killed_in_the_first_validation_loses_no_step(
     states = [load_state(CheckpointStore(folder=run / "checkpoints").newest()) for run in (killed, whole)]
     assert_same_state(*states)
     assert [e.metrics for e in payloads(killed, EvalMetrics)] == [e.metrics for e in payloads(whole, EvalMetrics)]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_machine_that_goes_down_and_a_terminal_that_is_closed_stop_a_run_with_a_checkpoint(
+    tiny_settings: tuple[str, ...], train_here: Any, own_loss: Any, name: str
+) -> None:
+    signal.signal(getattr(signal, name), lambda *_: None)  # the run's own is set also where tests run under nohup
+    ends = (
+        f"import os, signal\nif step >= 3 and list(RUNS.glob('runs/2*')):\n    os.kill(os.getpid(), signal.{name})"
+    )
+    run = train_here(*tiny_settings, "train.epochs=9", *own_loss(ends), code=130)
+    (finish,) = payloads(run, RunFinished)
+    assert finish.outcome == "stopped"
+    assert finish.step < 4
+    newest = CheckpointStore(folder=run / "checkpoints").newest()
+    assert newest is not None
+    assert load_state(newest)["position"]["step"] == finish.step

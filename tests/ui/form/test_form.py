@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
@@ -226,6 +227,24 @@ def test_a_path_must_lie_below_a_root_also_through_links_and_dots(tmp_path):
     assert find_below(str(root / "good"), roots) == root / "in"
     for bad in (outside, root / "link", root / "in" / ".." / ".." / "outside", root / "none", "\0", "~nobody-here/x"):
         assert find_below(str(bad), roots) is None, bad
+
+
+@pytest.mark.parametrize("written", ["'{}'", '"{}"', "\u201c{}\u201d", " {} ", "file://{}"])
+def test_a_path_is_taken_as_people_paste_it(tmp_path, written):
+    (tmp_path / "my set").mkdir()
+    shown = {"data.path": written.format(tmp_path / "my set")}
+    reading = read(values_of(Settings()) | shown, Allowed(roots=resolve_roots([tmp_path])))
+    assert "data.path" not in reading.errors
+    assert reading.tree["data"]["path"] == str(tmp_path / "my set")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such a path means something there")
+@pytest.mark.parametrize("typed", ["C:\\data\\set", '"D:/data/set"', "\\\\server\\share"])
+def test_a_path_of_windows_is_named_as_such_elsewhere(typed):
+    assert (
+        "is a path of Windows, and this machine runs another system"
+        in errors_of(Settings(), data_path=typed)["data.path"]
+    )
 
 
 def test_missing_and_forbidden_look_the_same(tmp_path):

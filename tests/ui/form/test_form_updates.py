@@ -163,3 +163,8 @@ def test_settings_of_another_version_leave_the_form_as_it_is_and_say_so():
 def test_an_argv_that_names_nothing_is_an_error(argv):
     with pytest.raises(ConfigError, match=r"preset|section\.key=value"):
         settings_of_argv(argv)
+
+
+def test_the_place_of_the_data_is_the_path_as_it_was_meant():
+    """The page asks what lies at this place, and holds a check's own path to it."""
+    assert after(data_path=" 'torchvision:CIFAR10' ").state["place"] == "torchvision:CIFAR10"
