@@ -107,9 +107,7 @@ def test_a_machine_that_goes_down_and_a_terminal_that_is_closed_stop_a_run_with_
     tiny_settings: tuple[str, ...], train_here: Any, own_loss: Any, name: str
 ) -> None:
     signal.signal(getattr(signal, name), lambda *_: None)  # the run's own is set also where tests run under nohup
-    ends = (
-        f"import os, signal\nif step >= 3 and list(RUNS.glob('runs/2*')):\n    os.kill(os.getpid(), signal.{name})"
-    )
+    ends = f"import os, signal\nif step >= 3 and list(RUNS.glob('runs/2*')):\n    os.kill(os.getpid(), signal.{name})"
     run = train_here(*tiny_settings, "train.epochs=9", *own_loss(ends), code=130)
     (finish,) = payloads(run, RunFinished)
     assert finish.outcome == "stopped"
