@@ -5,6 +5,7 @@ import { addressOf, ask } from "../base/poller.js";
 import { WORDS } from "../words/results.js";
 
 const SHOWN = 8;
+const EVALUATION = "val-best";
 
 export function mountExamples(element, props, trigger) {
   const root = element.querySelector(".ft-examples");
@@ -16,7 +17,10 @@ export function mountExamples(element, props, trigger) {
     if (run === shown) return;
     shown = run;
     element.hidden = true;
-    const base = `api/runs/${encodeURIComponent(run)}/results/val-best`;
+    const results = `api/runs/${encodeURIComponent(run)}/results`;
+    const made = await ask(addressOf(results)).catch(() => null); // a run without results has no pictures to offer
+    if (!made?.evaluations.some((one) => one.name === EVALUATION)) return;
+    const base = `${results}/${EVALUATION}`;
     const about = await ask(addressOf(`${base}/pictures?of=worst&limit=1`)).catch(() => null); // for their number
     if (!about?.total || run !== shown) return;
     const step = Math.max(1, Math.floor(about.total / SHOWN));

@@ -52,7 +52,8 @@ class RowCollector:
         features = given[0].float()
         if features.ndim > 2:
             features = features.flatten(2).mean(2)
-        self._features.append(features.half().cpu())
+        most = torch.finfo(torch.float16).max  # beyond it a network is told as far away, not as infinitely far
+        self._features.append(features.nan_to_num(0.0).clamp(-most, most).half().cpu())
 
     def add(self, logits: Tensor, targets: Tensor) -> None:
         """A batch, as ``evaluate`` sees it."""
