@@ -60,6 +60,9 @@ def test_the_sample_trains_zoom_stays_reload_keeps_the_curve_and_stop_stops(brow
     seen = new_page(context, app)
     page = seen.page
     page.goto(app.address)
+    page.click("#ft-section-run > button:not(.open)", timeout=PATIENCE_MS)
+    page.fill("#ft-train-epochs input", "60")  # still at work when it is stopped
+    page.locator(".ft-command").filter(has_text="train.epochs=60").wait_for(timeout=PATIENCE_MS, state="attached")
     page.get_by_role("button", name="Train", exact=True).click(timeout=PATIENCE_MS)
 
     for chart in ("loss", "lr", "memory"):
