@@ -43,7 +43,7 @@ def slurm_script(run: RunFolder, nodes: Nodes, *, devices: str) -> str:
             "# Add what your cluster asks for: --partition, --account, --time.",
             "set -euo pipefail",
             *(f"export {name}={value}" for name, value in NODES_ENVIRONMENT.items()),
-            'first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
+            'first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)',  # head would end the pipe
             f"srun python {' '.join(TORCHRUN)} {line}",
             "",
         ]
