@@ -25,21 +25,10 @@ import torchvision
 
 from fine_tuner.config.io import replace
 from fine_tuner.config.presets import load_preset
-from fine_tuner.models.outputs import loss_of_outputs
+from fine_tuner.planning.measured_steps import train_step
 from fine_tuner.tasks.build import Assembly, assemble, build_data
 
 BARS = {"mobilenet_v3_small": 0.90}
-
-
-def step(assembly: Assembly, images: torch.Tensor, targets: Any) -> None:
-    """One step as the trainer makes it, without its log."""
-    device, precision = assembly.device, assembly.precision
-    assembly.freezing.set_train_mode()
-    images, targets = images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
-    with precision.autocast():
-        output = assembly.model(images)
-    precision.backward(loss_of_outputs(output, targets, assembly.loss_fn))
-    precision.step(assembly.optimizer, clip_norm=assembly.settings.optim.clip_norm)
 
 
 def processor_seconds() -> float:
@@ -54,7 +43,7 @@ def paces(assembly: Assembly, batches: Iterator[Any], steps: int) -> tuple[float
     begun, busy, images = time.perf_counter(), processor_seconds(), 0
     for _ in range(steps):
         batch = next(batches)
-        step(assembly, *batch)
+        train_step(assembly, *batch)
         images += len(batch[1])
     if assembly.device.type == "cuda":
         torch.cuda.synchronize()

@@ -70,7 +70,7 @@ def measure_steps(
     with watched_peak(assembly.device) as peak:
         for i in range(WARM_UP + steps):
             begun = time.perf_counter()
-            _step(assembly, *batches[i % len(batches)])
+            train_step(assembly, *batches[i % len(batches)])
             finish(assembly.device)
             if i >= WARM_UP:
                 seconds.append(time.perf_counter() - begun)
@@ -82,7 +82,8 @@ def measure_steps(
     return Measurement(images_per_second=len(batches[0][1]) / median, peak_mib=peak(), step_seconds=median)
 
 
-def _step(assembly: Assembly, images: Tensor, targets: Tensor) -> None:
+def train_step(assembly: Assembly, images: Tensor, targets: Tensor) -> None:
+    """One step as the trainer makes it, without its log."""
     device, precision = assembly.device, assembly.precision
     assembly.freezing.set_train_mode()
     images, targets = images.to(device, non_blocking=True), targets.to(device, non_blocking=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import subprocess
-import sys
 
 import pytest
 
 from fine_tuner.cli.progress import progress_lines
+from tests.cli.terminal import seen_in_terminal
 
 
 def test_events_are_strict_json_lines_and_what_belongs_to_the_work_stands_beside(capsys):
@@ -37,24 +35,11 @@ def test_people_read_words_and_numbers_and_no_more_often_than_asked(capsys):
 
 
 def test_a_terminal_gets_a_bar_with_the_time_left_that_is_gone_at_the_end(capfd):
-    ours, theirs = pty.openpty()
     program = (
         "import time; from fine_tuner.cli.progress import progress_lines; tell = progress_lines(is_json=False)\n"
         "for step in range(1, 11): tell('Decoding [images]', step, 10); time.sleep(0.06)"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stderr=theirs, env=os.environ | {"TERM": "xterm"}
-    ) as process:
-        os.close(theirs)
-        seen = b""
-        try:
-            while chunk := os.read(ours, 4096):
-                seen += chunk
-        except OSError:  # how Linux says that the terminal has closed
-            pass
-        assert process.wait() == 0
-    os.close(ours)
-    text = seen.decode()
+    text = seen_in_terminal(program, "stderr", os.environ | {"TERM": "xterm"})
     assert "Decoding [images]" in text
     assert "left" in text
     assert re.search(r"[1-9]/10", text)

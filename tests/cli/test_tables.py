@@ -5,7 +5,6 @@ from __future__ import annotations
 import doctest
 import json
 import os
-import pty
 import re
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from fine_tuner.cli.list_tables import COLUMNS
 from fine_tuner.cli.listing import _LISTERS
 from fine_tuner.cli.main import main
 from fine_tuner.models.catalogue import list_models
+from tests.cli.terminal import seen_in_terminal
 
 
 def lines_of(capsys, *words: str) -> list[str]:
@@ -89,18 +89,7 @@ def test_a_terminal_gets_colour_and_its_own_width_and_a_pipe_gets_neither():
     plain = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
     assert "\x1b[" not in plain.stdout
     assert max(map(len, plain.stdout.splitlines())) > 60
-    ours, theirs = pty.openpty()
-    with subprocess.Popen([sys.executable, "-c", program], stdout=theirs, env=environment) as process:
-        os.close(theirs)
-        seen = b""
-        try:
-            while chunk := os.read(ours, 4096):
-                seen += chunk
-        except OSError:  # how Linux says that the terminal has closed
-            pass
-        assert process.wait() == 0
-    os.close(ours)
-    text = seen.decode()
+    text = seen_in_terminal(program, "stdout", environment)
     assert "\x1b[" in text
     assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in text.splitlines()) <= 60
 
