@@ -64,6 +64,7 @@ class Target:
         self.access.links.make("owner"), self.access.links.make("viewer")
         self.asked: list[list[str]] = []
         self.canned = Canned()
+        self.setup_tunnel = no_tunnel
         self.port = 0
 
     def ask(self, argv):
@@ -118,7 +119,10 @@ def served(target: Target):
 
             app = build_app(
                 runs=target.root / "runs", allowed=Allowed(roots=(target.root / "data", target.root / "runs")),
-                sharing=Sharing(target.access, tunnel=Tunnel(no_tunnel), limits=LIMITS), ask=target.ask,
+                sharing=Sharing(
+                    target.access, tunnel=Tunnel(lambda port: target.setup_tunnel(port)), limits=LIMITS
+                ),
+                ask=target.ask,
             )  # fmt: skip
             app.state.sharing.port = target.port
             app.state.sharing.door = SecondDoor(app, asyncio.get_running_loop())

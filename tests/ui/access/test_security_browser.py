@@ -65,7 +65,9 @@ def sign_in(browser, target, role: str):
     return context, page
 
 
-def test_no_name_becomes_markup_or_script_on_any_tab(browser, target):
+def test_no_name_becomes_markup_or_script_on_any_tab_and_a_code_is_shown_for_an_address_that_phones_reach(
+    browser, target
+):
     context, page = sign_in(browser, target, "owner")
     page.goto(f"http://127.0.0.1:{target.port}/?run=20261124-000001-evil")
     page.wait_for_function("() => document.querySelector('.ftl-status')?.textContent === 'Failed'")
@@ -77,6 +79,12 @@ def test_no_name_becomes_markup_or_script_on_any_tab(browser, target):
         assert page.evaluate(CLEAN) == [None, 0], name
     page.wait_for_function("() => document.querySelector('.ft-share-runs tbody th')")
     assert "<img src=x" in page.inner_text(".ft-share-runs tbody")  # it is there, as text
+    assert page.locator(".ft-share-card").count() == page.locator(".ft-share-here:visible").count() == 2
+    assert page.locator(".ft-share-qr").count() == 0, "a phone cannot follow 127.0.0.1"
+    target.setup_tunnel = lambda port: "https://abc.example.live"
+    page.locator(".ft-share-ways > button").click()
+    page.wait_for_function("() => document.querySelectorAll('.ft-share-qr').length === 2")
+    assert page.locator(".ft-share-here").count() == 0
     context.close()
 
 

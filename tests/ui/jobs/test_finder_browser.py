@@ -96,6 +96,11 @@ def sweep(page, steps: int) -> None:
     page.locator(".ft-find", has_text="Find").click()
 
 
+def overlap(a: dict[str, float], b: dict[str, float]) -> bool:
+    """Whether two rectangles share a point."""
+    return all(abs(a[at] - b[at]) < (a if a[at] < b[at] else b)[by] for at, by in (("x", "width"), ("y", "height")))
+
+
 def with_steps(route, steps: int) -> None:
     if route.request.method != "POST":
         return route.continue_()
@@ -108,6 +113,9 @@ def test_a_sweep_shows_its_curve_and_a_click_or_a_suggestion_sets_the_rate(page)
     page.locator(".ft-find-uses [data-use=valley]").filter(has_text="3e-4").wait_for()
     page.locator(".ft-find-uses [data-use=steepest]").filter(has_text="1e-3").wait_for()
     assert "diverged at 0.1" in page.text_content(".ft-finder")
+    flags = [flag.bounding_box() for flag in page.locator(".ft-find-chart .ftc-flag:visible").all()]
+    assert len(flags) == 2
+    assert not overlap(*flags), "each suggestion's name can be read"
 
     page.click(".ft-find-uses [data-use=valley]")
     page.wait_for_function(f"Number(document.querySelector('{RATE}').value) === 3e-4")
@@ -117,6 +125,19 @@ def test_a_sweep_shows_its_curve_and_a_click_or_a_suggestion_sets_the_rate(page)
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)  # the middle of 1e-5 to 1e-1: 1e-3
     page.wait_for_function(f"Math.abs(Math.log10(Number(document.querySelector('{RATE}').value)) + 3) < 0.1")
     assert "Rate set to" in page.text_content(".ft-find-uses")
+
+    before = page.input_value(RATE)
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 22, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(400)
+    assert page.input_value(RATE) == before, "a drag zooms"
+    load(page, "sample", "model.name=resnet18")
+    page.locator(".ft-find-words").filter(has_text="The settings have changed since.").first.wait_for()
+    assert page.is_hidden(".ft-find-chart")
+    assert page.is_hidden(".ft-find-uses")
+    load(page, "sample")
 
 
 def test_a_sweep_under_way_can_be_cancelled_and_what_fails_says_why(page):
