@@ -5,8 +5,9 @@ The forms are listed in ``config/sections/loss_inputs.py``. Each is one function
 
 Pixels to ignore are taken out of output and target before that, in one of two ways:
 
-* *left out*: what remains stands in one row, ``(1, K, 1, N)`` and ``(1, 1, N)`` of N pixels. For a loss that flattens
-  or averages this is exact; which image a pixel is of, and its neighbours, are lost.
+* *left out*: what remains stands in one column, ``(1, K, N, 1)`` and ``(1, N, 1)`` of N pixels (a row would lose an
+  axis to ``target.squeeze(1)``). For a loss that flattens or averages this is exact; which image a pixel is of, and
+  its neighbours, are lost.
 * *answered*: every pixel stays in its place, and one to ignore counts as class 0, answered surely and rightly. It adds
   nothing to an error and nothing to a region of another class, but a mean counts it. For a loss that takes images
   apart or looks at neighbours.
@@ -27,11 +28,11 @@ SURE = 30.0
 
 
 def leave_out(logits: Tensor, targets: Tensor, ignore_index: int) -> Pair:
-    """Logits ``(1, K, 1, N)`` and targets ``(1, 1, N)`` of the N pixels that count; both as they are if all count."""
+    """Logits ``(1, K, N, 1)`` and targets ``(1, N, 1)`` of the N pixels that count; both as they are if all count."""
     counts = targets != ignore_index
     if bool(counts.all()):
         return logits, targets
-    return logits.movedim(1, -1)[counts].T[None, :, None], targets[counts][None, None]
+    return logits.movedim(1, -1)[counts].T[None, ..., None], targets[counts][None, :, None]
 
 
 def answer_ignored(logits: Tensor, targets: Tensor, ignore_index: int) -> Pair:
@@ -84,12 +85,32 @@ def foreground_prob(logits: Tensor, targets: Tensor) -> Pair:
     return margin.sigmoid(), mask
 
 
+def foreground_logit_squeezed(logits: Tensor, targets: Tensor) -> Pair:
+    """As ``foreground_logit``, with the target ``(B, ...)``."""
+    margin, mask = foreground_logit(logits, targets)
+    return margin, mask.squeeze(1)
+
+
+def foreground_prob_squeezed(logits: Tensor, targets: Tensor) -> Pair:
+    """As ``foreground_prob``, with the target ``(B, ...)``."""
+    prob, mask = foreground_prob(logits, targets)
+    return prob, mask.squeeze(1)
+
+
+def squeezed(numbers: Tensor, targets: Tensor) -> Pair:
+    """Of one number an image: predictions ``(B, 1)``, and targets ``(B, 1)`` as ``(B,)``."""
+    return numbers, targets.squeeze(1)
+
+
 _OF_CLASSES: dict[str, Callable[[Tensor, Tensor], Pair]] = {
     form.__name__: form
-    for form in (as_is, logits_one_hot, probs_one_hot, margins_one_hot, foreground_logit, foreground_prob)
-}
+    for form in (
+        as_is, logits_one_hot, probs_one_hot, margins_one_hot,
+        foreground_logit, foreground_prob, foreground_logit_squeezed, foreground_prob_squeezed,
+    )
+}  # fmt: skip
 _OF_LABELS = {"as_is": as_is, "logits_one_hot": as_is, "probs_one_hot": probs_of_labels}
-_OF_NUMBERS = {"as_is": as_is}
+_OF_NUMBERS = {"as_is": as_is, "squeezed": squeezed}
 _FORMS = {TargetKind.LABELS: _OF_LABELS, TargetKind.NUMBERS: _OF_NUMBERS}
 _IGNORING = {"left_out": leave_out, "answered": answer_ignored}
 
@@ -113,7 +134,7 @@ class Adaptation:
     @property
     def gives_probs(self) -> bool:
         """Whether the code is given probabilities."""
-        return self.inputs in ("probs_one_hot", "foreground_prob")
+        return self.inputs in ("probs_one_hot", "foreground_prob", "foreground_prob_squeezed")
 
     @property
     def calls(self) -> tuple[tuple[Callable[..., Pair], int | None], ...]:

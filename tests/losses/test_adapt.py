@@ -33,6 +33,8 @@ def test_each_form_of_masks_is_its_formula() -> None:
         "probs_one_hot": (logits.softmax(1), one_hot),
         "foreground_logit": (logits[:, 1:] - logits[:, :1], one_hot[:, 1:]),
         "foreground_prob": (logits.softmax(1)[:, 1:], one_hot[:, 1:]),
+        "foreground_logit_squeezed": (logits[:, 1:] - logits[:, :1], one_hot[:, 1]),
+        "foreground_prob_squeezed": (logits.softmax(1)[:, 1:], one_hot[:, 1]),
     }
     assert list(forms_of("segmentation", 2)) == list(expected)
     for inputs, (output, target) in expected.items():
@@ -65,6 +67,15 @@ def test_labels_get_a_sigmoid_each() -> None:
     assert torch.equal(target, labels)
 
 
+def test_the_one_number_of_an_image_has_a_target_that_is_no_column() -> None:
+    numbers, targets = torch.randn(3, 1), torch.randn(3, 1)
+    output, target = given(numbers, targets, kind=TargetKind.NUMBERS, inputs="squeezed")
+    assert torch.equal(output, numbers)
+    assert torch.equal(target, targets[:, 0])
+    assert list(forms_of("regression", 1)) == ["as_is", "squeezed"]
+    assert list(forms_of("regression", 2)) == ["as_is"]
+
+
 def test_memory_in_channels_last_can_be_flattened_with_view() -> None:
     logits, targets = masks(4)
     for inputs in forms_of("segmentation", 4):
@@ -80,13 +91,14 @@ def test_pixels_that_are_left_out_are_in_neither(inputs: str) -> None:
     output, target = given(logits, targets, inputs=inputs, ignored="left_out")
     whole, wanted = given(logits, targets * counts, inputs=inputs)
     remaining = int(counts.sum())
-    assert output.shape == (1, whole.shape[1], 1, remaining)
-    # softmax along a row and along a column differ in the last digit, depending on where the memory begins
-    torch.testing.assert_close(output[0, :, 0].T, whole.movedim(1, -1)[counts], rtol=1e-6, atol=0)
-    if inputs == "as_is":
-        assert torch.equal(target[0, 0], targets[counts])
+    assert output.shape == (1, whole.shape[1], remaining, 1)
+    # softmax of two layouts of memory differs in the last digit
+    torch.testing.assert_close(output[0, ..., 0].T, whole.movedim(1, -1)[counts], rtol=1e-6, atol=0)
+    if wanted.ndim == 3:
+        assert target.shape == (1, remaining, 1)
+        assert torch.equal(target[0, :, 0], targets[counts].to(target.dtype))
     else:
-        assert torch.equal(target[0, :, 0].T, wanted.movedim(1, -1)[counts])
+        assert torch.equal(target[0, ..., 0].T, wanted.movedim(1, -1)[counts])
 
 
 def test_a_batch_without_pixels_to_ignore_keeps_its_shape() -> None:
@@ -101,8 +113,9 @@ def test_pixels_that_are_answered_are_right_and_move_nothing(inputs: str) -> Non
     targets[0, 0] = IGNORED
     logits.requires_grad_()
     output, target = given(logits, targets, inputs=inputs, ignored="answered")
-    assert output.shape[2:] == targets.shape[1:]
+    assert output.shape[2:] == target.shape[-2:] == targets.shape[1:]
     probs = output if "prob" in inputs else output.softmax(1) if output.shape[1] == 2 else output.sigmoid()
+    target = target if target.ndim == 4 else target[:, None]
     assert torch.allclose(probs[0, :, 0], target[0, :, 0], atol=1e-12)
     assert not target[0, -1, 0].any()
     output.square().sum().backward()

@@ -32,7 +32,13 @@ def test_each_form_of_two_classes_is_the_same_image_in_other_words(tmp_path: Pat
     }
     result = loss_inputs(parse(settings))
     forms = {form["inputs"]: form for form in result["forms"]}
-    assert list(forms) == ["as_is", "logits_one_hot", "probs_one_hot", "foreground_logit", "foreground_prob"]
+    of_class_1 = ["foreground_logit", "foreground_prob"]
+    squeezed = [f"{form}_squeezed" for form in of_class_1]
+    assert list(forms) == ["as_is", "logits_one_hot", "probs_one_hot", *of_class_1, *squeezed]
+    for form, alike in zip(squeezed, of_class_1, strict=True):
+        assert forms[form]["output"] == forms[alike]["output"]
+        assert forms[form]["target"].startswith("(4,) float32")
+        assert numbers(forms[form]["target"])[:1] == numbers(forms[alike]["target"])
     (label,) = numbers(forms["as_is"]["target"])
     assert numbers(forms["probs_one_hot"]["target"]) == [1 - label, label]
     assert numbers(forms["foreground_prob"]["target"]) == [label]

@@ -1,15 +1,21 @@
 """The forms in which a loss of the user's own can be given the network's output and the target. No torch here.
 
-========================  ===================================  =====================================
-form                      output                               target
-========================  ===================================  =====================================
-``as_is``                 logits (numbers: as predicted)       class numbers; 0 and 1 a label; numbers
-``logits_one_hot``        logits                               one-hot, float32, in the logits' shape
-``probs_one_hot``         softmax (labels: sigmoid) of them    one-hot, float32, in the logits' shape
-``margins_one_hot``       each class's logit over all others   one-hot, float32, in the logits' shape
-``foreground_logit``      ``(B, 1, ...)`` class 1 - class 0    ``(B, 1, ...)`` 1 where class 1 is
-``foreground_prob``       ``(B, 1, ...)`` sigmoid of that      ``(B, 1, ...)`` 1 where class 1 is
-========================  ===================================  =====================================
+=============================  ===================================  =====================================
+form                           output                               target
+=============================  ===================================  =====================================
+``as_is``                      logits (numbers: as predicted)       class numbers; 0 and 1 a label; numbers
+``logits_one_hot``             logits                               one-hot, float32, in the logits' shape
+``probs_one_hot``              softmax (labels: sigmoid) of them    one-hot, float32, in the logits' shape
+``margins_one_hot``            each class's logit over all others   one-hot, float32, in the logits' shape
+``foreground_logit``           ``(B, 1, ...)`` class 1 - class 0    ``(B, 1, ...)`` 1 where class 1 is
+``foreground_prob``            ``(B, 1, ...)`` sigmoid of that      ``(B, 1, ...)`` 1 where class 1 is
+``foreground_logit_squeezed``  ``(B, 1, ...)`` class 1 - class 0    ``(B, ...)`` 1 where class 1 is
+``foreground_prob_squeezed``   ``(B, 1, ...)`` sigmoid of that      ``(B, ...)`` 1 where class 1 is
+``squeezed``                   ``(B, 1)`` the predicted number      ``(B,)`` the true number
+=============================  ===================================  =====================================
+
+A squeezed target has no channel, for code that gives it one (``target.unsqueeze(1)``) or takes that of the output away
+(``output.squeeze(1)``).
 
 ``losses/adapt.py`` computes them.
 """
@@ -21,8 +27,9 @@ from typing import Literal
 from fine_tuner.config.tasks import TargetKind, target_kind
 
 LossInputs = Literal[
-    "auto", "as_is", "logits_one_hot", "probs_one_hot", "margins_one_hot", "foreground_logit", "foreground_prob"
-]
+    "auto", "as_is", "logits_one_hot", "probs_one_hot", "margins_one_hot", "foreground_logit", "foreground_prob",
+    "foreground_logit_squeezed", "foreground_prob_squeezed", "squeezed",
+]  # fmt: skip
 IgnoredPixels = Literal["auto", "given", "left_out", "answered"]
 
 _OF_CLASSES = {
@@ -33,10 +40,13 @@ _OF_CLASSES = {
 _OF_TWO_CLASSES = _OF_CLASSES | {
     "foreground_logit": "the logit of class 1 and a 0/1 target",
     "foreground_prob": "the probability of class 1 and a 0/1 target",
+    "foreground_logit_squeezed": "the logit of class 1 and a 0/1 target without its channel",
+    "foreground_prob_squeezed": "the probability of class 1 and a 0/1 target without its channel",
 }
 _OF_MORE_CLASSES = _OF_CLASSES | {"margins_one_hot": "each class's logit against all others and one-hot targets"}
 _OF_LABELS = {"as_is": "logits and labels of 0 and 1", "probs_one_hot": "probabilities and labels of 0 and 1"}
 _OF_NUMBERS = {"as_is": "predicted and true numbers"}
+_OF_ONE_NUMBER = _OF_NUMBERS | {"squeezed": "a column of predicted numbers and true ones that are no column"}
 
 
 def forms_of(task: str, num_outputs: int) -> dict[str, str]:
@@ -46,7 +56,7 @@ def forms_of(task: str, num_outputs: int) -> dict[str, str]:
     """
     match target_kind(task):
         case TargetKind.NUMBERS:
-            return dict(_OF_NUMBERS)
+            return dict(_OF_ONE_NUMBER if num_outputs == 1 else _OF_NUMBERS)
         case TargetKind.LABELS:
             return dict(_OF_LABELS)
         case _:

@@ -310,8 +310,8 @@ class CustomLoss(LossBase):
         IgnoredPixels,
         Knob(
             label="Pixels to ignore",
-            help="Given: the code sees 255. Left out: it gets the others in one row. Answered: they stay in place as "
-            "class 0, rightly answered. Auto: as suits the code.",
+            help="Given: the code sees 255. Left out: it gets the others in one column. Answered: they stay in place "
+            "as class 0, rightly answered. Auto: as suits the code.",
             advanced=True,
             when=(("task", MASKS),),
         ),

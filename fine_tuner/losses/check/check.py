@@ -104,7 +104,7 @@ def check_loss(
     try:
         with warnings.catch_warnings(), without_compiler(loaded.code):
             warnings.simplefilter("ignore")  # what torch warns of, such as shapes that differ, is among the findings
-            findings += [*imported_findings(loaded.code), *settled_findings(settled)]
+            findings += [*imported_findings(loaded.code), *settled_findings(settled, use)]
             limit = Spent(seconds, passed_seconds).times(SHARE)
             findings += _Check(loaded, prepared, on_stage, watch, limit).run(report)
     except USER_ERRORS as error:  # only a later call fails, so the loss remembers something between calls

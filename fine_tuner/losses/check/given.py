@@ -82,16 +82,28 @@ def imported_findings(code: LossCode) -> list[LossFinding]:
     return [code.finding("note", "imported", what, f"Elsewhere it needs: {'; '.join(map(import_of, names))}.")]
 
 
-def settled_findings(settled: Settled) -> list[LossFinding]:
+def settled_findings(settled: Settled, use: LossUse) -> list[LossFinding]:
     """What is worth a word about pixels to ignore."""
     adaptation, code = settled.loaded.module.adaptation, settled.loaded.code
     if adaptation.kind is not TargetKind.MASK or adaptation.ignored == "given":
         return []
     if adaptation.ignored == "left_out":
-        what = "pixels to ignore are left out: where there are any, the code gets all others in one row, (1, K, 1, N)"
-        return [code.finding("note", "ignored", what, "Choose another way under 'Pixels to ignore' (loss.ignored).")]
-    what = "pixels to ignore stay in place and count as class 0, rightly answered, since the code looks at whole images"
+        what = (
+            f"pixels to ignore are left out: where there are any, the code gets the N others {_column(adaptation, use)}"
+        )
+    else:
+        what = "pixels to ignore stay in place as class 0, rightly answered, since the code looks at whole images"
     return [code.finding("note", "ignored", what, "Choose another way under 'Pixels to ignore' (loss.ignored).")]
+
+
+def _column(adaptation: Adaptation, use: LossUse) -> str:
+    """In which shapes the code gets the pixels that count where one is left out."""
+    count = 2 * use.num_outputs + 1  # no other side is as long
+    targets = torch.zeros(1, 1, count + 1, dtype=torch.int64)
+    targets[..., -1] = use.ignore_index
+    pair = adaptation(torch.zeros(1, use.num_outputs, 1, count + 1), targets)
+    output, target = (f"({', '.join('N' if n == count else str(n) for n in tensor.shape)})" for tensor in pair)
+    return f"as one column, output {output} and target {target}"
 
 
 def answers(loaded: LoadedLoss, task: str, num_outputs: int, device: str) -> dict[str, float | None]:

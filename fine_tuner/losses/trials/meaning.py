@@ -43,7 +43,9 @@ from fine_tuner.losses.trials.synthetic import sure_output, synthetic_targets
 
 FALLING = (-3.0, -1.0, 0.0, 0.5, 1.0)
 TAIL = (3.0, 6.0, 12.0)
-MARGINS = ("margins_one_hot", "foreground_logit", "foreground_prob")
+MARGINS = (
+    "margins_one_hot", "foreground_logit", "foreground_prob", "foreground_logit_squeezed", "foreground_prob_squeezed",
+)  # fmt: skip
 LEAST_FALL = 1e-6  # of the range of values between wrong and right
 ENDLESS = 0.05  # of that range, from s = 6 to s = 12
 SAME = 1e-4
@@ -191,7 +193,7 @@ class _Trials:
             outcomes.append(self._outcome(inputs, name, takes_logits))
             if outcomes[-1].considered.has_meaning and not outcomes[-1].is_per_class:
                 break
-            if inputs == "foreground_logit" and outcomes[-1].takes_logits:
+            if inputs.startswith("foreground_logit") and outcomes[-1].takes_logits:
                 break
         fitting = [o for o in outcomes if o.considered.has_meaning]
         best = next((o for o in fitting if not o.is_per_class), None) or (fitting or [None])[0]

@@ -37,6 +37,7 @@ ORDERED = names("cross_entropy binary_cross_entropy binary_cross_entropy_with_lo
 OVER_CLASSES = names("softmax log_softmax cross_entropy")
 OFF = (-4.0, -0.5, 0.5, 4.0)  # from right numbers, which are from 1 to 3
 ROUNDING = 1e-6  # of values near 1: 1 - a correlation of 1 may be -1e-7
+EXCHANGED = 1e-5  # sums in another order differ by less
 HARD_STEPS = names("round floor ceil sign trunc floor_divide __floordiv__")
 WAITING = names("item __float__ __int__ __bool__ tolist numpy __array__ cpu __repr__ __format__ nonzero")
 
@@ -45,14 +46,14 @@ def check_sanity(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: in
     """All findings about the meaning of a loss whose values are usable."""
     if swapped := _swapped(loaded, trace):  # whatever else it seems to do follows from that
         return swapped
+    about = {"task": task, "num_outputs": num_outputs, "device": device}
+    direction = _direction(loaded, trace, **about)
+    exchanged = [] if direction else _exchanged(loaded, trace, **about)
     return [
-        *(
-            _direction(loaded, trace, task=task, num_outputs=num_outputs, device=device)
-            or _least_elsewhere(loaded, task=task, num_outputs=num_outputs, device=device)
-        ),
-        *_wrong_axis(loaded, task=task, num_outputs=num_outputs, device=device),
-        *_raw_output(loaded, trace, task=task, num_outputs=num_outputs, device=device),
-        *check_trace(loaded, trace, task=task, num_outputs=num_outputs, device=device),
+        *(direction or exchanged or _least_elsewhere(loaded, **about)),
+        *_wrong_axis(loaded, **about),
+        *_raw_output(loaded, trace, **about),
+        *(f for f in check_trace(loaded, trace, **about) if not (exchanged and f.kind == "broadcast")),
     ]
 
 
@@ -116,6 +117,24 @@ def _direction(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int,
         remedy = "Training makes the loss small: return 1 - score, or -score, if this is a score."
         return [code.finding("error", "upside_down", what, remedy, line)]
     return []
+
+
+def _exchanged(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:
+    """A loss that stays as it is when images exchange their targets, as the mean over all pairs of images does."""
+    rng = torch.Generator().manual_seed(9)
+    target = synthetic_targets(task, num_outputs, batch=max(7, 2 * num_outputs + 1), size=SIDE_PX, rng=rng)
+    output = sure_output(target, task=task, num_outputs=num_outputs, scale=2.0)
+    output = output + torch.randn(output.shape, generator=rng)
+    own, other = (_value(loaded, output, t, task, device) for t in (target, target.roll(1, 0)))
+    if own is None or other is None or not math.isclose(own, other, rel_tol=EXCHANGED, abs_tol=EXCHANGED):
+        return []
+    code, paired = loaded.code, _broadcasts(loaded, trace)
+    if paired:
+        (found,) = paired
+        return [code.finding("error", found.kind, found.what, found.remedy, found.line)]
+    what = f"the loss is {own:.4g} also when images exchange their targets"
+    remedy = "Compare each output with its own target: give both the same shape, before any mean or sum."
+    return [code.finding("error", "broadcast", what, remedy, code.last_return(loaded.entry))]
 
 
 def _least_elsewhere(loaded: LoadedLoss, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:

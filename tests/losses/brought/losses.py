@@ -16,6 +16,9 @@ SIGMOID = {
     ("classification", 2): "foreground_logit", ("classification", 5): "margins_one_hot",
     ("segmentation", 2): "foreground_logit", ("segmentation", 4): "margins_one_hot", ("multilabel", 3): "as_is",
 }  # fmt: skip
+TWO_CLASSES = (("classification", 2), ("segmentation", 2))
+SQUEEZED = dict.fromkeys(TWO_CLASSES, "foreground_logit_squeezed")
+SQUEEZED_PROBS = dict.fromkeys(TWO_CLASSES, "foreground_prob_squeezed")
 PROBS = dict.fromkeys((*CLASSES, *LABELS), "probs_one_hot")
 PLAIN = PROBS | dict.fromkeys(NUMBERS, "as_is")
 ONE_HOT = dict.fromkeys(CLASSES, "logits_one_hot")
@@ -53,6 +56,7 @@ class Brought:
 
 
 OVERLAP = dict.fromkeys(("classification", "segmentation", "multilabel"), "dice")
+ENTROPY = {"classification": "cross_entropy", "segmentation": "cross_entropy"}
 BROUGHT = (
     Brought(name="MSE", chosen=PLAIN, twin=dict.fromkeys(("classification", "segmentation", "multilabel", "regression"),
             "mse"), body="""
@@ -148,6 +152,26 @@ BROUGHT = (
     Brought(name="binary cross entropy", chosen=SIGMOID, twin={"classification": "cross_entropy", "segmentation":
             "cross_entropy", "multilabel": "binary_cross_entropy"}, body="""
         return F.binary_cross_entropy_with_logits(inputs, targets)
+        """),
+    Brought(name="binary cross entropy, mask given a channel", chosen=SQUEEZED, twin=ENTROPY, body="""
+        return F.binary_cross_entropy_with_logits(inputs, targets.unsqueeze(1).float())
+        """),
+    Brought(name="binary cross entropy, output without channel", chosen=SQUEEZED, twin=ENTROPY, body="""
+        return F.binary_cross_entropy_with_logits(inputs.squeeze(1), targets.float())
+        """),
+    Brought(name="Dice, mask given a channel", chosen=SQUEEZED, twin=OVERLAP, extra="smooth=1.0", body="""
+        p, t = torch.sigmoid(inputs), targets.unsqueeze(1).float()
+        return 1 - (2.0 * (p * t).sum() + smooth) / (p.sum() + t.sum() + smooth)
+        """),
+    Brought(name="focal, mask given a channel", chosen=SQUEEZED, twin=dict.fromkeys(OVERLAP, "focal"),
+            extra="gamma=2.0", body="""
+        targets = targets.unsqueeze(1).type_as(inputs)
+        bce = F.binary_cross_entropy_with_logits(inputs, targets, reduction="none")
+        return ((1 - torch.exp(-bce)) ** gamma * bce).mean()
+        """),
+    Brought(name="MSE, mask given a channel", chosen=SQUEEZED_PROBS | {("regression", 1): "squeezed"},
+            twin=dict.fromkeys(("classification", "segmentation", "regression"), "mse"), body="""
+        return ((inputs - targets.unsqueeze(1).float()) ** 2).mean()
         """),
     Brought(name="label smoothing", chosen=NUMBERED, twin=dict.fromkeys(("classification", "segmentation"),
             "cross_entropy"), extra="smoothing=0.1", body="""

@@ -105,6 +105,13 @@ EQUAL = [
     ("binary cross entropy", "cross_entropy", "classification", 2, "", {}),
     ("binary cross entropy", "cross_entropy", "segmentation", 2, "", {}),
     ("binary cross entropy", "binary_cross_entropy", "multilabel", 3, "", {}),
+    ("binary cross entropy, mask given a channel", "cross_entropy", "classification", 2, "", {}),
+    ("binary cross entropy, mask given a channel", "cross_entropy", "segmentation", 2, "", {}),
+    ("binary cross entropy, output without channel", "cross_entropy", "segmentation", 2, "", {}),
+    ("Dice, mask given a channel", "dice", "segmentation", 2, "smooth=0.5", {"smooth": 0.5}),
+    ("focal, mask given a channel", "focal", "segmentation", 2, "", {}),
+    ("MSE, mask given a channel", "mse", "segmentation", 2, "", {}),
+    ("MSE, mask given a channel", "mse", "regression", 1, "", {}),
     ("label smoothing", "cross_entropy", "classification", 5, "", {"label_smoothing": 0.1}),
     ("label smoothing", "cross_entropy", "segmentation", 4, "", {"label_smoothing": 0.1}),
     ("soft cross entropy", "cross_entropy", "classification", 5, "", {}),
@@ -160,6 +167,34 @@ def test_no_form_has_a_meaning_for_a_loss_that_does_not_depend_on_the_output(tmp
     settled = settle(read_code(str(file)), "", "", LossUse(task="regression", num_outputs=1))
     assert settled.reason.startswith("No form has a meaning")
     assert "does not depend on output" in settled.considered[0].why
+
+
+PAIRS_ALL = {
+    "an output that lost its channel": "(torch.sigmoid(output.squeeze(1)) - target) ** 2",
+    "a target that got one": "(torch.sigmoid(output) - target.unsqueeze(1)) ** 2",
+    "the larger of both": "torch.maximum(torch.sigmoid(output), target.unsqueeze(1)) - torch.sigmoid(output)",
+}
+
+
+@pytest.mark.parametrize("formula", PAIRS_ALL.values(), ids=PAIRS_ALL)
+@pytest.mark.parametrize(("task", "outputs"), [("classification", 2), ("segmentation", 2), ("regression", 1)])
+def test_no_form_pairs_an_image_with_the_targets_of_others(
+    formula: str, task: str, outputs: int, tmp_path: Path
+) -> None:
+    file = tmp_path / "brought.py"
+    file.write_text(f"def my_loss(output, target):\n    return ({formula}).mean()\n")
+    settled = settle(read_code(str(file)), "", "", LossUse(task=task, num_outputs=outputs))
+    loss_fn, meanings = settled.loaded.module, {c.inputs: c.has_meaning for c in settled.considered}
+    if task == "regression":  # a sigmoid is no number
+        assert not any(meanings.values())
+        return
+    assert meanings[loss_fn.adaptation.inputs]
+    for batch in (1, 2, 5):
+        output, targets = torch.randn(batch, 2, *([4, 3] if task == "segmentation" else [])), torch.zeros(batch).long()
+        targets = targets[:, None, None].expand(-1, 4, 3).clone() if task == "segmentation" else targets
+        targets[0] = 1
+        alone = torch.stack([loss_fn(output[i : i + 1], targets[i : i + 1]) for i in range(batch)])
+        torch.testing.assert_close(loss_fn(output, targets), alone.mean())  # of images of one size
 
 
 TAKES_255 = {

@@ -56,6 +56,15 @@ RUNS = {
         "def c(output, target):\n    return F.binary_cross_entropy_with_logits(output.squeeze(1), target.squeeze(1))\n",
         "foreground_logit",
     ),
+    "an axis given to the target": (
+        "def c(output, target):\n"
+        "    return F.binary_cross_entropy_with_logits(output, target.unsqueeze(1).float())\n",
+        "foreground_logit_squeezed",
+    ),
+    "an axis taken off the output": (
+        "def c(output, target):\n    return F.binary_cross_entropy_with_logits(output.squeeze(), target.float())\n",
+        "foreground_logit_squeezed",
+    ),
     "a hinge": ("def c(output, target):\n    return F.relu(1 - (2 * target - 1) * output).mean()", "foreground_logit"),
     "tabs": (DEF.replace("    ", "\t"), "probs_one_hot"),
     "line ends of Windows": (DEF.replace("\n", "\r\n"), "probs_one_hot"),

@@ -315,7 +315,7 @@ WRONG = (
         def my_loss(output, target):
             return (output.softmax(1) - target).square().mean()
         """),
-    Wrong(name="shapes that broadcast", task="regression", kind="broadcast", level="warning", line=2,
+    Wrong(name="shapes that broadcast", task="regression", kind="broadcast", line=2,
           says="(8, 1) and (8,)", code="""
         def my_loss(output, target):
             return (output - target.squeeze(1)).square().mean()
