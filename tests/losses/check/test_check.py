@@ -227,7 +227,7 @@ def test_the_watch_does_not_count_waiting_as_work() -> None:
 
 
 def test_the_report_reads_as_text(tmp_path: Path) -> None:
-    text = "def my_loss(output, target):\n    return (torch.ones(1) * (output - target)).square().mean()\n"
+    text = "import torch\ndef my_loss(output, target):\n    return (torch.ones(1) * (output - target)).abs().mean()\n"
     report = check_loss(write(tmp_path, text), "", prepare(synthetic("regression")))
     lines = describe_report(report).splitlines()
     assert lines[0] == "my_loss passed the check for regression, with 1 warning(s)."
@@ -237,6 +237,6 @@ def test_the_report_reads_as_text(tmp_path: Path) -> None:
     assert lines[3] == f"  all right {right}, half right {half}, all wrong {wrong}"
     assert [line.split()[0] for line in lines[4:7]] == ["fp32", "bf16", "fp16"]
     assert lines[7] == "  reaches 6 of 6 parameters"
-    assert lines[-1].startswith("warning: my_code.py, line 2 ")
+    assert lines[-1].startswith("warning: my_code.py, line 3 ")
     failed = check_loss(write(tmp_path, "x = 1"), "", prepare(synthetic("regression")))
     assert describe_report(failed).splitlines()[0].endswith("my_code.py failed the check for regression.")
