@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,33 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("real images and weights are not on this machine (set FINE_TUNER_TEST_DATA)")
     return folder
+
+
+class SmallDisk:
+    """A file system of its own in memory, of 16 MiB, which can be made read-only and filled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def mount(self, options: str) -> bool:
+        """Whether it could be done: it is for root alone."""
+        path = str(self.path)
+        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", path], capture_output=True).returncode == 0
+
+    def make_read_only(self) -> None:
+        """From now on whatever is written fails, for root too."""
+        assert self.mount("remount,ro")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """Mounted for one test, which is skipped where nothing can be mounted."""
+    disk = SmallDisk(tmp_path / "disk")
+    disk.path.mkdir()
+    if shutil.which("mount") is None or not disk.mount("size=16m"):
+        pytest.skip("no right to mount a file system here")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk.path)], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -112,7 +113,7 @@ def export_run(
     wanted = FORMATS[kind]
     name = wanted.name.format(run_id=run.id)
     path = run.path / "exports" / name if output is None else output / name if output.is_dir() else output
-    if output is not None and not may_replace and path.exists():
+    if output is not None and not may_replace and os.path.lexists(path):  # also a link that leads nowhere
         raise InputError(f"{path} is there already. Give another --output, or --force to replace it.")
     try:
         with _draft_of(path) as draft:

@@ -59,6 +59,18 @@ def test_settings_are_handed_over_with_the_changes_and_a_name(client, run, tmp_p
     assert not (run.path / "exports").exists()
 
 
+def test_what_the_page_is_given_replaces_no_file(client, run, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (run.path / "exports").mkdir()
+    for folder in (run.path / "exports", tmp_path / "here", tmp_path):
+        (folder / f"{run.id}.yaml").write_text("mine")
+    for query in ("", f"?output={tmp_path}", "?force=true"):  # the route takes nothing but run and format
+        assert "schedule:" in client.get(f"/api/runs/{run.id}/export/yaml{query}").text
+    for folder in (run.path / "exports", tmp_path / "here", tmp_path):
+        assert [path.read_text() for path in folder.iterdir() if path.is_file()] == ["mine"]
+
+
 def test_a_command_is_one_line_below_its_comment(client, run):
     comment, line = client.get(f"/api/runs/{run.id}/export/command").text.splitlines()
     assert comment.startswith(f"# The run {run.id}")
