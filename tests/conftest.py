@@ -52,7 +52,9 @@ class SmallDisk:
     def mount(self, options: str) -> bool:
         """Whether it could be done: it is for root alone."""
         path = str(self.path)
-        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", path], capture_output=True).returncode == 0
+        return (
+            subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", path], capture_output=True).returncode == 0
+        )
 
     def make_read_only(self) -> None:
         """From now on whatever is written fails, for root too."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -25,7 +24,7 @@ from fine_tuner.runs.view.run_view import RunView
 from fine_tuner.training.recovery.checkpoint import CheckpointStore
 from tests.runs.logs import wait_until
 
-from .conftest import ROOT, command, environment, last_weights, payloads
+from .conftest import ROOT, TINY, command, environment, last_weights, payloads
 
 EPOCHS, PER_EPOCH = 16, 2
 LENGTH = (f"train.epochs={EPOCHS}", "augment.name=light")
@@ -50,6 +49,17 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen, Path
     for process in started:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def many_files(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny folder five times: an epoch has more events than fit into the page that the log's last bytes lie in."""
+    root = tmp_path_factory.mktemp("many")
+    for picture in tiny_folder.rglob("*.png"):
+        for copy in "abcde":
+            (root / picture.parent.name).mkdir(exist_ok=True)
+            shutil.copy(picture, root / picture.parent.name / f"{copy}-{picture.name}")
+    return root
 
 
 @pytest.fixture(scope="module")
@@ -122,23 +132,40 @@ def test_a_power_cut_leaves_files_cut_at_any_point(
     assert_ends_as_if_nothing_had_been(run, recorded, train_here, uninterrupted)
 
 
-@pytest.mark.slow
-def test_a_disk_that_is_full(
-    tiny_settings: tuple[str, ...], train_here: Any, tmp_path: Path, uninterrupted: dict
-) -> None:
-    def no_more() -> None:  # files may not grow past 200 kB, as on a full disk: no checkpoint fits
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+FILL = """\
+begun = any(b'"step":4,' in log.read_bytes() for log in RUNS.glob("disk/2*/events.jsonl"))
+if begun and (RUNS / "fill").exists() and not (RUNS / "disk" / "filler").exists():
+    with (RUNS / "disk" / "filler").open("wb", buffering=0) as filler:
+        try:
+            while True:
+                filler.write(bytes(4096))
+        except OSError:
+            filler.truncate(filler.tell() - int((RUNS / "fill").read_text()))
+"""
+STEPS = 40
 
-    words = command("train", "default", *tiny_settings, *LENGTH, "--runs", str(tmp_path / "runs"))
-    done = subprocess.run(words, env=environment(), cwd=ROOT, capture_output=True, text=True, preexec_fn=no_more)
-    run = next((tmp_path / "runs").glob("2*"))
-    assert done.returncode == 1
-    assert "then resume the run" in done.stderr
-    recorded = steps_of(run)
-    assert recorded == [1, 2]
-    assert status_of(run) == "failed"
-    assert_ends_as_if_nothing_had_been(run, recorded, train_here, uninterrupted)
+
+def test_a_disk_that_is_full_is_the_reason_and_the_log_is_whole_after_resume(
+    small_disk: Any, many_files: Path, train_here: Any, own_loss: Any, tmp_path: Path, capsys: Any
+) -> None:
+    """In a step the disk is filled: first an event has no room, then the next checkpoint, then somebody makes room."""
+    settings = (*TINY, f"data.path={many_files}", "train.batch_size=2", "train.epochs=1", *own_loss(FILL))
+    whole, run = last_weights(train_here(*settings)), None
+    for left, last in ((0, range(5, STEPS)), (300_000, [STEPS])):
+        (tmp_path / "fill").write_text(str(left))
+        run = train_here(*settings, resume=run, runs="disk", code=1)
+        view = RunView(RunFolder(run))
+        assert (view.status, view.failure and view.failure.cause) == ("failed", "disk")
+        assert "No space is left on the disk" in view.sentence
+        assert "Traceback" not in capsys.readouterr().err
+        assert steps_of(run)[-1] in last, "the disk was full elsewhere"
+        (small_disk.path / "filler").unlink()
+    (tmp_path / "fill").unlink()
+    train_here(resume=run, runs="disk")
+    view = RunView(RunFolder(run))
+    assert (view.status, view.facts.lost, view.facts.skipped) == ("completed", 0, 0)
+    assert view.series["train/loss"].step.tolist() == list(range(1, STEPS + 1))
+    torch.testing.assert_close(last_weights(run), whole, rtol=0, atol=0)
 
 
 @pytest.mark.slow

@@ -16,6 +16,11 @@ from fine_tuner.distributed.device_memory import is_out_of_memory
 from fine_tuner.runs.view.status import Cause
 
 
+def is_full_disk(error: Exception) -> bool:
+    """Whether a file could not be written for want of space, of the disk's or of the user's share of it."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def cause_of(error: Exception) -> Cause:
     """What has to be mended, for the page's next step; see ``runs/view/status.py``."""
     match error:
@@ -27,7 +32,7 @@ def cause_of(error: Exception) -> Cause:
             return "setting"
         case NonFiniteError():
             return "numbers"
-        case OSError(errno=errno.ENOSPC):
+        case _ if is_full_disk(error):
             return "disk"
         case OutOfMemoryError():
             return "memory"
@@ -47,10 +52,11 @@ def message_for(error: Exception) -> str:
                 f"Memory ran out ({said}) where fewer images at once do not help. Choose half precision, an "
                 "optimizer with less state (SGD), or a smaller image or network; then start the run again."
             )
-        case OSError(errno=errno.ENOSPC):
+        case OSError() if is_full_disk(error):
+            full = "No space is left on the disk" if error.errno == errno.ENOSPC else "The disk quota is used up"
             return (
-                f"No space is left on the disk while writing {error.filename or 'the run'}. What was recorded before "
-                "is kept. Free some space, then resume the run."
+                f"{full} while writing {error.filename or 'the run'}. What was recorded before is kept. Free some "
+                "space, then resume the run."
             )
         case OSError():
             return (

@@ -61,7 +61,7 @@ from fine_tuner.training.recovery.nonfinite import NonFiniteRecovery
 from fine_tuner.training.recovery.rollback import Rollback
 from fine_tuner.training.run.console import Console
 from fine_tuner.training.run.control import RunControl
-from fine_tuner.training.run.failures import cause_of, message_for
+from fine_tuner.training.run.failures import cause_of, is_full_disk, message_for
 from fine_tuner.training.run.kept_settings import (
     began_with,
     keep_code,
@@ -167,7 +167,7 @@ class _Attempt:
         except Exception as error:
             if self.ranks.world_size > 1 and is_lost_rank(error):
                 return self.lost(error)
-            if not isinstance(error, FineTunerError):
+            if not isinstance(error, FineTunerError) and not is_full_disk(error):  # these are nobody's mistake in code
                 traceback.print_exc()
             self.finish("failed", message_for(error), cause_of(error))
             is_input = isinstance(error, InputError) and not (self.trainer and self.trainer.position.step)
@@ -386,7 +386,7 @@ class _Attempt:
         try:
             self.at_end(self.folder, assembly, on_progress, self.control.is_asked_to_end)
         except Exception as error:
-            if not isinstance(error, FineTunerError):
+            if not isinstance(error, FineTunerError) and not is_full_disk(error):  # these are nobody's mistake in code
                 traceback.print_exc()
             text = f"What it gets wrong could not be looked at: {message_for(error)} The weights are complete."
             self.emit(Message(level="warning", text=text))
