@@ -639,6 +639,7 @@ interface Window {
   FTPlotly?: Plotly;
   Plotly?: Plotly;
   /** What an event of the set-up takes to the server, completed by the page. */
+  FTEarly: Map<HTMLInputElement, string> | null; // typed before the form's script was there
   FTStamp: (values: string[]) => string[];
   /** Hears what the editor for a loss of the user's own holds. */
   FTLoss: { typed(text: string | null): void };

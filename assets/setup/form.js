@@ -144,7 +144,23 @@ export function mountState(element, props, trigger, watch) {
   listen(setup);
   setup.addEventListener("click", showOpened);
   new MutationObserver(() => requestAnimationFrame(redraw)).observe(setup, { childList: true, subtree: true });
-  restore(stored);
+  const early = window.FTEarly ?? new Map();
+  window.FTEarly = null;
+  if (restore(stored)) afterLoad = () => retype(early);
+  else retype(early);
+}
+
+/**
+ * Type once more what was typed before this script was there.
+ *
+ * @param {Map<HTMLInputElement, string>} early
+ */
+function retype(early) {
+  for (const [input, text] of early) {
+    if (!input.isConnected || !input.closest?.(".ft-field")) continue;
+    input.value = text;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  }
 }
 
 /**
@@ -230,12 +246,14 @@ function send(tries = 6) {
 }
 
 /**
- * What was set last time, unless that is what is shown.
+ * What was set last time, unless that is what is shown; whether it is being loaded.
  *
  * @param {unknown} stored
  */
 function restore(stored) {
-  if (Array.isArray(stored) && stored.length && JSON.stringify(stored) !== JSON.stringify(state?.argv)) load(stored);
+  const isOther = Array.isArray(stored) && stored.length > 0 && JSON.stringify(stored) !== JSON.stringify(state?.argv);
+  if (isOther) load(stored);
+  return isOther;
 }
 
 /**

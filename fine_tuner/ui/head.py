@@ -22,6 +22,10 @@ STYLES = (
 )
 VIEWER_STYLES = ("styles/style.css", "styles/form.css", "styles/share.css")
 SCRIPT = "page.js"
+# Gradio draws fields before the script that minds them is there: what is typed until then is kept for it.
+_KEEP_EARLY = (
+    "window.FTEarly = new Map(); addEventListener('input', (e) => FTEarly?.set(e.target, e.target.value), true);"
+)
 _IMPORT = re.compile(r'(?:from|^import) "(\.{1,2}/[\w./]+)"', re.MULTILINE)
 
 
@@ -33,7 +37,7 @@ def page_head(base: str, styles: Sequence[str]) -> str:
         styles: Names of style sheets.
     """
     links = "".join(f'<link rel="stylesheet" href="{base}{static.address_of(name)}">' for name in styles)
-    script = f'<script>window.FTPage = import("./{base}{static.address_of(SCRIPT)}");</script>'
+    script = f'<script>{_KEEP_EARLY}window.FTPage = import("./{base}{static.address_of(SCRIPT)}");</script>'
     return f"{links}{head_links(base)}{script}"
 
 

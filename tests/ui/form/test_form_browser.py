@@ -87,6 +87,10 @@ def page(browser):
 @pytest.fixture
 def walk(page, app_server):
     """As if for the first time here; at the end nothing must have been complained of or asked of another host."""
+    page.goto(
+        f"{app_server.address}/nothing-here"
+    )  # away from a page whose last answer would be stored after the clearing
+    page.evaluate("localStorage.clear()")
     walk = Walk(page, app_server.canned)
     listeners = {
         "console": lambda m: walk.complaints.append(m.text) if m.type in ("error", "warning") else None,
@@ -98,8 +102,6 @@ def walk(page, app_server):
     for event, listener in listeners.items():
         page.on(event, listener)
     page.set_viewport_size({"width": 1400, "height": 1000})
-    if page.url != "about:blank":
-        page.evaluate("localStorage.clear()")
     page.goto(app_server.address)
     walk.until(READY)
     yield walk
@@ -117,6 +119,21 @@ def test_the_first_page_is_complete_and_fits_one_screen(walk):
     assert walk.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert walk.page.locator(".ft-train").bounding_box()["y"] < 1000
     assert walk.text(".ft-stages .ft-frozen .ft-stage-rate") == "frozen"
+
+
+def test_what_is_typed_before_the_scripts_have_come_stays(walk):
+    walk.page.evaluate(LOAD, ["sample", "optim.momentum=0.5", "optim.name=SGD"])  # set last time: it is put back
+    walk.until_text(".ft-command", "momentum=0.5")
+    held = []
+    walk.page.route("**/page.js", lambda route: held.append(route))
+    walk.page.reload(wait_until="commit")
+    walk.open("run")
+    walk.type("ft-train-epochs", "60")
+    held[0].continue_()
+    walk.page.unroute("**/page.js")
+    walk.until_text(".ft-command", "train.epochs=60")
+    assert "momentum=0.5" in walk.text(".ft-command")
+    assert walk.page.input_value("#ft-train-epochs input") == "60"
 
 
 def test_what_is_typed_the_moment_a_field_appears_stays(walk):

@@ -87,6 +87,10 @@ def owner_page(owner_context) -> Any:
 @pytest.fixture
 def owner(owner_page, owner_server) -> Iterator[Owner]:
     """As if for the first time here; at the end nothing must have been complained of or asked of another host."""
+    owner_page.goto(
+        f"{owner_server.address}/nothing-here"
+    )  # away from a page whose last answer would be stored after it
+    owner_page.evaluate("localStorage.clear()")
     owner = Owner(owner_page, owner_server.root, owner_server.address, owner_server.canned)
     listeners = {
         "console": lambda m: owner.complaints.append(m.text) if m.type in ("error", "warning") else None,
@@ -98,8 +102,6 @@ def owner(owner_page, owner_server) -> Iterator[Owner]:
     for event, listener in listeners.items():
         owner_page.on(event, listener)
     owner_page.set_viewport_size({"width": 1400, "height": 1000})
-    if owner_page.url != "about:blank":
-        owner_page.evaluate("localStorage.clear()")
     owner_page.goto(owner.address)
     owner.until(READY)
     yield owner
