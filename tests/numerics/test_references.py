@@ -1,4 +1,4 @@
-"""Metrics and losses against other people's code, on numbers, units, voids and batches drawn at random."""
+"""Metrics against scikit-learn's, on numbers, units, voids and batches drawn at random."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from fine_tuner.losses.overlap import dice_loss, jaccard_loss, tversky_loss
 from fine_tuner.metrics import classification_metrics, multilabel_metrics, regression_metrics, segmentation_metrics
 
 scikit = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed (requirements-dev.txt)")
@@ -88,39 +87,3 @@ def test_masks_are_measured_as_by_scikit_learn(seed: int, count: int, batch: int
     assert found["mean_iou"] == pytest.approx(scikit.jaccard_score(true, said, average="macro"), rel=1e-6)
     assert found["dice"] == pytest.approx(scikit.f1_score(true, said, average="macro"), rel=1e-6)
     assert found["pixel_accuracy"] == pytest.approx(np.mean(true == said), rel=1e-6)
-
-
-@few
-@given(seed=seeds, count=st.integers(1, 4), per_image=st.booleans(), smooth=st.sampled_from([0.1, 1.0]))
-def test_overlap_losses_are_monai_s(seed: int, count: int, per_image: bool, smooth: float) -> None:
-    monai = pytest.importorskip("monai.losses", reason="MONAI is not installed (requirements-dev.txt)")
-    logits, targets = _all_classes(seed, count)
-    ours = {"smooth": smooth, "per_image": per_image, "include_absent": True}
-    theirs = {"softmax": True, "to_onehot_y": True, "smooth_nr": smooth, "smooth_dr": smooth, "batch": not per_image}
-    pairs = [
-        (dice_loss(logits, targets, **ours), monai.DiceLoss(**theirs)),
-        (tversky_loss(logits, targets, alpha=0.3, beta=0.7, **ours), monai.TverskyLoss(alpha=0.3, beta=0.7, **theirs)),
-    ]
-    for value, reference in pairs:
-        torch.testing.assert_close(value, reference(logits, targets[:, None]), rtol=1e-5, atol=1e-6)
-
-
-@few
-@given(seed=seeds, count=st.integers(1, 4))
-def test_overlap_losses_are_those_of_segmentation_models(seed: int, count: int) -> None:
-    reason = "segmentation_models_pytorch is not installed (requirements-dev.txt)"
-    smp = pytest.importorskip("segmentation_models_pytorch.losses", reason=reason)
-    logits, targets = _all_classes(seed, count)
-    for value, reference in (
-        (dice_loss(logits, targets), smp.DiceLoss("multiclass", smooth=0.0)),
-        (jaccard_loss(logits, targets), smp.JaccardLoss("multiclass", smooth=0.0)),
-    ):
-        torch.testing.assert_close(value, reference(logits, targets), rtol=1e-5, atol=1e-6)
-
-
-def _all_classes(seed: int, count: int) -> tuple[Tensor, Tensor]:
-    """Logits and masks in which every class of three is somewhere."""
-    generator = torch.Generator().manual_seed(seed)
-    targets = torch.randint(0, 3, (count, 5, 6), generator=generator)
-    targets[0, 0, :3] = torch.arange(3)
-    return 2 * torch.randn(count, 3, 5, 6, generator=generator), targets
