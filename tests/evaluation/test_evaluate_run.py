@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,19 +29,36 @@ TINY = (
     "precision.dtype=fp32", "precision.channels_last=off", "train.batch_size=8", "train.epochs=1",
 )  # fmt: skip
 
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
+KINDS: tuple[tuple[str, Callable[[Image.Image, Path], None]], ...] = (
+    (".png", Image.Image.save),
+    (".jpg", lambda image, path: image.resize((1300, 900)).save(path)),  # decoded at an eighth of its size
+    (".jpeg", lambda image, path: image.save(path, exif=TURNED)),
+    (".gif", lambda image, path: image.quantize(64).save(path)),
+    (".tif", lambda image, path: image.save(path)),
+    (".tiff", lambda image, path: Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 16).save(path)),
+    (".webp", lambda image, path: image.convert("RGBA").save(path)),
+    (".bmp", lambda image, path: image.convert("L").save(path)),
+)
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run of one epoch on pictures of two colours, with a test folder, trained by the command line."""
+    """A run of one epoch on pictures of two colours, with a test folder, trained by the command line.
+
+    No two pictures of a class in the validation split are files of one kind.
+    """
     root = tmp_path_factory.mktemp("evaluated")
     rng = np.random.default_rng(0)
     for split, count in (("train", 8), ("val", 8), ("test", 3)):
         for name, channel in (("red", 0), ("blue", 2)):
             (root / "data" / split / name).mkdir(parents=True)
             for number in range(count):
-                pixels = rng.integers(0, 160, (32, 32, 3), dtype=np.uint8)
+                pixels = rng.integers(0, 160, (90, 130, 3), dtype=np.uint8)
                 pixels[..., channel] |= 96
-                Image.fromarray(pixels).save(root / "data" / split / name / f"{number}.png")
+                ending, write = KINDS[number] if split == "val" else (".png", Image.Image.save)
+                write(Image.fromarray(pixels), root / "data" / split / name / f"{number}{ending}")
     assert main(["train", "default", f"data.path={root / 'data'}", *TINY, "--runs", str(root / "runs")]) == 0
     return RunFolder(next((root / "runs").glob("2*")))
 
@@ -62,7 +80,8 @@ def test_a_run_that_is_complete_has_results_of_its_best_weights(run: RunFolder) 
 def test_rows_are_what_the_network_says_of_each_picture_alone(run: RunFolder) -> None:
     found, predictor = Predictions(results_of(run, "val-best").predictions), Predictor.of_run(run)
     names = results_of(run, "val-best").read()["names"]
-    for index in (0, 7, 15):
+    assert found["targets"].shape == (2 * len(KINDS),)
+    for index in range(2 * len(KINDS)):
         said = predictor.predict(Path(found.name(index)))
         assert said["label"] == names[found["predictions"][index]]
         assert said["probabilities"][said["label"]] == pytest.approx(found["confidence"][index], rel=1e-4)

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fine_tuner.data.files.decoded_folder import DecodedFolder
+from fine_tuner.data.files.images import load_image
 from fine_tuner.data.loading.batches import EvalBatches, ImageDataset
 from fine_tuner.data.loading.decoded import DecodedPictures
 from fine_tuner.data.loading.transforms import build_transforms
@@ -25,6 +26,7 @@ from fine_tuner.models.build import BuiltModel, build_model
 from fine_tuner.predict import Predictor
 
 SIDE = 32
+RANGE = (2000, 50000)  # of pictures of more than 8 bits
 TASKS = {"classification": 1, "multilabel": (1.0, 0.0), "regression": (3.0, 4.0), "segmentation": None}
 
 
@@ -44,11 +46,20 @@ FORMATS: dict[str, Callable[[Path], None]] = {
     "turned.jpg": lambda path: Image.fromarray(_noise(500, 300)).save(path, exif=_exif(6)),
     "grey.jpg": lambda path: Image.fromarray(_noise(300, 400)[..., 0]).save(path),
     "cmyk.jpg": lambda path: Image.fromarray(_noise(300, 400, 4), "CMYK").save(path),
+    "mirrored.png": lambda path: Image.fromarray(_noise(300, 400)).save(path, exif=_exif(5)),
+    "progressive.jpg": lambda path: Image.fromarray(_noise(800, 600)).save(path, progressive=True, subsampling=2),
     "plain.png": lambda path: Image.fromarray(_noise(300, 400)).save(path),
     "clear.png": lambda path: Image.fromarray(_noise(300, 400, 4)).save(path),
     "palette.png": lambda path: Image.fromarray(_noise(300, 400)).quantize(16).save(path, transparency=3),
     "sixteen.png": lambda path: Image.fromarray(_noise(300, 400)[..., 0].astype(np.uint16) * 257).save(path),
     "one.png": lambda path: Image.fromarray(_noise(300, 400)[..., 0] > 128).save(path),
+    "grey_clear.png": lambda path: Image.fromarray(_noise(300, 400, 2), "LA").save(path),
+    "sixteen.tif": lambda path: Image.fromarray(_noise(300, 400)[..., 0].astype(np.uint16) * 257).save(path),
+    "float.tif": lambda path: Image.fromarray(_noise(300, 400)[..., 0].astype(np.float32) * 200).save(path),
+    "packed.tif": lambda path: Image.fromarray(_noise(300, 400)).save(path, compression="tiff_lzw"),
+    "turned.tif": lambda path: Image.fromarray(_noise(300, 400)).save(path, exif=_exif(8)),
+    "plain.avif": lambda path: Image.fromarray(_noise(300, 400)).save(path),
+    "clear.gif": lambda path: Image.fromarray(_noise(300, 400)).quantize(16).save(path, transparency=3),
     "lossy.webp": lambda path: Image.fromarray(_noise(300, 400)).save(path),
     "animated.gif": lambda path: Image.fromarray(_noise(300, 400)).quantize(64).save(path),
     "strips.tif": lambda path: Image.fromarray(_noise(300, 400)).save(path),
@@ -78,8 +89,10 @@ def _built(task: str) -> BuiltModel:
 def _predicted(task: str, path: Path) -> tuple[Tensor, dict[str, Any]]:
     """What a network is shown of the file, and the preprocessing of its weights."""
     built, seen = _built(task), Seen(task)
-    Predictor(dataclasses.replace(built, model=seen), {"classes": ["a", "b"]}).predict(path)
-    return seen.images[0], built.preprocessing.to_dict()
+    preprocessing = dataclasses.replace(built.preprocessing, pixel_range=RANGE)
+    asked = dataclasses.replace(built, model=seen, preprocessing=preprocessing)
+    Predictor(asked, {"classes": ["a", "b"]}).predict(path)
+    return seen.images[0], preprocessing.to_dict()
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -91,10 +104,8 @@ def test_evaluation_prediction_and_script_see_the_same_tensor(name: str, task: s
     transform = build_transforms(augment="none", train=False, task=task, **preprocessing)
     target = TASKS[task]
     if target is None:
-        with Image.open(path) as image:
-            upright = image.size[::-1] if name != "turned.jpg" else image.size
         target = tmp_path / "mask.png"
-        Image.fromarray(np.zeros(upright, np.uint8)).save(target)
+        Image.new("L", load_image(path, pixel_range=RANGE).size).save(target)
     dataset = ImageDataset([Record(path, target)], transform, task, mask_coding=MaskCoding(values=(0, 1)))
     ((evaluated, _),) = EvalBatches(dataset, batch_size=4, num_workers=0)
     dataset.decoded = DecodedPictures(DecodedFolder(tmp_path / "kept", limit_mib=16))
