@@ -78,7 +78,7 @@ class Predictor:
         logits = logits[..., *_extent(inside != IGNORE_INDEX)]  # what was padded to a square is no part of the picture
         answer = {"task": self._task.name, **self._task.describe(logits, self._names)}
         if overlay is not None:
-            _write_overlay(load_image(image), logits, overlay)
+            _write_overlay(load_image(image, pixel_range=self._transform.pixel_range), logits, overlay)
             answer |= {"overlay": str(overlay), "legend": legend(self._names)}
         return answer
 

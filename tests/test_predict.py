@@ -52,6 +52,18 @@ def test_overlay_has_the_size_of_the_picture_and_the_colours_of_the_legend(masks
     assert np.abs(shown[:, :50].astype(float) - half_orange).max() <= 1
 
 
+def test_overlay_of_a_deep_picture_is_as_bright_as_what_the_network_saw(tmp_path):
+    built = build_model("lraspp_mobilenet_v3_large", task="segmentation", num_outputs=2, weights="none", image_size=64)
+    preprocessing = dataclasses.replace(built.preprocessing, pixel_range=(100, 1100))
+    predictor = Predictor(
+        dataclasses.replace(built, model=Brightness(), preprocessing=preprocessing), {"classes": ["ground", "shape"]}
+    )
+    Image.fromarray(np.full((40, 40), 1100, np.float32)).save(tmp_path / "white.tif")
+    answer = predictor.predict(tmp_path / "white.tif", overlay=tmp_path / "seen.png")
+    assert answer["shares"] == {"ground": 1.0, "shape": 0.0}
+    assert (pixels_of(answer["overlay"]) == 255).all()
+
+
 def test_large_picture_gets_an_overlay_of_a_size_to_look_at(masks, tmp_path):
     Image.new("RGB", (3000, 1500), "white").save(tmp_path / "large.png")
     answer = masks.predict(tmp_path / "large.png", overlay=tmp_path / "small.png")

@@ -127,6 +127,7 @@ def _write(
             "split": split,
             "images": len(records),
             "weights": {"name": weights, "stamp": stamp, **{key: about.get(key) for key in ("step", "epoch")}},
+            "pixel_range": data.pixel_range,
             "metrics": {f"{split}/{key}": value for key, value in metrics.items()},
         }
         words = result_in_words(figures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,13 +21,18 @@ Layer = Literal["said", "true", "errors", "boundary"]
 MISSED, FALSE, RIGHT = (0, 114, 178), (213, 94, 0), (0, 158, 115)
 
 
-def small_picture(file: Path, side_px: int) -> bytes:
+def small_picture(file: Path, side_px: int, pixel_range: Sequence[int] | None = None) -> bytes:
     """The picture as JPEG, at most ``side_px`` on a side, made anew from its pixels.
+
+    Args:
+        file: The picture.
+        side_px: Its longer side.
+        pixel_range: Black and white of one of more than 8 bits, as the run was trained.
 
     Raises:
         DataError: If it is not there any more, or cannot be read.
     """
-    picture = load_image(file, min_side_px=side_px)
+    picture = load_image(file, min_side_px=side_px, pixel_range=tuple(pixel_range) if pixel_range else None)
     picture.thumbnail((side_px, side_px))
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=85)

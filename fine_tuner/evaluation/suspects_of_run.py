@@ -50,7 +50,7 @@ def find_suspects(run: RunFolder, on_progress: OnProgress = no_progress) -> dict
         raise RunError(f"Run {run.id} is compiled, so its features were not kept. Train with precision.compile=false.")
     on_progress("looking for wrong labels", 0, len(files))
     wrong, seems = suspected(out_of_fold(features, targets, len(names)), targets)
-    properties = _properties(files, on_progress)
+    properties = _properties(files, DataSplits.from_file(run.splits).pixel_range, on_progress)
     lists = [("label", wrong), ("far from all others", outliers(features))]
     for key, (low, high) in _WORDS.items():
         below, above = unusual(properties[key])
@@ -107,20 +107,23 @@ _WORDS = {
 }
 
 
-def _properties(files: list[str], on_progress: OnProgress) -> dict[str, NDArray[Any]]:
+def _properties(
+    files: list[str], pixel_range: tuple[int, int] | None, on_progress: OnProgress
+) -> dict[str, NDArray[Any]]:
     """One number an image of each: mean grey, logarithms of sharpness, pixels, and width over height."""
     rows = []
     for number, file in enumerate(files):
-        rows.append(_properties_of(Path(file)))
+        rows.append(_properties_of(Path(file), pixel_range))
         if number % 32 == 0:
             on_progress("looking at pictures", number, len(files))
     return dict(zip(_WORDS, np.array(rows).T, strict=True))
 
 
-def _properties_of(file: Path) -> tuple[float, float, float, float]:
+def _properties_of(file: Path, pixel_range: tuple[int, int] | None) -> tuple[float, float, float, float]:
     with open_image(file) as image:
         width, height = image.size
-    grey = load_image(file, min_side_px=_SIDE_PX).convert("L").resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BOX)
+    picture = load_image(file, min_side_px=_SIDE_PX, pixel_range=pixel_range)
+    grey = picture.convert("L").resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BOX)
     middle = np.asarray(grey, np.float64)
     around = middle[:-2, 1:-1] + middle[2:, 1:-1] + middle[1:-1, :-2] + middle[1:-1, 2:]
     sharpness = float(np.log((4 * middle[1:-1, 1:-1] - around).std() + 0.1))  # the spread of the Laplacian

@@ -39,11 +39,10 @@ size, method = how["image_size"], Image.Resampling[how["interpolation"].upper()]
 
 def answer(picture):
     """{docstring}"""
-    picture = ImageOps.exif_transpose(picture).convert("RGB")
 {ask}
 {answer}
 
-demo = gr.Interface(answer, gr.Image(type="pil", label="Picture"), {output}, title={title!r})
+demo = gr.Interface(answer, gr.Image(type="pil", image_mode=None, label="Picture"), {output}, title={title!r})
 
 if __name__ == "__main__":
     demo.launch()

@@ -72,6 +72,14 @@ def test_mask_of_class_numbers_is_shown_in_their_colours(tmp_path: Path) -> None
     assert colours.max() > 100
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_a_picture_of_more_than_8_bits_is_shown_from_black_to_white(tmp_path: Path, dtype: type) -> None:
+    Image.fromarray(np.linspace(0, 1000, 400).reshape(20, 20).astype(dtype)).save(tmp_path / "deep.tif")
+    shown = np.asarray(thumbnail(tmp_path / "deep.tif"))
+    assert shown.min() == 0
+    assert shown.max() > 240
+
+
 @pytest.mark.parametrize(
     ("tree", "task", "layout", "words"),
     [

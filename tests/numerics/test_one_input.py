@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 
+from fine_tuner.config.tasks import TargetKind
 from fine_tuner.data.files.decoded_folder import DecodedFolder
 from fine_tuner.data.files.images import load_image
 from fine_tuner.data.loading.batches import EvalBatches, ImageDataset
@@ -21,6 +22,7 @@ from fine_tuner.data.loading.decoded import DecodedPictures
 from fine_tuner.data.loading.transforms import build_transforms
 from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.data.records import Record
+from fine_tuner.export.networks.snippets import reading_lines
 from fine_tuner.export.script.replay_pictures import Pictures
 from fine_tuner.models.build import BuiltModel, build_model
 from fine_tuner.predict import Predictor
@@ -116,6 +118,21 @@ def test_evaluation_prediction_and_script_see_the_same_tensor(name: str, task: s
     assert predicted.shape == (3, SIDE, SIDE)
     torch.testing.assert_close(evaluated[0], predicted, rtol=0, atol=0)
     torch.testing.assert_close(script[(0, 0)][0], predicted, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_code_to_paste_beside_an_export_reads_the_same_picture(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    FORMATS[name](path)
+    transform = build_transforms(
+        augment="none", train=False, task="classification", **_built("classification").preprocessing.to_dict()
+    )
+    how = {**_built("classification").preprocessing.to_dict(), "pixel_range": list(RANGE)}
+    for kind, least in ((TargetKind.CLASS, transform.min_side_px), (TargetKind.MASK, None)):
+        pasted = {"Image": Image, "ImageOps": ImageOps, "np": np, "how": how}
+        exec(reading_lines(kind).replace("picture.jpg", str(path)), pasted)
+        expected = load_image(path, min_side_px=least, pixel_range=RANGE)
+        np.testing.assert_array_equal(pasted["picture"], expected)
 
 
 def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(tmp_path: Path) -> None:

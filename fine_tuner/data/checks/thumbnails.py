@@ -13,7 +13,9 @@ import numpy as np
 from PIL import Image
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.base.progress import no_progress
 from fine_tuner.data.files.images import load_image, load_mask, open_image
+from fine_tuner.data.files.pixel_range import measure_range
 from fine_tuner.data.mask_coding import lay_over
 
 SIDE_PX = 160
@@ -63,6 +65,7 @@ def thumbnail(file: Path) -> Image.Image:
         shrunk.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.NEAREST)
         classes = np.asarray(shrunk)
         return Image.fromarray(lay_over(np.full((*classes.shape, 3), 40, np.uint8), classes))
-    picture = load_image(file, min_side_px=SIDE_PX)
+    own_range, _ = measure_range([file], no_progress)  # its set's is not told here
+    picture = load_image(file, min_side_px=SIDE_PX, pixel_range=own_range)
     picture.thumbnail((SIDE_PX, SIDE_PX))
     return picture

@@ -55,8 +55,27 @@ about = json.loads((folder / "about.json").read_text())
 classes, how = json.loads(about["classes"]), json.loads(about["preprocessing"])
 """
 _PICTURE = """\
-picture = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB")
 size, method = how["image_size"], Image.Resampling[how["interpolation"].upper()]
+with Image.open("picture.jpg") as picture:
+"""
+_DRAFT = """\
+    if picture.format == "JPEG":  # large ones are decoded at a fraction of their size, as in training
+        least, short = 2 * max(size, how["resize_size"]), min(picture.size)
+        picture.draft(None, [-(-side * least // short) for side in picture.size])
+"""
+_LOAD = """\
+    picture.load()
+"""
+_UPRIGHT = """\
+picture = ImageOps.exif_transpose(picture)
+if picture.mode == "F" or picture.mode.startswith("I"):  # more than 8 bits
+    black, white = how.get("pixel_range") or (0, 65535)
+    values = np.clip(np.asarray(picture).astype(float), black, white) - black
+    picture = Image.fromarray((values * 255 / (white - black)).astype(np.uint8))
+if picture.has_transparency_data:
+    picture = picture.convert("RGBA")
+    picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+picture = picture.convert("RGB")
 """
 _CROP = """\
 to, short = max(size, how["resize_size"]), min(picture.size)
@@ -131,9 +150,19 @@ def executorch_snippet(network: RunNetwork, file: str) -> str:
 def _body(network: RunNetwork, ask: str) -> str:
     fit = _FITS.get(network.kind, _STRETCH)
     numbers = _INSIDE if network.preprocessing == "inside" else _OUTSIDE
-    return f"\n{_PICTURE}{fit}{numbers}{ask}{_ANSWERS[network.kind]}"
+    return f"\n{reading_lines(network.kind)}{fit}{numbers}{ask}{_ANSWERS[network.kind]}"
+
+
+def reading_lines(kind: TargetKind) -> str:
+    """From the file ``picture.jpg`` to an RGB ``picture``, given ``how``; the same pixels as ``load_image`` gives."""
+    return _PICTURE + ("" if kind is TargetKind.MASK else _DRAFT) + _LOAD + _UPRIGHT
 
 
 def ask_lines(network: RunNetwork) -> str:
-    """From an upright RGB ``picture`` to ``logits``, given ``size``, ``method``, ``how`` and a ``session``."""
-    return _FITS.get(network.kind, _STRETCH) + (_INSIDE if network.preprocessing == "inside" else _OUTSIDE) + _ASK_ONNX
+    """From a ``picture`` of Pillow to ``logits``, given ``size``, ``method``, ``how`` and a ``session``."""
+    return (
+        _UPRIGHT
+        + _FITS.get(network.kind, _STRETCH)
+        + (_INSIDE if network.preprocessing == "inside" else _OUTSIDE)
+        + _ASK_ONNX
+    )

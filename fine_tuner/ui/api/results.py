@@ -117,11 +117,12 @@ class ResultRoutes:
 
     def picture(self, run_id: str, name: str, index: int, side: str = "small") -> Response:
         """A JPEG."""
-        found, _ = self._read(run_id, name)
+        found, figures = self._read(run_id, name)
         if not 0 <= index < len(found):
             raise HTTPException(404, texts.NO_PICTURE)
         try:
-            return Response(small_picture(Path(found.name(index)), _SIDES.get(side, 192)), 200, _KEEP, "image/jpeg")
+            picture = small_picture(Path(found.name(index)), _SIDES.get(side, 192), figures.get("pixel_range"))
+            return Response(picture, 200, _KEEP, "image/jpeg")
         except DataError as error:
             raise HTTPException(404, str(error)) from None
 
