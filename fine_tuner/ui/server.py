@@ -97,11 +97,10 @@ async def _run(
     app = build_app(runs=runs, allowed=allowed, sharing=sharing)
     server, port = make_server(app), listener.getsockname()[1]
     sharing.port, sharing.host = port, network_host(options.host)
-    sharing.door = SecondDoor(app, asyncio.get_running_loop())
+    sharing.door = server.second = SecondDoor(app, asyncio.get_running_loop())
     access.on_stranger = tell_of_stranger(sharing, f"http://{bracketed(options.host)}:{port}", say)
     threading.Thread(target=_announce, args=(server, options, sharing, say), daemon=True).start()
     await server.serve(sockets=[listener])
-    sharing.door.close()
 
 
 def listen(host: str, port: int | None) -> socket.socket:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import gradio as gr
@@ -351,21 +352,45 @@ def test_what_a_killed_app_left_is_removed_by_the_next_and_what_a_living_one_has
     assert (tmp_path / "fine-tuner-app-of-somebody").exists()
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_the_app_ends_with_every_process_and_folder_that_served_the_page_only(tmp_path, end):
+UNDER_WAY = {
+    "asked": b'POST /api/plan HTTP/1.1\r\nContent-Length: 19\r\n%s\r\n{"argv": ["sample"]}',
+    "half sent": b'POST /api/plan HTTP/1.1\r\nContent-Length: 99\r\n%s\r\n{"argv": ["sam',
+    "streamed": b"GET /gradio_api/heartbeat/abc HTTP/1.1\r\n%s\r\n",
+    "between two": b"GET /api/runs HTTP/1.1\r\n%s\r\n",
+}
+
+
+def until_closed(connection: socket.socket) -> None:
+    """Read an answer, or nothing, until the other end hangs up."""
+    with suppress(ConnectionResetError):
+        while connection.recv(1 << 16):
+            pass
+
+
+@pytest.mark.parametrize("ends", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]], ids=["once", "twice"])
+def test_the_app_ends_in_silence_with_every_process_folder_and_request_that_served_the_page_only(tmp_path, ends):
     command = [sys.executable, "app.py", "--no-browser", "--port", "0", "--runs", str(tmp_path / "runs")]
     (tmp_path / "tmp").mkdir()
     environment = os.environ | {"TMPDIR": str(tmp_path / "tmp")}
-    root = static.ASSETS.parent
-    with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as app:
-        assert re.match(r"Fine Tuner: http://127\.0\.0\.1:\d+/$", app.stdout.readline())
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=static.ASSETS.parent, env=environment, **pipes) as app, ExitStack() as stack:
+        port = int(re.fullmatch(r"Fine Tuner: http://127\.0\.0\.1:(\d+)/\n", app.stdout.readline())[1])
         children: list[psutil.Process] = []
         while not children:  # the assistant
             assert app.poll() is None
             time.sleep(0.05)
             children = psutil.Process(app.pid).children(recursive=True)
-        app.send_signal(end)
-        assert app.wait(20) == 0
+        head = f"Host: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n".encode()
+        for request in UNDER_WAY.values():
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+            connection.sendall(request % head)
+            stack.callback(until_closed, connection)
+        connection.recv(1)  # of the last one; loading torch takes the assistant longer
+        for end in ends:
+            app.send_signal(end)
+            time.sleep(0.2)
+        assert app.wait(60) == 0
+        assert app.stderr.read() == ""
     _, alive = psutil.wait_procs(children, timeout=5)
     assert alive == []
     assert list((tmp_path / "tmp").iterdir()) == []
