@@ -15,6 +15,7 @@ from fine_tuner.base.text import counted
 from fine_tuner.data.files.images import load_mask, open_image
 from fine_tuner.data.files.scan_cache import Fact, facts_about
 from fine_tuner.data.mask_coding import IGNORE_INDEX, MaskCoding, as_values
+from fine_tuner.data.masks.instances import ask_if_instances
 from fine_tuner.data.notices import MendableError, Notice, Remedy
 from fine_tuner.data.options import ReadOptions, names_in
 
@@ -22,7 +23,6 @@ _MAX_CLASSES = 64  # of values as they come; numbered from 0 there may be more: 
 _MAX_NUMBERED_CLASSES = 200
 _KEPT_VALUES = 300  # of one file: enough to tell classes from a photograph
 NEARER = {"data.mask_values": [0, 255], "data.mask_unknown": "nearest"}
-_FEW_OBJECTS = 8  # fewer numbers may as well be classes
 _SMALL_NUMBER = 32  # from here on a value is a grey level rather than the number of a class
 _VOC_BORDER = 0xE0E0C0
 _VOID = 255  # what VOC, ADE20K and others paint where no class is
@@ -160,11 +160,12 @@ def decide_classes(
         values, words = tuple(options.mask_values), "the values given"
     else:
         present = {v: n for v, n in scan.counts.items() if v not in ignored}
-        values, ignored, words = _found(scan, present, ignored, len(names or listed_names))
+        values, ignored, words, doubts = _found(scan, present, ignored, len(names or listed_names))
+        notices += doubts
         if _VOID in ignored and _VOID not in (options.mask_ignore or ()):
             notices.append(_about_void(scan))
         if not scan.is_colours:
-            notices += _about_greys(_sets_of(scan, ignored))
+            notices += _about_greys(list(_sets_of(scan, ignored).values()))
     if names and len(names) != len(values):
         raise DataError(
             f"data.class_names has {counted(len(names), 'name')}, the masks have {counted(len(values), 'class')} "
@@ -216,38 +217,38 @@ def _indices_of(colours: Mapping[str, int], scan: MaskScan) -> tuple[int, ...]:
 
 def _found(
     scan: MaskScan, present: Mapping[int, int], ignored: tuple[int, ...], num_names: int
-) -> tuple[tuple[int, ...], tuple[int, ...], str]:
-    """Values of the classes, values to ignore, and what they are in words."""
+) -> tuple[tuple[int, ...], tuple[int, ...], str, list[Notice]]:
+    """Values of the classes, values to ignore, what they are in words, and what may be otherwise."""
     values = sorted(present)
     if len(values) < 2:
         raise DataError(
             f"All masks hold the value {values[0] if values else 'none'} only; segmentation needs two classes or more. "
             "Check that these are the masks."
         )
+    sets = _sets_of(scan, ignored)
     if not scan.is_colours:
-        sets = _sets_of(scan, ignored)
-        _ask_if_mixed(scan, sets)
-        _ask_if_instances(sets, values, num_names)
+        _ask_if_mixed(scan, list(sets.values()))
+    doubts = ask_if_instances(sets, is_colours=scan.is_colours, num_names=num_names)
     _refuse_many(scan, values, present)
     if scan.is_colours:
-        return tuple(values), ignored, "colours"
+        return tuple(values), ignored, "colours", doubts
     if values in ([0, 1], [0, _VOID]):
-        return tuple(values), ignored, f"0 and {values[1]}"
+        return tuple(values), ignored, f"0 and {values[1]}", doubts
     if not _is_numbered(values):
-        return tuple(values), ignored, "grey values"
+        return tuple(values), ignored, "grey values", doubts
     others = [v for v in values if v != _VOID]
     if _VOID in values:
         ignored = (*ignored, _VOID)
     if others[0] != 0:  # numbered from 1
-        return tuple(range(others[0], others[-1] + 1)), ignored, f"numbers {others[0]} to {others[-1]}"
+        return tuple(range(others[0], others[-1] + 1)), ignored, f"numbers {others[0]} to {others[-1]}", doubts
     last = max(others[-1], num_names - 1)
-    return tuple(range(last + 1)), ignored, f"numbers 0 to {last}"
+    return tuple(range(last + 1)), ignored, f"numbers 0 to {last}", doubts
 
 
-def _sets_of(scan: MaskScan, ignored: Sequence[int]) -> list[set[int]]:
-    """What each mask holds, without what is ignored."""
-    sets = [{v for v in scan.values_of(path) if v not in ignored} for path in scan.files]
-    return [s for s in sets if s]
+def _sets_of(scan: MaskScan, ignored: Sequence[int]) -> dict[Path, set[int]]:
+    """What each mask holds, without what is ignored; those that hold nothing else are left out."""
+    sets = {path: {v for v in scan.values_of(path) if v not in ignored} for path in scan.files}
+    return {path: values for path, values in sets.items() if values}
 
 
 def _ask_if_mixed(scan: MaskScan, sets: Sequence[set[int]]) -> None:
@@ -284,34 +285,6 @@ def _about_greys(sets: Sequence[set[int]]) -> list[Notice]:
         f"Masks hold one grey each besides 0, not the same in all: {_listed(foregrounds)}. Each is taken for a class."
     )
     return [Notice(text, "warning", (Remedy("take them for one", one),), "greys")]
-
-
-def _ask_if_instances(sets: Sequence[set[int]], values: Sequence[int], num_names: int) -> None:
-    """Masks that number the objects of each picture (1, 2, 3, ...) instead of naming their class.
-
-    Raises:
-        MendableError: If they look so.
-    """
-    objects = [s - {0, _VOID} for s in sets]
-    objects = [s for s in objects if s]
-    num_values = len(set().union(*objects)) if objects else 0
-    if num_values < _FEW_OBJECTS or num_names >= num_values:
-        return
-    counted_up = sum(s == set(range(1, len(s) + 1)) for s in objects) >= 0.9 * len(objects)
-    lengths = {len(s) for s in objects}
-    are_own = sum(map(len, objects)) < 1.5 * num_values and num_values >= 2 * _FEW_OBJECTS
-    if (counted_up and (len(lengths) > 1 or len(objects) == 1)) or are_own:
-        raise MendableError(
-            f"The masks number objects, it seems, not classes: {num_values} values, in each file "
-            f"{min(lengths)} to {max(lengths)} of them"
-            + (", counted from 1." if counted_up else ", hardly one of them in two files."),
-            remedies=[
-                Remedy(
-                    "learn objects against background", {"data.mask_values": [0, 1], "data.mask_unknown": "nearest"}
-                ),
-                Remedy("take each value for a class all the same", {"data.mask_values": list(values)}),
-            ],
-        )
 
 
 def _listed(values: Sequence[int]) -> str:
