@@ -102,6 +102,17 @@ def squeezed(numbers: Tensor, targets: Tensor) -> Pair:
     return numbers, targets.squeeze(1)
 
 
+def two_classes(logits: Tensor, labels: Tensor) -> Pair:
+    """Each of K labels as an image of two classes: logits ``(B K, 2)``, 0 and its own; class numbers ``(B K,)``."""
+    flat = logits.reshape(-1)
+    return torch.stack([torch.zeros_like(flat), flat], 1), labels.reshape(-1).long()
+
+
+def two_classes_one_hot(logits: Tensor, labels: Tensor) -> Pair:
+    """As ``two_classes``, with targets one-hot ``(B K, 2)``."""
+    return logits_one_hot(*two_classes(logits, labels))
+
+
 _OF_CLASSES: dict[str, Callable[[Tensor, Tensor], Pair]] = {
     form.__name__: form
     for form in (
@@ -109,7 +120,10 @@ _OF_CLASSES: dict[str, Callable[[Tensor, Tensor], Pair]] = {
         foreground_logit, foreground_prob, foreground_logit_squeezed, foreground_prob_squeezed,
     )
 }  # fmt: skip
-_OF_LABELS = {"as_is": as_is, "logits_one_hot": as_is, "probs_one_hot": probs_of_labels}
+_OF_LABELS = {
+    "as_is": as_is, "logits_one_hot": as_is, "probs_one_hot": probs_of_labels,
+    "two_classes": two_classes, "two_classes_one_hot": two_classes_one_hot,
+}  # fmt: skip
 _OF_NUMBERS = {"as_is": as_is, "squeezed": squeezed}
 _FORMS = {TargetKind.LABELS: _OF_LABELS, TargetKind.NUMBERS: _OF_NUMBERS}
 _IGNORING = {"left_out": leave_out, "answered": answer_ignored}
@@ -135,6 +149,11 @@ class Adaptation:
     def gives_probs(self) -> bool:
         """Whether the code is given probabilities."""
         return self.inputs in ("probs_one_hot", "foreground_prob", "foreground_prob_squeezed")
+
+    @property
+    def makes_two_classes(self) -> bool:
+        """Whether each label is given as an image of two classes."""
+        return self.inputs.startswith("two_classes")
 
     @property
     def calls(self) -> tuple[tuple[Callable[..., Pair], int | None], ...]:

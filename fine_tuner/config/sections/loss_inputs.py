@@ -12,10 +12,13 @@ form                           output                               target
 ``foreground_logit_squeezed``  ``(B, 1, ...)`` class 1 - class 0    ``(B, ...)`` 1 where class 1 is
 ``foreground_prob_squeezed``   ``(B, 1, ...)`` sigmoid of that      ``(B, ...)`` 1 where class 1 is
 ``squeezed``                   ``(B, 1)`` the predicted number      ``(B,)`` the true number
+``two_classes``                ``(B K, 2)`` of K labels: 0, logit   ``(B K,)`` class 1 where the label is
+``two_classes_one_hot``        the same                             ``(B K, 2)`` one-hot, float32
 =============================  ===================================  =====================================
 
 A squeezed target has no channel, for code that gives it one (``target.unsqueeze(1)``) or takes that of the output away
-(``output.squeeze(1)``).
+(``output.squeeze(1)``). Labels as two classes, no and yes, are for code with a softmax: that of 0 and the logit is the
+sigmoid of the logit, while a softmax over labels makes them compete and says of none whether it is there.
 
 ``losses/adapt.py`` computes them.
 """
@@ -28,7 +31,7 @@ from fine_tuner.config.tasks import TargetKind, target_kind
 
 LossInputs = Literal[
     "auto", "as_is", "logits_one_hot", "probs_one_hot", "margins_one_hot", "foreground_logit", "foreground_prob",
-    "foreground_logit_squeezed", "foreground_prob_squeezed", "squeezed",
+    "foreground_logit_squeezed", "foreground_prob_squeezed", "squeezed", "two_classes", "two_classes_one_hot",
 ]  # fmt: skip
 IgnoredPixels = Literal["auto", "given", "left_out", "answered"]
 
@@ -44,7 +47,12 @@ _OF_TWO_CLASSES = _OF_CLASSES | {
     "foreground_prob_squeezed": "the probability of class 1 and a 0/1 target without its channel",
 }
 _OF_MORE_CLASSES = _OF_CLASSES | {"margins_one_hot": "each class's logit against all others and one-hot targets"}
-_OF_LABELS = {"as_is": "logits and labels of 0 and 1", "probs_one_hot": "probabilities and labels of 0 and 1"}
+_OF_LABELS = {
+    "as_is": "logits and labels of 0 and 1",
+    "probs_one_hot": "probabilities and labels of 0 and 1",
+    "two_classes": "each label as two classes, no and yes: logits and class numbers",
+    "two_classes_one_hot": "each label as two classes, no and yes: logits and one-hot targets",
+}
 _OF_NUMBERS = {"as_is": "predicted and true numbers"}
 _OF_ONE_NUMBER = _OF_NUMBERS | {"squeezed": "a column of predicted numbers and true ones that are no column"}
 

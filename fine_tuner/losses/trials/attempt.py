@@ -10,11 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fine_tuner.config.tasks import TargetKind
 from fine_tuner.losses.code import LossCode, LossFinding, first_sentence
 from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss
 from fine_tuner.losses.formula_parts import without_autocast
 from fine_tuner.losses.trials.hints import NO_NUMPY, cut_remedy, exception_remedy
-from fine_tuner.losses.trials.tracing import CLASSES, LABELS, OUTPUT, PROBS, Step, Trace
+from fine_tuner.losses.trials.tracing import CLASSES, LABELS, OUTPUT, PROBS, Step, Trace, names
+
+OF_POSITIVE = names("log log1p log2 log10 sqrt rsqrt pow __pow__ poisson_nll_loss xlogy")
 
 
 @dataclass(slots=True)
@@ -80,7 +83,8 @@ def attempt(loaded: LoadedLoss, output: Tensor, target: Tensor, *, task: str) ->
     value = value.mean()
     trial.value = float(value.detach())
     if not torch.isfinite(value.detach()):
-        trial.findings.append(_not_finite(code, trial.trace, trial.value))
+        is_number = module.adaptation.kind is TargetKind.NUMBERS
+        trial.findings.append(_not_finite(code, trial.trace, trial.value, is_number=is_number))
         return trial
     _backward(code, trial, value, leaf)
     return trial
@@ -164,10 +168,13 @@ def _not_tensor(value: Any, cut: Step | None) -> tuple[str, str]:
     return f"the loss returns {kind}, not a tensor", NO_NUMPY if kind.startswith("numpy") else remedy
 
 
-def _not_finite(code: LossCode, trace: Trace, value: float) -> LossFinding:
+def _not_finite(code: LossCode, trace: Trace, value: float, *, is_number: bool) -> LossFinding:
     step = trace.first(lambda s: not s.is_finite)
     at = f"; {step.name} gives the first such value" if step else ""
     remedy = _finite_remedy(step.name if step else "")
+    if step and is_number and step.name in OF_POSITIVE and any(bool((t < 0).any()) for t in step.inputs):
+        at = f"; {step.name} has none for negative numbers, and a network may answer any number"
+        remedy = "Begin with output = output.clamp(min=1e-3), if no target is below 0."
     return code.finding("error", "not_finite", f"the loss is {value}{at}", remedy, step.line if step else None)
 
 

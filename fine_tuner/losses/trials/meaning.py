@@ -216,10 +216,8 @@ class _Trials:
         if self.use.kind is TargetKind.NUMBERS or (inputs == "as_is" and self.target.dtype == torch.int64):
             found = Considered(inputs=inputs, name=name, has_meaning=True, why="is least at the right answer")
             return _Outcome(found, 3)
-        if any(f.kind == "broadcast" for f in findings):
-            return none("pairs every value with every other", 1)
-        if takes_logits and chosen.gives_probs:
-            return none("would apply softmax or sigmoid a second time", 1)
+        if why_not := self._why_unfit(findings, takes_logits=takes_logits):
+            return none(why_not, 1)
         why_not = self._why_no_meaning(has_activation=trial.trace.has_activation or chosen.gives_probs)
         if why_not:
             return none(why_not, 2)
@@ -234,6 +232,16 @@ class _Trials:
             why = f"{why}, and the sigmoid that it applies to each class is the probability of that class"
             outcome.considered = dataclasses.replace(outcome.considered, why=why)
         return outcome
+
+    def _why_unfit(self, findings: Sequence[LossFinding], *, takes_logits: bool) -> str | None:
+        adaptation = self.loaded.module.adaptation
+        if any(f.kind == "broadcast" for f in findings):
+            return "pairs every value with every other"
+        if self.use.kind is TargetKind.LABELS and not adaptation.makes_two_classes and self._is_blind_to_one_label():
+            return "makes labels compete, and says of none whether it is there"
+        if takes_logits and adaptation.gives_probs:
+            return "would apply softmax or sigmoid a second time"
+        return None
 
     def _why_no_meaning(self, *, has_activation: bool) -> str | None:
         share = 0.5 if self.loaded.module.adaptation.inputs in MARGINS else 1.0  # a margin is a difference of two
@@ -255,6 +263,10 @@ class _Trials:
 
     def _value(self, output: Tensor) -> float | None:
         return attempt(self.loaded, output, self.target, task=self.use.task).value
+
+    def _is_blind_to_one_label(self) -> bool:
+        """Whether labels are compared with each other alone, as a softmax over them does."""
+        return self.use.num_outputs > 1 and self._is_shift_invariant()
 
     def _is_shift_invariant(self) -> bool:
         """Whether a number added to all logits of an image or pixel leaves the value as it is."""

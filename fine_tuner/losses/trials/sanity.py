@@ -49,10 +49,13 @@ def check_sanity(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: in
     about = {"task": task, "num_outputs": num_outputs, "device": device}
     direction = _direction(loaded, trace, **about)
     exchanged = [] if direction else _exchanged(loaded, trace, **about)
+    wrong = direction or exchanged or _least_elsewhere(loaded, **about)
+    raw = _raw_output(loaded, trace, **about)
     return [
-        *(direction or exchanged or _least_elsewhere(loaded, **about)),
+        *wrong,
+        *([] if wrong or raw else _content_with_one(loaded, **about)),  # of raw outputs logits of 4 tell nothing
         *_wrong_axis(loaded, **about),
-        *_raw_output(loaded, trace, **about),
+        *raw,
         *(f for f in check_trace(loaded, trace, **about) if not (exchanged and f.kind == "broadcast")),
     ]
 
@@ -170,6 +173,34 @@ def _least_elsewhere(loaded: LoadedLoss, *, task: str, num_outputs: int, device:
     return []
 
 
+def _content_with_one(loaded: LoadedLoss, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:
+    """A loss that is as low for the same answer everywhere, or for every class at once, as for right answers."""
+    kind = target_kind(task)
+    if kind is TargetKind.NUMBERS:
+        return []
+    rng = torch.Generator().manual_seed(10)
+    about = {"task": task, "num_outputs": num_outputs}
+    target = synthetic_targets(task, num_outputs, batch=max(7, 2 * num_outputs + 1), size=SIDE_PX, rng=rng)
+    right_output = sure_output(target, scale=4.0, **about)
+    same = {}
+    if kind is TargetKind.LABELS or num_outputs == 2:
+        names = ("no label", "every label") if kind is TargetKind.LABELS else ("class 0", "class 1")
+        same = {n: sure_output(torch.full_like(target, i), scale=4.0, **about) for i, n in enumerate(names)}
+    if kind is not TargetKind.LABELS:
+        same["every class at once"] = torch.full_like(right_output, 4.0)
+    right = _value(loaded, right_output, target, task, device)
+    for name, output in same.items():
+        value = _value(loaded, output, target, task, device)
+        if value is None or right is None or value - right > ROUNDING * max(1.0, abs(right), abs(value)):
+            continue
+        what = (
+            f"the loss is as low ({value:.4g}) where {name} is answered everywhere as for right answers ({right:.4g})"
+        )
+        remedy = "Count errors of both kinds. A formula for targets of -1 and 1 needs 2 * target - 1."
+        return [loaded.code.finding("error", "one_sided", what, remedy, loaded.code.last_return(loaded.entry))]
+    return []
+
+
 def _swapped(loaded: LoadedLoss, trace: Trace) -> list[LossFinding]:
     """The target taken for the output, by the names in the signature or in a call of torch's."""
     code, entry = loaded.code, loaded.entry
@@ -191,6 +222,8 @@ def _swapped(loaded: LoadedLoss, trace: Trace) -> list[LossFinding]:
 
 def _wrong_axis(loaded: LoadedLoss, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:
     """Softmax along another dimension than the classes: a number added to all classes of a place changes it then."""
+    if loaded.module.adaptation.makes_two_classes:
+        return _wrong_axis_of_two(loaded, task=task, num_outputs=num_outputs, device=device)
     if target_kind(task) not in (TargetKind.CLASS, TargetKind.MASK):
         return []
     rng = torch.Generator().manual_seed(6)
@@ -209,9 +242,28 @@ def _wrong_axis(loaded: LoadedLoss, *, task: str, num_outputs: int, device: str)
     for step, shifted in zip(before, after, strict=False):
         one, two = step.result, shifted.result
         if is_pair or one.shape != two.shape or not torch.allclose(one, two, rtol=1e-3, atol=1e-4):
-            what = f"{step.name} runs along another dimension than the classes"
-            remedy = "Give softmax dim=1, where the classes are; bring them last with .movedim(1, -1) before a view."
-            return [loaded.code.finding("error", "wrong_axis", what, remedy, step.line)]
+            return [_runs_elsewhere(loaded, step)]
+    return []
+
+
+def _runs_elsewhere(loaded: LoadedLoss, step: Step) -> LossFinding:
+    what = f"{step.name} runs along another dimension than the classes"
+    remedy = "Give softmax dim=1, where the classes are; bring them last with .movedim(1, -1) before a view."
+    return loaded.code.finding("error", "wrong_axis", what, remedy, step.line)
+
+
+def _wrong_axis_of_two(loaded: LoadedLoss, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:
+    """The same for labels as two classes, where the logit of "no" is always 0: probabilities of no two add up to 1."""
+    rng = torch.Generator().manual_seed(6)
+    target = synthetic_targets(task, num_outputs, batch=7, size=SIDE_PX, rng=rng)
+    output = torch.randn(target.shape, generator=rng)
+    for step in attempt(loaded, output.to(device), target.to(device), task=task).trace.steps:
+        if step.name not in ("softmax", "log_softmax") or not step.tags or OUTPUT not in step.tags[0]:
+            continue
+        probs = step.result.exp() if step.name == "log_softmax" else step.result
+        sums = [probs.sum(axis) for axis, length in enumerate(probs.shape) if length == 2]
+        if not any(torch.allclose(s, torch.ones_like(s), rtol=1e-3, atol=1e-4) for s in sums):
+            return [_runs_elsewhere(loaded, step)]
     return []
 
 
@@ -232,13 +284,14 @@ def _activations(loaded: LoadedLoss, trace: Trace, *, task: str) -> list[LossFin
             what = "nll_loss is given something else than log-probabilities, so it can fall without end"
             remedy = "Give it output.log_softmax(1), or use cross_entropy with the raw output."
             found.append(code.finding("error", "nll", what, remedy, step.line))
-    softmax = trace.first(
-        lambda s: s.name in ("softmax", "log_softmax", "cross_entropy") and target_kind(task) is TargetKind.LABELS
-    )
-    if softmax:
+    softmax = trace.first(lambda s: s.name in OVER_CLASSES)
+    if softmax and target_kind(task) is TargetKind.LABELS and not loaded.module.adaptation.makes_two_classes:
         what = f"{softmax.name} makes labels compete, but an image may have several"
-        remedy = "Use output.sigmoid(), or binary_cross_entropy_with_logits."
-        found.append(code.finding("warning", "softmax_of_labels", what, remedy, softmax.line))
+        remedy = (
+            "Use output.sigmoid() or binary_cross_entropy_with_logits, or have the code given each label as two "
+            "classes ('The code is given', loss.inputs)."
+        )
+        found.append(code.finding("error", "softmax_of_labels", what, remedy, softmax.line))
     return list({(f.kind, f.line): f for f in found}.values())
 
 
@@ -272,19 +325,21 @@ def _raw_output(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int
 
 def _class_numbers(loaded: LoadedLoss, trace: Trace, *, num_outputs: int) -> list[LossFinding]:
     """Arithmetic between class numbers and something with a gradient."""
+    classes = 2 if loaded.module.adaptation.makes_two_classes else num_outputs
 
     def mixes(step: Step) -> bool:
         numbers = [i for i, tags in enumerate(step.tags) if CLASSES in tags]
         others = [i for i, t in enumerate(step.inputs) if i not in numbers and t.requires_grad and t.ndim > 0]
         if step.name not in ARITHMETIC or not numbers or not others:
             return False
-        is_binary = num_outputs == 2 and all(step.shapes[i] == step.shapes[numbers[0]] for i in others)
+        is_binary = classes == 2 and all(step.shapes[i] == step.shapes[numbers[0]] for i in others)
         return not is_binary  # 0 and 1 against the probability of class 1 is meant
 
     step = trace.first(mixes)
     if step is None:
         return []
-    what = f"class numbers (0, 1, ... {num_outputs - 1}) are used as amounts in {step.name}"
+    numbers = "0, 1" if classes == 2 else f"0, 1, ... {classes - 1}"
+    what = f"class numbers ({numbers}) are used as amounts in {step.name}"
     remedy = "Make the target one-hot first: torch.nn.functional.one_hot(target, output.shape[1]).movedim(-1, 1)."
     return [loaded.code.finding("error", "class_numbers", what, remedy, step.line)]
 

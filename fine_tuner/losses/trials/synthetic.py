@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from fine_tuner.config.tasks import TargetKind, target_kind
 
 SIDE_PX = 8
+MEAN_NUMBER = 2.0  # of the numbers to predict, which are from 1 to 3
 NUM_OUTPUTS = {TargetKind.CLASS: 3, TargetKind.LABELS: 3, TargetKind.NUMBERS: 1, TargetKind.MASK: 3}
 
 
@@ -19,7 +20,10 @@ def synthetic_model(task: str, num_outputs: int, *, seed: int = 0) -> nn.Module:
         body = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
         if target_kind(task) is TargetKind.MASK:
             return nn.Sequential(body, nn.Conv2d(8, num_outputs, 1))
-        return nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_outputs))
+        head = nn.Linear(8, num_outputs)
+        if target_kind(task) is TargetKind.NUMBERS:
+            nn.init.constant_(head.bias, MEAN_NUMBER)  # as networks for numbers begin
+        return nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
 
 def synthetic_batch(
@@ -39,7 +43,7 @@ def synthetic_targets(task: str, num_outputs: int, *, batch: int, size: int, rng
         targets.view(-1)[:num_outputs] = torch.arange(num_outputs)
         return targets
     if target_kind(task) is TargetKind.NUMBERS:
-        return torch.rand(batch, num_outputs, generator=rng) * 2 + 1
+        return torch.rand(batch, num_outputs, generator=rng) * 2 + MEAN_NUMBER - 1
     if target_kind(task) is TargetKind.LABELS:
         labels = (torch.rand(batch, num_outputs, generator=rng) < 0.5).float()
         labels[0], labels[-1] = 1.0, 0.0

@@ -21,8 +21,8 @@ SQUEEZED = dict.fromkeys(TWO_CLASSES, "foreground_logit_squeezed")
 SQUEEZED_PROBS = dict.fromkeys(TWO_CLASSES, "foreground_prob_squeezed")
 PROBS = dict.fromkeys((*CLASSES, *LABELS), "probs_one_hot")
 PLAIN = PROBS | dict.fromkeys(NUMBERS, "as_is")
-ONE_HOT = dict.fromkeys(CLASSES, "logits_one_hot")
-NUMBERED = dict.fromkeys(CLASSES, "as_is")
+ONE_HOT = dict.fromkeys(CLASSES, "logits_one_hot") | dict.fromkeys(LABELS, "two_classes_one_hot")
+NUMBERED = dict.fromkeys(CLASSES, "as_is") | dict.fromkeys(LABELS, "two_classes")
 EMBEDDED = {("classification", 2): "as_is", ("classification", 5): "as_is"}
 
 
@@ -57,6 +57,7 @@ class Brought:
 
 OVERLAP = dict.fromkeys(("classification", "segmentation", "multilabel"), "dice")
 ENTROPY = {"classification": "cross_entropy", "segmentation": "cross_entropy"}
+ANY_ENTROPY = ENTROPY | {"multilabel": "binary_cross_entropy"}
 BROUGHT = (
     Brought(name="MSE", chosen=PLAIN, twin=dict.fromkeys(("classification", "segmentation", "multilabel", "regression"),
             "mse"), body="""
@@ -149,8 +150,7 @@ BROUGHT = (
         steps = torch.cat([iou[:1], iou[1:] - iou[:-1]])
         return torch.dot(F.relu(errors), steps)
         """),
-    Brought(name="binary cross entropy", chosen=SIGMOID, twin={"classification": "cross_entropy", "segmentation":
-            "cross_entropy", "multilabel": "binary_cross_entropy"}, body="""
+    Brought(name="binary cross entropy", chosen=SIGMOID, twin=ANY_ENTROPY, body="""
         return F.binary_cross_entropy_with_logits(inputs, targets)
         """),
     Brought(name="binary cross entropy, mask given a channel", chosen=SQUEEZED, twin=ENTROPY, body="""
@@ -173,18 +173,15 @@ BROUGHT = (
             twin=dict.fromkeys(("classification", "segmentation", "regression"), "mse"), body="""
         return ((inputs - targets.unsqueeze(1).float()) ** 2).mean()
         """),
-    Brought(name="label smoothing", chosen=NUMBERED, twin=dict.fromkeys(("classification", "segmentation"),
-            "cross_entropy"), extra="smoothing=0.1", body="""
+    Brought(name="label smoothing", chosen=NUMBERED, twin=ANY_ENTROPY, extra="smoothing=0.1", body="""
         logp = F.log_softmax(inputs, dim=1)
         nll = -logp.gather(1, targets.unsqueeze(1)).squeeze(1)
         return ((1.0 - smoothing) * nll - smoothing * logp.mean(1)).mean()
         """),
-    Brought(name="soft cross entropy", chosen=ONE_HOT, twin=dict.fromkeys(("classification", "segmentation"),
-            "cross_entropy"), body="""
+    Brought(name="soft cross entropy", chosen=ONE_HOT, twin=ANY_ENTROPY, body="""
         return torch.mean(torch.sum(-targets * F.log_softmax(inputs, dim=1), dim=1))
         """),
-    Brought(name="smoothed soft cross entropy", chosen=ONE_HOT, twin=dict.fromkeys(("classification", "segmentation"),
-            "cross_entropy"), extra="eps=0.1", body="""
+    Brought(name="smoothed soft cross entropy", chosen=ONE_HOT, twin=ANY_ENTROPY, extra="eps=0.1", body="""
         soft = targets * (1 - eps) + eps / inputs.shape[1]
         return -(soft * F.log_softmax(inputs, dim=1)).sum(dim=1).mean()
         """),

@@ -177,8 +177,8 @@ WRONG = (
             return F.cross_entropy(output, target)
         """),
     # ------------------------------------------------------------ NaN and overflow
-    Wrong(name="NaN when right", task="regression", kind="corner_gradient_not_finite", line=2, says="right and sure",
-          code="""
+    Wrong(name="NaN when right", task="regression", kind="corner_gradient_not_finite", level="warning", line=2,
+          says="right and sure", code="""
         def my_loss(output, target):
             return (output - target).square().mean().sqrt()
         """),
@@ -310,10 +310,26 @@ WRONG = (
         def my_loss(output, target):
             return F.nll_loss(output, target)
         """),
-    Wrong(name="softmax of labels", task="multilabel", kind="softmax_of_labels", level="warning", line=2,
+    Wrong(name="softmax of labels", task="multilabel", inputs="as_is", kind="softmax_of_labels", line=2,
           says="an image may have several", code="""
         def my_loss(output, target):
             return (output.softmax(1) - target).square().mean()
+        """),
+    Wrong(name="labels of -1 and 1 expected", task="multilabel", kind="one_sided", line=2,
+          says="every label is answered", code="""
+        def my_loss(output, target):
+            return (1 - target * output).clamp(min=0).mean()
+        """),
+    Wrong(name="logarithm of what may be negative", task="regression", kind="corner_not_finite", line=3,
+          says="output.clamp(min=1e-3)", code="""
+        import torch
+        def my_loss(output, target):
+            return torch.nn.functional.mse_loss(torch.log(output + 1), torch.log(target + 1)).sqrt()
+        """),
+    Wrong(name="Poisson of what may be negative", task="regression", kind="corner_not_finite",
+          says="may answer any number", code="""
+        import torch
+        my_loss = torch.nn.PoissonNLLLoss(log_input=False)
         """),
     Wrong(name="shapes that broadcast", task="regression", kind="broadcast", line=2,
           says="(8, 1) and (8,)", code="""
