@@ -51,7 +51,8 @@ def test_each_form_of_two_classes_is_the_same_image_in_other_words(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("task", "outputs", "count"), [("multilabel", 3, 2), ("regression", 2, 1), ("segmentation", 4, 4)]
+    ("task", "outputs", "count"),
+    [("multilabel", 3, 4), ("regression", 1, 2), ("regression", 2, 1), ("segmentation", 4, 4)],
 )
 def test_other_tasks_have_the_forms_that_mean_something_there(task: str, outputs: int, count: int) -> None:
     batch = synthetic(task, outputs)
