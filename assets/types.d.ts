@@ -80,6 +80,32 @@ interface RunRow {
   epochs?: number;
 }
 
+/** When a run validated, and when that was written; see fine_tuner/runs/examples.py. */
+interface ExampleValidation {
+  name: string;
+  step: number;
+  epoch: number;
+  made: number;
+}
+
+/** The pictures that a run keeps its answers of; what is true of each is of its kind. */
+interface ExamplesAbout {
+  kind: "class" | "labels" | "numbers" | "mask";
+  names: string[];
+  side: number;
+  pictures: { file: string; true: unknown }[];
+  points?: number[][];
+  validations: ExampleValidation[];
+  legend: { name: string; colour: string | null }[];
+  made: number;
+}
+
+/** What a run said of them at a validation. */
+interface ExamplesSaid {
+  said: unknown[];
+  points?: (number | string)[][];
+}
+
 /** How a metric is read; see fine_tuner/config/metric_specs.py. */
 interface MetricSpec {
   label: string;

@@ -71,6 +71,29 @@ def segmentation_metrics(num_classes: int, *, ignore_index: int) -> MetricCollec
     return MetricCollection({"overlap": _Overlap(num_classes, ignore_index)})
 
 
+def overlap_of_each(said: Tensor, targets: Tensor, *, num_classes: int, ignore_index: int) -> dict[str, Tensor]:
+    """Pixels by class of predicted and true masks ``(B, H, W)``; those of ``ignore_index`` count nowhere.
+
+    Returns:
+        On the CPU, of each image: ``loss`` ``(B,)`` float32, 1 - mean IoU over the classes that are there or predicted;
+        ``hits``, ``true_pixels`` and ``said_pixels`` ``(B, K)`` int64.
+    """
+    pairs = zip(said, targets, strict=True)
+    counts = torch.stack([_confusion(one, true, num_classes, ignore_index) for one, true in pairs])
+    hits, true_pixels, said_pixels = counts.diagonal(dim1=1, dim2=2), counts.sum(2), counts.sum(1)
+    union = true_pixels + said_pixels - hits
+    there = union > 0
+    iou = torch.where(there, hits / union.clamp(min=1), 0.0).sum(1) / there.sum(1).clamp(min=1)
+    return {"loss": (1 - iou).float(), "hits": hits, "true_pixels": true_pixels, "said_pixels": said_pixels}
+
+
+def _confusion(said: Tensor, true: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+    """``(K, K)`` int64 on the CPU, rows are true; (a GPU's bincount waits for each picture anyway)."""
+    counts = true != ignore_index
+    pairs = (true[counts] * num_classes + said[counts]).cpu()
+    return torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
+
+
 class _Kept(Metric):
     """Keeps what the network said, and what is true, until the end of the split: ``(B, D)`` each."""
 

@@ -338,6 +338,16 @@ export class Board {
     });
   }
 
+  /**
+   * Read all charts at a step, as if the pointer were there; null: no longer.
+   *
+   * @param {number | null} step
+   */
+  pointAt(step) {
+    const [chart] = this.charts.values();
+    this.hover(step === null ? null : this.curves.placeOfStep(this.settings.values.axis, step), chart);
+  }
+
   cross() {
     const { place, chart } = this.hovered ?? { place: null };
     const text = place === null ? "" : this.position(place);

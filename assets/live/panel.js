@@ -8,6 +8,7 @@ import { Curves } from "../charts/curves.js";
 import { ACTIVE, say, TEXT } from "../words/live.js";
 import { Board } from "./board.js";
 import { ChangeBar } from "./change.js";
+import { ExamplePictures } from "./examples.js";
 import { Header } from "./header.js";
 import { NextSteps } from "./next_steps.js";
 import { Notices } from "./notices.js";
@@ -22,10 +23,10 @@ export class Panel {
    * `tell({run, state, runs})` hears of another run, another status, another list of runs.
    *
    * @param {HTMLElement} root
-   * @param {{ base?: string, routes?: string, actions?: string[], changes?: Record<string, LiveSetting> }} props
+   * @param {{ base?: string, routes?: string, actions?: string[], changes?: Record<string, LiveSetting>, pictures?: boolean }} props
    * @param {(news: News) => void} tell
    */
-  constructor(root, { base = "", routes = "", actions = [], changes = {} }, tell) {
+  constructor(root, { base = "", routes = "", actions = [], changes = {}, pictures = false }, tell) {
     this.tellOthers = tell;
     this.root = root;
     this.base = addressOf(base || ".");
@@ -77,6 +78,7 @@ export class Panel {
     this.change = actions.includes("set")
       ? new ChangeBar({ actions, changes, clone, send: (wish, action = "set") => this.ask(action, wish) })
       : null;
+    this.examples = pictures ? new ExamplePictures({ address: (path) => this.address(path), board: this.board }) : null;
     this.events = new Events();
     this.table = new Table(this.curves);
     this.build();
@@ -114,6 +116,7 @@ export class Panel {
       this.words,
       this.change?.element,
       h("div", { class: "ftl-parts" }, this.board.more, this.events.element, this.table.element),
+      this.examples?.element, // last: it moves nothing as it comes
     );
     this.root.classList.add("ftl");
     this.root.replaceChildren(
@@ -214,6 +217,7 @@ export class Panel {
     } else if (String(before.best) !== String(answer.state.best)) this.fetchAbout();
     if (turn !== this.turn) return;
     this.showState(keys);
+    if (!keys || [...keys].some((key) => key.startsWith("val/"))) this.examples?.refresh();
     if (!before || differs("status")) {
       this.listAt = 0; // the list says it too
       this.tell();
@@ -299,6 +303,7 @@ export class Panel {
     this.about = {};
     if (this.settings.values.run !== run) this.settings.set({ run });
     this.board.setRun(run);
+    this.examples?.begin(run);
     this.header.clear();
     this.next.show();
     this.events.show();

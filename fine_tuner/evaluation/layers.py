@@ -48,8 +48,13 @@ def layer_of(results: Results, index: int, what: Layer) -> bytes:
     Raises:
         RunError: If there is no such mask.
     """
-    said = _read(results.mask(index))
-    true = _read(results.mask(index, is_true=True))
+    said = read_mask(results.mask(index))
+    true = read_mask(results.mask(index, is_true=True))
+    return draw_layer(said, true, what)
+
+
+def draw_layer(said: NDArray[np.uint8], true: NDArray[np.uint8], what: Layer) -> bytes:
+    """The same of masks ``(H, W)``; pixels that are IGNORE_INDEX in ``true`` count nowhere."""
     counts = true != IGNORE_INDEX
     if what in ("said", "true"):
         classes = said if what == "said" else true
@@ -77,7 +82,12 @@ def _edges(classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return edges
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """Classes ``(H, W)`` of a file of masks.
+
+    Raises:
+        RunError: If it is not there or damaged.
+    """
     try:
         with Image.open(path, formats=["PNG"]) as image:
             return np.asarray(image)

@@ -19,6 +19,7 @@ from fine_tuner.config.tasks import TargetKind
 from fine_tuner.data.loading.batches import EvalBatches
 from fine_tuner.data.mask_coding import IGNORE_INDEX
 from fine_tuner.distributed.device_memory import free_memory
+from fine_tuner.metrics import overlap_of_each
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.runs.results import Results
 from fine_tuner.tasks.build import Assembly
@@ -83,7 +84,7 @@ class RowCollector:
             index = self._count + row
             _save(np.where(true == IGNORE_INDEX, true, one), self._draft.mask(index))
             _save(true, self._draft.mask(index, is_true=True))
-        return mask_columns(said, targets, num_classes=logits.shape[1])
+        return overlap_of_each(said, targets, num_classes=logits.shape[1], ignore_index=IGNORE_INDEX)
 
 
 def _save(mask: NDArray[np.uint8], path: Path) -> None:
@@ -107,23 +108,6 @@ def _label_columns(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
 
 def _number_columns(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
     return {"loss": (logits - targets).abs().mean(1), "logits": logits, "targets": targets.double()}
-
-
-def mask_columns(said: Tensor, targets: Tensor, *, num_classes: int) -> dict[str, Tensor]:
-    """Pixels by class of predicted and true masks ``(B, H, W)``; those of IGNORE_INDEX count nowhere."""
-    counts = torch.stack([_confusion(one, true, num_classes) for one, true in zip(said, targets, strict=True)])
-    hits, true_pixels, said_pixels = counts.diagonal(dim1=1, dim2=2), counts.sum(2), counts.sum(1)
-    union = true_pixels + said_pixels - hits
-    there = union > 0
-    iou = torch.where(there, hits / union.clamp(min=1), 0.0).sum(1) / there.sum(1).clamp(min=1)
-    return {"loss": (1 - iou).float(), "hits": hits, "true_pixels": true_pixels, "said_pixels": said_pixels}
-
-
-def _confusion(said: Tensor, true: Tensor, num_classes: int) -> Tensor:
-    """``(K, K)`` int64 on the CPU, rows are true; (a GPU's bincount waits for each picture anyway)."""
-    counts = true != IGNORE_INDEX
-    pairs = (true[counts] * num_classes + said[counts]).cpu()
-    return torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
 
 
 @contextmanager

@@ -21,7 +21,8 @@
       evidence/         step-00000037/ (batch, about.json) of each step whose numbers were not finite
       answering.json    by the page or the command line: temperature and thresholds of the answers
       results/          val-best/ (predictions, figures) of each split and checkpoint that was evaluated
-      samples/  exports/
+      examples/         a few validation pictures and what was said of them; see ``runs/examples.py``
+      exports/
 """
 
 from __future__ import annotations

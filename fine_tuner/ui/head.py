@@ -19,6 +19,7 @@ STYLES = (
     "styles/runs.css",
     "styles/memory.css",
     "styles/results.css",
+    "styles/examples.css",
 )
 VIEWER_STYLES = ("styles/style.css", "styles/form.css", "styles/share.css")
 SCRIPT = "page.js"

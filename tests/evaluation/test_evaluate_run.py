@@ -16,9 +16,10 @@ from fine_tuner.base.errors import DataError, RunError
 from fine_tuner.cli.main import main
 from fine_tuner.data.mask_coding import IGNORE_INDEX
 from fine_tuner.evaluation.evaluate_run import evaluate_run
-from fine_tuner.evaluation.one_pass import mask_columns
 from fine_tuner.evaluation.predictions import Predictions, write_predictions
+from fine_tuner.metrics import overlap_of_each
 from fine_tuner.predict import Predictor
+from fine_tuner.runs.examples import Examples
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.results import is_current, kept_weights, list_results, results_of
 from fine_tuner.runs.store import RunStore
@@ -166,9 +167,25 @@ def test_names_and_columns_come_back_whatever_they_hold(tmp_path: Path) -> None:
         Predictions(tmp_path / "p")
 
 
+def test_the_example_pictures_of_a_validation_are_answered_as_by_an_evaluation(run: RunFolder) -> None:
+    examples = Examples.of(run)
+    about, (validation,) = examples.read(), examples.validations()
+    rows = json.loads(examples.said(validation).read_text())["said"]
+    found = Predictions(results_of(run, "val-best").predictions)
+    by_file = {
+        found.name(index): torch.from_numpy(found.row("logits", index)).softmax(0).tolist()
+        for index in range(len(found))
+    }
+    assert len(rows) == len(about["pictures"]) == len(found)
+    for picture, row in zip(about["pictures"], rows, strict=True):
+        probs = by_file[picture["file"]]
+        assert [p for _, p in row["top"]] == pytest.approx(sorted(probs, reverse=True), rel=1e-3)
+        assert row["true"] == pytest.approx(probs[picture["true"]], rel=1e-3)
+
+
 def test_ignored_pixels_count_nowhere() -> None:
     said, true = torch.tensor([[[0, 1], [1, 1]]]), torch.tensor([[[0, 1], [0, IGNORE_INDEX]]])
-    columns = mask_columns(said, true, num_classes=3)
+    columns = overlap_of_each(said, true, num_classes=3, ignore_index=IGNORE_INDEX)
     assert columns["hits"].tolist() == [[1, 1, 0]]
     assert columns["true_pixels"].tolist() == [[2, 1, 0]]
     assert columns["said_pixels"].tolist() == [[1, 2, 0]]

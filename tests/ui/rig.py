@@ -32,6 +32,7 @@ from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.live import LiveFeed
 from fine_tuner.ui import static
+from fine_tuner.ui.api.examples import ExampleRoutes
 from fine_tuner.ui.api.live import LiveRoutes
 from fine_tuner.ui.api.runs import RunRoutes
 from fine_tuner.ui.head import head_links
@@ -48,6 +49,7 @@ def build_page(store: RunStore, **actions: Callable[[RunFolder], object]) -> Fas
     # answers at once and every point, so that tests need not wait for the next second
     feed = LiveFeed(store.view_soon, hold_seconds=0.01, pace=math.inf)
     app.include_router(LiveRoutes(store, feed=feed).router())
+    app.include_router(ExampleRoutes(store).router())
     app.include_router(RunRoutes(store, Launcher(store), store.root / "losses", offered).router())
     app.get("/plain")(plain_page)
     with gr.Blocks(title="live", analytics_enabled=False, fill_width=True) as page:
@@ -71,7 +73,7 @@ def plain_page() -> HTMLResponse:
         <body><div id="live"><div class="ft-live"></div></div><div id="preview"></div>
         <script type="module">import * as live from "/{live}";
         live.mount(document.querySelector("#live"), {{base: "", actions: ["stop", "pause", "resume"],
-        metrics: {json.dumps(metric_table())}}});
+        pictures: true, metrics: {json.dumps(metric_table())}}});
         </script></body></html>"""
     )
 

@@ -36,6 +36,7 @@ class Hooks:
         control: Asked between steps for wishes; None: there are none.
         save: Writes a checkpoint, told whether its weights are the best and whether it has to survive a power cut too;
             returns its path, relative to the run folder. None: the run keeps nothing.
+        validated: Called by all ranks with step and epoch of a validation, before its numbers are told.
         before_epoch: Called with the number of epochs done before the first step of the next (unfreezing).
         read_memory: Readings to record with a step; empty where the last ones are fresh.
     """
@@ -43,5 +44,6 @@ class Hooks:
     emit: Callable[[Payload], None] = lambda payload: None
     control: Control | None = None
     save: Callable[[bool, bool], str] | None = None
+    validated: Callable[[int, int], None] = lambda step, epoch: None
     before_epoch: Callable[[int], None] = lambda epoch: None
     read_memory: Callable[[], Mapping[str, float]] = dict

@@ -238,6 +238,7 @@ class Trainer:
         metrics = {f"val/{key}": value for key, value in metrics.items()}
         epoch = self.position.epoch + (self._offset > 0)  # the present one, or the one that has just ended
         is_best = self.validation.best.update(metrics.get(self.validation.best.key), epoch)
+        self.hooks.validated(self.position.step, epoch)
         seconds = round(time.perf_counter() - begun, 3)
         self.hooks.emit(
             EvalMetrics(

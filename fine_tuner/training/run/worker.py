@@ -31,6 +31,7 @@ from fine_tuner.memory.forecast import expected_mib
 from fine_tuner.memory.readings import MemoryReader
 from fine_tuner.models.saved import metadata_of, save_model
 from fine_tuner.runs import control
+from fine_tuner.runs.examples import Examples, ExampleValidation
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.lock import WorkerLock
 from fine_tuner.runs.log.events import (
@@ -61,6 +62,7 @@ from fine_tuner.training.recovery.nonfinite import NonFiniteRecovery
 from fine_tuner.training.recovery.rollback import Rollback
 from fine_tuner.training.run.console import Console
 from fine_tuner.training.run.control import RunControl
+from fine_tuner.training.run.example_pictures import ExamplePictures
 from fine_tuner.training.run.failures import cause_of, is_full_disk, message_for
 from fine_tuner.training.run.kept_settings import (
     began_with,
@@ -140,6 +142,7 @@ class _Attempt:
         self.control = RunControl(folder, ranks)
         self.trainer: Trainer | None = None
         self.rollback: Rollback | None = None
+        self.examples: ExamplePictures | None = None
         self.planned: Callable[[], dict[str, Any]] | None = None
         self._progress_at = float("-inf")
 
@@ -291,6 +294,10 @@ class _Attempt:
             ranks=self.ranks,
         )
         val_batches = features.val_batches if features else assembly.val_batches
+        if assembly.val_batches is not None:
+            self.examples = ExamplePictures(
+                Examples.of(self.folder), assembly.val_batches, assembly.data.output_names, self.ranks
+            )
         validation = Validation(
             evaluate=partial(self.evaluate, assembly, learner, val_batches) if val_batches else None,
             best=BestTracker(key=f"val/{assembly.best.key}", higher_is_better=assembly.best.higher_is_better),
@@ -300,6 +307,7 @@ class _Attempt:
             emit=self.emit,
             control=self.control,
             save=partial(self.save, assembly),
+            validated=self.keep_examples,
             before_epoch=partial(self.thaw, assembly),
             read_memory=RankReadings(MemoryReader(assembly.device), self.ranks),
         )
@@ -336,6 +344,8 @@ class _Attempt:
         self, assembly: Assembly, learner: Learner, batches: Iterable[tuple[Tensor, Tensor]]
     ) -> dict[str, float] | None:
         """Metrics over the validation split, or None if the user does not want to wait for them."""
+        assert self.examples is not None
+        self.examples.restart()
         return evaluate(
             learner.network,
             batches,
@@ -344,8 +354,18 @@ class _Attempt:
             precision=assembly.precision,
             micro_batches=learner.micro_batches,
             should_stop=self.is_to_end,
+            on_batch=self.examples.add,
             ranks=self.ranks,
         )
+
+    def keep_examples(self, step: int, epoch: int) -> None:
+        """Keep what was said of the examples; a run goes on without them where they cannot be written, and says so."""
+        assert self.examples is not None
+        try:
+            self.examples.keep(ExampleValidation(step=step, epoch=epoch))
+        except OSError as error:
+            text = f"What the run said of its example pictures could not be kept ({error.strerror or error})."
+            self.emit(Message(level="warning", text=text, step=step))
 
     def save(self, assembly: Assembly, is_best: bool, is_durable: bool) -> str:
         """Write a checkpoint; returns its path in the run folder."""

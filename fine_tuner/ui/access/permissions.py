@@ -104,7 +104,8 @@ OWNERS = [
         "/api/runs/{run_id}/export/{kind}", "/api/runs/{run_id}/results", "/api/runs/{run_id}/results/{name}",
         "/api/runs/{run_id}/results/{name}/pictures", "/api/runs/{run_id}/results/{name}/picture/{index}",
         "/api/runs/{run_id}/results/{name}/layer/{index}/{what}", "/api/runs/{run_id}/results/{name}/map",
-        "/api/runs/{run_id}/suspects",
+        "/api/runs/{run_id}/suspects", "/api/runs/{run_id}/examples", "/api/runs/{run_id}/examples/pictures",
+        "/api/runs/{run_id}/examples/{name}", "/api/runs/{run_id}/examples/{name}/{what}",
         "/api/jobs/{kind}", "/api/jobs/check/{number}/{name}",
     ),
     *_each(

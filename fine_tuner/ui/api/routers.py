@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from fine_tuner.ui.access.sharing import Sharing
 from fine_tuner.ui.api.doubts import DoubtRoutes
+from fine_tuner.ui.api.examples import ExampleRoutes
 from fine_tuner.ui.api.exports import ExportRoutes
 from fine_tuner.ui.api.live import LiveRoutes
 from fine_tuner.ui.api.results import ResultRoutes
@@ -22,6 +23,7 @@ def run_routers(services: Services) -> Sequence[APIRouter]:
     return [
         LiveRoutes(services.store).router(),
         ExportRoutes(services.store, services.questions).router(),
+        ExampleRoutes(services.store).router(),
         ResultRoutes(services.store, services.evaluations).router(),
         DoubtRoutes(
             services.store, services.evaluations, services.questions, services.previews, services.decisions_folder

@@ -9,6 +9,7 @@ NOT_TRAINING = "The run {run} is not training, so its rate cannot be changed. Re
 EPOCHS_OVER = "{epochs} epochs are over already. Choose more than {done}, or stop the run."
 CHANGE_WAITS = "A change is waiting for the run's next step. Try again once it is on the charts."
 NO_FORMAT = "There is no export {format!r}. Formats: {known}."
+NO_EXAMPLES = "This run keeps no such validation pictures. Load the page again."
 NOT_PUBLISHED = "This run is not shown here."
 NOTHING_TO_TRY = "This run's model cannot be tried here."
 TRY_BUSY = "Many people are trying models right now. Try again in a minute."

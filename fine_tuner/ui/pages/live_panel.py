@@ -27,7 +27,7 @@ def live_panel(
     Args:
         base: From the page's address to the app's root: ``"../"`` for a page mounted at ``/view``.
         routes: What comes before ``api/`` in the addresses of the routes that it asks, from the app's root.
-        actions: Which buttons it has; none for a page that only reads.
+        actions: Which buttons it has; none for a page that only reads, and shows no pictures of the data.
         elem_id: Id of the element on the page.
     """
     return gr.HTML(
@@ -41,6 +41,7 @@ def live_panel(
         actions=list(actions),
         metrics=metric_table(),
         changes=live_settings(),
+        pictures=bool(actions),
     )
 
 
