@@ -27,6 +27,7 @@ export class ExamplePictures {
     this.run = null;
     this.at = 0;
     this.turn = 0;
+    this.asked = 0; // only the answer to the last question counts
     this.forget();
     this.when = h("output", { class: "ftl-ex-when" });
     this.result = h("span", { class: "ftl-ex-result" });
@@ -87,8 +88,10 @@ export class ExamplePictures {
   async refresh() {
     const { run, turn } = this;
     if (!run) return;
+    this.asked += 1;
+    const number = this.asked;
     const about = await ask(this.path("")).catch(() => null); // asked again after the next validation
-    if (turn !== this.turn || !about?.validations?.length) return;
+    if (turn !== this.turn || number !== this.asked || !about?.validations?.length) return;
     const isOther = !this.about || this.about.made !== about.made;
     this.about = about;
     if (isOther) this.build(about);

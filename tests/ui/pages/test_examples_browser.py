@@ -8,7 +8,7 @@ from tests.ui.made_examples import make_examples, validate
 
 pytestmark = pytest.mark.ui
 SLIDER = ".ftl-ex-slider"
-CROSSES = "[...document.querySelectorAll('.ftl-grid .ftc-cross')].map((line) => line.hidden ? null : line.style.left)"
+CROSSES = "[...document.querySelectorAll('.ftl-charts .ftc-cross')].map((line) => line.hidden ? null : line.style.left)"
 
 
 def texts(page, selector: str) -> list[str]:
