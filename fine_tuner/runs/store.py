@@ -37,6 +37,7 @@ _VIEWS = 16  # folds kept in memory; one of a million steps takes 140 MB
 _VIEW_POINTS = 40_000_000  # points of all of them together
 _LONG_LOG_BYTES = 8 << 20  # that no cache covers: an eighth of a second
 _TRASH = ".trash"
+_FIRST_FILES = tuple(str(path) for run in [RunFolder(Path())] for path in (run.info, run.config, run.events))
 
 
 class RunStore:
@@ -97,19 +98,14 @@ class RunStore:
         """
         try:
             with os.scandir(self.root) as entries:
-                names = [entry.name for entry in entries if _is_name(entry.name) and entry.is_dir()]
+                names = [e.name for e in entries if _is_name(e.name) and e.is_dir() and _holds_run(e.path)]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise RunError(
                 f"The runs folder {self.root} cannot be read: {error.strerror}. Give another with --runs."
             ) from None
-        found = [name for name in names if self._is_run(RunFolder(self.root / name))]
-        return sorted(found, reverse=True)
-
-    @staticmethod
-    def _is_run(run: RunFolder) -> bool:
-        return run.info.exists() or run.config.exists() or run.events.exists()
+        return sorted(names, reverse=True)
 
     def get(self, id_or_path: str | Path) -> RunFolder:
         """The folder of a run.
@@ -123,13 +119,13 @@ class RunStore:
         """
         if isinstance(id_or_path, Path):
             run = RunFolder(id_or_path.expanduser().absolute())
-            if self._is_run(run):
+            if _holds_run(run.path):
                 return _readable(run)
             raise RunError(f"{id_or_path} is no run folder: it holds no run.json. Give a run's id or its folder.")
         if not _is_name(id_or_path):
             raise RunError(f"{id_or_path!r} is not a run's id: ids hold no path. See the list of runs.")
         run = RunFolder(self.root / id_or_path)
-        if not self._is_run(run):
+        if not _holds_run(run.path):
             raise RunError(f"There is no run {id_or_path!r} in {self.root}.{self._hint(id_or_path)}")
         return _readable(run)
 
@@ -147,10 +143,10 @@ class RunStore:
             RunError: As ``get``.
         """
         looks_like_path = os.sep in text or text.startswith((".", "~"))
-        if not looks_like_path and self._is_run(RunFolder(self.root / text)):
+        if not looks_like_path and _holds_run(self.root / text):
             return self.get(text)
         folder = Path(text).expanduser()
-        return self.get(folder if looks_like_path or self._is_run(RunFolder(folder)) else text)
+        return self.get(folder if looks_like_path or _holds_run(folder) else text)
 
     # -------------------------------------------------------------- viewing
     def view(self, run_id: str) -> RunView:
@@ -241,7 +237,7 @@ class RunStore:
 
     def _line_of_unread(self, run_id: str) -> RunSummary | None:
         try:
-            return summarise_newer(RunFolder(self.root / run_id)) or summarise_unread(RunFolder(self.root / run_id), 0)
+            return summarise_unread(RunFolder(self.root / run_id), 0)
         except OSError:
             return None  # broken: ``summary`` says how
 
@@ -337,6 +333,11 @@ class RunStore:
             raise RunError(f"There is no deleted run {run_id!r} to take back in {self.root / _TRASH}.")
         source.rename(target)
         return RunFolder(target)
+
+
+def _holds_run(folder: Path | str) -> bool:
+    """Whether a folder is a run's: by any of the files that every run has from its first moment."""
+    return any(os.path.exists(f"{folder}/{part}") for part in _FIRST_FILES)
 
 
 def _is_name(text: str) -> bool:

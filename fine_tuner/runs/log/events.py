@@ -199,7 +199,7 @@ class EventWriter:
         self._file.close()
 
 
-def read_last_event(path: Path, *, window_bytes: int = 1 << 16) -> Event | None:
+def read_last_event(path: Path, *, window_bytes: int = 1 << 12) -> Event | None:
     """The last whole event of a log, read from its end; None if there is none."""
     try:
         with path.open("rb") as file:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,12 @@ from fine_tuner.runs.view.status import LIVE, Status, derive, look
 VERSION = 3  # raise it when a field changes its meaning; a cached line without a new field is made again anyway
 _SPARK_POINTS = 40
 _CREATED = "%Y%m%d-%H%M%S"
+_RUN = RunFolder(Path())
+_MARKED = tuple(
+    map(str, (
+        _RUN.events, _RUN.exit, _RUN.lock, _RUN.launch_lock, _RUN.queued, _RUN.notes, _RUN.info, _RUN.best_weights,
+    ))
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +114,10 @@ def summarise(view: RunView) -> RunSummary:
 
 def summarise_unread(run: RunFolder, fraction: float) -> RunSummary:
     """The line of a run whose long log is still being read: what run.json and the log's last event say."""
-    info, notes = read_json(run.info) or {}, read_json(run.notes) or {}
+    info = read_json(run.info) or {}
+    if newer_version(info):
+        return _summary_of_newer(run, info)
+    notes = read_json(run.notes) or {}
     last = read_last_event(run.events)
     facts, best = Facts(attempt=last.attempt if last else 0), {}
     if last is not None and isinstance(last.payload, RunFinished):
@@ -134,9 +145,11 @@ def summarise_unread(run: RunFolder, fraction: float) -> RunSummary:
 def summarise_newer(run: RunFolder) -> RunSummary | None:
     """The line of a run that a newer version of this program made; None for all others."""
     info = read_json(run.info) or {}
+    return _summary_of_newer(run, info) if newer_version(info) else None
+
+
+def _summary_of_newer(run: RunFolder, info: Mapping[str, Any]) -> RunSummary:
     problem = newer_version(info)
-    if not problem:
-        return None
     return RunSummary(
         id=run.id, title=str(info.get("title") or run.id), status="lost", created=_created(run.id, info),
         text=f"It was {problem}", problem=problem,
@@ -173,9 +186,9 @@ def _spark(series: Series | None) -> tuple[float, ...]:
 def fingerprint(run: RunFolder) -> list[list[int]]:
     """Sizes and times of the files that a summary is made from; another fingerprint, another summary."""
     marks = []
-    for path in (run.events, run.exit, run.lock, run.launch_lock, run.queued, run.notes, run.info, run.best_weights):
+    for part in _MARKED:
         try:
-            status = path.stat()
+            status = os.stat(f"{run.path}/{part}")  # a quarter of the time of Path.stat, for each of thousands of runs
             marks.append([status.st_size, status.st_mtime_ns, status.st_ino])
         except OSError:
             marks.append([])
