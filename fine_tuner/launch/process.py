@@ -63,8 +63,11 @@ class Worker:
 
     def reap(self) -> dict[str, Any]:
         """Wait for the end, end what it left behind, write exit.json, and return its content."""
-        with suppress(ChildProcessError):
-            os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
+        if hasattr(os, "waitid"):
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
+        else:  # macOS before Python 3.13: a group keeps its number while it has members, so this too meets no stranger
+            self.process.wait()
         # dead, but not reaped: its process id still names its group, whose orphans (loading processes) hold the device
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)

@@ -121,7 +121,10 @@ def test_a_killed_worker_is_lost_with_its_curve(store, make_run, make_launcher):
     assert read_json(run.exit)["signal"] == "SIGKILL"
 
 
-def test_what_a_dead_worker_leaves_behind_does_not_hold_its_device(store, make_run, make_launcher):
+@pytest.mark.parametrize("system", ["Linux", "macOS"])
+def test_what_a_dead_worker_leaves_behind_does_not_hold_its_device(store, make_run, make_launcher, monkeypatch, system):
+    if system == "macOS":
+        monkeypatch.delattr(os, "waitid")
     launcher, first, second = make_launcher("--steps", 10_000, "--orphan"), make_run(), make_run()
     launcher.start(first)
     wait_until(lambda: is_training(store, first))
@@ -129,6 +132,7 @@ def test_what_a_dead_worker_leaves_behind_does_not_hold_its_device(store, make_r
     launcher.start(second)
     wait_until(lambda: is_training(store, second), 5)
     assert store.view(first.id).status == "lost"
+    assert read_json(first.exit)["signal"] == "SIGKILL"
 
 
 def test_a_program_that_is_not_there_is_a_failed_run(store, make_run, make_launcher):

@@ -44,6 +44,20 @@ def test_closing_ends_the_loading_processes() -> None:
     assert not any(worker.is_alive() for worker in workers)
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGBUS], ids=["memory of the machine", "shared memory"])
+def test_a_loading_process_that_the_system_kills_is_a_sentence(number: int) -> None:
+    loader = Loader(Numbers(), [[i] for i in range(1000)], num_workers=2)
+    batches = iter(loader)
+    next(batches)
+    os.kill(loader._iterator._workers[0].pid, number)
+    with pytest.raises(
+        TrainingError, match=r"loads images died .* ran out of memory.* Lower data.num_workers"
+    ) as caught:
+        list(batches)
+    assert len(str(caught.value).splitlines()) == 1
+    assert loader._iterator is None
+
+
 class WithoutRoom(Dataset):
     """As torch says it where shared memory is full."""
 
