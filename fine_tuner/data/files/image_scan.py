@@ -190,26 +190,51 @@ def _digest(path: Path) -> Fact:
 
 
 def _alike(indices: Sequence[int], facts: Sequence[ImageFacts], progress: OnProgress) -> list[tuple[int, int]]:
-    thumbs = thumbs_of(facts).astype(np.float32)
-    details, parts = _details(thumbs)
-    distinct = np.flatnonzero((thumbs.std(1) >= _MIN_CONTRAST) & (parts >= _BARS[-1].parts))
-    vectors = thumbs[distinct] - thumbs[distinct].mean(1, keepdims=True)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    details, parts = details[distinct], parts[distinct]
+    """Block by block: as floating point numbers, and all compared with all, 50,000 thumbs would take 1.4 GB."""
+    thumbs = thumbs_of(facts)
+    contrasts, parts = _contents(thumbs)
+    distinct = np.flatnonzero((contrasts >= _MIN_CONTRAST) & (parts >= _BARS[-1].parts))
+    thumbs, parts = thumbs[distinct], parts[distinct]
     shapes = np.array([fact["size"][0] / fact["size"][1] for fact in facts])[distinct]
     pairs, has_first = [], np.zeros(len(distinct), bool)
     for start in range(0, len(distinct), _BLOCK):
-        wholes = vectors[start : start + _BLOCK] @ vectors[start:].T
-        rows, columns = np.nonzero(np.triu(wholes, 1) >= _ALIKE)
-        are_alike = _agree(wholes[rows, columns], details[start:], parts[start:], rows, columns)
-        rows, columns = rows[are_alike], columns[are_alike]
-        for row, column in zip((rows + start).tolist(), (columns + start).tolist(), strict=True):
-            ratio = shapes[row] / shapes[column]
-            if not has_first[row] and 1 / _MAX_SHAPE_CHANGE <= ratio <= _MAX_SHAPE_CHANGE:
-                has_first[column] = True
-                pairs.append((indices[distinct[row]], indices[distinct[column]]))
+        block = thumbs[start : start + _BLOCK]
+        vectors = _vectors(block)
+        for at in range(start, len(distinct), _BLOCK):  # the block itself first: it says which of its own have a first
+            others = thumbs[at : at + _BLOCK]
+            wholes = vectors @ _vectors(others).T
+            rows, columns = np.nonzero(np.triu(wholes >= _ALIKE, 1) if at == start else wholes >= _ALIKE)
+            if not len(rows):
+                continue
+            one, other = (_details(part.astype(np.float32))[0] for part in (block, others))
+            counts = parts[rows + start], parts[columns + at]
+            are_alike = _agree(wholes[rows, columns], (one, other), counts, rows, columns)
+            rows, columns = rows[are_alike] + start, columns[are_alike] + at
+            for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+                ratio = shapes[row] / shapes[column]
+                if not has_first[row] and 1 / _MAX_SHAPE_CHANGE <= ratio <= _MAX_SHAPE_CHANGE:
+                    has_first[column] = True
+                    pairs.append((indices[distinct[row]], indices[distinct[column]]))
         progress("Comparing pictures", min(start + _BLOCK, len(distinct)), len(distinct))
     return pairs
+
+
+def _contents(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviation of grey levels, and the number of parts that hold something: each ``(N,)``."""
+    contrasts, parts = [np.zeros(0, np.float32)], [np.zeros(0, np.int64)]
+    for start in range(0, len(thumbs), _BLOCK):
+        block = thumbs[start : start + _BLOCK].astype(np.float32)
+        contrasts.append(block.std(1))
+        parts.append(_details(block)[1])
+    return np.concatenate(contrasts), np.concatenate(parts)
+
+
+def _vectors(thumbs: np.ndarray) -> np.ndarray:
+    """Each without its mean, of unit length; float32. None of ``thumbs`` may be flat."""
+    vectors = thumbs.astype(np.float32)
+    vectors -= vectors.mean(1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def _details(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -227,15 +252,26 @@ def _details(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _agree(
-    wholes: np.ndarray, details: np.ndarray, parts: np.ndarray, rows: np.ndarray, columns: np.ndarray
+    wholes: np.ndarray,
+    details: tuple[np.ndarray, np.ndarray],
+    parts: tuple[np.ndarray, np.ndarray],
+    rows: np.ndarray,
+    columns: np.ndarray,
 ) -> np.ndarray:
-    """Which pairs are alike as a whole, ``wholes``, and in the parts that either holds something in: ``(pairs,)``."""
+    """Which pairs are alike as a whole, ``wholes``, and in the parts that either holds something in: ``(pairs,)``.
+
+    Args:
+        wholes: ``(pairs,)``.
+        details: Of the pictures that ``rows`` counts, and of those that ``columns`` does.
+        parts: How many each of a pair holds something in, ``(pairs,)``.
+        rows: ``(pairs,)``.
+        columns: ``(pairs,)``.
+    """
     out = np.zeros(len(rows), bool)
     for start in range(0, len(rows), _BLOCK):
-        one, other = rows[start : start + _BLOCK], columns[start : start + _BLOCK]
-        least, most = np.minimum(parts[one], parts[other]), np.maximum(parts[one], parts[other])
-        agreed = np.einsum("ij,ij->i", details[one], details[other]) / np.maximum(most, 1)
-        whole = wholes[start : start + _BLOCK]
+        now = slice(start, start + _BLOCK)
+        least, most = np.minimum(parts[0][now], parts[1][now]), np.maximum(parts[0][now], parts[1][now])
+        agreed = np.einsum("ij,ij->i", details[0][rows[now]], details[1][columns[now]]) / np.maximum(most, 1)
         for bar in _BARS:
-            out[start : start + _BLOCK] |= (least >= bar.parts) & (whole >= bar.whole) & (agreed >= bar.details)
+            out[now] |= (least >= bar.parts) & (wholes[now] >= bar.whole) & (agreed >= bar.details)
     return out
