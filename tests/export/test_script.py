@@ -237,6 +237,10 @@ class Soft:
     def __call__(self, output, target):
         return -(target * F.log_softmax(output, 1)).sum(1).mean()
 """
+UNSQUEEZED = """import torch.nn.functional as F
+def unsqueezed(output, mask):
+    return F.binary_cross_entropy_with_logits(output, mask.unsqueeze(1).float())
+"""
 SMOOTHED = "criterion = nn.CrossEntropyLoss(label_smoothing=0.1, ignore_index=255)\n"
 
 
@@ -247,6 +251,9 @@ SMOOTHED = "criterion = nn.CrossEntropyLoss(label_smoothing=0.1, ignore_index=25
         ("segmentation", 2, "foreground_logit", SOFT, "logits_one_hot"),
         pytest.param("classification", 3, "margins_one_hot", MSE, "probs_one_hot", marks=pytest.mark.slow),
         pytest.param("segmentation", 2, "foreground_logit", SMOOTHED, "as_is", marks=pytest.mark.slow),
+        pytest.param(
+            "segmentation", 2, "foreground_logit", UNSQUEEZED, "foreground_logit_squeezed", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_losses_that_were_given_another_form_are_given_it_again(
@@ -276,7 +283,7 @@ def test_losses_that_were_given_another_form_are_given_it_again(
     assert "output, target = leave_out(output, target, 255)" in text or task == "classification"
     assert "_loss_itself(output.contiguous(), target.contiguous(), smooth=0.5)" in text
     assert ("def logits_one_hot" in text) == (
-        not {form, second_form} <= {"foreground_logit", "foreground_prob", "as_is"}
+        not {form, second_form} <= {"foreground_logit", "foreground_prob", "foreground_logit_squeezed", "as_is"}
     )
 
 
