@@ -30,6 +30,10 @@ class DiceLoss(nn.Module):
 
         return 1 - dice
 """
+ENTROPY = """\
+def bce_loss(output, mask):
+    return F.binary_cross_entropy_with_logits(output, mask.unsqueeze(1).float())
+"""
 BROUGHT = {
     "MSE on class folders": (
         MSE,
@@ -96,31 +100,34 @@ def page(browser, server):
     assert complaints == []
 
 
-@pytest.mark.parametrize("name", BROUGHT)
-def test_a_pasted_loss_is_checked_and_trains_as_it_is(name: str, page, root) -> None:
-    text, folder, settings, given = BROUGHT[name]
-    known = {run.name for run in (root / "runs").glob("2*")}
+def set_up(page, folder, settings) -> None:
+    """Have the form show these settings, and the editor for the loss."""
     page.evaluate(
         """async (argv) => {
           const scripts = performance.getEntriesByType("resource").map((entry) => entry.name);
           (await import(scripts.find((name) => name.endsWith("/form.js")))).load(argv);
         }""",
-        ["default", f"data.path={root / folder}", *settings, "data.num_workers=0", "devices=cpu", "model.weights=none",
+        ["default", f"data.path={folder}", *settings, "data.num_workers=0", "devices=cpu", "model.weights=none",
          "train.epochs=2", "train.batch_size=2"],
     )  # fmt: skip
-    page.locator(".ft-command").filter(has_text=str(root / folder)).wait_for(state="attached")
-    page.click("#ft-loss-name input")
-    page.get_by_role("option", name="custom", exact=True).click()
+    page.locator(".ft-command").filter(has_text=str(folder)).wait_for(state="attached")
+    choose_custom(page, "ft-loss-name")
     page.wait_for_selector("#ft-loss-editor .cm-content")
-
     page.wait_for_selector(".ft-loss-forms li[data-inputs=foreground_prob]", timeout=LONG)  # before there is any code
     assert "Check finds out" in page.text_content(".ft-loss-given")
+
+
+def choose_custom(page, name: str) -> None:
+    page.click(f"#{name} input")
+    page.get_by_role("option", name="custom", exact=True).click()
+
+
+def paste_and_check(page, text: str, given: str) -> None:
+    """Paste code and check it; it passes in the form that is told, and its values rise from right to wrong."""
     page.click("#ft-loss-editor .cm-content")
     page.evaluate("(text) => navigator.clipboard.writeText(text)", text)
     page.keyboard.press("Control+V")
-    page.locator("#ft-loss-editor .cm-line").filter(
-        has_text="torch.mean" if text is MSE else "return 1 - dice"
-    ).wait_for()
+    page.locator("#ft-loss-editor .cm-line").filter(has_text=text.splitlines()[-1].strip()).wait_for()
     page.click(".ft-loss-go")
     page.wait_for_selector(".ft-loss-verdict", timeout=LONG)
     report = page.inner_text(".ft-loss-report")
@@ -131,12 +138,43 @@ def test_a_pasted_loss_is_checked_and_trains_as_it_is(name: str, page, root) -> 
     assert len(answers) == 3
     assert float(answers[0]) < float(answers[1]) < float(answers[2])
 
-    page.locator(".ft-command").filter(has_text="loss.name=custom").wait_for(state="attached")
+
+def train(page, runs):
+    """Press Train, see the curve move to its end; the folder of the run."""
+    known = {run.name for run in runs.glob("2*")}
     page.get_by_role("button", name="Train", exact=True).click(timeout=LONG)
     page.wait_for_function("document.querySelector('.ftl-status')?.textContent.startsWith('Running')", timeout=LONG)
     page.wait_for_function(f"({POINTS} ?? 0) > 2", timeout=LONG)
     seen = page.evaluate(POINTS)
     page.wait_for_function(f"{POINTS} > {seen}", timeout=LONG)  # it moves
-    (run,) = {run.name for run in (root / "runs").glob("2*")} - known
-    assert (root / "runs" / run / "code" / "loss.py").read_text().rstrip() == text.rstrip()
     page.wait_for_function("document.querySelector('.ftl-status')?.textContent === 'Completed'", timeout=LONG)
+    (run,) = {run.name for run in runs.glob("2*")} - known
+    return runs / run
+
+
+@pytest.mark.parametrize("name", BROUGHT)
+def test_a_pasted_loss_is_checked_and_trains_as_it_is(name: str, page, root) -> None:
+    text, folder, settings, given = BROUGHT[name]
+    set_up(page, root / folder, settings)
+    paste_and_check(page, text, given)
+    page.locator(".ft-command").filter(has_text="loss.name=custom").wait_for(state="attached")
+    run = train(page, root / "runs")
+    assert (run / "code" / "loss.py").read_text().rstrip() == text.rstrip()
+
+
+def test_two_pasted_losses_are_checked_and_train_as_one(page, root) -> None:
+    set_up(page, root / "shapes", BROUGHT["Dice on masks"][2])
+    paste_and_check(page, DICE, "given the logit of class 1 and a 0/1 target: ")
+    choose_custom(page, "ft-second-loss-name")
+    page.fill("#ft-second-loss-weight input", "0.5")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#ft-loss-which")
+    page.select_option("#ft-loss-which", "second_loss")
+    page.wait_for_selector(".ft-loss-forms li[data-inputs=foreground_logit_squeezed]", timeout=LONG)
+    assert not page.locator(".ft-loss-verdict").count()
+    paste_and_check(page, ENTROPY, "given the logit of class 1 and a 0/1 target without its channel: ")
+    for word in ("my_second_loss.py", "second_loss.weight=0.5"):
+        page.locator(".ft-command").filter(has_text=word).wait_for(state="attached")
+    run = train(page, root / "runs")
+    for section, text in (("loss", DICE), ("second_loss", ENTROPY)):
+        assert (run / "code" / f"{section}.py").read_text().rstrip() == text.rstrip()
