@@ -12,8 +12,9 @@ from torch import Tensor
 
 from fine_tuner.config.tasks import TargetKind
 from fine_tuner.losses.code import LossCode, LossFinding, first_sentence
-from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss
+from fine_tuner.losses.custom import NUM_CLASSES, USER_ERRORS, LoadedLoss
 from fine_tuner.losses.formula_parts import without_autocast
+from fine_tuner.losses.signature import possible_losses
 from fine_tuner.losses.trials.hints import NO_NUMPY, cut_remedy, exception_remedy
 from fine_tuner.losses.trials.tracing import CLASSES, LABELS, OUTPUT, PROBS, Step, Trace, names
 
@@ -98,7 +99,20 @@ def _call(loaded: LoadedLoss, trial: Trial, output: Tensor, target: Tensor) -> A
     except USER_ERRORS as error:
         line = code.line_of(error.__traceback__)
         kind, what, remedy = exception_remedy(error, output, target)
+        if kind == "raises":
+            remedy = _other_num_classes(loaded, output) or remedy
         trial.findings.append(code.finding("error", kind, what, remedy, line))
+    return None
+
+
+def _other_num_classes(loaded: LoadedLoss, output: Tensor) -> str | None:
+    """What to do where the code's own number of classes is another than that of the output."""
+    possible = next((p for p in possible_losses(loaded.code.text, only_main=False) if p.name == loaded.entry), None)
+    classes = output.shape[1] if output.ndim > 1 else 0
+    for argument in possible.arguments if possible else ():
+        default = argument.default or ""
+        if argument.name in NUM_CLASSES and default.isdecimal() and int(default) != classes > 1:
+            return f"Set {argument.name}={classes} under 'Arguments' (loss.arguments): in the code it is {default}."
     return None
 
 

@@ -75,6 +75,8 @@ def _remedy(message: str, output: Tensor, target: Tensor) -> str:
         return f"The target holds class numbers: make them one-hot, {one_hot}.float()."
     if "Long" in message or "expected scalar type" in message:
         return "Convert the target: target.float()."
+    if len(output) == 1 and any(m in message for m in mismatch):
+        return "Write squeeze(1) where there is squeeze(), which takes the axis of a batch of one image too."
     if any(m in message for m in mismatch) or "shape" in message:
         return "Make the shapes agree with these."
     return "Correct the line with these shapes in mind."

@@ -39,7 +39,8 @@ WITH_ACTIVATION = names(
 )
 ARITHMETIC = names(
     "add sub rsub __rsub__ mul div true_divide __rtruediv__ pow subtract multiply mse_loss l1_loss smooth_l1_loss "
-    "huber_loss binary_cross_entropy kl_div dot matmul einsum add_ sub_ mul_ div_ minimum maximum"
+    "huber_loss binary_cross_entropy binary_cross_entropy_with_logits soft_margin_loss kl_div dot matmul einsum "
+    "add_ sub_ mul_ div_ minimum maximum"
 )
 
 

@@ -139,6 +139,15 @@ def test_code_that_asks_for_a_gpu_says_what_to_write_where_there_is_none(tmp_pat
         assert ".to(output.device)" in error["remedy"]
 
 
+def test_an_axis_that_only_several_images_have_is_told(tmp_path: Path) -> None:
+    report = check_loss(
+        write(tmp_path, RUNS["an axis taken off the output"][0]), "", prepare(synthetic("classification", 2))
+    )
+    (error,) = [f for f in report["findings"] if f["level"] == "error"]
+    assert "a batch of one image" in error["what"]
+    assert "squeeze(1)" in error["remedy"]
+
+
 def test_a_loss_whose_gradients_balance_by_chance_still_reaches_all(tmp_path: Path) -> None:
     file = write(tmp_path, "criterion = nn.MultiMarginLoss()\n")
     report = check_loss(file, "", prepare(synthetic("classification", 2)))

@@ -331,6 +331,20 @@ WRONG = (
         import torch
         my_loss = torch.nn.PoissonNLLLoss(log_input=False)
         """),
+    Wrong(name="another number of classes", kind="raises", line=7, says="Set num_classes=3", code="""
+        from torch import nn
+        class MyLoss(nn.Module):
+            def __init__(self, num_classes=10):
+                super().__init__()
+                self.num_classes = num_classes
+            def forward(self, output, target):
+                return (output.softmax(1) - nn.functional.one_hot(target, self.num_classes)).square().mean()
+        """),
+    Wrong(name="class numbers as targets of a sigmoid", kind="class_numbers", line=3, says="0, 1, ... 2", code="""
+        from torch.nn import functional as F
+        def my_loss(output, target):
+            return F.binary_cross_entropy_with_logits(output[:, 1] - output[:, 0], target.float())
+        """),
     Wrong(name="shapes that broadcast", task="regression", kind="broadcast", line=2,
           says="(8, 1) and (8,)", code="""
         def my_loss(output, target):
