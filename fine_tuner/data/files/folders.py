@@ -220,9 +220,10 @@ def visible_folders(folder: Path, passed: Passed | None = None) -> list[Path]:
     return out
 
 
-def visible_files(folder: Path) -> list[Path]:
-    """Files directly below ``folder`` that are not hidden, sorted by name."""
-    return sorted(Path(e.path) for e in os.scandir(folder) if e.is_file() and not e.name.startswith("."))
+def visible_files(folder: Path, suffix: str = "") -> list[Path]:
+    """Files directly below ``folder`` that are not hidden, sorted by name; with ``suffix`` only those, of any case."""
+    entries = (e for e in os.scandir(folder) if not e.name.startswith(".") and e.name.lower().endswith(suffix))
+    return [folder / name for name in sorted(e.name for e in entries if e.is_file())]
 
 
 def images_below(folder: Path, passed: Passed, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> Iterator[Path]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from PIL import Image
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress
+from fine_tuner.data.files.folders import check_reach
 from fine_tuner.data.files.images import open_image, orientation, verify_quickly
 from fine_tuner.data.files.scan_cache import Fact, facts_about
 
 THUMB_PX = 24
-_REPORT_EVERY = 64
 Size = tuple[int, int]
 """Width and height, upright."""
 ImageFacts = Mapping[str, Any]
@@ -64,14 +64,21 @@ def _thumb(image: Image.Image) -> np.ndarray:
     return np.asarray(grey.resize((THUMB_PX, THUMB_PX), Image.Resampling.BOX))
 
 
+def look_at_header(path: Path) -> Fact:
+    """``size`` (upright), or ``error``: see ``verify_quickly``."""
+    try:
+        return {"size": list(verify_quickly(path))}
+    except DataError as error:
+        return {"error": str(error)}
+
+
 def scan_images(paths: Sequence[Path], progress: OnProgress) -> dict[Path, ImageFacts]:
     """Facts about each image; remembered between runs until a file changes."""
-    facts = facts_about(paths, look_at_image, kind="image 2", what="Decoding images", progress=progress)
-    return dict(zip(paths, facts, strict=True))
+    return _facts(paths, look_at_image, "image 2", "Decoding images", progress)
 
 
 def image_sizes(paths: Sequence[Path], *, thoroughly: bool, progress: OnProgress) -> dict[Path, Size | str]:
-    """The size of each image, or what is wrong with it.
+    """The size of each image, or what is wrong with it; remembered as ``scan_images`` does.
 
     Args:
         paths: Image files.
@@ -79,16 +86,26 @@ def image_sizes(paths: Sequence[Path], *, thoroughly: bool, progress: OnProgress
         progress: Told how far it is.
     """
     if thoroughly:
-        return {path: fact.get("error") or tuple(fact["size"]) for path, fact in scan_images(paths, progress).items()}
-    sizes: dict[Path, Size | str] = {}
-    for done, path in enumerate(paths, start=1):
+        facts = scan_images(paths, progress)
+    else:
+        facts = _facts(paths, look_at_header, "header 1", "Reading image headers", progress)
+    return {path: fact.get("error") or tuple(fact["size"]) for path, fact in facts.items()}
+
+
+def _facts(
+    paths: Sequence[Path], look: Callable[[Path], Fact], kind: str, what: str, progress: OnProgress
+) -> dict[Path, ImageFacts]:
+    """What ``look`` tells, of files that this process may read: what another was told of others is not for it."""
+    facts: dict[Path, ImageFacts] = {}
+    for path in paths:
         try:
-            sizes[path] = verify_quickly(path)
+            check_reach(path)
         except DataError as error:
-            sizes[path] = str(error)
-        if done % _REPORT_EVERY == 0 or done == len(paths):
-            progress("Reading image headers", done, len(paths))
-    return sizes
+            facts[path] = {"error": str(error)}
+    within = [path for path in paths if path not in facts]
+    found = facts_about(within, look, kind=kind, what=what, progress=progress)
+    facts |= zip(within, found, strict=True)
+    return {path: facts[path] for path in paths}
 
 
 def thumbs_of(facts: Sequence[ImageFacts]) -> np.ndarray:

@@ -27,7 +27,8 @@ def facts_about(
 
     Args:
         paths: Files.
-        look: Gives JSON-able facts; must not raise for a bad file.
+        look: Gives JSON-able facts; must not raise for a bad file. Those with an ``error`` are not remembered: what a
+            file lacks may be a permission, which no change of the file tells.
         kind: Distinguishes these facts, and their version, from others about the same file.
         what: For ``progress``.
         progress: Called as ``progress(what, done, total)``; an exception from it ends the scan.
@@ -66,6 +67,6 @@ def _read(database: sqlite3.Connection, kind: str, paths: Sequence[Path], stamps
 
 
 def _write(database: sqlite3.Connection, kind: str, rows: Sequence[tuple[Path, str, Fact]]) -> None:
-    values = [(kind, str(path), stamp, json.dumps(fact)) for path, stamp, fact in rows if stamp]
+    values = [(kind, str(path), stamp, json.dumps(fact)) for path, stamp, fact in rows if stamp and "error" not in fact]
     with contextlib.suppress(sqlite3.Error, ValueError), database:  # a full disk costs the memory, not the scan
         database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", values)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -65,8 +64,8 @@ def _find_coco(root: Path) -> Objects | None:
     ]
     places: dict[str, Path] = {}
     for folder in (root, *folders, *inner):
-        for file in visible_files(folder):
-            if file.suffix.lower() == ".json" and _is_coco(file):
+        for file in visible_files(folder, ".json"):
+            if _is_coco(file):
                 split = _split_in(file.stem) or (split_named(folder.name) if folder != root else None) or UNSPLIT
                 if split not in places or "instances" in file.stem.lower():
                     places[split] = file
@@ -104,7 +103,7 @@ def _find_files(root: Path, kind: Kind, suffix: str, is_one: object) -> Objects 
     """Folders of one text file per picture: beside the pictures, or in a folder of their own, below splits or not."""
     places: dict[str, Path] = {}
     for folder, split in _folders_with_splits(root):
-        files = [f for f in islice(_files_of(folder, suffix), 8) if f.name.lower() not in _LISTS]
+        files = [f for f in visible_files(folder, suffix)[:8] if f.name.lower() not in _LISTS]
         if files and sum(map(is_one, files)) >= 0.75 * len(files):  # type: ignore[arg-type]
             places.setdefault(split, folder)
     if "train" in places:
@@ -123,10 +122,6 @@ def _folders_with_splits(root: Path) -> Iterator[tuple[Path, str]]:
         yield folder, split or UNSPLIT
         for inner in visible_folders(folder):
             yield inner, split or split_named(inner.name) or UNSPLIT
-
-
-def _files_of(folder: Path, suffix: str) -> Iterator[Path]:
-    return (f for f in visible_files(folder) if f.suffix.lower() == suffix)
 
 
 def _is_yolo(file: Path) -> bool:

@@ -39,7 +39,7 @@ def read_split_lists(root: Path) -> SplitLists | None:
         if not folder.is_dir():
             continue
         splits: dict[str, str] = {}
-        lists = {f.stem.lower(): f for f in visible_files(folder) if f.suffix.lower() == ".txt"}
+        lists = {f.stem.lower(): f for f in visible_files(folder, ".txt")}
         names = ["trainval", "train", "training", "test", "testing", "val", "valid", "validation"]
         for name in names:  # the later wins
             split = split_named(name)

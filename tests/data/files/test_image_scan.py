@@ -10,7 +10,9 @@ from PIL import Image, ImageDraw, ImageEnhance
 from sklearn.datasets import load_digits
 
 from fine_tuner.base.progress import no_progress
-from fine_tuner.data.files.image_scan import find_twins, scan_images
+from fine_tuner.data.files.folders import ROOTS_VARIABLE
+from fine_tuner.data.files.image_scan import find_twins, image_sizes, scan_images
+from fine_tuner.data.files.scan_cache import facts_about
 
 
 def twins_of(folder: Path) -> list[tuple[str, str]]:
@@ -62,3 +64,39 @@ def test_photographs_saved_again_smaller_or_brighter_are_copies(tmp_path: Path, 
     found = twins_of(tmp_path)
     assert len(found) >= 38, "all but a few that are bleached by it"
     assert all(other == one.replace(".png", "_again.jpg") for one, other in found)
+
+
+# ------------------------------------------------------------------ what is remembered
+def test_sizes_are_remembered_until_a_file_changes(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in paths:
+        Image.new("RGB", (20, 10)).save(path)
+    heard = []
+    assert set(image_sizes(paths, thoroughly=False, progress=lambda *told: heard.append(told)).values()) == {(20, 10)}
+    assert heard == [("Reading image headers", 3, 3)]
+    Image.new("RGB", (7, 9)).save(paths[1])
+    heard.clear()
+    assert image_sizes(paths, thoroughly=False, progress=no_progress)[paths[1]] == (7, 9)
+    image_sizes(paths, thoroughly=False, progress=lambda *told: heard.append(told))
+    assert heard == [], "nothing was opened again"
+
+
+def test_what_could_not_be_read_is_tried_again(tmp_path):
+    """A permission is given, or a disk mounted, without any change of the file."""
+    path, answers = tmp_path / "a", [{"error": "Permission denied"}, {"size": [1, 1]}]
+    path.write_bytes(b"x")
+    for answer in answers:
+        assert facts_about([path], lambda _, a=answer: a, kind="t", what="", progress=no_progress) == [answer]
+    assert facts_about([path], lambda _: {}, kind="t", what="", progress=no_progress) == answers[-1:]
+
+
+def test_what_a_terminal_remembered_tells_a_page_nothing_of_files_outside(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    Image.new("RGB", (20, 10)).save(tmp_path / "secret.png")
+    link = tmp_path / "data" / "link.png"
+    link.symlink_to(tmp_path / "secret.png")
+    for thoroughly in (False, True):
+        assert image_sizes([link], thoroughly=thoroughly, progress=no_progress) == {link: (20, 10)}
+    monkeypatch.setenv(ROOTS_VARIABLE, str(tmp_path / "data"))
+    for thoroughly in (False, True):
+        assert "leads out of the folders" in image_sizes([link], thoroughly=thoroughly, progress=no_progress)[link]
