@@ -37,7 +37,7 @@ def measure(what: str, words: list[str], cache: Path) -> None:
     environment = os.environ | {"FINE_TUNER_CACHE": str(cache)}
     begun = time.perf_counter()
     command = [sys.executable, "-m", "fine_tuner", *words]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     wall = time.perf_counter() - begun
