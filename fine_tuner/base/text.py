@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 def counted(number: int, noun: str) -> str:
@@ -22,3 +23,17 @@ def some(names: Sequence[str], count: int = 4) -> str:
     ('ants, bees', 'ants, bees, ...')
     """
     return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
+def short_number(value: Any) -> str:
+    """A number as people write rates; what is no float as it is.
+
+    >>> [short_number(value) for value in (0.001, 0.05, 32)]
+    ['1e-3', '0.05', '32']
+    """
+    if not isinstance(value, float):
+        return str(value)
+    if value != 0 and not 0.01 <= abs(value) < 10_000:
+        mantissa, _, exponent = f"{value:.3e}".partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{value:.4g}"

@@ -7,16 +7,18 @@ import re
 import secrets
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from fine_tuner.base.pasted_path import cleaned_path
 from fine_tuner.base.version import __version__
+from fine_tuner.config.io import to_tree
 from fine_tuner.config.sections.data import SAMPLE_DATA
 from fine_tuner.config.settings import Settings
 from fine_tuner.runs.layout import SCHEMA_VERSION
+from fine_tuner.runs.titles import new_in
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without those taken for one another
 _LIBRARIES = ("torch", "torchvision", "torchmetrics", "safetensors", "numpy", "pydantic", "gradio", "plotly")
@@ -50,17 +52,26 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", text.casefold()).strip("-")[:24].rstrip("-")
 
 
-def make_title(settings: Settings) -> str:
-    """The user's title, or data and network."""
-    return settings.title.strip() or f"{data_name(settings.data.path)} {settings.model.name}"
+def make_title(settings: Settings, before: Mapping[str, Any] | None = None) -> str:
+    """The user's title, or data and network, and what is new since the run of the settings ``before``."""
+    if title := settings.title.strip():
+        return title
+    new = new_in(to_tree(settings), before) if before else ""
+    return f"{data_name(settings.data.path)} {settings.model.name}" + (f" \u00b7 {new}" if new else "")
 
 
-def make_info(run_id: str, settings: Settings, argv: Sequence[str], parent: str | None) -> dict[str, Any]:
-    """Content of run.json."""
+def make_info(
+    run_id: str,
+    settings: Settings,
+    argv: Sequence[str],
+    parent: str | None,
+    before: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Content of run.json; ``before`` are the settings of the run that it follows, if it follows one."""
     return {
         "v": SCHEMA_VERSION,
         "id": run_id,
-        "title": make_title(settings),
+        "title": make_title(settings, before),
         "created": round(time.time(), 3),
         "parent": parent,
         "argv": list(argv),

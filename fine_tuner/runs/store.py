@@ -8,16 +8,17 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fine_tuner.base.errors import RunError
+from fine_tuner.base.errors import ConfigError, RunError
 from fine_tuner.base.files import change_json, read_json, sync_folder, write_atomically, write_json
 from fine_tuner.base.registry import suggest
-from fine_tuner.config.io import dump_yaml
+from fine_tuner.config.io import dump_yaml, parse, read_tree, to_tree
 from fine_tuner.config.settings import Settings
-from fine_tuner.runs.identity import make_id, make_info
+from fine_tuner.runs.identity import data_name, make_id, make_info
 from fine_tuner.runs.layout import RunFolder, newer_version
 from fine_tuner.runs.log import cache
 from fine_tuner.runs.view.opening import Opening
@@ -36,6 +37,7 @@ from fine_tuner.runs.view.summary import (
 _VIEWS = 16  # folds kept in memory; one of a million steps takes 140 MB
 _VIEW_POINTS = 40_000_000  # points of all of them together
 _LONG_LOG_BYTES = 8 << 20  # that no cache covers: an eighth of a second
+_LOOKED_BACK = 50  # runs, for one of the same data
 _TRASH = ".trash"
 _FIRST_FILES = tuple(str(path) for run in [RunFolder(Path())] for path in (run.info, run.config, run.events))
 
@@ -70,9 +72,10 @@ class RunStore:
             for name in ("control", "logs"):
                 (unfinished / name).mkdir()
             write_atomically(unfinished / "config.yaml", dump_yaml(settings))
+            before = self._settings_before(settings, parent)
             while True:
                 run_id = make_id(settings)
-                write_json(unfinished / "run.json", make_info(run_id, settings, argv, parent))
+                write_json(unfinished / "run.json", make_info(run_id, settings, argv, parent, before))
                 try:
                     unfinished.rename(self.root / run_id)  # fails if it is there: a run folder is never empty
                 except OSError:
@@ -88,6 +91,17 @@ class RunStore:
             ) from None
         sync_folder(self.root)
         return RunFolder(self.root / run_id)
+
+    def _settings_before(self, settings: Settings, parent: str | None) -> Mapping[str, Any] | None:
+        """Settings of the run that a new one follows: the one it was made from, or the newest of the same data."""
+        mine = (data_name(settings.data.path), settings.task)
+        for run_id in [parent] if parent else self.ids()[:_LOOKED_BACK]:
+            run = RunFolder(self.root / run_id)
+            info = read_json(run.info) or {}
+            if parent or (info.get("data"), info.get("task")) == mine:
+                with suppress(ConfigError):
+                    return to_tree(parse(read_tree(run.config)))  # with what it did not know yet
+        return None
 
     # -------------------------------------------------------------- finding
     def ids(self) -> list[str]:

@@ -44,6 +44,36 @@ def test_a_new_run_records_what_it_is_and_where_it_comes_from(store):
     assert parse(read_tree(run.config)) == SETTINGS
 
 
+SECOND = ["optim.lr=0.003", "seed=4"]
+TITLES = [
+    (["optim.lr=0.001"], "Ants & Bees resnet18"),  # chosen for the first run too
+    (["optim.lr=0.003"], "Ants & Bees resnet18 · learning rate 3e-3"),
+    (SECOND, "Ants & Bees resnet18 · seed 4"),  # each since the one before it
+    (SECOND, "Ants & Bees resnet18"),
+    ([*SECOND, "loss.name=mse", "train.epochs=9"], "Ants & Bees resnet18 · loss mse, epochs 9"),
+    ([*SECOND, "loss.name=mse", "train.epochs=9", "model.name=resnet34"], "Ants & Bees resnet34"),
+    (
+        ["optim.lr=0.02", "seed=6", "train.epochs=5", "augment.flip=false"],
+        "Ants & Bees resnet18 · loss cross_entropy, learning rate 0.02 +3",
+    ),
+    (["title=My own"], "My own"),
+    (["data.path=/y/other"], "other resnet18"),
+    (["title=", "data.decisions=/z/secret.csv", "devices=cpu", "data.num_workers=3"], "Ants & Bees resnet18"),
+]
+
+
+def test_a_title_says_what_is_new_since_the_last_run_of_the_same_data_or_the_one_it_was_made_from(store):
+    first = store.create(replace(SETTINGS, "optim.lr=0.001"), argv=[])
+    made = []
+    for number, (overrides, _) in enumerate(TITLES):
+        run = store.create(replace(SETTINGS, *overrides), argv=[])
+        run.path.rename(store.root / f"20990101-{number:06d}-{run.id[16:]}")  # ids count by the second
+        made.append(read_json(store.root / f"20990101-{number:06d}-{run.id[16:]}" / "run.json")["title"])
+    assert made == [title for _, title in TITLES]
+    clone = store.create(replace(SETTINGS, "optim.lr=0.001", "train.epochs=7"), argv=[], parent=first.id)
+    assert read_json(clone.info)["title"] == "Ants & Bees resnet18 · epochs 7"
+
+
 def test_fifty_starts_at_once_make_fifty_runs(store, python):
     code = """
 import sys

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fine_tuner.base.text import short_number
 from fine_tuner.config.knobs import lookup
 from fine_tuner.config.sections.data import SAMPLE_DATA
 from fine_tuner.config.sections.losses import CUSTOM
@@ -56,16 +57,6 @@ def title_of(section: str) -> str:
     return texts.SECTION_TITLES.get(section, section.replace("_", " ").capitalize())
 
 
-def number(value: Any) -> str:
-    """A number as people write rates: ``0.001`` -> ``1e-3``, ``0.05`` -> ``0.05``, ``32`` -> ``32``."""
-    if not isinstance(value, float):
-        return str(value)
-    if value != 0 and not 0.01 <= abs(value) < 10_000:
-        mantissa, _, exponent = f"{value:.3e}".partition("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    return f"{value:.4g}"
-
-
 def _data(tree: Tree) -> str:
     path = str(lookup(tree, "data.path") or "")
     name = "built-in sample" if path == SAMPLE_DATA else path.removeprefix("torchvision:") if ":" in path else ""
@@ -93,7 +84,7 @@ def _trainable(tree: Tree) -> str:
     words = trainable_words(value)
     if value == "head" or not isinstance(multiplier, float):
         return words
-    return f"{words}, {'one rate' if multiplier == 1 else f'pretrained part ×{number(multiplier)}'}"
+    return f"{words}, {'one rate' if multiplier == 1 else f'pretrained part ×{short_number(multiplier)}'}"
 
 
 def _loss(tree: Tree) -> str:
@@ -106,7 +97,7 @@ def _loss(tree: Tree) -> str:
 
 def _optim(tree: Tree) -> str:
     rate = lookup(tree, "optim.lr")
-    return f"{lookup(tree, 'optim.name')} · {texts.FOLLOWS if rate is None else f'rate {number(rate)}'}"
+    return f"{lookup(tree, 'optim.name')} · {texts.FOLLOWS if rate is None else f'rate {short_number(rate)}'}"
 
 
 def _schedule(tree: Tree) -> str:
