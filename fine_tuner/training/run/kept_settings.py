@@ -56,8 +56,7 @@ def with_code(facts: dict[str, Any], asked: Settings, folder: RunFolder) -> dict
     for section, about in code.items():
         about["inputs"] = kept_form(folder, section)["inputs"]
     notices = [
-        f"The code of {c['file']} is given {c['inputs'].replace('_', ' ')}; it is kept in {c['kept']}, SHA-256 "
-        f"{c['sha256']}."
+        f"The code of {c['file']} trains with inputs={c['inputs']}; it is kept in {c['kept']}, SHA-256 {c['sha256']}."
         for c in code.values()
     ]
     return facts | {"loss_code": code, "notices": [*facts["notices"], *notices]}
