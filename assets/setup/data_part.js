@@ -2,6 +2,7 @@
 
 import { h, setText, toggle } from "../base/dom.js";
 import { say, WORDS } from "../words/data.js";
+import { filesOf, zipOf } from "./dropped.js";
 import { current, events, set, wasLoaded } from "./form.js";
 import { KeptZips } from "./kept_zips.js";
 import { Asker } from "./plan.js";
@@ -9,6 +10,9 @@ import { Asker } from "./plan.js";
 const SAMPLE = "builtin:sample";
 const PATH_FIELD = "ft-data-path";
 const PAUSE = 350; // ms of quiet after a change of the path: it may still be typed
+
+/** @type {Record<string, string>} */
+const PROBLEMS = { many: WORDS.tooMany, large: WORDS.tooLarge, nothing: WORDS.nothingDropped };
 
 export function mountData(element, props) {
   new DataPart(element.querySelector(".ft-data"), JSON.parse(JSON.stringify(props.sets)));
@@ -43,10 +47,12 @@ class DataPart {
     );
     this.bar = h("progress", { class: "ft-find-bar", max: 1, value: 0, "aria-label": WORDS.upload });
     this.words = h("p", { class: "ft-find-words", role: "status" });
+    this.hint = h("p", { class: "ft-quiet ft-drop-hint" }, WORDS.drop);
     this.problem = h("p", { class: "ft-find-problem", role: "alert" });
     this.recognised = h("p", { class: "ft-recognised", role: "status" });
     root.append(
       h("div", { class: "ft-find-line" }, this.uploadButton, this.setsButton, this.cancel, this.words, this.file),
+      this.hint,
       this.bar,
       this.problem,
       this.buildSets(),
@@ -54,17 +60,51 @@ class DataPart {
       this.recognised,
     );
     this.busy(false);
-    root.addEventListener("dragover", (event) => event.preventDefault());
-    root.addEventListener("drop", (event) => {
-      event.preventDefault();
-      this.send(event.dataTransfer.files[0]);
-    });
+    this.takeDrops(root.closest("#ft-section-data") ?? root);
     events.addEventListener("state", () => this.changed());
     events.addEventListener("plan", ({ detail }) => this.planned(detail));
     if (current()) this.changed();
   }
 
   // ------------------------------------------------------------------ zip
+  /** @param {HTMLElement} place */
+  takeDrops(place) {
+    const mark = (/** @type {boolean} */ isOver) => place.classList.toggle("ft-drop", isOver);
+    place.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      mark(true);
+    });
+    place.addEventListener(
+      "dragleave",
+      (event) => place.contains(/** @type {Node} */ (event.relatedTarget)) || mark(false),
+    );
+    place.addEventListener("drop", (event) => {
+      event.preventDefault();
+      mark(false);
+      if (event.dataTransfer) this.drop(event.dataTransfer);
+    });
+  }
+
+  /** @param {DataTransfer} dropped */
+  async drop(dropped) {
+    setText(this.problem, "");
+    try {
+      const { name, files } = await filesOf(dropped);
+      const [first] = files;
+      if (!first) throw Object.assign(new Error(), { code: "nothing" });
+      if (files.length === 1 && first.path.toLowerCase().endsWith(".zip")) return this.send(first.file);
+      this.busy(true);
+      const blob = await zipOf(files, (done, total) => {
+        this.bar.value = total ? done / total : 0;
+        setText(this.words, say.megabytes(done, total, WORDS.reading));
+      });
+      this.send(new File([blob], `${name || WORDS.dropped}.zip`));
+    } catch (error) {
+      this.busy(false);
+      setText(this.problem, PROBLEMS[error.code] ?? WORDS.notRead);
+    }
+  }
+
   upload() {
     this.send(this.file.files[0]);
     this.file.value = "";

@@ -5,6 +5,13 @@ import { count, plural } from "../base/format.js";
 export const WORDS = {
   upload: "Upload a zip",
   uploadHint: "A zip of such a folder, from this computer",
+  drop: "or drop a folder, pictures or a zip here",
+  dropped: "pictures",
+  reading: "Reading what was dropped",
+  nothingDropped: "What was dropped holds no files. Drop a folder with pictures, pictures, or a zip.",
+  tooMany: "More than 65,000 files were dropped. Put the folder below an allowed folder and write its path instead.",
+  tooLarge: "More than 4 GB were dropped. Put the folder below an allowed folder and write its path instead.",
+  notRead: "A file that was dropped cannot be read. Drop it once more, or choose another.",
   uploading: "Uploading",
   looking: "Looking it over",
   uploadFailed: "The zip could not be uploaded. Is the app still running? Try again.",
@@ -51,8 +58,8 @@ export const say = {
    * @param {number} done
    * @param {number} total
    */
-  megabytes: (done, total) =>
-    `${WORDS.uploading}: ${(done / 2 ** 20).toFixed(1)} of ${(total / 2 ** 20).toFixed(1)} MiB`,
+  megabytes: (done, total, what = WORDS.uploading) =>
+    `${what}: ${(done / 2 ** 20).toFixed(1)} of ${(total / 2 ** 20).toFixed(1)} MiB`,
   /**
    * @param {string} folder
    * @param {number} days

@@ -97,6 +97,44 @@ def test_a_hostile_zip_is_refused_in_words_and_a_sound_one_becomes_the_data(page
     assert Path(page.input_value("#ft-data-path input")).is_relative_to(root / "cache" / "uploads")
 
 
+def drop(page, selector: str, *paths: Path) -> None:
+    """What a person's file manager drops there: by the browser's own protocol, since scripts cannot make folders."""
+    page.locator(selector).scroll_into_view_if_needed()
+    box = page.locator(selector).bounding_box()
+    session = page.context.new_cdp_session(page)
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "data": data, **place})
+    session.detach()
+
+
+def unzipped(page) -> dict[str, bytes]:
+    with zipfile.ZipFile(page.input_value("#ft-data-path input")) as archive:
+        assert archive.testzip() is None, "every checksum is right"
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_a_folder_or_pictures_that_are_dropped_become_the_data(page, root, tmp_path):
+    place = "#ft-section-data .ft-drop-hint"
+    folder = tmp_path / "größe & co"
+    for name in ("train/cats/1.png", "train/dogs/ä 2.png", ".hidden/x", "val/cats/3.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode() * 1000)
+    drop(page, place, folder)
+    until(page, ".ft-command", "größe")
+    kept = {name: name.encode() * 1000 for name in ("train/cats/1.png", "train/dogs/ä 2.png", "val/cats/3.png")}
+    assert unzipped(page) == kept
+    assert Path(page.input_value("#ft-data-path input")).is_relative_to(root / "cache" / "uploads")
+
+    drop(page, place, folder / "train" / "cats" / "1.png", folder / "val")
+    until(page, ".ft-command", "pictures.zip")
+    assert set(unzipped(page)) == {"1.png", "val/cats/3.png"}
+    drop(page, place, folder / ".hidden")
+    until(page, "#ft-data .ft-find-problem", "holds no files")
+    assert set(unzipped(page)) == {"1.png", "val/cats/3.png"}, "as it was"
+
+
 def test_a_set_of_torchvision_is_chosen_with_its_folder(page):
     page.click("text=torchvision's data sets")
     page.select_option("#ft-set", "OxfordIIITPet")
