@@ -40,6 +40,7 @@ interface RunState {
   marks?: number;
   messages?: number;
   queue?: number;
+  timed?: number;
   requests?: string[];
 }
 
@@ -413,6 +414,12 @@ interface Message {
 }
 
 /** Answer of `api/runs/ID`: what is known of a run besides its curves; see fine_tuner/ui/api/live.py. */
+/** Where a run's time went; see fine_tuner/runs/view/time_spent.py. */
+interface TimeShares {
+  shares: { part: string; label: string; seconds: number; share: number }[];
+  text: string;
+}
+
 interface RunAbout {
   id: string;
   title: string;
@@ -422,6 +429,7 @@ interface RunAbout {
   failure: { text: string; advice?: string; says_what_to_do?: boolean; log?: string[] } | null;
   can_resume: boolean;
   has_weights: boolean;
+  time?: TimeShares | null;
   /** What to do next; see fine_tuner/runs/view/next_steps.py. */
   next?: { text: string; steps: NextStep[] } | null;
 }

@@ -12,7 +12,7 @@ import { ExamplePictures } from "./examples.js";
 import { Header } from "./header.js";
 import { NextSteps } from "./next_steps.js";
 import { Notices } from "./notices.js";
-import { Events, Table } from "./parts.js";
+import { Events, Table, TimeSpent } from "./parts.js";
 
 const LIST_MS = 8000;
 const CALM_MS = 3000; // between questions about a run that has ended
@@ -80,6 +80,7 @@ export class Panel {
       : null;
     this.examples = pictures ? new ExamplePictures({ address: (path) => this.address(path), board: this.board }) : null;
     this.events = new Events();
+    this.time = new TimeSpent();
     this.table = new Table(this.curves);
     this.build();
     loadPlotly().then(
@@ -115,7 +116,7 @@ export class Panel {
       this.board.element,
       this.words,
       this.change?.element,
-      h("div", { class: "ftl-parts" }, this.board.more, this.events.element, this.table.element),
+      h("div", { class: "ftl-parts" }, this.board.more, this.time.element, this.events.element, this.table.element),
       this.examples?.element, // last: it moves nothing as it comes
     );
     this.root.classList.add("ftl");
@@ -130,7 +131,7 @@ export class Panel {
     );
     toggle(this.header.element, false);
     /** @type {HTMLDetailsElement[]} */
-    this.parts = [this.board.more, this.events.element, this.table.element];
+    this.parts = [this.board.more, this.time.element, this.events.element, this.table.element];
     for (const part of this.parts) {
       const name = part.dataset.part ?? "";
       part.addEventListener("toggle", () => {
@@ -210,7 +211,7 @@ export class Panel {
     if (
       !before ||
       answer.reset ||
-      /** @type {const} */ (["status", "messages", "marks", "queue"]).some(differs) ||
+      /** @type {const} */ (["status", "messages", "marks", "queue", "timed"]).some(differs) ||
       (differs("step") && !before?.step)
     ) {
       await this.fetchAbout();
@@ -231,6 +232,7 @@ export class Panel {
     this.about = about;
     this.board.setAbout(about);
     this.events.show(about.messages, about.marks, about.facts?.notices);
+    this.time.show(about.time);
     if (this.state) this.header.show(this.state, about);
     this.next.show(about);
   }
@@ -307,6 +309,7 @@ export class Panel {
     this.header.clear();
     this.next.show();
     this.events.show();
+    this.time.show();
     this.table.show();
     setText(this.summary, "");
     this.notices.showFailure("", null);

@@ -1,7 +1,7 @@
 // Below the charts: what was said during the run, and its numbers as a table.
 
 import { h, setText } from "../base/dom.js";
-import { count, duration, NONE, value as show } from "../base/format.js";
+import { count, duration, NONE, percent, value as show } from "../base/format.js";
 import { upperBound } from "../base/numbers.js";
 import { inLabels } from "../words/labels.js";
 import { metricOf, metricTitle, say, TEXT } from "../words/live.js";
@@ -60,6 +60,38 @@ export class Events {
               .join(" \u00b7 "),
           ),
         ),
+      ),
+    );
+  }
+}
+
+/** Where the time went: a bar of shares, each named with its percent, and what follows from it. */
+export class TimeSpent {
+  constructor() {
+    this.text = h("p", { class: "ftl-quiet" });
+    this.bar = h("div", { class: "ftl-time-bar", "aria-hidden": "true" });
+    this.list = h("ul", { class: "ftl-time-list" });
+    this.element = h(
+      "details",
+      { class: "ftl-part", "data-part": "time", hidden: true },
+      h("summary", {}, TEXT.time),
+      this.bar,
+      this.list,
+      this.text,
+    );
+  }
+
+  /** @param {TimeShares | null} time */
+  show(time = null) {
+    this.element.hidden = !time;
+    if (!time) return;
+    setText(this.text, inLabels(time.text));
+    this.bar.replaceChildren(
+      ...time.shares.map(({ part, share }) => h("span", { "data-time": part, style: `flex-grow: ${share}` })),
+    );
+    this.list.replaceChildren(
+      ...time.shares.map(({ part, label, share, seconds }) =>
+        h("li", { "data-time": part, title: duration(seconds) }, `${label} ${percent(share)}`),
       ),
     );
   }

@@ -65,6 +65,7 @@ export const TEXT = {
   charts: "Charts",
   more: "More charts",
   events: "Events",
+  time: "Where the time goes",
   table: "Table",
   tableHint: "The points of this chart as a table",
   noEvents: "Nothing to report so far.",

@@ -23,7 +23,7 @@ from fine_tuner.runs.log.facts import Checkpoint, Facts, Remark
 from fine_tuner.runs.log.fold import Fold
 from fine_tuner.runs.log.series import ROW_FIELDS, Rows, Series
 
-VERSION = 2
+VERSION = 3
 
 
 def save(run: RunFolder, fold: Fold) -> bool:

@@ -39,6 +39,7 @@ class Facts:
         skipped: Lines that are no events.
         lost: Events that are missing between others, by their numbers.
         lost_step: Step of the last event before the first of them.
+        time_spent: Seconds by ``TimePart``, all attempts together.
         step_ms: Of the last steps, (milliseconds, steps) between neighbours with nothing else between.
     """
 
@@ -59,6 +60,7 @@ class Facts:
     step_ms: list[list[int]] = field(default_factory=list)
     last_train: list[int] | None = None
     attempt_steps: int = 0
+    time_spent: dict[str, float] = field(default_factory=dict)
     activity: dict[str, Any] | None = None
     last_kind: str = ""
     outcome: str | None = None

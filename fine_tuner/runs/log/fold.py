@@ -21,6 +21,7 @@ from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.runs.log import events
 from fine_tuner.runs.log.facts import Checkpoint, Facts, Remark, spliced
 from fine_tuner.runs.log.numbers import columns_of, floats, integers, signature
+from fine_tuner.runs.log.payloads import TimePart
 from fine_tuner.runs.log.series import Rows, Series
 
 try:
@@ -188,14 +189,16 @@ class Fold:
             if abs(time_ms) > 1e15:
                 raise ValueError("not a time")
             self._check(event.payload)
-        except (ValueError, TypeError, OverflowError):
+        except (ValueError, TypeError, OverflowError, AttributeError):
             self.facts.skipped += 1
             return
         facts = self.facts
         self._count_lost(np.array([seq], np.int64), np.array([facts.step], np.int64))
         self._begin_attempt(attempt)
         self._advance(np.array([time_ms], np.int64))
-        facts.seq, facts.last_train, facts.last_kind = seq, None, event.payload.kind
+        facts.seq = seq
+        if not isinstance(event.payload, events.TimeSpent):  # said between two steps, it takes no time
+            facts.last_train, facts.last_kind = None, event.payload.kind
         self._apply(event)
 
     @staticmethod
@@ -215,6 +218,8 @@ class Fold:
                     if not isinstance(payload.rewind_to, int | None):
                         raise TypeError("rewind_to")
                     dict(payload.changes), dict(payload.planned), int(payload.changes.get(EPOCHS.path, 0))
+            case events.TimeSpent() if not all(0.0 <= float(took) < 1e9 for took in payload.seconds.values()):
+                raise ValueError("seconds")
             case events.WorkProgress():
                 float(payload.done), float(payload.total or 0)
 
@@ -227,6 +232,9 @@ class Fold:
                 facts.activity = {
                     "what": progress.what, "done": progress.done, "total": progress.total, "unit": progress.unit
                 }  # fmt: skip
+            case events.TimeSpent() as spent:
+                for part in spent.seconds.keys() & set(get_args(TimePart)):
+                    facts.time_spent[part] = facts.time_spent.get(part, 0.0) + float(spent.seconds[part])
             case events.Message() as message:
                 step = message.step if isinstance(message.step, int) else None
                 self.messages.append(Remark(event.seq, event.time, str(message.level), str(message.text), step))

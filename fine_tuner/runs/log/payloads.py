@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+TimePart = Literal["data", "forward", "backward", "update", "validation", "other"]
 Outcome = Literal["completed", "stopped", "paused", "failed"]
 
 
@@ -63,6 +64,20 @@ class EvalMetrics:
     metrics: Mapping[str, float]
     seconds: float = 0.0
     is_best: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimeSpent:
+    """Where the time since the last event of this kind, or since the attempt began to train, went.
+
+    Attributes:
+        seconds: By ``TimePart``: waiting for pictures, forward pass and loss, backward pass, update of the weights,
+            validation, and all else, such as checkpoints.
+    """
+
+    kind: Literal["time_spent"] = "time_spent"
+    step: int
+    seconds: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,6 +148,7 @@ Payload = (
     | WorkProgress
     | TrainMetrics
     | EvalMetrics
+    | TimeSpent
     | CheckpointSaved
     | Message
     | Mark
@@ -141,5 +157,15 @@ Payload = (
 )
 KINDS: dict[str, type] = {
     c.__dataclass_fields__["kind"].default: c
-    for c in (RunStarted, WorkProgress, TrainMetrics, EvalMetrics, CheckpointSaved, Message, Mark, RunFinished)
+    for c in (
+        RunStarted,
+        WorkProgress,
+        TrainMetrics,
+        EvalMetrics,
+        TimeSpent,
+        CheckpointSaved,
+        Message,
+        Mark,
+        RunFinished,
+    )
 }

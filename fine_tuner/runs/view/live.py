@@ -154,7 +154,8 @@ def state(view: RunView) -> dict[str, Any]:
     ``status``, ``phase``, ``step``, ``total``, ``epoch``, ``epochs``, ``per_epoch`` (steps), ``rate`` (images/s),
     ``eta`` (s), ``eta_min`` (true: at least that), ``seconds`` (at work), ``age`` (s since the worker spoke), ``best``
     (key, value, epoch, text), ``text`` (a sentence), ``marks`` and ``messages`` (how many there are: fetch them when
-    that changes), ``queue`` (how many come first), ``requests``.
+    that changes), ``timed`` (seconds of which is known where they
+    went: likewise), ``queue`` (how many come first), ``requests``.
     """
     progress, best, age = view.progress, view.best, view.last_event_age
     speaks = view.status in ("running", "stopping") and view.phase != "starting"
@@ -175,6 +176,7 @@ def state(view: RunView) -> dict[str, Any]:
         "text": view.sentence,
         "marks": len(view.marks) or None,
         "messages": len(view.messages) or None,
+        "timed": round(sum(view.facts.time_spent.values())) or None,
         "queue": place_of(view.run) if view.status == "queued" else None,
         "requests": sorted(view.vital.requests) or None,
     }

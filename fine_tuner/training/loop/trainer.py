@@ -22,7 +22,7 @@ from fine_tuner.distributed.device_memory import free_memory, is_out_of_memory
 from fine_tuner.features.batches import InterruptionError
 from fine_tuner.losses.parts import shares_of
 from fine_tuner.models.batch_norm import is_too_few
-from fine_tuner.runs.log.events import CheckpointSaved, EvalMetrics, Mark, Message
+from fine_tuner.runs.log.events import CheckpointSaved, EvalMetrics, Mark, Message, TimeSpent
 from fine_tuner.training.loop.apply_changes import Changes
 from fine_tuner.training.loop.bad_step import ADVICE, BadStepError, Recovery
 from fine_tuner.training.loop.early_stopping import GHOST_EPOCHS
@@ -36,6 +36,7 @@ from fine_tuner.training.loop.micro_batches import (
 )
 from fine_tuner.training.loop.position import StepPlace, TrainingPosition, rng_state, set_rng_state
 from fine_tuner.training.loop.step_log import StepLog
+from fine_tuner.training.loop.step_timer import StepTimer
 from fine_tuner.training.loop.validation import Validation
 
 Part = tuple[Tensor, Any, Tensor | None]  # images, targets, shares
@@ -69,6 +70,7 @@ class Trainer:
             emit=self.hooks.emit,
             is_in_step=self._ranks.world_size > 1,
         )
+        self._timer = StepTimer(self.learner.device)
         self._undo = Undo(self.learner.model, self.learner.device)
 
     # ------------------------------------------------------------- the loop
@@ -92,10 +94,12 @@ class Trainer:
                     self.hooks.before_epoch(self.position.epoch)
                 self._fulfil_wishes()
                 self.train_step()
+                self._tell_time(is_last=False)
             except BadStepError as bad_step:
                 self._go_back(bad_step)
             except InterruptionError:  # somebody's wish is heard next
                 self._load_from_here()
+        self._tell_time()
         return "completed"
 
     def _next(self) -> Literal["step", "validate", "stop", "pause"] | None:
@@ -117,11 +121,13 @@ class Trainer:
         accumulated equals large batch.
         """
         learner = self.learner
+        self._timer.begin_step(self.position.step)
         learner.train_mode()
         left = learner.batches.per_epoch - self._offset
         numbers = range(self.position.micro_step, self.position.micro_step + min(learner.accumulate, left))
         learner.batches.prepare(numbers.start)
         micro_batches = self._ranks.together(lambda: list(islice(self._stream, len(numbers))))
+        self._timer.lap("data")
         place = StepPlace.of(
             self.position,
             learner.optimizer,
@@ -137,8 +143,10 @@ class Trainer:
         if learner.ema is not None:
             learner.ema.update()
         learner.schedule.step()
+        self._timer.lap("update")
         self._advance(place)
         self._log.record(place, loss, grad_norm, learner.precision.scale_tensor, self.hooks.read_memory())
+        self._timer.end_step()
 
     def _backward(self, micro_batches: list[Any], place: StepPlace) -> float:
         """Gradients of a step, in smaller and smaller micro-batches until they fit; returns its loss.
@@ -171,6 +179,7 @@ class Trainer:
             if is_out_of_memory(error) or (learner.micro_batches.train == 1 and is_too_few(error)):
                 return None
             raise
+        self._timer.lap("backward")
         # The copy of the loss was started before backward, so this wait leaves the device busy with backward.
         return loss_value.wait()[0]
 
@@ -182,8 +191,10 @@ class Trainer:
             is_last = number == len(parts)
             loss = learner.loss_of(images.to(device, non_blocking=True), targets, shares, is_last=is_last)
             step_loss += loss.detach()
+            self._timer.lap("forward")
             if not is_last:
                 learner.precision.backward(loss * self._ranks.world_size)
+                self._timer.lap("backward")
         return loss, step_loss
 
     def _parts(self, micro_batches: list[Any]) -> list[Part]:
@@ -240,12 +251,18 @@ class Trainer:
         is_best = self.validation.best.update(metrics.get(self.validation.best.key), epoch)
         self.hooks.validated(self.position.step, epoch)
         seconds = round(time.perf_counter() - begun, 3)
+        self._timer.add_validation(seconds)
         self.hooks.emit(
             EvalMetrics(
                 step=self.position.step, epoch=epoch, split="val", metrics=metrics, seconds=seconds, is_best=is_best
             )
         )
         return metrics, is_best
+
+    def _tell_time(self, *, is_last: bool = True) -> None:
+        """Say where the time went: once in a while, and when it is the last chance."""
+        if is_last or self._timer.is_due:
+            self.hooks.emit(TimeSpent(step=self.position.step, seconds=self._timer.take()))
 
     def _stop_early(self) -> None:
         """End the run, or mark where it would have ended, after too many epochs without a better value."""
@@ -313,6 +330,7 @@ class Trainer:
     def _interrupt(self, wanted: Literal["stop", "pause"]) -> TrainerOutcome:
         """Keep where we are; without any validation so far the present weights are the best there are."""
         self.save_checkpoint(is_best=self.validation.best.value is None)
+        self._tell_time()
         return "paused" if wanted == "pause" else "stopped"
 
     # ------------------------------------------------------- when it goes wrong
@@ -360,6 +378,7 @@ class Trainer:
         self.learner.loss_scale.scale = self.learner.precision.scale
         self._load_from_here()
         self._log.restart_clock()
+        self._timer.restart()
 
     def _load_from_here(self) -> None:
         """Load micro-batches from the present position on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from fine_tuner.base.progress import OnProgress
@@ -14,9 +15,11 @@ from fine_tuner.runs.log.events import (
     Payload,
     RunFinished,
     RunStarted,
+    TimeSpent,
     TrainMetrics,
     WorkProgress,
 )
+from fine_tuner.runs.view.time_spent import time_spent
 
 
 class Console:
@@ -33,6 +36,7 @@ class Console:
         self._losses: list[float] = []
         self._epoch_began = time.perf_counter()
         self._progress_shown = ""
+        self._time_spent: Counter[str] = Counter()
 
     def __call__(self, payload: Payload) -> None:
         """Print what ``payload`` has to say, if anything."""
@@ -45,11 +49,12 @@ class Console:
                 self._print(_plan_line(dict(facts), epochs, per_epoch, total))
             case TrainMetrics(step=step, metrics=metrics):
                 self._losses.append(metrics["train/loss"])
-                if self._show is not None:
-                    self._show("Training", step, self._epochs * self._per_epoch)
+                self._count(step)
             case EvalMetrics() as evaluated:
                 self._print(self._epoch_line(evaluated))
                 self._losses, self._epoch_began = [], time.perf_counter()
+            case TimeSpent(seconds=seconds):
+                self._time_spent.update(seconds)
             case WorkProgress(what=what, done=done, total=total) if what != self._progress_shown or done == total:
                 self._progress_shown = what
                 self._print(f"{what} ..." if done != total else f"{what}: {done:g}")
@@ -59,10 +64,20 @@ class Console:
                 self._print(text if level == "info" else f"{level}: {text}")
             case RunFinished(outcome=outcome, step=step) if outcome != "failed":
                 self._print(f"{outcome} after {step} steps")
+                self._tell_time()
 
     def progress(self, what: str, done: float, total: float | None = None) -> None:
         """Tell of long work that is no event yet."""
         self(WorkProgress(what=what, done=done, total=total))
+
+    def _count(self, step: int) -> None:
+        if self._show is not None:
+            self._show("Training", step, self._epochs * self._per_epoch)
+
+    def _tell_time(self) -> None:
+        if spent := time_spent(self._time_spent):
+            shares = ", ".join(f"{share.label} {100 * share.share:.0f} %" for share in spent.shares)
+            self._print(f"time: {shares}. {spent.text}")
 
     def _epoch_line(self, evaluated: EvalMetrics) -> str:
         parts = [f"epoch {evaluated.epoch}/{self._epochs}"]

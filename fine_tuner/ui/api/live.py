@@ -24,6 +24,7 @@ from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.live import LiveFeed, detail
 from fine_tuner.runs.view.next_steps import next_steps, situation_of
 from fine_tuner.runs.view.run_view import RunView
+from fine_tuner.runs.view.time_spent import time_spent
 from fine_tuner.ui.api.answers import NO_STORE, json_answer
 
 _MOST_KEYS = 64
@@ -90,6 +91,7 @@ def describe(view: RunView, queue: int | None = None) -> dict[str, Any]:
             "failure": failure and dataclasses.asdict(failure),
             "can_resume": view.can_resume,
             "has_weights": view.run.best_weights.is_file(),
+            "time": (spent := time_spent(view.facts.time_spent)) and dataclasses.asdict(spent),
             "next": onward and dataclasses.asdict(onward),
         }
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from fine_tuner.config.metric_specs import MAE
-from fine_tuner.runs.log.events import EvalMetrics, Mark
+from fine_tuner.runs.log.events import EvalMetrics, Mark, TimeSpent
 from fine_tuner.ui import static
 
 pytestmark = pytest.mark.ui
@@ -27,6 +27,23 @@ def test_a_mark_of_what_would_have_been_is_a_ghost_and_the_best_epoch_is_marked_
     }
     seen.page.click("[data-part=events] > summary")
     assert "Not done, only marked: early stop" in seen.page.inner_text(".ftl-events")
+
+
+def test_where_the_time_goes_is_said_as_soon_as_it_is_known_and_followed(visit, run):
+    seen = visit(f"?run={run.folder.id}&open=time")
+    assert not seen.page.is_visible("[data-part=time]")
+    run.writer.write(TimeSpent(step=40, seconds={"data": 4.0, "forward": 3.0, "backward": 3.0}))
+    seen.refresh()
+    seen.page.locator("[data-part=time]").wait_for()
+    shares = seen.page.locator(".ftl-time-list > li").all_inner_texts()
+    assert [text.replace("\u00a0", " ") for text in shares] == [
+        "waiting for pictures 40.0 %", "forward pass 30.0 %", "backward pass 30.0 %"
+    ]  # fmt: skip
+    said = seen.page.inner_text("[data-part=time] p")
+    assert said.startswith("40 % of the time the device waits for pictures. More loading processes")
+    run.writer.write(TimeSpent(step=40, seconds={"forward": 10.0}))
+    seen.refresh()
+    seen.page.get_by_text("forward pass 65.0").wait_for()
 
 
 def _accuracies(run):
