@@ -81,6 +81,16 @@ interface RunRow {
   epochs?: number;
 }
 
+/** A network as the picker lists it; `accuracy` in percent, of the task's kind. */
+interface NetworkRow {
+  name: string;
+  parameters: number;
+  gflops: number | null;
+  size_mib: number | null;
+  accuracy: number | null;
+  is_cached: boolean;
+}
+
 /** When a run validated, and when that was written; see fine_tuner/runs/examples.py. */
 interface ExampleValidation {
   name: string;

@@ -40,6 +40,13 @@ let sent = 0; // events sent, counted
 /** @type {PageEvents} */
 export const events = /** @type {any} */ (new EventTarget()); // "state": the form says something new; "typing": a text field holds another text; "plan": it is answered; "code": the user's own loss is another; "started": a run was
 export const current = () => state;
+/** @type {any} */
+let plan = null;
+events.addEventListener("plan", (/** @type {CustomEvent} */ { detail }) => {
+  plan = detail.value ?? plan;
+});
+/** The newest plan that could be made, for parts that are mounted when their section opens; null before the first. */
+export const lastPlan = () => plan;
 
 /** @param {string | null} text */
 const parse = (text) => {

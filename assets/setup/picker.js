@@ -2,7 +2,8 @@
 
 import { h, setText } from "../base/dom.js";
 import { magnitude, NETWORK_COLUMNS, say, WORDS } from "../words/setup.js";
-import { current, events } from "./form.js";
+import { current, events, lastPlan } from "./form.js";
+import { recommend } from "./recommend.js";
 
 const CELLS = {
   name: (row) => row.name,
@@ -17,6 +18,8 @@ const CELLS = {
   accuracy: (row) => (row.accuracy === null ? "" : row.accuracy.toFixed(1)),
   is_cached: (row) => (row.is_cached ? "\u2713" : ""),
 };
+
+const LIST_MS = 700; // between questions while the app reads the list
 
 export function mountPicker(element, props, trigger, watch) {
   new Picker(element, props, trigger, watch);
@@ -34,6 +37,8 @@ class Picker {
     this.build();
     watch("value", () => this.show());
     events.addEventListener("state", () => this.isOpen && this.fetchRows());
+    events.addEventListener("plan", () => this.planned());
+    new IntersectionObserver(([entry]) => entry.isIntersecting && this.planned()).observe(this.input);
     this.show();
   }
 
@@ -83,11 +88,13 @@ class Picker {
       this.body,
       this.note,
     );
+    this.choices = h("div", { class: "ft-network-choices" });
     const root = this.element.querySelector(".ft-picker");
     root.append(
       h("label", { class: "ft-label", for: id }, this.props.picker_label),
       h("p", { class: "ft-help" }, this.props.picker_help),
       h("div", { class: "ft-network-field" }, this.input),
+      this.choices,
       this.panel,
     );
     this.input.addEventListener("focus", () => this.open());
@@ -111,6 +118,34 @@ class Picker {
 
   show() {
     if (document.activeElement !== this.input) this.input.value = this.props.value ?? "";
+  }
+
+  /** What suits the device and the data of the newest plan, looked up once somebody sees it. */
+  async planned() {
+    const plan = lastPlan();
+    if (!plan || !this.input.checkVisibility()) return;
+    const rows = await this.rowsOf(plan.task);
+    if (rows && plan === lastPlan()) this.showChoices(rows, plan);
+  }
+
+  showChoices(rows, { device_type: type, train_images: images, memory }) {
+    const found = recommend(rows, { isGpu: type !== "cpu", images, memoryMib: memory?.limit_mib ?? 0 });
+    this.choices.replaceChildren(
+      ...found.map(({ kind, row, seconds }) =>
+        h(
+          "button",
+          {
+            type: "button",
+            class: "ft-preset",
+            "data-recommended": kind,
+            "aria-pressed": String(row.name === this.props.value),
+            title: say.recommended(row, seconds, images),
+            on: { click: () => this.choose(row.name) },
+          },
+          `${WORDS.recommended[kind]}: ${row.name}, ${say.weights(row)}`,
+        ),
+      ),
+    );
   }
 
   open() {
@@ -148,19 +183,20 @@ class Picker {
     const task = current()?.task ?? "classification";
     if (this.task === task && this.rows.length) return this.draw();
     setText(this.note, WORDS.loadingNetworks);
-    const answer = await fetch(`api/networks?task=${encodeURIComponent(task)}`).catch(() => null);
-    const body = answer?.ok ? await answer.json() : { state: "failed", networks: [], message: "" };
+    const body = await listOf(task);
     if (!this.isOpen) return undefined;
-    if (body.state === "loading") {
-      clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.fetchRows(), 700);
-      return undefined;
-    }
     this.task = task;
-    this.rows = body.networks.map((row) => ({ ...row, accuracy: row.top1 ?? row.miou ?? null }));
+    this.rows = body.networks;
     this.draw();
     if (body.state === "failed") setText(this.note, body.message);
     return undefined;
+  }
+
+  /** The networks of a task, from the list that is loaded if it is one of these; null where they cannot be had. */
+  async rowsOf(task) {
+    if (this.task === task && this.rows.length) return this.rows;
+    const { networks } = await listOf(task);
+    return networks.length ? networks : null;
   }
 
   /** Rows that match what was typed, in the order chosen. */
@@ -267,5 +303,21 @@ class Picker {
     if (name === this.props.value) return;
     this.props.value = name;
     this.trigger("input");
+  }
+}
+
+/**
+ * The networks of a task, once the app knows them.
+ *
+ * @param {string} task
+ * @returns {Promise<{ state: string, networks: NetworkRow[], message: string }>}
+ */
+async function listOf(task) {
+  for (;;) {
+    const answer = await fetch(`api/networks?task=${encodeURIComponent(task)}`).catch(() => null);
+    const body = answer?.ok ? await answer.json() : { state: "failed", networks: [], message: "" };
+    if (body.state !== "loading")
+      return { ...body, networks: body.networks.map((row) => ({ ...row, accuracy: row.top1 ?? row.miou ?? null })) };
+    await new Promise((done) => setTimeout(done, LIST_MS));
   }
 }

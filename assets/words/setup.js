@@ -52,6 +52,7 @@ export const WORDS = {
   show: "Show",
   hide: "Hide",
   networkLabel: "Network",
+  recommended: { fast: "Small and fast", accurate: "Most accurate that fits" },
   searchNetworks: "Search by name",
   loadingNetworks: "Reading the list of networks from torchvision\u2026",
   noNetworks: "No network matches.",
@@ -86,6 +87,20 @@ export const NETWORK_COLUMNS = [
 
 /** Sentences with numbers in them. */
 export const say = {
+  /**
+   * Why a network is recommended, and whether its weights are at hand.
+   *
+   * @param {NetworkRow} row
+   * @param {number} seconds
+   * @param {number} images
+   */
+  recommended: ({ accuracy, gflops, size_mib: size, is_cached: isHere }, seconds, images) =>
+    `${accuracy?.toFixed(1)} % where it was pretrained, ${Number(gflops).toPrecision(2)} GFLOPs an image: an epoch of ` +
+    `${count(images)} images takes roughly ${duration(seconds)}. ` +
+    (isHere ? "Its weights are on this machine." : `Its weights (${Math.round(size ?? 0)} MiB) have to be downloaded.`),
+  /** @param {NetworkRow} row */
+  weights: ({ size_mib: size, is_cached: isHere }) =>
+    isHere ? "on this machine" : `${Math.round(size ?? 0)} MiB to download`,
   /**
    * A value that the app chose, with its reason: `4, so that an epoch has 6 steps`.
    *

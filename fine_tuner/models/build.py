@@ -228,7 +228,10 @@ def _is_backbone_of(name: str, state: State) -> bool:
 def _download_notice(choice: WeightsChoice) -> list[str]:
     if choice.entry is None or cached(choice.entry):
         return []
-    return [f"The weights {choice.label} ({choice.entry.meta['_file_size']:.0f} MiB) will be downloaded first."]
+    return [
+        f"The weights {choice.label} ({choice.entry.meta['_file_size']:.0f} MiB) are not on this machine and will be "
+        "downloaded first. Without a connection set model.weights to a file, or to none."
+    ]
 
 
 def _source_notice(choice: WeightsChoice) -> list[str]:

@@ -272,6 +272,9 @@ def test_preprocessing_follows_the_weights():
 def test_an_outline_says_what_will_be_downloaded_and_needs_no_data(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     built = outline_model("resnet18", task="classification", num_outputs=2)
-    assert built.notices == ("The weights ResNet18_Weights.IMAGENET1K_V1 (45 MiB) will be downloaded first.",)
+    assert built.notices == (
+        "The weights ResNet18_Weights.IMAGENET1K_V1 (45 MiB) are not on this machine and will be downloaded first. "
+        "Without a connection set model.weights to a file, or to none.",
+    )
     assert all(p.is_meta for p in built.model.parameters())
     assert built.new == {"fc.weight", "fc.bias"}

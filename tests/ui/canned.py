@@ -31,7 +31,8 @@ NETWORKS = [
     )
 ]  # fmt: skip
 PLAN = {
-    "task": "classification", "device": "CPU", "precision": "fp32", "model": "shufflenet_v2_x0_5", "weights": "none",
+    "task": "classification", "device": "CPU", "device_type": "cpu", "precision": "fp32", "weights": "none",
+    "model": "shufflenet_v2_x0_5",
     "parameters": 345_892, "trainable_parameters": 345_892, "image_size": 64, "data": "made-up pictures",
     "classes": ["flower", "leaf"], "train_images": 512, "val_images": 128, "global_batch_size": 32, "notices": [],
     "groups": ["head", "backbone"], "epochs": 10, "steps_per_epoch": 16, "total_steps": 160,

@@ -262,6 +262,18 @@ def test_folders_are_suggested_while_a_path_is_typed(walk, root):
     assert {f"{root}/pictures", f"{root}/one-class"} <= set(offered)
 
 
+def test_networks_that_suit_device_and_data_are_recommended_with_what_has_to_be_downloaded(walk):
+    walk.open("model")
+    walk.until("document.querySelectorAll('[data-recommended]').length === 2")
+    assert walk.page.locator("[data-recommended]").all_text_contents() == [
+        "Small and fast: shufflenet_v2_x0_5, 5 MiB to download",
+        "Most accurate that fits: mobilenet_v2, 14 MiB to download",
+    ]
+    walk.page.click("[data-recommended=accurate]")
+    walk.until("document.querySelector('.ft-command').textContent.includes('model.name=mobilenet_v2')")
+    walk.until("document.querySelector('[data-recommended=accurate]').getAttribute('aria-pressed') === 'true'")
+
+
 def test_a_network_is_found_by_typing_and_chosen_by_the_keyboard(walk):
     walk.open("model")
     walk.page.click("#ft-network")
