@@ -67,7 +67,7 @@ class App:
         command = [sys.executable, "app.py", "--no-browser", "--port", str(self.port), "--runs", str(self.runs)]
         self.process = psutil.Popen(command, cwd=ROOT, env=environment, stdout=self.said, stderr=self.said)
         self.starts += 1
-        until = time.monotonic() + 120
+        until = time.monotonic() + 600
         while self.ask("api/runs") is None:
             if time.monotonic() > until or self.process.poll() is not None:
                 raise SystemExit(f"the app did not start; see {self.said.name}")

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 
+from fine_tuner.cli.main import main
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import EvalMetrics, RunFinished, TrainMetrics
 from fine_tuner.runs.store import RunStore
@@ -166,6 +167,25 @@ def test_a_disk_that_is_full_is_the_reason_and_the_log_is_whole_after_resume(
     assert (view.status, view.facts.lost, view.facts.skipped) == ("completed", 0, 0)
     assert view.series["train/loss"].step.tolist() == list(range(1, STEPS + 1))
     torch.testing.assert_close(last_weights(run), whole, rtol=0, atol=0)
+
+
+REMOVE = """\
+import shutil
+for folder in RUNS.glob("runs/2*"):
+    if b'"step":3,' in (folder / "events.jsonl").read_bytes():
+        shutil.rmtree(folder)
+"""
+
+
+def test_a_folder_that_is_removed_ends_its_run_within_a_step_and_does_not_come_back(
+    tiny_settings: tuple[str, ...], train_here: Any, own_loss: Any, tmp_path: Path, capsys: Any
+) -> None:
+    words = ["train", "default", *tiny_settings, "train.epochs=9", *own_loss(REMOVE), "--runs", str(tmp_path / "runs")]
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert "removed, moved or replaced while it trained" in said
+    assert "Traceback" not in said
+    assert list((tmp_path / "runs").glob("[!.]*")) == [], "a ghost of the folder came back"
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+from pathlib import Path
 
 from fine_tuner.base.errors import (
     ConfigError,
@@ -19,6 +21,13 @@ from fine_tuner.runs.view.status import Cause
 def is_full_disk(error: Exception) -> bool:
     """Whether a file could not be written for want of space, of the disk's or of the user's share of it."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_file_system_s(error: Exception, folder: Path) -> bool:
+    """Whether it tells of the disk, or of the run's own folder (removed, read-only), and of no mistake in code."""
+    return is_full_disk(error) or (
+        isinstance(error, OSError) and str(error.filename or "").startswith(f"{folder}{os.sep}")
+    )
 
 
 def cause_of(error: Exception) -> Cause:
