@@ -10,6 +10,7 @@ import pytest
 
 from fine_tuner.base.cache_folder import cache_folder
 from fine_tuner.cli.main import main
+from fine_tuner.losses.verdicts import ALLOW_VARIABLE
 from fine_tuner.planning.batch_finder import split_batch
 
 TINY = ["sample", "train.batch_size=4", "data.num_workers=0"]
@@ -39,6 +40,18 @@ def test_precisions_are_compared_remembered_and_taken_by_auto(
     assert after["is_channels_last"] == (result["suggestion"]["precision.channels_last"] == "on")
     assert "measured here" in after["precision_reason"]
     assert after["seconds_estimate"] > 0
+
+
+def test_where_no_precision_fits_it_is_said_of_each_and_nothing_is_suggested(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(ALLOW_VARIABLE, "1")
+    (tmp_path / "huge.py").write_text("def huge(output, target):\n    return output.new_empty(10**16).sum()\n")
+    own = ["loss.name=custom", f"loss.file={tmp_path / 'huge.py'}", "loss.unchecked=true"]
+    result, _ = answer(capsys, "compare-precisions", *TINY, *own, "devices=cpu", "--steps", "1")
+    assert [(row["problem"], row["images_per_second"]) for row in result["rows"]] == [("out of memory", None)] * 4
+    assert (result["fastest"], result["suggestion"]) == (None, None)
+    assert result["words"].startswith("No precision fits into memory. Choose a smaller train.batch_size")
 
 
 def test_a_plan_may_time_a_few_steps_and_then_knows_the_time_and_what_goes_into_it(

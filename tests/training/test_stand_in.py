@@ -6,6 +6,7 @@ predict. The device's own numbers are those of the CPU, so a run on it is the CP
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fine_tuner.cli.main import main
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import EvalMetrics, Mark, TrainMetrics, read_events
 
@@ -120,6 +122,20 @@ def test_a_run_on_the_device_is_the_cpu_s(
     assert len(there) >= 4
     tolerance = 1e-5 if device == STAND_IN else 1e-2  # the CPU's optimizer is one fused kernel, a GPU sums otherwise
     assert there == pytest.approx(here, rel=tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_rates_tried_on_the_device_are_the_cpu_s(
+    device: tuple[str, ...], ask: Ask, classes_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("find-lr", "default", *TINY, f"data.path={classes_folder}", "--steps", "8", "--json")
+    assert main([*words, "devices=cpu"]) == 0
+    here = json.loads(capsys.readouterr().out.splitlines()[-1])
+    there = json.loads(ask(device, *words, f"devices={device[0]}").splitlines()[-1])
+    assert there["lrs"] == here["lrs"]
+    tolerance = 1e-5 if device == STAND_IN else 1e-2
+    assert there["losses"][:5] == pytest.approx(here["losses"][:5], rel=tolerance), "before the rates are large"
 
 
 @pytest.mark.parametrize("device", DEVICES)
