@@ -8,8 +8,10 @@ rest. Both parts share the modules of the network.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,8 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 from torchvision.ops import StochasticDepth
+
+from fine_tuner.models.probe import ShapesOnly
 
 _PROBE_IMAGES = 3  # a number that no other axis is likely to have
 _CHANGES_IN_TRAINING = (_DropoutNd, _NormBase, StochasticDepth, nn.RReLU)
@@ -85,7 +89,8 @@ def split_network(model: nn.Module, image_size: int) -> Split:
     used = _between(graph, live)
     if images in used and any(n in live for n in images.users if n.op != "call_function" or n.target is not getattr):
         raise CannotSplitError("its first layer trains")
-    device = next(model.parameters()).device
+    devices = {parameter.device for parameter in model.parameters()}
+    device = next((d for d in devices if d.type == "meta"), next(iter(devices)))
     probe = torch.zeros(_PROBE_IMAGES, 3, image_size, image_size, device=device)
     values = _values(model, graph, probe, live)
     between = [n for n in graph.nodes if n in set(_tensors_needed(used, images, values))]
@@ -143,6 +148,8 @@ def _between(graph: fx.Graph, live: set[fx.Node]) -> list[fx.Node]:
 
 def _values(model: nn.Module, graph: fx.Graph, probe: Tensor, live: set[fx.Node]) -> dict[fx.Node, Any]:
     """What each frozen node gives for the probe."""
+    if probe.is_meta:
+        model = copy.deepcopy(model).to("meta")  # an outline has its weights there, yet not its buffers
     values: dict[fx.Node, Any] = {}
 
     class Watch(fx.Interpreter):
@@ -152,7 +159,7 @@ def _values(model: nn.Module, graph: fx.Graph, probe: Tensor, live: set[fx.Node]
             values[n] = super().run_node(n)
             return values[n]
 
-    with torch.inference_mode():
+    with torch.inference_mode(), ShapesOnly() if probe.is_meta else nullcontext():
         Watch(model, graph=graph, garbage_collect_values=False).run(probe)
     return values
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fine_tuner.features.split import CannotSplitError, split_network
-from fine_tuner.models.build import BuiltModel, build_model
+from fine_tuner.models.build import BuiltModel, build_model, outline_model
 from fine_tuner.models.catalogue import model_names
 from fine_tuner.models.freezing import Freezing
 
@@ -29,10 +30,10 @@ def tensors(output: Any) -> list[Tensor]:
     return [output]
 
 
-def build(name: str) -> BuiltModel:
+def build(name: str, make: Callable[..., BuiltModel] = build_model) -> BuiltModel:
     torch.manual_seed(0)
     task = "segmentation" if name in model_names("segmentation") else "classification"
-    return build_model(name, task=task, num_outputs=3, weights="none", image_size=SIZE_OF.get(name, SIZE))
+    return make(name, task=task, num_outputs=3, weights="none", image_size=SIZE_OF.get(name, SIZE))
 
 
 @pytest.mark.parametrize("is_training", [True, False], ids=["training", "evaluation"])
@@ -55,6 +56,19 @@ def test_both_parts_together_are_the_network(name: str, is_training: bool) -> No
             torch.testing.assert_close(one, other, rtol=0, atol=0)
         assert torch.equal(kept, features), "the rest changed what is kept"
         assert features.shape == (3, split.numbers)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in ALL])
+def test_a_plan_s_outline_is_split_where_the_network_is(name: str) -> None:
+    numbers = []
+    for make in (build_model, outline_model):
+        built = build(name, make)
+        Freezing(built, "head").set_train_mode()
+        training = split_network(built.model, built.preprocessing.image_size)
+        built.model.eval()
+        evaluation = split_network(built.model, built.preprocessing.image_size)
+        numbers.append((training.shapes, evaluation.shapes))
+    assert numbers[0] == numbers[1]
 
 
 def test_the_rest_trains_exactly_what_trains() -> None:

@@ -109,7 +109,7 @@ def test_without_a_network_the_message_is_the_same(tmp_path):
 
 def test_a_cache_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(WeightsError, match=r"could not be downloaded \(.*File exists.*put it at"):
+    with pytest.raises(WeightsError, match=r"cannot be written to .*/file \(File exists\).*TORCH_HOME"):
         get("http://127.0.0.1:1/never", tmp_path / "file" / NAME)
 
 

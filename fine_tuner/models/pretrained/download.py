@@ -22,6 +22,7 @@ _HASH = re.compile(r"-([a-f0-9]*)\.")  # Source: torch/hub.py, HASH_REGEX
 _SILENCE_SECONDS = 30  # a connection that says nothing for so long is dead
 _REPORT_SECONDS = 0.2
 _MIB = 1 << 20
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 def fetch(entry: WeightsEnum, progress: OnProgress | None = None) -> Path:
@@ -55,6 +56,8 @@ def download(url: str, target: Path, *, size_mib: float, label: str, progress: O
     except (OSError, RuntimeError) as error:  # torch.hub reports another hash as RuntimeError
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise
+        if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+            raise WeightsError(_folder_message(label, target, error)) from None
         raise WeightsError(_message(label, url, target, size_mib, _reason(error))) from None
     return target
 
@@ -107,6 +110,14 @@ def _reason(error: BaseException) -> str:
         return f"the server answered {error.code} {error.reason}"
     reason = getattr(error, "reason", error)
     return str(reason) or type(reason).__name__
+
+
+def _folder_message(label: str, target: Path, error: OSError) -> str:
+    return (
+        f"The weights {label} cannot be written to {target.parent} ({error.strerror}). Name a folder that can be "
+        "written in the environment variable TORCH_HOME; or take weights from a file (model.weights=path/to/file.pth); "
+        "or start without pretrained weights (model.weights=none)."
+    )
 
 
 def _message(label: str, url: str, target: Path, size_mib: float, reason: str) -> str:
