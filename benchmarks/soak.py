@@ -198,13 +198,13 @@ def soak(app: App, minutes: float, viewers: int, every: float, dice: random.Rand
             killed[kill_one(app, dice)] += 1
             next_kill = time.monotonic() + dice.uniform(0.5, 1.5) * every
         with suppress(psutil.Error):
-            memory.append((app.starts, app.process.memory_info().rss / 2**20))
+            memory.append((app.starts, now, app.process.memory_info().rss / 2**20))
         stop.wait(1)
     stop.set()
     for page in pages:
         page.join(30)
     took = sorted(seconds for page in pages for seconds in page.took)
-    last = [mib for start, mib in memory if start == app.starts]
+    last = [(at, mib) for start, at, mib in memory if start == app.starts]
     print(f"minutes            {(time.monotonic() - begun) / 60:.1f}; load of the machine {os.getloadavg()[0]:.1f}")
     print(f"answers to pages   {len(took)}, {sum(page.unanswered for page in pages)} asked while the app was down")
     if took:
@@ -212,7 +212,8 @@ def soak(app: App, minutes: float, viewers: int, every: float, dice: random.Rand
             f"an answer takes    {1000 * took[len(took) // 2]:.0f} ms, 95 % {1000 * took[int(0.95 * len(took))]:.0f} ms"
         )
     if len(last) > 1:
-        print(f"memory of the app  {last[0]:.0f} MiB at its last start, {last[-1]:.0f} MiB after {len(last)} s")
+        (begun_at, first), (ended_at, most) = last[0], last[-1]
+        print(f"memory of the app  {first:.0f} MiB at its last start, {most:.0f} MiB after {ended_at - begun_at:.0f} s")
     return killed, [fault for page in pages for fault in page.faults]
 
 
