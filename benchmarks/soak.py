@@ -70,7 +70,8 @@ class App:
         until = time.monotonic() + 600
         while self.ask("api/runs") is None:
             if time.monotonic() > until or self.process.poll() is not None:
-                raise SystemExit(f"the app did not start; see {self.said.name}")
+                self.process.kill()
+                raise SystemExit("the app did not start within ten minutes")
             time.sleep(0.2)
 
     def ask(self, path: str, method: str = "GET") -> dict[str, Any] | None:
