@@ -408,6 +408,7 @@ interface Compared {
     best: (number | null)[];
     epochs: (number | null)[];
     higher_is_better: boolean;
+    kind: string;
   }[];
   /** Over runs that differ in their seed alone. */
   repeats: { key: string; label: string; mean: number; sd: number; count: number }[];

@@ -94,8 +94,7 @@ export class Notices {
     this.failure.dataset.status = status;
     setText(this.failureTitle, status === "failed" ? TEXT.failed : TEXT.lost);
     setText(this.failureText, inLabels(failure.text));
-    const toDo = failure.says_what_to_do ? "" : failure.advice;
-    const advice = [toDo, status === "lost" ? TEXT.kept : ""].filter(Boolean).join(" ");
+    const advice = failure.says_what_to_do ? "" : (failure.advice ?? "");
     toggle(this.advice, Boolean(advice));
     setText(this.advice, inLabels(advice));
     const log = (failure.log ?? []).join("\n");

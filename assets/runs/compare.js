@@ -322,7 +322,7 @@ export class Comparison {
         values.map((value) => h("td", {}, plain(value))),
       ),
     );
-    const reached = metrics.map(({ key, label, best, epochs, higher_is_better: higher }) => {
+    const reached = metrics.map(({ key, label, kind, best, epochs, higher_is_better: higher }) => {
       const finite = best.filter((value) => value !== null);
       const top = higher ? Math.max(...finite) : Math.min(...finite);
       return row(
@@ -332,7 +332,7 @@ export class Comparison {
           h(
             "td",
             {},
-            ...(value === null ? [NONE] : bestCell(key, value, epochs[i] ?? 0, value === top && runs.length > 1)),
+            ...(value === null ? [NONE] : bestCell(kind, value, epochs[i] ?? 0, value === top && runs.length > 1)),
           ),
         ),
       );
@@ -370,13 +370,13 @@ function titleOf(key) {
 }
 
 /**
- * @param {string} key
+ * @param {string} kind
  * @param {number} value
  * @param {number} epoch
  * @param {boolean} isBest
  */
-function bestCell(key, value, epoch, isBest) {
-  const text = show(metricOf(key).kind, value);
+function bestCell(kind, value, epoch, isBest) {
+  const text = show(kind, value);
   const where = h("span", { class: "ft-quiet" }, ` epoch ${epoch}`);
   return isBest ? [h("strong", { title: WORDS.bestMark }, `\u2605 ${text}`), where] : [text, where];
 }

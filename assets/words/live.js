@@ -73,7 +73,6 @@ export const TEXT = {
   details: "Details",
   failed: "The run failed",
   lost: "The run was lost",
-  kept: "Everything recorded until then is kept.",
   disconnected: "Connection lost.",
   disconnectedText: "The run goes on without this page.",
   retry: "Try now",

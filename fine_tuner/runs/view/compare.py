@@ -27,7 +27,8 @@ def compare_runs(runs: Sequence[RunFolder], view_of: Callable[[RunFolder], RunVi
     Returns:
         ``runs``: the line of each in the list of runs, in the order given; ``settings``: rows of ``path``, ``label``
         and ``values``, one per run (None where a run has no such setting), only those that differ; ``metrics``: rows of
-        ``key``, ``label``, ``higher_is_better``, ``best`` values and the ``epochs`` of them, None where there is none;
+        ``key``, ``label``, ``kind`` (how a value is read), ``higher_is_better``, ``best`` values and the ``epochs`` of
+        them, None where there is none;
         ``repeats``: for runs that differ in the seed alone, ``mean`` and ``sd`` of each metric's best.
 
     Raises:
@@ -108,6 +109,7 @@ def _best_values(views: Sequence[RunView]) -> list[dict[str, Any]]:
             {
                 "key": key,
                 "label": metric_name(key),
+                "kind": metric_of(key).kind,
                 "higher_is_better": higher,
                 "best": [best and best[0] for best in found],
                 "epochs": [best and best[1] for best in found],

@@ -42,6 +42,7 @@ def test_the_best_of_each_run_is_the_greatest_or_the_least_as_its_metric_wants(s
     assert rows["val/accuracy"]["best"] == [1 - 1 / 20, 1 - 1 / 40]
     assert rows["val/accuracy"]["epochs"] == [2, 4]
     assert rows["val/loss"]["best"] == [1 / 20, 1 / 40]
+    assert [rows[key]["kind"] for key in ("val/accuracy", "val/loss")] == ["fraction", "number"]
     assert [rows[key]["higher_is_better"] for key in ("val/accuracy", "val/loss")] == [True, False]
 
 

@@ -138,6 +138,8 @@ def test_compared_runs_show_their_curves_and_only_the_settings_that_differ(seen,
     assert re.search(rf"compare={runs[0].folder.id},{runs[1].folder.id}", address)
     page.goto(f"{server.address}history{address}")
     page.wait_for_selector(".ft-compare .main-svg")
+    best = page.locator(".ft-compare-tables section >> nth=0").locator("tbody tr").first.inner_text()
+    assert best.count("%") == 2, "a fraction reads as on its chart, also where no run was on view before"
     page.click(".ft-compare [data-axis=epoch]")
     page.wait_for_function("document.querySelector('[data-chart=\"train/loss\"] .ftc-canvas').data[0].x.at(-1) === 3")
     page.click(".ft-compare-bar >> text=Close")
