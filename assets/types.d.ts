@@ -604,6 +604,8 @@ interface Plan {
   global_batch_size: number;
   batch_size: number;
   num_devices: number;
+  /** Names of the machine's accelerators, by their numbers. */
+  devices?: string[];
   seconds_estimate?: number | null;
   /** Whether other programs make it longer. */
   busy?: boolean;

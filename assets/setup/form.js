@@ -6,6 +6,7 @@
 import { h, setText } from "../base/dom.js";
 import { inLabels, learnLabels } from "../words/labels.js";
 import { say, WORDS } from "../words/setup.js";
+import { showDevices } from "./devices.js";
 import { clearErrors, focusFirstError, showErrors, showFieldOf, showReasons, suggestFolders } from "./fields.js";
 import { Lead } from "./lead.js";
 
@@ -302,6 +303,7 @@ function redraw() {
   clearErrors(errors);
   showErrors(errors);
   showReasons(new Map(chosen.map((choice) => [fieldOf(choice.path) ?? "", say.reason(choice)])));
+  showDevices(machine, settingOf("devices") ?? "auto", (wanted) => set({ devices: wanted }));
   suggestFolders();
   keepTyped();
   queueMicrotask(() => (isDrawing = false));
@@ -336,18 +338,30 @@ function showSection(section, text) {
 let chosenWords = {};
 /** @type {Chosen[]} */
 let chosen = [];
+/** @type {string[]} */
+let machine = []; // names of its devices, by their numbers
 
 /**
- * Show what the plan chose for fields left empty: at the field with its reason, and behind its section's title.
+ * Show what the plan chose for fields left empty: at the field with its reason, and behind its section's title. And
+ * what there is to choose from: the machine's devices as tick boxes.
  *
  * @param {Chosen[]} choices
+ * @param {string[]} devices
  */
-export function showChosen(choices) {
+export function showChosen(choices, devices) {
   chosen = choices;
+  machine = devices;
   const values = Object.fromEntries(choices.map(({ path, value }) => [path, value]));
   chosenWords = say.chosen(values);
-  redraw();
+  requestAnimationFrame(redraw); // one drawn just now is drawn again
 }
+
+/**
+ * A setting as the command says it; undefined where it is the preset's.
+ *
+ * @param {string} path
+ */
+const settingOf = (path) => state?.argv?.find((word) => word.startsWith(`${path}=`))?.slice(path.length + 1);
 
 /** @type {Record<string, string>} */
 const extras = {}; // section -> what the plan adds to its value

@@ -243,7 +243,7 @@ class PlanPanel {
   show(plan) {
     this.body.classList.remove("ft-stale");
     showLine(say.length(plan));
-    showChosen(plan.chosen ?? []);
+    showChosen(plan.chosen ?? [], plan.devices ?? []);
     extend("data", say.counts(plan));
     setText(this.dataLine, say.data(plan));
     const isSaid = plan.classes.every((name) => plan.data.includes(name));

@@ -3,6 +3,7 @@
 import { capital, count, duration, mebibytes, plural } from "../base/format.js";
 
 export const WORDS = {
+  devices: "Devices of this machine",
   train: "Train",
   setup: "Set-up",
   lead: {

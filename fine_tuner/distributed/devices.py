@@ -70,6 +70,18 @@ def _count(kind: str) -> int:
     return torch.accelerator.device_count() if accelerator is not None and accelerator.type == kind else 0
 
 
+def accelerators() -> list[str]:
+    """Names of the accelerators that this machine has and that ``devices`` can number: CUDA, ROCm, Intel.
+
+    >>> torch.accelerator.is_available() or accelerators() == []
+    True
+    """
+    found = torch.accelerator.current_accelerator(check_available=True)
+    if found is None or found.type not in ("cuda", "xpu"):
+        return []
+    return [device_name(torch.device(found.type, index)) for index in range(torch.accelerator.device_count())]
+
+
 def is_plugged_in(kind: str) -> bool:
     """Whether ``kind`` is an accelerator that a package of its maker's adds to torch, and is there."""
     module = getattr(torch, kind, None) if kind == torch._C._get_privateuse1_backend_name() else None
@@ -80,6 +92,8 @@ def device_name(device: torch.device) -> str:
     """Name for people, such as ``CUDA NVIDIA H200`` or ``CPU``."""
     if device.type == "cuda":
         return f"CUDA {torch.cuda.get_device_name(device)}"
+    if device.type == "xpu":
+        return f"XPU {torch.xpu.get_device_name(device)}"
     return {"cpu": "CPU", "mps": "Apple GPU"}.get(device.type, device.type.upper())
 
 

@@ -14,7 +14,7 @@ from fine_tuner.base.progress import no_progress
 from fine_tuner.config.io import replace
 from fine_tuner.config.presets import nearest_preset
 from fine_tuner.config.settings import Settings
-from fine_tuner.distributed.devices import choose_devices, device_name
+from fine_tuner.distributed.devices import accelerators, choose_devices, device_name
 from fine_tuner.memory.fitting import assemble_fitting
 from fine_tuner.memory.forecast import RunForecast, expected_mib, misfit_words
 from fine_tuner.memory.readings import memory_used_mib
@@ -66,6 +66,7 @@ def make_plan(settings: Settings, *, may_measure: bool = False) -> dict[str, Any
         "memory": memory,
         "memory_mib_estimate": memory["expected_mib"],
         "memory_limit_mib": memory["limit_mib"],
+        "devices": accelerators(),
         "precision_support": device_support(assembly.device),
         "chosen": [asdict(choice) for choice in assembly.chosen],
         **_time_estimate(assembly),

@@ -32,17 +32,17 @@ class Walk:
         return self.page.locator(selector).first.text_content() or ""
 
     def until(self, condition: str) -> None:
-        self.page.wait_for_function(condition, timeout=20_000)
+        self.page.wait_for_function(condition, timeout=60_000)
 
     def until_text(self, selector: str, part: str) -> None:
-        self.page.locator(selector).first.filter(has_text=part).wait_for(timeout=20_000, state="attached")
+        self.page.locator(selector).first.filter(has_text=part).wait_for(timeout=60_000, state="attached")
 
     def open(self, section: str) -> None:
         self.page.click(f"#ft-section-{section} > button:not(.open)")
         self.page.wait_for_selector(f"#ft-section-{section} .ft-field")
 
     def type(self, field_id: str, text: str) -> None:
-        self.page.fill(f"#{field_id} input", text)
+        self.page.fill(f"#{field_id} input:not([type=checkbox])", text)
 
     def leave(self) -> None:
         self.page.keyboard.press("Tab")
@@ -119,6 +119,22 @@ def test_the_first_page_is_complete_and_fits_one_screen(walk):
     assert walk.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert walk.page.locator(".ft-train").bounding_box()["y"] < 1000
     assert walk.text(".ft-stages .ft-frozen .ft-stage-rate") == "frozen"
+
+
+def test_devices_of_a_machine_with_several_are_ticked(walk):
+    walk.open("run")
+    walk.page.click("#ft-section-run .ft-more > button")
+    walk.type("ft-seed", "22")
+    boxes = walk.page.locator("#ft-devices .ft-devices input")
+    walk.until("document.querySelectorAll('#ft-devices .ft-devices input').length === 3")
+    assert [box.is_checked() for box in boxes.all()] == [True, False, False], "auto is the first"
+    boxes.nth(2).check()
+    walk.until_text(".ft-command", "devices=0,2")
+    assert walk.page.input_value("#ft-devices input[type=text]") == "0,2"
+    walk.type("ft-devices", "all")
+    walk.until("[...document.querySelectorAll('#ft-devices .ft-devices input')].every((box) => box.checked)")
+    walk.type("ft-seed", "23")
+    walk.until("!document.querySelector('#ft-devices .ft-devices')")
 
 
 def test_what_is_typed_before_the_scripts_have_come_stays(walk):
