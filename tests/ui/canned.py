@@ -102,10 +102,9 @@ class Canned:
             case "plan" if any("batch_size=9999" in word for word in argv):
                 words = "Does not fit. 9999 images would take about 40.0 GiB, and CPU has 23.4. Choose at most 512."
                 return printed(PLAN | {"memory": MEMORY | {"fits": False, "words": words, "total_mib": 40_000.0}})
-            case "plan" if any("seed=22" in word for word in argv):  # on a machine with three devices
-                return printed(PLAN | {"memory": MEMORY, "devices": [f"CUDA card {index}" for index in range(3)]})
             case "plan":
-                return printed(PLAN | {"memory": MEMORY})
+                devices = [f"CUDA card {index}" for index in range(3)] if "seed=22" in argv else []
+                return printed(PLAN | {"memory": MEMORY, "devices": devices})
             case "compare-precisions":
                 return printed(COMPARED)
             case "list":
