@@ -48,6 +48,16 @@ def as_is(logits: Tensor, targets: Tensor) -> Pair:
     return logits, targets
 
 
+def log_probs(logits: Tensor, targets: Tensor) -> Pair:
+    """Log-softmax over the classes, and class numbers."""
+    return logits.log_softmax(1), targets
+
+
+def probs(logits: Tensor, targets: Tensor) -> Pair:
+    """Softmax over the classes, and class numbers."""
+    return logits.softmax(1), targets
+
+
 def logits_one_hot(logits: Tensor, targets: Tensor) -> Pair:
     """Logits ``(B, K, ...)``, and targets ``(B, ...)`` as one-hot ``(B, K, ...)`` in the logits' dtype."""
     zeros = torch.zeros_like(logits, memory_format=torch.contiguous_format)
@@ -116,7 +126,7 @@ def two_classes_one_hot(logits: Tensor, labels: Tensor) -> Pair:
 _OF_CLASSES: dict[str, Callable[[Tensor, Tensor], Pair]] = {
     form.__name__: form
     for form in (
-        as_is, logits_one_hot, probs_one_hot, margins_one_hot,
+        as_is, log_probs, probs, logits_one_hot, probs_one_hot, margins_one_hot,
         foreground_logit, foreground_prob, foreground_logit_squeezed, foreground_prob_squeezed,
     )
 }  # fmt: skip
@@ -148,7 +158,17 @@ class Adaptation:
     @property
     def gives_probs(self) -> bool:
         """Whether the code is given probabilities."""
-        return self.inputs in ("probs_one_hot", "foreground_prob", "foreground_prob_squeezed")
+        return self.inputs in ("probs", "probs_one_hot", "foreground_prob", "foreground_prob_squeezed")
+
+    @property
+    def gives_log_probs(self) -> bool:
+        """Whether the code is given logarithms of probabilities."""
+        return self.inputs == "log_probs"
+
+    @property
+    def keeps_targets(self) -> bool:
+        """Whether the code is given the targets as the task has them."""
+        return self.inputs in ("as_is", "log_probs", "probs")
 
     @property
     def makes_two_classes(self) -> bool:

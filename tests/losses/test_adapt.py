@@ -29,6 +29,8 @@ def test_each_form_of_masks_is_its_formula() -> None:
     one_hot = F.one_hot(targets, 2).movedim(-1, 1).float()
     expected = {
         "as_is": (logits, targets),
+        "log_probs": (logits.log_softmax(1), targets),
+        "probs": (logits.softmax(1), targets),
         "logits_one_hot": (logits, one_hot),
         "probs_one_hot": (logits.softmax(1), one_hot),
         "foreground_logit": (logits[:, 1:] - logits[:, :1], one_hot[:, 1:]),
@@ -127,6 +129,6 @@ def test_pixels_that_are_answered_are_right_and_move_nothing(inputs: str) -> Non
 def test_a_form_without_a_meaning_is_refused_with_those_that_have_one() -> None:
     assert why_no_form("foreground_logit", "segmentation", 2) is None
     why = why_no_form("foreground_logit", "segmentation", 3) or ""
-    assert "as_is, logits_one_hot, probs_one_hot, margins_one_hot" in why
+    assert "as_is, log_probs, probs, logits_one_hot, probs_one_hot, margins_one_hot" in why
     assert why_no_form("logits_one_hot", "multilabel", 3) is None
     assert why_no_form("probs_one_hot", "regression", 1) is not None

@@ -4,6 +4,8 @@
 form                           output                               target
 =============================  ===================================  =====================================
 ``as_is``                      logits (numbers: as predicted)       class numbers; 0 and 1 a label; numbers
+``log_probs``                  log-softmax of them                  class numbers
+``probs``                      softmax of them                      class numbers
 ``logits_one_hot``             logits                               one-hot, float32, in the logits' shape
 ``probs_one_hot``              softmax (labels: sigmoid) of them    one-hot, float32, in the logits' shape
 ``margins_one_hot``            each class's logit over all others   one-hot, float32, in the logits' shape
@@ -30,13 +32,16 @@ from typing import Literal
 from fine_tuner.config.tasks import TargetKind, target_kind
 
 LossInputs = Literal[
-    "auto", "as_is", "logits_one_hot", "probs_one_hot", "margins_one_hot", "foreground_logit", "foreground_prob",
-    "foreground_logit_squeezed", "foreground_prob_squeezed", "squeezed", "two_classes", "two_classes_one_hot",
+    "auto", "as_is", "log_probs", "probs", "logits_one_hot", "probs_one_hot", "margins_one_hot", "foreground_logit",
+    "foreground_prob", "foreground_logit_squeezed", "foreground_prob_squeezed", "squeezed", "two_classes",
+    "two_classes_one_hot",
 ]  # fmt: skip
 IgnoredPixels = Literal["auto", "given", "left_out", "answered"]
 
 _OF_CLASSES = {
     "as_is": "logits and class numbers",
+    "log_probs": "log-probabilities and class numbers",
+    "probs": "probabilities and class numbers",
     "logits_one_hot": "logits and one-hot targets",
     "probs_one_hot": "probabilities and one-hot targets",
 }

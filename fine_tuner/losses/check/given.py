@@ -56,7 +56,7 @@ def example_forms(batch: CheckBatch, output: Tensor, *, ignored: str = "given") 
     for inputs, name in forms_of(batch.task, batch.num_outputs).items():
         adaptation = Adaptation(kind=kind, inputs=inputs, ignored=ignored, ignore_index=batch.ignore_index)
         targets = batch.targets
-        if ignored == "given" and inputs != "as_is" and kind is TargetKind.MASK:
+        if ignored == "given" and not adaptation.keeps_targets and kind is TargetKind.MASK:
             targets = torch.where(targets == batch.ignore_index, 0, targets)  # no class of its own among one-hot ones
         given, wanted = adaptation(output.detach(), targets)
         examples.append({"inputs": inputs, "name": name, "output": _shown(given), "target": _shown(wanted)})

@@ -16,7 +16,7 @@ from fine_tuner.losses.custom import NUM_CLASSES, USER_ERRORS, LoadedLoss
 from fine_tuner.losses.formula_parts import without_autocast
 from fine_tuner.losses.signature import possible_losses
 from fine_tuner.losses.trials.hints import NO_NUMPY, cut_remedy, exception_remedy
-from fine_tuner.losses.trials.tracing import CLASSES, LABELS, OUTPUT, PROBS, Step, Trace, names
+from fine_tuner.losses.trials.tracing import CLASSES, LABELS, LOG_PROBS, OUTPUT, PROBS, Step, Trace, names
 
 OF_POSITIVE = names("log log1p log2 log10 sqrt rsqrt pow __pow__ poisson_nll_loss xlogy")
 
@@ -62,10 +62,11 @@ def attempt(loaded: LoadedLoss, output: Tensor, target: Tensor, *, task: str) ->
     """
     code, module = loaded.code, loaded.module
     leaf = output.detach().clone().requires_grad_()
+    form, copied = module.adaptation, target.clone()
     with without_autocast(output.device):
-        given, wanted = module.adaptation(leaf * 1, target.clone())  # not a leaf, as in training
+        given, wanted = form(leaf * 1, copied)  # not a leaf, as in training
     tags = [
-        (given, PROBS if module.adaptation.gives_probs else OUTPUT),
+        (given, PROBS if form.gives_probs else LOG_PROBS if form.gives_log_probs else OUTPUT),
         (wanted, CLASSES if wanted.dtype == torch.int64 else LABELS),
     ]
     trial = Trial(Trace(str(code.path), tags), given=given, wanted=wanted)
@@ -76,7 +77,7 @@ def attempt(loaded: LoadedLoss, output: Tensor, target: Tensor, *, task: str) ->
     value = _call(loaded, trial, given, wanted)
     if trial.findings:
         return trial
-    is_copy = module.adaptation.inputs != "as_is"
+    is_copy = wanted.untyped_storage().data_ptr() != copied.untyped_storage().data_ptr()
     trial.findings += _written_over(code, trial.trace, given, wanted, versions, is_copy=is_copy)
     trial.findings += _unusable_value(loaded, trial.trace, value, given)
     if any(f.level == "error" for f in trial.findings):

@@ -11,13 +11,18 @@ targets has a meaning where the code
 * is given no probabilities if it has a meaning with logits: then it turns them into probabilities itself, and they
   would go through softmax or sigmoid twice.
 
-With class numbers, torch's convention, the findings alone decide. ``auto`` takes the first form with a meaning in the
-order of ``forms_of``, with one exception: code that gives each class a sigmoid of its own (adding a number to all
-logits, which changes no probability, changes its value) is better given margins, whose sigmoids are the probabilities:
-of two classes the logit of class 1 over class 0, of more each class's over all others. With plain logits such code
-trains sigmoids that do not exclude one another: a Dice over all classes at once then settles where one class is
-answered everywhere, and is lower than before while the prediction, the class of the largest logit, is worse. It is all
-a function of file, arguments, task and number of outputs, so that check, training and a resumed run come to the same
+With logits and class numbers, torch's convention, the findings alone decide. Where its value does not fall so, though,
+and the code makes no probabilities of what it is given, it may have been written for them (Lovász-softmax, ``NLLLoss``
+and what else is named after the last layer of a network): it is given log-probabilities or probabilities if it has a
+meaning with these, those of the two with which its value is nearer to 0 at the right answer.
+
+``auto`` takes the first form with a meaning in the order of ``forms_of``, with one exception: code that gives each
+class a sigmoid of its own (adding a number to all logits, which changes no probability, changes its value) is better
+given margins, whose sigmoids are the probabilities: of two classes the logit of class 1 over class 0, of more each
+class's over all others. With plain logits such code trains sigmoids that do not exclude one another: a Dice over all
+classes at once then settles where one class is answered everywhere, and is lower than before while the prediction, the
+class of the largest logit, is worse. It is all a function of file, arguments, task and number of outputs, so that
+check, training and a resumed run come to the same
 form.
 """
 
@@ -49,6 +54,7 @@ MARGINS = (
 LEAST_FALL = 1e-6  # of the range of values between wrong and right
 ENDLESS = 0.05  # of that range, from s = 6 to s = 12
 SAME = 1e-4
+OF_PROBS = ("log_probs", "probs")  # with class numbers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,12 +153,25 @@ def _reason(use: LossUse, chosen: Adaptation, considered: Sequence[Considered]) 
 
 @dataclass(slots=True)
 class _Outcome:
-    """How one form fared: how far the code came, and how its value behaves."""
+    """How one form fared: how far the code came, and how its value behaves.
+
+    Attributes:
+        makes_probs: The code applies a softmax or sigmoid.
+        doubt: Of a form that the findings alone decide on: what speaks against it.
+        at_right: Value for right and sure answers.
+    """
 
     considered: Considered
     progress: int
     takes_logits: bool = False
     is_per_class: bool = False
+    makes_probs: bool = False
+    doubt: str = ""
+    at_right: float = 0.0
+
+    def deny(self, why: str) -> None:
+        """Leave the form no meaning."""
+        self.considered = dataclasses.replace(self.considered, has_meaning=False, why=why)
 
 
 class _Trials:
@@ -188,10 +207,14 @@ class _Trials:
         outcomes: list[_Outcome] = []
         for inputs, name in forms_of(self.use.task, self.use.num_outputs).items():
             takes_logits = any(o.takes_logits for o in outcomes if not inputs.startswith("foreground"))
+            if inputs in OF_PROBS:
+                continue  # tried with the logits
             if inputs == "margins_one_hot" and not any(o.is_per_class for o in outcomes):
                 continue  # a number added to all logits changes no margin, so that a wrong axis could not be seen
             outcomes.append(self._outcome(inputs, name, takes_logits))
-            if outcomes[-1].considered.has_meaning and not outcomes[-1].is_per_class:
+            if inputs == "as_is":
+                outcomes += self._instead_of_logits(outcomes[0])
+            if any(o.considered.has_meaning and not o.is_per_class for o in outcomes):
                 break
             if inputs.startswith("foreground_logit") and outcomes[-1].takes_logits:
                 break
@@ -201,13 +224,31 @@ class _Trials:
             best = max(outcomes, key=lambda o: o.progress)
         return self._use(best.considered.inputs), tuple(o.considered for o in outcomes)
 
+    def _instead_of_logits(self, with_logits: _Outcome) -> list[_Outcome]:
+        """How class numbers with probabilities fare, where logits do not; a meaning is left to one form at most."""
+        names = forms_of(self.use.task, self.use.num_outputs)
+        is_sure = with_logits.makes_probs or (with_logits.considered.has_meaning and not with_logits.doubt)
+        if is_sure or OF_PROBS[0] not in names:
+            return []
+        outcomes = [self._outcome(inputs, names[inputs], takes_logits=False) for inputs in OF_PROBS]
+        fitting = sorted((o for o in outcomes if o.considered.has_meaning), key=lambda o: abs(o.at_right))
+        for outcome in fitting[1:]:
+            outcome.deny("is not 0 at the right answer")
+        if fitting and with_logits.considered.has_meaning:
+            with_logits.deny(with_logits.doubt)
+        return outcomes
+
     def _outcome(self, inputs: str, name: str, takes_logits: bool) -> _Outcome:
         chosen = self._use(inputs)
+        trial = attempt(self.loaded, self.output, self.target, task=self.use.task)
+        makes_probs = trial.trace.has_activation
 
         def none(why: str, progress: int) -> _Outcome:
-            return _Outcome(Considered(inputs=inputs, name=name, has_meaning=False, why=why), progress)
+            considered = Considered(inputs=inputs, name=name, has_meaning=False, why=why)
+            return _Outcome(considered, progress, makes_probs=makes_probs)
 
-        trial = attempt(self.loaded, self.output, self.target, task=self.use.task)
+        if makes_probs and inputs in OF_PROBS:  # along which axis could not be seen
+            return none("would apply softmax or sigmoid a second time", 0)
         if not trial.is_usable:
             return none(_told(trial.findings), 0 if any(f.kind == "raises" for f in trial.findings) else 1)
         findings = check_sanity(self.loaded, trial.trace, device=self.device, **self.about)
@@ -215,15 +256,23 @@ class _Trials:
             return none(_told(errors), 2)
         if self.use.kind is TargetKind.NUMBERS or (inputs == "as_is" and self.target.dtype == torch.int64):
             found = Considered(inputs=inputs, name=name, has_meaning=True, why="is least at the right answer")
-            return _Outcome(found, 3)
+            is_open = self.use.kind is not TargetKind.NUMBERS and not makes_probs
+            doubt = self._why_no_meaning(has_activation=False) if is_open else None
+            return _Outcome(found, 3, makes_probs=makes_probs, doubt=doubt or "")
         if why_not := self._why_unfit(findings, takes_logits=takes_logits):
             return none(why_not, 1)
-        why_not = self._why_no_meaning(has_activation=trial.trace.has_activation or chosen.gives_probs)
+        why_not = self._why_no_meaning(has_activation=makes_probs or chosen.gives_probs)
         if why_not:
             return none(why_not, 2)
+        return self._fitting(inputs, name)
+
+    def _fitting(self, inputs: str, name: str) -> _Outcome:
+        """The outcome of a form in which the value falls as it should."""
         why = "falls all the way from wrong to right answers"
         outcome = _Outcome(Considered(inputs=inputs, name=name, has_meaning=True, why=why), 3)
-        outcome.takes_logits = not chosen.gives_probs
+        outcome.takes_logits = not self.loaded.module.adaptation.gives_probs
+        if inputs in OF_PROBS:
+            outcome.at_right = self._value(sure_output(self.target, scale=TAIL[-1], **self.about)) or 0.0
         if inputs == "logits_one_hot" and not self._is_shift_invariant():
             outcome.is_per_class = True
             why = f"{why}, each class against the rest, since it applies a sigmoid of its own"
@@ -276,7 +325,7 @@ class _Trials:
     # ------------------------------------------------------- pixels to ignore
     def _ignored(self, chosen: Adaptation) -> str:
         """How pixels to ignore are kept from the code, if it does not know their index itself."""
-        if chosen.inputs == "as_is":
+        if chosen.keeps_targets:
             some = self.target.clone()
             some[:, :2] = self.use.ignore_index
             trial = attempt(self.loaded, self.output, some, task=self.use.task)

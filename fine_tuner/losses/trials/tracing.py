@@ -175,6 +175,8 @@ def _result_tags(step: Step) -> frozenset[str]:
         return frozenset([PROBS])
     if step.name in LOG_ACTIVATIONS or (step.name == "log" and PROBS in first):
         return frozenset([LOG_PROBS])
+    if step.name in ("add", "__add__", "__radd__") and len(step.inputs) == 1:  # log(p + 1e-8)
+        return first & {PROBS}
     if step.name == "exp" and LOG_PROBS in first:
         return frozenset([PROBS])
     if step.name == "one_hot":

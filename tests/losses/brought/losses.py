@@ -23,6 +23,8 @@ PROBS = dict.fromkeys((*CLASSES, *LABELS), "probs_one_hot")
 PLAIN = PROBS | dict.fromkeys(NUMBERS, "as_is")
 ONE_HOT = dict.fromkeys(CLASSES, "logits_one_hot") | dict.fromkeys(LABELS, "two_classes_one_hot")
 NUMBERED = dict.fromkeys(CLASSES, "as_is") | dict.fromkeys(LABELS, "two_classes")
+OF_PROBS = dict.fromkeys(CLASSES, "probs")
+OF_LOG_PROBS = dict.fromkeys(CLASSES, "log_probs")
 EMBEDDED = {("classification", 2): "as_is", ("classification", 5): "as_is"}
 
 
@@ -184,6 +186,31 @@ BROUGHT = (
     Brought(name="smoothed soft cross entropy", chosen=ONE_HOT, twin=ANY_ENTROPY, extra="eps=0.1", body="""
         soft = targets * (1 - eps) + eps / inputs.shape[1]
         return -(soft * F.log_softmax(inputs, dim=1)).sum(dim=1).mean()
+        """),
+    Brought(name="likelihood of log-probabilities", chosen=OF_LOG_PROBS, twin=ENTROPY, body="""
+        return F.nll_loss(inputs, targets)
+        """),
+    Brought(name="likelihood of log-probabilities by hand", chosen=OF_LOG_PROBS, twin=ENTROPY, body="""
+        return -inputs.gather(1, targets[:, None]).mean()
+        """),
+    Brought(name="logarithm of probabilities", chosen=OF_PROBS, twin=ENTROPY, extra="eps=1e-8", body="""
+        return F.nll_loss(torch.log(inputs + eps), targets)
+        """),
+    Brought(name="one less the right probability", chosen=OF_PROBS, twin=ENTROPY, body="""
+        return (1 - inputs.gather(1, targets.unsqueeze(1))).mean()
+        """),
+    Brought(name="Lovász-softmax", chosen=OF_PROBS, twin={"classification": "cross_entropy", "segmentation": "lovasz"},
+            body="""
+        flat, labels = inputs.movedim(1, -1).reshape(-1, inputs.shape[1]), targets.reshape(-1)
+        losses = []
+        for label in labels.unique():
+            mine = (labels == label).float()
+            errors, order = (mine - flat[:, label]).abs().sort(descending=True)
+            hits = mine[order].cumsum(0)
+            union = mine.sum() + (1 - mine[order]).cumsum(0)
+            grown = 1 - (mine.sum() - hits) / union
+            losses.append(torch.dot(errors, torch.cat([grown[:1], grown[1:] - grown[:-1]])))
+        return torch.stack(losses).mean()
         """),
     Brought(name="distance to the class mean", chosen=EMBEDDED, twin={"classification": ""}, extra="margin=2.0",
             body="""

@@ -121,6 +121,10 @@ EQUAL = [
     ("label smoothing", "cross_entropy", "classification", 5, "", {"label_smoothing": 0.1}),
     ("label smoothing", "cross_entropy", "segmentation", 4, "", {"label_smoothing": 0.1}),
     ("soft cross entropy", "cross_entropy", "classification", 5, "", {}),
+    ("likelihood of log-probabilities", "cross_entropy", "classification", 5, "", {}),
+    ("likelihood of log-probabilities by hand", "cross_entropy", "segmentation", 4, "", {}),
+    ("logarithm of probabilities", "cross_entropy", "segmentation", 2, "eps=0.0", {}),
+    ("Lovász-softmax", "lovasz", "segmentation", 4, "", {}),
     ("soft cross entropy", "cross_entropy", "segmentation", 4, "", {}),
     ("smoothed soft cross entropy", "cross_entropy", "segmentation", 4, "", {"label_smoothing": 0.1}),
 ]
@@ -204,6 +208,32 @@ def test_no_form_pairs_an_image_with_the_targets_of_others(
         targets[0] = 1
         alone = torch.stack([loss_fn(output[i : i + 1], targets[i : i + 1]) for i in range(batch)])
         torch.testing.assert_close(loss_fn(output, targets), alone.mean())  # of images of one size
+
+
+APPLIED_TWICE = {
+    "probabilities as log-probabilities": "F.nll_loss(output.softmax(1), target)",
+    "softmax before cross entropy": "F.cross_entropy(output.softmax(1), target)",
+    "softmax over the images": "F.nll_loss(output.log_softmax(0), target)",
+}
+
+
+@pytest.mark.parametrize("formula", APPLIED_TWICE.values(), ids=APPLIED_TWICE)
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_probabilities_hide_no_mistake_of_code_with_a_softmax_of_its_own(
+    formula: str, task: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "brought.py"
+    file.write_text(f"def my_loss(output, target):\n    return {formula}\n")
+    tried = settle(read_code(str(file)), "", "", LossUse(task=task, num_outputs=3)).considered
+    assert not any(c.has_meaning for c in tried), tried
+
+
+def test_one_form_with_class_numbers_has_a_meaning_at_most(tmp_path: Path) -> None:
+    for one in BROUGHT:
+        file = write(tmp_path, one)
+        for task, outputs in one.chosen.keys() & {("classification", 2), ("segmentation", 4)}:
+            tried = settle(read_code(file), "", "", LossUse(task=task, num_outputs=outputs)).considered
+            assert sum(c.has_meaning for c in tried if c.inputs in ("as_is", "log_probs", "probs")) <= 1, one.name
 
 
 TAKES_255 = {

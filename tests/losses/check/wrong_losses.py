@@ -249,8 +249,8 @@ WRONG = (
         def my_loss(output, target):
             return (output.softmax(1) - target.unsqueeze(1)).square().mean()
         """),
-    Wrong(name="softmax missing", task="segmentation", kind="raw_output", level="warning", line=4,
-          says="output.softmax(1)", code="""
+    Wrong(name="softmax missing", task="segmentation", inputs="as_is", kind="raw_output", level="warning",
+          line=4, says="output.softmax(1)", code="""
         from torch.nn import functional as F
         def my_loss(output, target):
             truth = F.one_hot(target.clamp(max=output.shape[1] - 1), output.shape[1]).movedim(-1, 1)
@@ -305,10 +305,15 @@ WRONG = (
         def my_loss(output, target):
             return F.cross_entropy(output.view(-1, output.shape[1]), target.view(-1))
         """),
-    Wrong(name="nll_loss of raw output", kind="nll", line=3, says="log_softmax(1)", code="""
+    Wrong(name="nll_loss of raw output", inputs="as_is", kind="nll", line=3, says="log_softmax(1)", code="""
         from torch.nn import functional as F
         def my_loss(output, target):
             return F.nll_loss(output, target)
+        """),
+    Wrong(name="nll_loss of probabilities", kind="nll", line=3, says="log_softmax(1)", code="""
+        from torch.nn import functional as F
+        def my_loss(output, target):
+            return F.nll_loss(output.softmax(1), target)
         """),
     Wrong(name="softmax of labels", task="multilabel", inputs="as_is", kind="softmax_of_labels", line=2,
           says="an image may have several", code="""
