@@ -34,6 +34,10 @@ from fine_tuner.losses.signature import TensorValue, bound_names, main_names, re
 USER_ERRORS = (Exception, SystemExit)
 """What a user's code may raise. KeyboardInterrupt is the user's own and passes."""
 NO_GPU = "Write .to(output.device) instead of .cuda() or 'cuda': that runs with and without a GPU."
+NO_GPU_AT_LOAD = (
+    "Remove .cuda() or 'cuda' here: a loss object and what it holds are moved to where the training runs. A tensor "
+    "that a function uses is moved there: .to(output.device)."
+)
 NUM_CLASSES = ("num_classes", "n_classes", "classes", "num_labels", "nclasses", "C")
 """Names under which a constructor asks for the number of classes."""
 
@@ -227,7 +231,7 @@ def _execute(code: LossCode) -> ModuleType:
     except (ValueError, RecursionError, MemoryError) as error:
         raise code.error("syntax", first_sentence(error), "Write plain Python text.") from None
     module = ModuleType(f"fine_tuner_custom_loss_{code.sha256[:12]}")
-    module.__file__ = str(code.path)
+    module.__file__, module.__package__ = str(code.path), ""
     sys.modules[module.__name__] = module
     try:
         exec("\n".join(map(import_of, names_to_import(code.text))), module.__dict__)
@@ -248,7 +252,10 @@ def _import_error(code: LossCode, error: BaseException) -> LossCodeError:
         return code.error("no_module", f"there is no module {error.name!r}", remedy, line)
     what = f"the file fails while it is read, {first_sentence(error)}"
     if asks_for_gpu(error):
-        return code.error("no_gpu", "the code asks for a GPU, and none is used here", NO_GPU, line)
+        return code.error("no_gpu", "the code asks for a GPU, and none is used here", NO_GPU_AT_LOAD, line)
+    if isinstance(error, ImportError):
+        remedy = "A loss is one file: put what the line imports into it, in place of the line."
+        return code.error("raises", what, remedy, line)
     if isinstance(error, NameError) and error.name:
         remedy = f"Define it above: {defines(error.name)}; or remove the line if it is no part of the loss."
         return code.error("raises", what, remedy, line)
@@ -284,7 +291,8 @@ def _instantiate(code: LossCode, cls: type, name: str, arguments: Mapping[str, A
     except USER_ERRORS as error:
         at = code.line_of(error.__traceback__) or line
         if asks_for_gpu(error):
-            raise code.error("no_gpu", "the code asks for a GPU, and none is used here", NO_GPU, at) from error
+            what = "the code asks for a GPU, and none is used here"
+            raise code.error("no_gpu", what, NO_GPU_AT_LOAD, at) from error
         remedy = "Correct __init__; it starts with super().__init__()."
         raise code.error("raises", f"{name}() fails, {first_sentence(error)}", remedy, at) from error
 

@@ -117,6 +117,9 @@ def test_pixels_that_are_answered_are_right_and_move_nothing(inputs: str) -> Non
     output, target = given(logits, targets, inputs=inputs, ignored="answered")
     assert output.shape[2:] == target.shape[-2:] == targets.shape[1:]
     probs = output if "prob" in inputs else output.softmax(1) if output.shape[1] == 2 else output.sigmoid()
+    if inputs in ("log_probs", "probs"):
+        probs = output.exp() if inputs == "log_probs" else output
+        target = F.one_hot(target, 2).movedim(-1, 1).float()
     target = target if target.ndim == 4 else target[:, None]
     assert torch.allclose(probs[0, :, 0], target[0, :, 0], atol=1e-12)
     assert not target[0, -1, 0].any()

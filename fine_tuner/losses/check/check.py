@@ -21,7 +21,13 @@ from fine_tuner.config.sections.loss_inputs import why_no_form
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.losses.check.batch import PreparedBatch
 from fine_tuner.losses.check.edge_cases import HALF_SIDE_PX, check_edge_cases, check_half_precision
-from fine_tuner.losses.check.given import answers, describe_inputs, imported_findings, settled_findings
+from fine_tuner.losses.check.given import (
+    answers,
+    describe_inputs,
+    imported_findings,
+    meaningless_findings,
+    settled_findings,
+)
 from fine_tuner.losses.check.side_effects import SideEffects, changed_defaults
 from fine_tuner.losses.check.spent import Spent, Stopwatch
 from fine_tuner.losses.code import LossCodeError, LossFinding, first_sentence, read_code
@@ -107,6 +113,8 @@ def check_loss(
             findings += [*imported_findings(loaded.code), *settled_findings(settled, use)]
             limit = Spent(seconds, passed_seconds).times(SHARE)
             findings += _Check(loaded, prepared, on_stage, watch, limit).run(report)
+            if not any(f.level == "error" for f in findings):
+                findings += meaningless_findings(settled)
     except USER_ERRORS as error:  # only a later call fails, so the loss remembers something between calls
         line = loaded.code.line_of(error.__traceback__)
         what = f"a later call fails where the first did not, {first_sentence(error)}"

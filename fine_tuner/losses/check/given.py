@@ -82,6 +82,17 @@ def imported_findings(code: LossCode) -> list[LossFinding]:
     return [code.finding("note", "imported", what, f"Elsewhere it needs: {'; '.join(map(import_of, names))}.")]
 
 
+def meaningless_findings(settled: Settled) -> list[LossFinding]:
+    """The error that no form has a meaning, of code with which nothing else is wrong."""
+    if not settled.considered or any(c.has_meaning for c in settled.considered):
+        return []
+    code, used = settled.loaded.code, settled.loaded.module.adaptation.inputs
+    nearest = next((c for c in settled.considered if c.inputs == used), settled.considered[0])
+    what = f"no form of output and target has a meaning for this code: with {nearest.name} it {nearest.why}"
+    remedy = "It should fall all the way from wrong to right answers; or choose what the code is given (loss.inputs)."
+    return [code.finding("error", "no_meaning", what, remedy, code.last_return(settled.loaded.entry))]
+
+
 def settled_findings(settled: Settled, use: LossUse) -> list[LossFinding]:
     """What is worth a word about pixels to ignore."""
     adaptation, code = settled.loaded.module.adaptation, settled.loaded.code

@@ -77,7 +77,8 @@ def attempt(loaded: LoadedLoss, output: Tensor, target: Tensor, *, task: str) ->
     value = _call(loaded, trial, given, wanted)
     if trial.findings:
         return trial
-    is_copy = wanted.untyped_storage().data_ptr() != copied.untyped_storage().data_ptr()
+    is_same = wanted.untyped_storage().data_ptr() == copied.untyped_storage().data_ptr()
+    is_copy = not (form.keeps_targets or is_same)
     trial.findings += _written_over(code, trial.trace, given, wanted, versions, is_copy=is_copy)
     trial.findings += _unusable_value(loaded, trial.trace, value, given)
     if any(f.level == "error" for f in trial.findings):

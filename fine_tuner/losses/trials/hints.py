@@ -52,7 +52,20 @@ def exception_remedy(error: BaseException, output: Tensor, target: Tensor) -> tu
         return "no_gpu", "the code asks for a GPU, and none is used here", NO_GPU
     if isinstance(error, RecursionError):
         return "raises", "the loss calls itself without end", "Give the recursion an end."
-    return "raises", f"the loss fails, {first_sentence(error)} ({shapes})", _remedy(str(error), output, target)
+    return (
+        "raises",
+        f"the loss fails, {first_sentence(error)} ({shapes})",
+        (_remedy_of_kind(str(error), target) or _remedy(str(error), output, target)),
+    )
+
+
+def _remedy_of_kind(message: str, target: Tensor) -> str | None:
+    """For code that was written for another kind of target; None for any other mistake."""
+    if "elements of target should be between 0 and 1" in message:
+        return "Compare numbers as they are, as in (output - target) ** 2: a binary cross entropy takes 0 and 1 alone."
+    if "one_hot" in message and target.is_floating_point():
+        return "The target holds no class numbers: compare it as it is, without one_hot."
+    return None
 
 
 def _remedy(message: str, output: Tensor, target: Tensor) -> str:

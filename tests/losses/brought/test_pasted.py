@@ -72,6 +72,7 @@ RUNS = {
     "a try of its own": (f"{DEF}print(my_loss(torch.zeros(2), torch.ones(2)))\n", "probs_one_hot"),
 }  # fmt: skip
 REFUSED = {
+    "an import from beside it": ("import math\nfrom .utils import one_hot\n", 2, "A loss is one file"),
     "a command of a notebook": (f"!pip install monai\n{DEF}", 1, "a command of the notebook"),
     "a magic of a notebook": (f"import torch\n%matplotlib inline\n{DEF}", 2, "a command of the notebook"),
     "a fence": (f"```python\n{DEF}```\n", 1, "marks code on a page"),

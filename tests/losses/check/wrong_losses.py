@@ -315,6 +315,11 @@ WRONG = (
         def my_loss(output, target):
             return F.nll_loss(output.softmax(1), target)
         """),
+    Wrong(name="overlap of raw outputs as a loss", task="multilabel", kind="no_meaning", line=2,
+          says="choose what the code is given", code="""
+        def my_loss(output, target):
+            return (2 * (output * target).sum(1) / ((output + target).sum(1) + 1e-4)).mean()
+        """),
     Wrong(name="softmax of labels", task="multilabel", inputs="as_is", kind="softmax_of_labels", line=2,
           says="an image may have several", code="""
         def my_loss(output, target):
