@@ -124,7 +124,7 @@ EQUAL = [
     ("likelihood of log-probabilities", "cross_entropy", "classification", 5, "", {}),
     ("likelihood of log-probabilities by hand", "cross_entropy", "segmentation", 4, "", {}),
     ("logarithm of probabilities", "cross_entropy", "segmentation", 2, "eps=0.0", {}),
-    ("Lovász-softmax", "lovasz", "segmentation", 4, "", {}),
+    ("Lovász-softmax", "lovasz", "segmentation", 4, "", {"include_background": True}),
     ("soft cross entropy", "cross_entropy", "segmentation", 4, "", {}),
     ("smoothed soft cross entropy", "cross_entropy", "segmentation", 4, "", {"label_smoothing": 0.1}),
 ]
