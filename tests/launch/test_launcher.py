@@ -335,10 +335,10 @@ def test_two_apps_on_one_runs_folder_never_use_one_device_twice(store, make_run,
 
 
 def test_two_apps_told_to_start_the_same_run_start_it_once(store, make_run, app):
-    run, apps = make_run(), [app("--steps", 30), app("--steps", 30)]
+    run, apps = make_run(), [app("--steps", 300), app("--steps", 300)]  # at work still when the other is told
     answers = [tell(child, run) for child in apps]
     assert answers[0] == "ok"
-    wait_until(lambda: store.view(run.id).status == "completed")
+    wait_until(lambda: store.view(run.id).status == "completed", 60)
     assert {e.attempt for e in read_events(run.events)[0]} == {1}
 
 

@@ -40,7 +40,8 @@ def run_in_fp16(make_trainer: Any, overflows: set[int], **parts: Any) -> tuple[A
 
     def emit(event: Any) -> None:
         events.append(event)
-        trainer.weights.append(trainer.learner.model[0].weight.flatten()[0].item())
+        if isinstance(event, TrainMetrics):
+            trainer.weights.append(trainer.learner.model[0].weight.flatten()[0].item())
 
     def loss_fn(logits: Tensor, targets: Tensor) -> Tensor:
         loss = nn.functional.cross_entropy(logits, targets)

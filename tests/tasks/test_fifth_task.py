@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from fine_tuner.runs.layout import RunFolder
@@ -23,6 +24,7 @@ def counting(*argv: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_fifth_task_is_one_file_and_trains_through_the_command(tmp_path: Path) -> None:
     config = tmp_path / "counting.yaml"
     config.write_text(

@@ -51,6 +51,7 @@ def begin(settings: tuple[str, ...], runs: Path) -> tuple[subprocess.Popen, Path
     return process, run
 
 
+@pytest.mark.slow
 def test_set_changes_the_rates_and_a_killed_run_makes_the_change_again(
     tiny_settings: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -206,6 +206,7 @@ def test_a_non_finite_loss_fails_with_a_message_and_code_1(tiny_settings: tuple[
     assert all(t.isfinite().all() for t in last_weights(run).values())
 
 
+@pytest.mark.slow
 def test_a_full_disk_fails_with_a_message_and_keeps_what_was_recorded(
     tiny_settings: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -231,7 +232,11 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("overrides", "message"), WRONG, ids=[o[0].partition("=")[0] for o, _ in WRONG])
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [pytest.param(*wrong, marks=[pytest.mark.slow] * (at > 1)) for at, wrong in enumerate(WRONG)],
+    ids=[o[0].partition("=")[0] for o, _ in WRONG],
+)
 def test_wrong_input_is_code_2_a_message_and_nothing_started(
     tiny_settings: tuple[str, ...], tmp_path: Path, overrides: tuple[str, ...], message: str
 ) -> None:
@@ -259,6 +264,7 @@ def test_the_plan_says_what_the_run_then_does(finished: tuple[Path, str], tiny_s
     assert sum(stage["parameters"] for stage in plan["stages"]) == plan["parameters"]
 
 
+@pytest.mark.slow
 def test_a_completed_run_is_extended_and_a_clone_names_its_parent(
     tiny_settings: tuple[str, ...], tmp_path: Path
 ) -> None:

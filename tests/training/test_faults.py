@@ -90,6 +90,7 @@ def status_of(run: Path) -> str:
     return RunStore(run.parent).summary(run.name).status
 
 
+@pytest.mark.slow
 def test_killed_while_a_checkpoint_is_written(
     tiny_settings: tuple[str, ...], begin: Any, train_here: Any, uninterrupted: dict
 ) -> None:

@@ -65,6 +65,7 @@ def test_a_memory_format_that_was_set_is_the_only_one_tried(layout: str) -> None
     assert open_variants(CPU, layout)[0][0] == "fp32"
 
 
+@pytest.mark.slow
 def test_the_run_says_what_was_measured_and_the_next_does_not_measure_again(
     train_here: Callable[..., Path], tiny_settings: tuple[str, ...]
 ) -> None:

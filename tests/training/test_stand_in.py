@@ -108,7 +108,10 @@ def _numbers(run: RunFolder) -> list[float]:
 @pytest.mark.parametrize(
     "settings",
     [
-        ("train.accumulate=2", "train.ema_decay=0.9", "loss.class_weights=balanced", "model.trainable=gradual"),
+        pytest.param(
+            ("train.accumulate=2", "train.ema_decay=0.9", "loss.class_weights=balanced", "model.trainable=gradual"),
+            marks=pytest.mark.slow,
+        ),
         ("augment.mix=both", "loss.name=focal", "optim.clip_norm=1"),
     ],
     ids=["accumulated", "mixed"],
@@ -138,6 +141,7 @@ def test_the_rates_tried_on_the_device_are_the_cpu_s(
     assert there["losses"][:5] == pytest.approx(here["losses"][:5], rel=tolerance), "before the rates are large"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_memory_a_nan_a_stop_and_a_resume_are_survived_on_the_device(
     device: tuple[str, ...], ask: Ask, classes_folder: Path, tmp_path: Path

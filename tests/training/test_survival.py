@@ -23,6 +23,7 @@ def assert_equal(a: Path, b: Path) -> None:
     torch.testing.assert_close(last_weights(a), last_weights(b), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_out_of_memory_in_training_and_evaluation_ends_as_the_accumulated_run(
     tiny_settings: tuple[str, ...], train_here: Any, own_loss: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

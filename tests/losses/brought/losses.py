@@ -196,7 +196,8 @@ BROUGHT = (
     Brought(name="logarithm of probabilities", chosen=OF_PROBS, twin=ENTROPY, extra="eps=1e-8", body="""
         return F.nll_loss(torch.log(inputs + eps), targets)
         """),
-    Brought(name="one less the right probability", chosen=OF_PROBS, twin=ENTROPY, body="""
+    # a pixel costs at most 1, however sure the network is of what is wrong: with masks the cross entropy may grow
+    Brought(name="one less the right probability", chosen=OF_PROBS, twin=ENTROPY | {"segmentation": ""}, body="""
         return (1 - inputs.gather(1, targets.unsqueeze(1))).mean()
         """),
     Brought(name="Lovász-softmax", chosen=OF_PROBS, twin={"classification": "cross_entropy", "segmentation": "lovasz"},

@@ -23,8 +23,15 @@ def violations(owner) -> list[str]:
     return owner.page.evaluate(RUN)
 
 
-@pytest.mark.parametrize("width", [1400, 390])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("theme", "width"),
+    [
+        ("light", 1400),
+        ("dark", 390),
+        pytest.param("light", 390, marks=pytest.mark.slow),
+        pytest.param("dark", 1400, marks=pytest.mark.slow),
+    ],
+)
 def test_axe_finds_nothing_on_any_tab(owner, hand_run, theme, width):
     for outcome in ("completed", "failed", None):
         run = hand_run(str(outcome))

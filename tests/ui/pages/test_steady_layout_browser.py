@@ -21,7 +21,7 @@ def watch(owner, run):
     return owner.page.evaluate(PLACES)
 
 
-@pytest.mark.parametrize("size", [(1400, 1000), (1100, 900), (390, 844)], ids=str)
+@pytest.mark.parametrize("size", [(1400, 1000), pytest.param((1100, 900), marks=pytest.mark.slow), (390, 844)], ids=str)
 def test_nothing_moves_at_a_validation_or_with_a_message(owner, hand_run, size):
     owner.page.set_viewport_size({"width": size[0], "height": size[1]})
     run = hand_run("steady")
