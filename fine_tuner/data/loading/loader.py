@@ -130,10 +130,11 @@ class Loader:
     def _next(self) -> tuple[Tensor, Tensor] | None:
         try:
             batch = next(self._iterator, None)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, ConnectionError, EOFError) as error:  # the latter two: it died handing over a batch
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
-            cause = str(error).strip().splitlines()[-1]  # the lines before are a traceback of the process
+            lines = str(error).strip().splitlines() or ["it hung up"]
+            cause = lines[-1]  # the lines before are a traceback of the process
             raise TrainingError(
                 f"A process that loads images died ({cause}). Most often the machine ran out of memory, or a container "
                 "of shared memory (/dev/shm). Lower data.num_workers (0 needs none), or train.batch_size."

@@ -44,6 +44,9 @@ def test_closing_ends_the_loading_processes() -> None:
     assert not any(worker.is_alive() for worker in workers)
 
 
+@pytest.mark.filterwarnings(  # of torch: its handler interrupts its own trial of whether files can be opened
+    "ignore:.*unclosed file:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGBUS], ids=["memory of the machine", "shared memory"])
 def test_a_loading_process_that_the_system_kills_is_a_sentence(number: int) -> None:
     loader = Loader(Numbers(), [[i] for i in range(1000)], num_workers=2)
@@ -56,6 +59,18 @@ def test_a_loading_process_that_the_system_kills_is_a_sentence(number: int) -> N
         list(batches)
     assert len(str(caught.value).splitlines()) == 1
     assert loader._iterator is None
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "Connection reset by peer"), EOFError()])
+def test_a_loading_process_that_dies_while_it_hands_over_a_batch_is_the_same_sentence(error: Exception) -> None:
+    class HangsUp:
+        def __next__(self) -> None:
+            raise error
+
+    loader = Loader(Numbers(), [[0]], num_workers=0)
+    loader._iterator = HangsUp()
+    with pytest.raises(TrainingError, match=r"loads images died .* Lower data.num_workers"):
+        list(loader._batches())
 
 
 class WithoutRoom(Dataset):

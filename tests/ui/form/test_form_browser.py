@@ -38,7 +38,7 @@ class Walk:
         self.page.locator(selector).first.filter(has_text=part).wait_for(timeout=60_000, state="attached")
 
     def open(self, section: str) -> None:
-        self.page.click(f"#ft-section-{section} > button:not(.open)")
+        self.page.dispatch_event(f"#ft-section-{section} > button:not(.open)", "click")  # another may be scrolled to
         self.page.wait_for_selector(f"#ft-section-{section} .ft-field")
 
     def type(self, field_id: str, text: str) -> None:
