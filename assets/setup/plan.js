@@ -165,7 +165,7 @@ class PlanPanel {
 
   async askPlan(argv) {
     const answer = await this.plans.ask({ argv });
-    if (answer === null) return;
+    if (answer === null || !isCurrent(argv)) return; // of other settings, it may be of other data
     clearTimeout(this.slow);
     setText(this.status, "");
     shown.plan = answer.value ?? shown.plan;
@@ -199,7 +199,7 @@ class PlanPanel {
     if (window.FTLive.isActive()) return;
     showLine(say.timing(this.plan));
     const answer = await this.timings.ask({ argv, measure: true });
-    if (JSON.stringify(argv) !== JSON.stringify(current()?.argv)) return;
+    if (!isCurrent(argv)) return;
     this.plan = answer?.value ?? this.plan;
     shown.plan = this.plan;
     this.show(this.plan);
@@ -226,7 +226,7 @@ class PlanPanel {
     if (!argv) return;
     this.pictures.classList.add("ft-stale");
     const answer = await this.previews.ask({ argv, draw: this.draw, only: this.only.value });
-    if (answer === null) return;
+    if (answer === null || JSON.stringify(pictureSettings(argv)) !== this.pictureKey) return;
     this.pictures.classList.remove("ft-stale");
     const images = answer.value?.images ?? [];
     this.pictures.replaceChildren(
@@ -307,6 +307,15 @@ class PlanPanel {
     this.showSchedule(schedule);
     this.chart.closest(".ft-card").classList.add("ft-fresh");
   }
+}
+
+/**
+ * Whether the form still says this.
+ *
+ * @param {string[]} argv
+ */
+function isCurrent(argv) {
+  return JSON.stringify(argv) === JSON.stringify(current()?.argv);
 }
 
 /** The settings that decide how the pictures look: others change without new pictures. */
