@@ -76,10 +76,7 @@ def accelerators() -> list[str]:
     >>> torch.accelerator.is_available() or accelerators() == []
     True
     """
-    found = torch.accelerator.current_accelerator(check_available=True)
-    if found is None or found.type not in ("cuda", "xpu"):
-        return []
-    return [device_name(torch.device(found.type, index)) for index in range(torch.accelerator.device_count())]
+    return [device_name(torch.device(kind, index)) for kind in ("cuda", "xpu") for index in range(_count(kind))]
 
 
 def is_plugged_in(kind: str) -> bool:

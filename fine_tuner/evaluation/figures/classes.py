@@ -15,11 +15,9 @@ from fine_tuner.config.metric_specs import ACCURACY, MACRO_F1, TOP5
 from fine_tuner.evaluation.figures.calibration import calibration_of
 from fine_tuner.evaluation.figures.intervals import (
     BOOTSTRAP,
-    IMAGES,
-    NAME,
+    CLASS_COLUMNS,
     WILSON,
     bootstrap,
-    column,
     headline,
     triple,
     triples,
@@ -54,13 +52,7 @@ def class_figures(logits: NDArray[Any], targets: NDArray[Any], names: Sequence[s
             }
             for name, count, predicted, right, p, r, f in rows
         ],
-        "columns": [
-            NAME,
-            IMAGES,
-            column("precision", "Precision", "fraction", WILSON),
-            column("recall", "Recall", "fraction", WILSON),
-            column("f1", "F1", "fraction", BOOTSTRAP),
-        ],
+        "columns": list(CLASS_COLUMNS),
         "confusion": {
             "order": order_of(matrix).tolist(),
             "cells": [[int(t), int(p), int(matrix[t, p])] for t, p in np.argwhere(matrix)],

@@ -78,6 +78,13 @@ def column(key: str, label: str, kind: str = "number", interval: str = "") -> di
 
 
 NAME, IMAGES = column("name", "Name", "name"), column("images", "Images")
+CLASS_COLUMNS = (  # of classes, and of labels
+    NAME,
+    IMAGES,
+    column("precision", "Precision", "fraction", WILSON),
+    column("recall", "Recall", "fraction", WILSON),
+    column("f1", "F1", "fraction", BOOTSTRAP),
+)
 
 
 def headline(key: str, label: str, value: list[float | None], kind: str, interval: str) -> dict[str, Any]:

@@ -13,9 +13,7 @@ from sklearn.metrics import average_precision_score
 from fine_tuner.config.metric_specs import MACRO_F1, MAP
 from fine_tuner.evaluation.figures.intervals import (
     BOOTSTRAP,
-    IMAGES,
-    NAME,
-    WILSON,
+    CLASS_COLUMNS,
     bootstrap,
     column,
     headline,
@@ -62,11 +60,7 @@ def label_figures(logits: NDArray[Any], targets: NDArray[Any], names: Sequence[s
         "classes": classes,
         "thresholds": thresholds.round(4).tolist(),
         "columns": [
-            NAME,
-            IMAGES,
-            column("precision", "Precision", "fraction", WILSON),
-            column("recall", "Recall", "fraction", WILSON),
-            column("f1", "F1", "fraction", BOOTSTRAP),
+            *CLASS_COLUMNS,
             column("average_precision", "Average precision", "fraction", BOOTSTRAP),
         ],
     }  # fmt: skip

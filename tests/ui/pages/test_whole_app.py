@@ -48,6 +48,13 @@ def app(tmp_path):
     process.wait(timeout=30)
 
 
+def with_run_section_open(browser, app) -> Seen:
+    seen = new_page(browser.new_context(viewport=SIZE), app)
+    seen.page.goto(app.address)
+    seen.page.click("#ft-section-run > button:not(.open)", timeout=PATIENCE_MS)
+    return seen
+
+
 def wait_for_updates(seen: Seen, updates: int) -> None:
     """Wait until the loss has grown by points this many times."""
     for _ in range(updates):
@@ -56,11 +63,8 @@ def wait_for_updates(seen: Seen, updates: int) -> None:
 
 
 def test_the_sample_trains_zoom_stays_reload_keeps_the_curve_and_stop_stops(browser, app):
-    context = browser.new_context(viewport=SIZE)
-    seen = new_page(context, app)
+    seen = with_run_section_open(browser, app)
     page = seen.page
-    page.goto(app.address)
-    page.click("#ft-section-run > button:not(.open)", timeout=PATIENCE_MS)
     page.fill("#ft-train-epochs input", "60")  # still at work when it is stopped
     page.locator(".ft-command").filter(has_text="train.epochs=60").wait_for(timeout=PATIENCE_MS, state="attached")
     page.get_by_role("button", name="Train", exact=True).click(timeout=PATIENCE_MS)
@@ -90,17 +94,14 @@ def test_the_sample_trains_zoom_stays_reload_keeps_the_curve_and_stop_stops(brow
     page.goto(f"{app.address}?compare={run},{run}")  # the link opens the tab, which says what is wrong with it
     page.get_by_role("tab", name="Runs", selected=True).wait_for(timeout=PATIENCE_MS)
     page.get_by_text("runs compared").wait_for(timeout=PATIENCE_MS)
-    context.close()
+    page.context.close()
 
 
 @pytest.mark.slow
 @pytest.mark.ddp
 def test_two_processes_train_by_click_with_the_memory_of_each_and_stop_by_click(browser, app):
-    context = browser.new_context(viewport=SIZE)
-    seen = new_page(context, app)
+    seen = with_run_section_open(browser, app)
     page = seen.page
-    page.goto(app.address)
-    page.click("#ft-section-run > button:not(.open)", timeout=PATIENCE_MS)
     page.click("#ft-section-run .ft-more > button", timeout=PATIENCE_MS)
     page.fill("#ft-devices input", "cpu:2")
     page.get_by_text("on each of 2 devices").first.wait_for(timeout=PATIENCE_MS, state="attached")
@@ -111,4 +112,4 @@ def test_two_processes_train_by_click_with_the_memory_of_each_and_stop_by_click(
     page.click("[data-action=stop]")
     page.wait_for_function(f"{STATUS} === 'Stopped'", timeout=PATIENCE_MS)
     assert (seen.complaints, seen.foreign) == ([], [])
-    context.close()
+    page.context.close()
