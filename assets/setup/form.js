@@ -295,18 +295,31 @@ function apply(element, next) {
 }
 
 let isDrawing = false;
+/** Show the state and what is known of it; asked for while it draws, it draws once more with the next frame. */
 function redraw() {
-  if (!state || isDrawing) return;
+  if (!state) return;
+  if (isDrawing) {
+    requestAnimationFrame(redraw);
+    return;
+  }
   isDrawing = true;
-  const errors = { ...found, ...state.errors };
-  for (const [section, text] of Object.entries(state.sections)) showSection(section, text);
+  try {
+    draw(state);
+  } finally {
+    isDrawing = false;
+  }
+}
+
+/** @param {FormState} shown */
+function draw(shown) {
+  const errors = { ...found, ...shown.errors };
+  for (const [section, text] of Object.entries(shown.sections)) showSection(section, text);
   clearErrors(errors);
   showErrors(errors);
   showReasons(new Map(chosen.map((choice) => [fieldOf(choice.path) ?? "", say.reason(choice)])));
   showDevices(machine, settingOf("devices") ?? "auto", (wanted) => set({ devices: wanted }));
   suggestFolders();
   keepTyped();
-  queueMicrotask(() => (isDrawing = false));
 }
 
 /**
@@ -353,7 +366,7 @@ export function showChosen(choices, devices) {
   machine = devices;
   const values = Object.fromEntries(choices.map(({ path, value }) => [path, value]));
   chosenWords = say.chosen(values);
-  requestAnimationFrame(redraw); // one drawn just now is drawn again
+  redraw();
 }
 
 /**

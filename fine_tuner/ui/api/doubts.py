@@ -29,8 +29,8 @@ from fine_tuner.runs.answering import choose_answering, read_answering
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.results import results_of
 from fine_tuner.runs.store import RunStore
+from fine_tuner.ui.api import texts
 from fine_tuner.ui.api.answers import json_answer
-from fine_tuner.ui.jobs import texts
 from fine_tuner.ui.jobs.evaluations import Evaluations
 from fine_tuner.ui.jobs.previews import Previews
 from fine_tuner.ui.jobs.questions import Questions
@@ -162,7 +162,7 @@ class DoubtRoutes:
         except RunError as error:
             raise HTTPException(404, str(error)) from None
         if wanted.index >= len(found):
-            raise HTTPException(404, texts.NO_PICTURE)
+            raise HTTPException(404, texts.NO_SUCH_PICTURE.format(index=wanted.index, last=len(found) - 1))
         key = secrets.token_hex(10)
         folder = self._previews.folder(key)
         command = ["explain", str(run.path.resolve()), found.name(wanted.index), "--out", str(folder), "--json"]

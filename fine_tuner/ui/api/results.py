@@ -33,8 +33,8 @@ from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.results import Results, is_current, kept_weights, list_results, results_of
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.status import look
+from fine_tuner.ui.api import texts
 from fine_tuner.ui.api.answers import json_answer
-from fine_tuner.ui.jobs import texts
 from fine_tuner.ui.jobs.evaluations import Evaluation, Evaluations
 
 _KEPT = 4  # evaluations whose columns stay in memory
@@ -119,7 +119,7 @@ class ResultRoutes:
         """A JPEG."""
         found, figures = self._read(run_id, name)
         if not 0 <= index < len(found):
-            raise HTTPException(404, texts.NO_PICTURE)
+            raise HTTPException(404, texts.NO_SUCH_PICTURE.format(index=index, last=len(found) - 1))
         try:
             picture = small_picture(Path(found.name(index)), _SIDES.get(side, 192), figures.get("pixel_range"))
             return Response(picture, 200, _KEEP, "image/jpeg")

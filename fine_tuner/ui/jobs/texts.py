@@ -31,8 +31,6 @@ JOB_BUSY = (
 )
 JOB_BROKE = "It failed for a reason of its own: {error}. Try again, or report this."
 NO_JOB = "There is no job {kind!r}. There are: check, finder, precisions, batch, loss."
-EVALUATION_BUSY = "Another evaluation is under way. Wait until it is done, or cancel it on its run's results."
-NO_RESULTS = "There are no results {name!r} of this run (any more). Evaluate it."
 FILE_CHANGED = (
     "{path} is not what the editor began with: something else changed it, or it was there before. Open it, or save "
     "under another name."
