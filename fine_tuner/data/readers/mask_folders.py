@@ -20,10 +20,10 @@ from fine_tuner.data.files.folders import (
     visible_files,
     visible_folders,
 )
-from fine_tuner.data.masks.colour_tables import find_class_names, find_colour_table
 from fine_tuner.data.masks.values import MaskScan, class_pixels, decide_classes, scan_masks
 from fine_tuner.data.notices import Notice
 from fine_tuner.data.options import SPLIT_NAMES, UNSPLIT, Problem, ReadOptions, Source, split_named
+from fine_tuner.data.readers.colour_tables import find_class_names, find_colour_table
 from fine_tuner.data.readers.masks_beside import joined, masks_beside
 from fine_tuner.data.readers.split_lists import SPLIT_LISTS, SplitLists, read_split_lists
 from fine_tuner.data.records import Record

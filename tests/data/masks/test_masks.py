@@ -14,8 +14,8 @@ from fine_tuner.data.checks.check import check_data
 from fine_tuner.data.files.images import load_image
 from fine_tuner.data.loading.batches import load_classes
 from fine_tuner.data.mask_coding import IGNORE_INDEX, MaskCoding
-from fine_tuner.data.masks.colour_tables import read_colour_table
 from fine_tuner.data.notices import MendableError
+from fine_tuner.data.readers.colour_tables import read_colour_table
 from fine_tuner.data.readers.recognise import look_into
 from fine_tuner.data.records import DataSplits, Record
 
