@@ -527,7 +527,7 @@ interface SharingState {
   tunnel: { status: string; address: string; error: string };
   links: Record<Role, SharedLink | null>;
   expiries: (number | null)[];
-  watching: { since: number; run: string }[];
+  watching: { seconds: number; run: string }[];
   runs: SharedRun[];
 }
 

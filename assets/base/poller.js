@@ -72,7 +72,7 @@ export class Poller {
     try {
       await this.question();
       this.fails = 0;
-      this.lastAnswer = Date.now();
+      this.lastAnswer = performance.now();
       this.tellOffline(null);
       wait = this.beat();
     } catch (error) {
@@ -83,7 +83,7 @@ export class Poller {
       if (error instanceof TypeError || error.name === "TimeoutError" || error.code >= 500 || error.code === 429) {
         this.fails += 1;
         wait = Math.min(SLOWEST_MS, BEAT_MS * 2 ** this.fails);
-        this.tellOffline(Date.now() + wait);
+        this.tellOffline(performance.now() + wait);
       } else throw error;
     } finally {
       this.isBusy = false;
@@ -104,8 +104,8 @@ export class Poller {
     }
     const tell = () =>
       this.offline({
-        wait: Math.max(0, (until - Date.now()) / 1000),
-        age: this.lastAnswer === null ? null : (Date.now() - this.lastAnswer) / 1000,
+        wait: Math.max(0, (until - performance.now()) / 1000),
+        age: this.lastAnswer === null ? null : (performance.now() - this.lastAnswer) / 1000,
       });
     tell();
     this.counter = setInterval(tell, 1000);

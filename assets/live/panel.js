@@ -44,7 +44,7 @@ export class Panel {
     this.about = {};
     this.cursor = "";
     this.moment = "";
-    this.listAt = 0;
+    this.listAt = Number.NEGATIVE_INFINITY;
     this.board = new Board({
       curves: this.curves,
       settings: this.settings,
@@ -161,14 +161,14 @@ export class Panel {
       return;
     }
     if (!this.run && this.settings.values.run) this.begin(this.settings.values.run);
-    if (!this.run || Date.now() - this.listAt > LIST_MS) await this.fetchRuns();
+    if (!this.run || performance.now() - this.listAt > LIST_MS) await this.fetchRuns();
     if (this.run) await this.fetchPoints();
   }
 
   async fetchRuns() {
     const { runs } = await ask(this.address("api/runs"));
     this.runs = runs;
-    this.listAt = Date.now();
+    this.listAt = performance.now();
     if (!this.run && runs.length) this.begin(runs[0].id);
     this.showRuns();
     if (!this.run) this.showEmpty();
@@ -220,7 +220,7 @@ export class Panel {
     this.showState(keys);
     if (!keys || [...keys].some((key) => key.startsWith("val/"))) this.examples?.refresh();
     if (!before || differs("status")) {
-      this.listAt = 0; // the list says it too
+      this.listAt = Number.NEGATIVE_INFINITY; // the list says it too
       this.tell();
     }
   }
@@ -279,7 +279,7 @@ export class Panel {
     this.settings.set({ run, zoom: null, zoomY: {} });
     this.settings.write();
     this.begin(run);
-    this.listAt = 0;
+    this.listAt = Number.NEGATIVE_INFINITY;
     this.poller.now();
   }
 
@@ -382,7 +382,7 @@ export class Panel {
 
   /** Ask for the list of runs now: one was made. */
   lookForRuns() {
-    this.listAt = 0;
+    this.listAt = Number.NEGATIVE_INFINITY;
     return this.poller.now();
   }
 

@@ -106,12 +106,12 @@ class Share {
   }
 
   /**
-   * @param {{ since: number, run: string }} watcher
+   * @param {{ seconds: number, run: string }} watcher
    * @param {{ id: string, title: string }[]} runs
    */
-  who({ since, run }, runs) {
+  who({ seconds, run }, runs) {
     const title = runs.find((other) => other.id === run)?.title;
-    return { minutes: duration(Math.max(0, Date.now() / 1000 - since)), title };
+    return { minutes: duration(seconds), title };
   }
 
   // ------------------------------------------------------------------ links

@@ -99,7 +99,7 @@ def _write(
     run: RunFolder, assembly: Assembly, data: DataSplits, split: str, weights: str, file: Path, *,
     data_path: str = "", on_progress: OnProgress, should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:  # fmt: skip
-    began, about, stamp = time.time(), read_about(file), stamp_of(file)
+    made, began, about, stamp = time.time(), time.monotonic(), read_about(file), stamp_of(file)
     if about.get("precision", assembly.precision.dtype) != assembly.precision.dtype:
         assembly.precision.switch(about["precision"])  # it went over to bf16 on the way
     settings, kind = assembly.settings, target_kind(assembly.settings.task)
@@ -131,7 +131,7 @@ def _write(
             "metrics": {f"{split}/{key}": value for key, value in metrics.items()},
         }
         words = result_in_words(figures)
-        more = {"v": 1, "task": settings.task, "data": data_path, "made": began, "seconds": time.time() - began}
+        more = {"v": 1, "task": settings.task, "data": data_path, "made": made, "seconds": time.monotonic() - began}
         write_json(draft.figures, strict(figures | found | more | {"words": words}), indent=0)
         shutil.rmtree(results.path, ignore_errors=True)
         draft.path.rename(results.path)

@@ -22,6 +22,7 @@ from fine_tuner.base.files import strict
 from fine_tuner.runs.log.payloads import (
     KINDS,
     CheckpointSaved,
+    ClockMoved,
     EvalMetrics,
     Mark,
     Message,
@@ -37,6 +38,7 @@ from fine_tuner.runs.log.payloads import (
 
 __all__ = [
     "CheckpointSaved",
+    "ClockMoved",
     "EvalMetrics",
     "Event",
     "EventWriter",
@@ -58,6 +60,7 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
+CLOCK_SECONDS = 1.0  # a date that moves by less between two events is a clock being set right, not worth a line
 _LONGEST_TORN_BYTES = 1 << 20  # a longer fragment stays, on a line of its own
 _NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -124,7 +127,8 @@ class EventWriter:
     """Appends events; one instance per run, rank 0 only; safe to call from several threads.
 
     Each line is flushed to the kernel, so that it survives the death of the process; ``durable`` lines are fsynced
-    too, so that they survive a power cut.
+    too, so that they survive a power cut. Times are dates; where a date moved other than the process's own clock
+    (``time.monotonic``, which no one sets and which stands still while the machine sleeps), a line before says so.
     """
 
     def __init__(self, path: Path, *, attempt: int | None = None) -> None:
@@ -134,6 +138,7 @@ class EventWriter:
         self.attempt = recorded + 1 if attempt is None else attempt
         self._seq = last.seq + 1 if last else 0
         self._lock = threading.Lock()
+        self._date_of_zero = _date_of_zero()
         self._path = path
         self._file: IO[bytes] = path.open("ab", buffering=0)
         self._mend()
@@ -166,8 +171,12 @@ class EventWriter:
         """
         with self._lock:
             self._check_place()
-            event = Event(seq=self._seq, time=time.time(), attempt=self.attempt, payload=payload)
-            line = b"\n" * self._torn + encode(event).encode() + b"\n"
+            date_of_zero = _date_of_zero()
+            moved = round(date_of_zero - self._date_of_zero, 3)
+            payloads = [payload] if abs(moved) < CLOCK_SECONDS else [ClockMoved(seconds=moved), payload]
+            line = b"\n" * self._torn
+            for seq, told in enumerate(payloads, self._seq):
+                line += encode(Event(seq=seq, time=time.time(), attempt=self.attempt, payload=told)).encode() + b"\n"
             before = os.fstat(self._file.fileno()).st_size
             written = self._file.write(line) or 0
             if written != len(line):
@@ -179,7 +188,9 @@ class EventWriter:
                     str(self._file.name),
                 )
             self._torn = False
-            self._seq += 1
+            self._seq += len(payloads)
+            if len(payloads) > 1:
+                self._date_of_zero = date_of_zero
             if durable:
                 os.fsync(self._file.fileno())
 
@@ -199,6 +210,11 @@ class EventWriter:
     def close(self) -> None:
         """Close the file; the writer cannot be used afterwards."""
         self._file.close()
+
+
+def _date_of_zero() -> float:
+    """Unix time at which the process's own clock showed 0: another only once the date was set, or after sleep."""
+    return time.time() - time.monotonic()
 
 
 def read_last_event(path: Path, *, window_bytes: int = 1 << 12) -> Event | None:

@@ -157,14 +157,14 @@ class Fold:
                 if 0 < took < 1e9:
                     facts.validation_seconds = [*facts.validation_seconds, took][-5:]
 
-    def _advance(self, time_ms: np.ndarray) -> np.ndarray:
-        """Time at work at each of ``time_ms``; a clock set back stands still.
+    def _advance(self, time_ms: np.ndarray, moved_ms: int = 0) -> np.ndarray:
+        """Time at work at each of ``time_ms``, before which the clock had moved by ``moved_ms``; it never turns back.
 
         In whole milliseconds, so that the sum is the same in whatever portions the log is read.
         """
         facts = self.facts
         last = facts.time_ms if facts.time_ms is not None else int(time_ms[0])
-        gaps = np.maximum(np.diff(time_ms, prepend=last), 0)
+        gaps = np.maximum(np.diff(time_ms, prepend=last + moved_ms), 0)
         elapsed = facts.elapsed_ms + np.cumsum(gaps)
         facts.time_ms, facts.elapsed_ms = int(time_ms[-1]), int(elapsed[-1])
         if facts.first_time_ms is None:
@@ -186,7 +186,10 @@ class Fold:
         try:
             event = events.from_raw(raw)
             seq, attempt, time_ms = int(event.seq), int(event.attempt), round(float(event.time) * 1000)
-            if abs(time_ms) > 1e15:
+            moved_ms = 0
+            if isinstance(event.payload, events.ClockMoved):
+                moved_ms = round(float(event.payload.seconds) * 1000)
+            if abs(time_ms) > 1e15 or abs(moved_ms) > 1e15:
                 raise ValueError("not a time")
             self._check(event.payload)
         except (ValueError, TypeError, OverflowError, AttributeError):
@@ -195,9 +198,9 @@ class Fold:
         facts = self.facts
         self._count_lost(np.array([seq], np.int64), np.array([facts.step], np.int64))
         self._begin_attempt(attempt)
-        self._advance(np.array([time_ms], np.int64))
+        self._advance(np.array([time_ms], np.int64), moved_ms)
         facts.seq = seq
-        if not isinstance(event.payload, events.TimeSpent):  # said between two steps, it takes no time
+        if not isinstance(event.payload, events.TimeSpent | events.ClockMoved):  # between two steps, they take no time
             facts.last_train, facts.last_kind = None, event.payload.kind
         self._apply(event)
 

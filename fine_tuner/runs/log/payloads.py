@@ -81,6 +81,14 @@ class TimeSpent:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ClockMoved:
+    """The date went on by ``seconds`` without time passing for the process: the machine slept, or its clock was set."""
+
+    kind: Literal["clock_moved"] = "clock_moved"
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointSaved:
     """A checkpoint is complete on disk; ``path`` is relative to the run folder."""
 
@@ -149,6 +157,7 @@ Payload = (
     | TrainMetrics
     | EvalMetrics
     | TimeSpent
+    | ClockMoved
     | CheckpointSaved
     | Message
     | Mark
@@ -163,6 +172,7 @@ KINDS: dict[str, type] = {
         TrainMetrics,
         EvalMetrics,
         TimeSpent,
+        ClockMoved,
         CheckpointSaved,
         Message,
         Mark,

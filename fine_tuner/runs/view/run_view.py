@@ -48,13 +48,13 @@ class RunView:
         self._vital = Vital()
         self._restarts = 0
         self._lost_at: float | None = None
-        self._grew_at = time.monotonic()
+        self._read_at, self._age_then = time.monotonic(), 0.0
         self._info: Mapping[str, Any] | None = None
         self._failure: tuple[tuple[object, ...], Failure | None] = ((), None)
         self.status: Status = "lost"
         self._fold.read(run.events, on_read)
+        self._note_age()
         self.refresh()
-        self._grew_at = float("-inf")  # not seen growing yet: only the clock tells the age
 
     def refresh(self) -> bool:
         """Read on, look for signs of life. True if anything changed that a page shows."""
@@ -79,8 +79,13 @@ class RunView:
             self._fold.read(self.run.events)
             news = True
         if news:
-            self._grew_at = time.monotonic()
+            self._note_age()
         return news, derive(self._fold.facts, self._vital)
+
+    def _note_age(self) -> None:
+        """How old the last event is by the date, once; from now on our own clock counts, which nobody sets."""
+        self._read_at = time.monotonic()
+        self._age_then = max(0.0, time.time() - (self._fold.facts.time_ms or 0) / 1000)
 
     def _set_status(self, status: Status) -> None:
         """Take a new status, but give the launcher a moment to write why a worker died before calling it lost."""
@@ -208,13 +213,12 @@ class RunView:
     def last_event_age(self) -> float | None:
         """Seconds since the worker last said something, never negative; None before its first word.
 
-        By the clock, or by how long we have watched in vain, whichever is more: a clock set back can't hide silence.
+        By the date when it was read, and by how long we have watched in vain since: a clock that is set hides no
+        silence and makes none.
         """
-        last = self._fold.facts.time_ms
-        if last is None:
+        if self._fold.facts.time_ms is None:
             return None
-        watched = time.monotonic() - self._grew_at if self._grew_at > float("-inf") else 0.0
-        return max(0.0, time.time() - last / 1000, watched)
+        return self._age_then + time.monotonic() - self._read_at
 
     def values(self, keys: Iterable[str]) -> dict[str, Series]:
         """Those of ``keys`` that have points."""

@@ -73,7 +73,7 @@ class Meter:
 
 @dataclass(slots=True)
 class Watcher:
-    """One browser with the viewer's page open: since when, last heard of, looking at which run (Unix times)."""
+    """One browser with the viewer's page open: since when, last heard of (``time.monotonic``), looking at which run."""
 
     since: float
     seen: float
@@ -89,7 +89,7 @@ class Watching:
 
     def saw(self, session_id: str, run: str = "", *, now: float | None = None) -> None:
         """A session asked for numbers of ``run``."""
-        now = time.time() if now is None else now
+        now = time.monotonic() if now is None else now
         with self._lock:
             watcher = self._watchers.pop(session_id, None)
             if watcher is None or now - watcher.seen > SEEN_SECONDS:
@@ -101,6 +101,6 @@ class Watching:
 
     def now(self, *, now: float | None = None) -> list[Watcher]:
         """Those who asked within the last half minute, the first to come first."""
-        now = time.time() if now is None else now
+        now = time.monotonic() if now is None else now
         with self._lock:
             return sorted((w for w in self._watchers.values() if now - w.seen <= SEEN_SECONDS), key=lambda w: w.since)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Annotated, Any, Protocol
 
@@ -159,7 +160,7 @@ class ShareRoutes:
             "tunnel": {"status": tunnel.status, "address": tunnel.address, "error": error},
             "links": {role: self._link(role) for role in ROLES},
             "expiries": EXPIRIES,
-            "watching": [{"since": w.since, "run": w.run} for w in sharing.watching.now()],
+            "watching": [{"seconds": time.monotonic() - w.since, "run": w.run} for w in sharing.watching.now()],
             "runs": [self._run(run_id) for run_id in self._store.ids()[:200]],
         }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fine_tuner.runs.log import fold as fold_module
-from fine_tuner.runs.log.events import EvalMetrics, EventWriter, Mark, Message, TrainMetrics, WorkProgress
+from fine_tuner.runs.log.events import EvalMetrics, EventWriter, Mark, Message, TrainMetrics, WorkProgress, read_events
 from fine_tuner.runs.log.fold import Fold
 from fine_tuner.runs.view.run_view import RunView
 from tests.runs.logs import finished, lines, started, steps
@@ -154,6 +156,40 @@ def test_the_time_between_attempts_is_not_time_at_work():
 def test_a_clock_set_back_stops_time_instead_of_turning_it():
     fold = folded(lines(steps(1, 5), began=5000) + lines(steps(6, 9), seq=5, began=1000))
     assert fold.series["train/loss"].seconds.tolist() == [0.0, 0.1, 0.2, 0.3, 0.4, 0.4, 0.5, 0.6, 0.7]
+
+
+@pytest.mark.parametrize("moved", [7200.0, -7200.0, 86_400.0 * 400])
+def test_a_clock_that_moves_or_a_machine_that_sleeps_is_no_time_at_work(tmp_path, monkeypatch, moved):
+    """The date and the process's own clock as they are told to a real writer, the date alone jumping between steps."""
+    now, offset = [100.0], [1.7e9]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "time", lambda: offset[0] + now[0])
+    writer = EventWriter(tmp_path / "events.jsonl")
+    for place, event in enumerate([started(40), *steps(1, 6, validate=False)]):
+        now[0] += 0.25
+        offset[0] += moved * (place == 4)
+        writer.write(event)
+    writer.close()
+    fold = Fold()
+    fold.read(tmp_path / "events.jsonl")
+    series = fold.series["train/loss"]
+    assert series.seconds.tolist() == [0.25, 0.5, 0.75, 1.0, 1.25, 1.5]
+    assert (series.time[3] - series.time[2]) == pytest.approx(moved + 0.25), "dates stay dates"
+    assert fold.facts.step_ms == [[250, 1]] * 5, "no step is taken for a slow one"
+    assert (fold.facts.lost, fold.facts.skipped) == (0, 0)
+
+
+def test_a_clock_that_is_set_right_little_by_little_needs_no_line(tmp_path, monkeypatch):
+    now, offset = [100.0], [1.7e9]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "time", lambda: offset[0] + now[0])
+    writer = EventWriter(tmp_path / "events.jsonl")
+    for event in steps(1, 300, validate=False):
+        now[0], offset[0] = now[0] + 0.1, offset[0] + 0.005
+        writer.write(event)
+    writer.close()
+    kinds = Counter(event.payload.kind for event in read_events(tmp_path / "events.jsonl")[0])
+    assert kinds == {"train_metrics": 300, "clock_moved": 1}
 
 
 def test_an_outcome_is_past_once_the_next_attempt_says_anything():

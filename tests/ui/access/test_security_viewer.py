@@ -354,6 +354,14 @@ def test_watchers_are_counted_while_they_ask():
     assert [w.since for w in watching.now(now=500)] == [500]
 
 
+def test_a_clock_that_is_set_adds_no_watcher_and_takes_none_away(monkeypatch):
+    watching, real = Watching(), time.time
+    watching.saw("a")
+    for moved in (7200, -7200):
+        monkeypatch.setattr(time, "time", lambda moved=moved: real() + moved)
+        assert len(watching.now()) == 1
+
+
 def test_the_more_people_watch_the_less_often_each_asks(app, access, viewer):
     path = "/view/api/live?run=20261123-000001-shown"
     watching = app.state.sharing.watching
