@@ -79,24 +79,6 @@ class TaskSpec:
         return [of_column(m, name) for m in self.metrics if m.is_in_target_units for name in names]
 
 
-CLASSIFICATION = TaskSpec(
-    name="classification", target=TargetKind.CLASS, default_loss="cross_entropy", layouts=("classes", "table"),
-    metrics=(ACCURACY, MACRO_F1, TOP5),
-)  # fmt: skip
-MULTILABEL = TaskSpec(
-    name="multilabel", target=TargetKind.LABELS, default_loss="binary_cross_entropy", layouts=("table", "objects"),
-    metrics=(MAP, MACRO_F1),
-)  # fmt: skip
-REGRESSION = TaskSpec(
-    name="regression", target=TargetKind.NUMBERS, default_loss="mse", layouts=("table",), metrics=(MAE, RMSE, R2)
-)
-SEGMENTATION = TaskSpec(
-    name="segmentation", target=TargetKind.MASK, default_loss="dice_cross_entropy",
-    layouts=("masks", "table", "objects"),
-    metrics=(MEAN_IOU, DICE, PIXEL_ACCURACY), default_network="lraspp_mobilenet_v3_large",
-)  # fmt: skip
-
-DEFAULT_TASK = CLASSIFICATION.name
 _TASKS: dict[str, TaskSpec] = {}
 TASK_SPECS: Mapping[str, TaskSpec] = _TASKS
 
@@ -114,8 +96,32 @@ def register_task(spec: TaskSpec) -> TaskSpec:
     return spec
 
 
-for _spec in (CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION):
-    register_task(_spec)
+CLASSIFICATION = register_task(
+    TaskSpec(
+        name="classification", target=TargetKind.CLASS, default_loss="cross_entropy", layouts=("classes", "table"),
+        metrics=(ACCURACY, MACRO_F1, TOP5),
+    )
+)  # fmt: skip
+MULTILABEL = register_task(
+    TaskSpec(
+        name="multilabel", target=TargetKind.LABELS, default_loss="binary_cross_entropy", layouts=("table", "objects"),
+        metrics=(MAP, MACRO_F1),
+    )
+)  # fmt: skip
+REGRESSION = register_task(
+    TaskSpec(
+        name="regression", target=TargetKind.NUMBERS, default_loss="mse", layouts=("table",), metrics=(MAE, RMSE, R2)
+    )
+)
+SEGMENTATION = register_task(
+    TaskSpec(
+        name="segmentation", target=TargetKind.MASK, default_loss="dice_cross_entropy",
+        layouts=("masks", "table", "objects"),
+        metrics=(MEAN_IOU, DICE, PIXEL_ACCURACY), default_network="lraspp_mobilenet_v3_large",
+    )
+)  # fmt: skip
+BUILT_IN = tuple(_TASKS)  # each has its file in ``fine_tuner/tasks``
+DEFAULT_TASK = CLASSIFICATION.name
 
 
 def target_kind(task: str) -> TargetKind:

@@ -1,4 +1,4 @@
-"""Settings become loss modules. To add a loss: a settings class, a formula, and one builder here."""
+"""Settings become loss modules: a builder for each settings class. CONTRIBUTING says how to add a loss."""
 
 from __future__ import annotations
 

@@ -1,19 +1,17 @@
 """The tasks. Here data, model, loss and metrics meet: ``build.py`` turns settings into objects.
 
-A fifth task is a spec in ``config/tasks.py``, a file here, and its line below.
+A fifth task is a spec in ``config/tasks.py`` and a file of its name here, which holds its ``TASK``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 
+from fine_tuner.config.tasks import BUILT_IN
 from fine_tuner.tasks.base import Task
-from fine_tuner.tasks.classification import CLASSIFICATION
-from fine_tuner.tasks.multilabel import MULTILABEL
-from fine_tuner.tasks.regression import REGRESSION
-from fine_tuner.tasks.segmentation import SEGMENTATION
 
-_TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION)}
+_TASKS: dict[str, Task] = {name: import_module(f"{__name__}.{name}").TASK for name in BUILT_IN}
 TASKS: Mapping[str, Task] = _TASKS
 
 

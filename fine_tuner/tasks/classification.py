@@ -19,7 +19,7 @@ def describe(logits: Tensor, names: Sequence[str]) -> dict[str, Any]:
     return {"label": ranked[0][0], "probabilities": dict(ranked)}
 
 
-CLASSIFICATION = Task(
+TASK = Task(
     spec=tasks.CLASSIFICATION,
     build_metrics=classification_metrics,
     describe=describe,

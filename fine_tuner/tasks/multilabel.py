@@ -19,7 +19,7 @@ def describe(logits: Tensor, names: Sequence[str]) -> dict[str, Any]:
     return {"labels": [name for name, p in ranked.items() if p >= 0.5], "probabilities": ranked}
 
 
-MULTILABEL = Task(
+TASK = Task(
     spec=tasks.MULTILABEL,
     build_metrics=multilabel_metrics,
     describe=describe,

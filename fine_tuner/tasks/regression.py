@@ -17,7 +17,7 @@ def describe(outputs: Tensor, names: Sequence[str]) -> dict[str, Any]:
     return {"numbers": dict(zip(names, outputs.float()[0].tolist(), strict=True))}
 
 
-REGRESSION = Task(
+TASK = Task(
     spec=tasks.REGRESSION,
     build_metrics=regression_metrics,
     names_numbers=True,

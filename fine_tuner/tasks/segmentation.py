@@ -23,7 +23,7 @@ def describe(logits: Tensor, names: Sequence[str]) -> dict[str, Any]:
     return {"shares": ranked}
 
 
-SEGMENTATION = Task(
+TASK = Task(
     spec=tasks.SEGMENTATION,
     build_metrics=partial(segmentation_metrics, ignore_index=IGNORE_INDEX),
     describe=describe,

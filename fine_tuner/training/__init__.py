@@ -1,1 +1,1 @@
-"""The training loop, evaluation, checkpoints, and the worker that wires a run."""
+"""The training loop, validation, checkpoints, and the worker that wires a run."""

@@ -16,9 +16,10 @@ from fine_tuner.config.knobs import Field, tag_of
 from fine_tuner.config.sections.losses import ALL_TASKS, VARIANTS, ClassWeighted, CustomLoss
 from fine_tuner.config.sections.second_loss import SECOND_VARIANTS, without_weight
 from fine_tuner.config.settings import Settings
-from fine_tuner.config.tasks import default_loss
+from fine_tuner.config.tasks import TargetKind, default_loss, target_kind
 from fine_tuner.losses.build import LOSSES, build_loss
 from fine_tuner.losses.curves import loss_curve
+from fine_tuner.losses.parts import is_exact, over_split, part_of, shares_of
 from tests.losses.formulas import FORMULAS
 
 OFFERED = [v for v in VARIANTS if v is not CustomLoss]
@@ -38,16 +39,16 @@ COUNTS = (50, 30, 20, 0)
 def make_batch(task: str, *, dtype: torch.dtype = torch.float32, ignored: bool = True) -> tuple[Tensor, Tensor]:
     """Logits and targets of four images with a class that is absent; masks with pixels to ignore."""
     rng = torch.Generator().manual_seed(0)
-    if task == "segmentation":
+    if target_kind(task) is TargetKind.MASK:
         targets = torch.randint(0, K - 1, (4, 5, 6), generator=rng)
         targets[0] = targets[0].clamp(max=1)
         if ignored:
             targets[:, 0, :3] = 255
         return torch.randn(4, K, 5, 6, generator=rng, dtype=torch.float64).to(dtype), targets
     logits = 2 * torch.randn(8, K, generator=rng, dtype=torch.float64).to(dtype)
-    if task == "classification":
+    if target_kind(task) is TargetKind.CLASS:
         return logits, torch.tensor([0, 1, 2, 0, 0, 1, 0, 2])
-    if task == "multilabel":
+    if target_kind(task) is TargetKind.LABELS:
         labels = (torch.rand(8, K, generator=rng) < 0.4).to(torch.float32)
         labels[:, 3] = 0
         return logits, labels
@@ -175,9 +176,9 @@ def test_is_finite_in_half_precision_on_masks_of_512(variant: type, dtype: torch
 @pytest.mark.parametrize("scale", [100.0, -100.0, 0.0], ids=["right", "wrong", "zero"])
 def test_value_and_gradient_are_finite_at_the_extremes(variant: type, task: str, scale: float) -> None:
     _, targets = make_batch(task, ignored=False)
-    if task == "regression":
+    if target_kind(task) is TargetKind.NUMBERS:
         logits = targets + min(scale, 0)
-    elif task == "multilabel":
+    elif target_kind(task) is TargetKind.LABELS:
         logits = scale * (2 * targets - 1)
     else:
         logits = scale * (2 * nn.functional.one_hot(targets, K).movedim(-1, 1) - 1).float()
@@ -242,13 +243,13 @@ def overfit_batch(task: str) -> tuple[nn.Module, Tensor, Tensor]:
     images = torch.randn(12, 3, 6, 6, generator=rng)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        if task == "segmentation":  # the class of a pixel is its brightest channel
+        if target_kind(task) is TargetKind.MASK:  # the class of a pixel is its brightest channel
             network = nn.Sequential(nn.Conv2d(3, 16, 1), nn.ReLU(), nn.Conv2d(16, 3, 1))
             return network, images, images.argmax(1)
         network = nn.Sequential(nn.Flatten(), nn.Linear(108, 32), nn.ReLU(), nn.Linear(32, 3))
-    if task == "classification":
+    if target_kind(task) is TargetKind.CLASS:
         return network, images, torch.arange(12) % 3
-    if task == "multilabel":
+    if target_kind(task) is TargetKind.LABELS:
         return network, images, (torch.rand(12, 3, generator=rng) < 0.5).float()
     return network, images, torch.randn(12, 3, generator=rng)
 
@@ -265,15 +266,32 @@ def test_overfits_one_batch(variant: type, task: str) -> None:
         loss.backward()
         optimizer.step()
     output = network(images).detach()
-    if task == "regression":
+    if target_kind(task) is TargetKind.NUMBERS:
         assert (output - targets).abs().mean() < 0.05
     else:
-        predictions = (output > 0).float() if task == "multilabel" else output.argmax(1)
+        predictions = (output > 0).float() if target_kind(task) is TargetKind.LABELS else output.argmax(1)
         assert (predictions == targets).float().mean() > 0.97
     assert loss.item() < 0.25 * first
 
 
-# ------------------------------------------------------------------- the sum, curves
+# ------------------------------------------------------------------- parts, the sum, curves
+@pytest.mark.parametrize(("variant", "task"), CASES)
+def test_what_is_parted_has_the_loss_of_the_whole(variant: type, task: str) -> None:
+    """A split by its batches, and a step by its micro-batches; see ``losses/parts.py``."""
+    is_by_image = target_kind(task) is TargetKind.MASK and hasattr(variant(), "per")  # by batch Lovasz has no such form
+    loss_fn = make_loss(variant, task, **({"per": "image"} if is_by_image else {}))
+    logits, targets = make_batch(task)
+    parts = list(zip(logits.split(3), targets.split(3), strict=True))
+    whole, split = loss_fn(logits, targets).item(), over_split(loss_fn)
+    for part in parts:
+        split.add(*part)
+    assert float(split.value()) == pytest.approx(whole, rel=1e-6)
+    if is_exact(loss_fn):
+        shares = shares_of(loss_fn, [part for _, part in parts])
+        added = sum(part_of(loss_fn, share, *part) for share, part in zip(shares, parts, strict=True))
+        assert float(added) == pytest.approx(whole, rel=1e-6)
+
+
 @pytest.mark.parametrize(("variant", "task"), CASES)
 def test_a_weighted_sum_is_the_sum(variant: type, task: str) -> None:
     logits, targets = make_batch(task)
@@ -298,7 +316,7 @@ def test_as_a_second_loss_it_survives_tree_and_command_line(variant: type) -> No
 @pytest.mark.parametrize(("variant", "task"), CASES)
 def test_its_curve_falls_toward_the_right_answer(variant: type, task: str) -> None:
     curve = loss_curve(variant(), task)
-    assert curve["panels"][0]["key"] == ("error" if task == "regression" else "probability")
+    assert curve["panels"][0]["key"] == ("error" if target_kind(task) is TargetKind.NUMBERS else "probability")
     for panel in curve["panels"]:
         assert len(panel["x"]) == len(panel["value"]) == len(panel["gradient"]) >= 9
         values = panel["value"]

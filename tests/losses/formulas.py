@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from fine_tuner.config.tasks import TargetKind, target_kind
+
 IGNORE = 255
 Array = np.ndarray
 
@@ -36,14 +38,14 @@ def positions(logits: Array, targets: Array) -> Iterator[tuple[int, Array, int]]
 
 def regions(settings: Any, task: str, logits: Array, targets: Array) -> Iterator[tuple[Array, Array]]:
     """Probabilities and truth (P,) of each region that is scored."""
-    if task == "multilabel":
+    if target_kind(task) is TargetKind.LABELS:
         for k in range(logits.shape[1]):
             p, t = sigmoid(logits)[:, k], targets[:, k]
             if t.any() or settings.include_absent:
                 yield p, t
         return
     found = list(positions(logits, targets))
-    is_mask = task == "segmentation"
+    is_mask = target_kind(task) is TargetKind.MASK
     images = [{b} for b in range(len(targets))] if is_mask and settings.per == "image" else [set(range(len(targets)))]
     first = 1 if is_mask and not settings.include_background else 0
     for group in images:
@@ -76,9 +78,9 @@ def binary_cross_entropy(s: Any, task: str, logits: Array, targets: Array, weigh
 
 
 def mse(s: Any, task: str, logits: Array, targets: Array, weights: Array | None = None) -> float:
-    if task == "regression":
+    if target_kind(task) is TargetKind.NUMBERS:
         return float(np.mean((logits - targets) ** 2))
-    if task == "multilabel":
+    if target_kind(task) is TargetKind.LABELS:
         return float(np.mean((sigmoid(logits) - targets) ** 2))
     return mean([float(np.mean((p - np.eye(len(p))[c]) ** 2)) for _, p, c in positions(logits, targets)])
 
@@ -98,7 +100,7 @@ def huber(s: Any, task: str, logits: Array, targets: Array, weights: Array | Non
 
 
 def focal(s: Any, task: str, logits: Array, targets: Array, weights: Array | None = None) -> float:
-    if task == "multilabel":
+    if target_kind(task) is TargetKind.LABELS:
         p = sigmoid(logits)
         p_t = np.where(targets == 1, p, 1 - p)
         alpha = 1.0 if s.alpha is None else np.where(targets == 1, s.alpha, 1 - s.alpha)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from fine_tuner.config.tasks import TargetKind
 from fine_tuner.metrics import (
     classification_metrics,
     multilabel_metrics,
@@ -132,14 +133,14 @@ def test_average_precision_is_one_for_a_perfect_ranking() -> None:
 
 def test_every_task_s_metrics_are_those_its_specs_describe() -> None:
     examples = {
-        "classification": (torch.eye(6), torch.arange(6)),
-        "multilabel": (torch.randn(6, 6), torch.eye(6)),
-        "regression": (torch.randn(6, 6), torch.randn(6, 6)),
-        "segmentation": (torch.randn(2, 6, 4, 4), torch.randint(0, 6, (2, 4, 4))),
+        TargetKind.CLASS: (torch.eye(6), torch.arange(6)),
+        TargetKind.LABELS: (torch.randn(6, 6), torch.eye(6)),
+        TargetKind.NUMBERS: (torch.randn(6, 6), torch.randn(6, 6)),
+        TargetKind.MASK: (torch.randn(2, 6, 4, 4), torch.randint(0, 6, (2, 4, 4))),
     }
-    assert set(examples) == set(TASKS)
-    for name, (outputs, targets) in examples.items():
+    assert {task.spec.target for task in TASKS.values()} == set(examples)
+    for task in TASKS.values():
         names = tuple("abcdef")
-        metrics = TASKS[name].build_metrics(6, **TASKS[name].arguments_of_metrics(names))
-        metrics.update(outputs, targets)
-        assert {f"val/{key}" for key in metrics.compute()} == TASKS[name].spec.measured(names).keys() - {"val/loss"}
+        metrics = task.build_metrics(6, **task.arguments_of_metrics(names))
+        metrics.update(*examples[task.spec.target])
+        assert {f"val/{key}" for key in metrics.compute()} == task.spec.measured(names).keys() - {"val/loss"}
