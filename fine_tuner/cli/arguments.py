@@ -101,7 +101,9 @@ def _recognised(tree: Mapping[str, Any], overrides: Sequence[str], *, is_file: b
         glance = glance_at(str(path), options=chosen)
     except DataError:  # reading says it better
         return []
-    if tree.get("task", DEFAULT_TASK) in glance.tasks:
+    task = tree.get("task", DEFAULT_TASK)
+    is_chosen = task != DEFAULT_TASK and task in glance.tasks  # a preset of another task is chosen for that task
+    if task == glance.task or is_chosen:
         return []
     own = {f"{section}.name" for section in ("loss", "model") if is_file and "name" in tree.get(section, {})}
     return _of_task(glance.task, typed, own, f"Recognised {glance.words}")

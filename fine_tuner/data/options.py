@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
+from fine_tuner.base.text import counted, some
 from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.data.notices import Notice
 from fine_tuner.data.records import Record
@@ -129,6 +130,15 @@ READ_OPTIONS: tuple[str, ...] = tuple(f.name for f in fields(ReadOptions))
 def names_in(text: str) -> tuple[str, ...]:
     """Names with commas between them."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def listed_classes(names: Sequence[str]) -> str:
+    """How many classes there are, and what the first are called.
+
+    >>> listed_classes(("ants", "bees"))
+    '2 classes (ants, bees)'
+    """
+    return f"{counted(len(names), 'class')} ({some(names)})"
 
 
 def split_named(name: str) -> str | None:

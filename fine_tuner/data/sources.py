@@ -32,7 +32,7 @@ from fine_tuner.data.files.slices import about_slices
 from fine_tuner.data.masks.orientation import ask_of_turned, find_turned
 from fine_tuner.data.masks.values import mask_facts
 from fine_tuner.data.notices import Notice
-from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source
+from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source, listed_classes
 from fine_tuner.data.readers.class_folders import read_class_folders
 from fine_tuner.data.readers.mask_folders import read_mask_folders, with_classes
 from fine_tuner.data.readers.name_groups import grouped_by_name
@@ -122,11 +122,13 @@ def take_survey(
     if is_strict:
         refuse(problems, options)
     notices = [*source.notices, *_about_left_out(problems, source, options)]
+    source, about_gone = _without_gone_classes(source, root, problems)
+    notices += about_gone
     pixel_range, about_pixels = _pixel_range(source, options, progress)
     notices += about_pixels
     files = [f for rows in source.records.values() for r in rows for f in (r.image, r.target) if isinstance(f, Path)]
     notices += about_slices(files, root, progress)
-    splits = _split(source, root, val_fraction=val_fraction, seed=seed)
+    splits = _split(source, root, problems, val_fraction=val_fraction, seed=seed)
     data = DataSplits(
         task=task,
         classes=source.classes,
@@ -200,6 +202,39 @@ def _about_absent(data: DataSplits) -> list[Notice]:
     return [Notice(text, "warning", code="absent_from_val")]
 
 
+def _without_gone_classes(source: Source, root: Path, problems: Sequence[Problem]) -> tuple[Source, list[Notice]]:
+    """``source`` without classes of which train has no usable image left, as without class folders that are empty.
+
+    Raises:
+        DataError: If fewer than two are left.
+    """
+    split = "train" if "train" in source.records else UNSPLIT
+    there = {r.target for r in source.records.get(split, ())}
+    gone = [i for i in range(len(source.classes)) if i not in there]
+    if not gone or target_kind_of(source) is not TargetKind.CLASS:
+        return source, []
+    kept = [i for i in range(len(source.classes)) if i in there]
+    named = ", ".join(repr(source.classes[i]) for i in gone[:5])
+    if len(kept) < 2:
+        raise DataError(f"{root} has usable images of one class only; none of {named}. {_first_of(problems)}".strip())
+    records = {
+        split: tuple(replace(r, target=kept.index(r.target)) for r in rows if r.target in there)
+        for split, rows in source.records.items()
+    }
+    what = "Class" if len(gone) == 1 else "Classes"
+    text = f"{what} {named} without any usable image in train, left out."
+    classes = tuple(source.classes[i] for i in kept)
+    words = source.words.replace(listed_classes(source.classes), listed_classes(classes))
+    smaller = replace(source, records=records, classes=classes, words=words)
+    return smaller, [Notice(text, "warning", code="empty_class")]
+
+
+def _first_of(problems: Sequence[Problem]) -> str:
+    """The first thing that cannot be used, and how many more there are."""
+    more = f" The same of {len(problems) - 1:,} more." if len(problems) > 1 else ""
+    return f"{problems[0].message}{more}" if problems else ""
+
+
 def _require_classes(data: DataSplits, problems: Sequence[Problem]) -> None:
     """Raise if a class has no image in train.
 
@@ -254,21 +289,14 @@ def _of_path(path: str, task: str, options: ReadOptions, progress: OnProgress) -
         table = Path(path).expanduser().absolute()
         return table.parent, _of_tables(table.parent, {"": table}, task, options, progress)
     found = look_into(path, options)
-    layout = found.layout_for(task) if options.layout == "auto" else options.layout
+    layout = found.layout_for(task)
     if layout == "objects":
-        if found.objects is None:
-            raise DataError(
-                f"{found.root} holds no objects as COCO, YOLO or Pascal VOC have them. Correct data.layout."
-            )
+        assert found.objects is not None
         return found.root, read_objects(found.root, found.objects, task, options, progress)
     if layout == "table":
         return found.root, _of_tables(found.root, choose_tables(found.root), task, options, progress)
     if layout == "masks":
-        if not found.pairs:
-            raise DataError(f"{found.root} has no folders images/ and masks/. Correct data.layout, or add them.")
         return found.root, read_mask_folders(found.root, found.pairs, options, progress)
-    if target_kind(task) is not TargetKind.CLASS:
-        raise DataError(f"data.layout=classes serves classification only, not task={task}. Change one of the two.")
     return found.root, read_class_folders(found, options)
 
 
@@ -286,7 +314,9 @@ def _pixels_of(source: Source, records: Sequence[Record]) -> tuple[int, ...] | N
     return tuple(map(sum, zip(*rows, strict=True))) if rows else None
 
 
-def _split(source: Source, root: Path, *, val_fraction: float, seed: int) -> dict[str, tuple[Record, ...]]:
+def _split(
+    source: Source, root: Path, problems: Sequence[Problem], *, val_fraction: float, seed: int
+) -> dict[str, tuple[Record, ...]]:
     """Records of train, val and, where there is one, test.
 
     Raises:
@@ -296,13 +326,17 @@ def _split(source: Source, root: Path, *, val_fraction: float, seed: int) -> dic
     if UNSPLIT in records:
         records["train"] = records.pop(UNSPLIT)
     if not records.get("train"):
-        raise DataError(f"{root} has no usable image to train on. Look at the data with check-data.")
+        why = _first_of(problems) or "Add some."
+        raise DataError(f"{root} has no usable image to train on. {why}")
     if "val" not in records:
         records["train"], records["val"] = split_records(
             records["train"], val_fraction=val_fraction, seed=seed, names=source.classes
         )
     if not records["val"]:
-        raise DataError(f"{root} has no usable image in val. Add some, or leave val out to have train divided.")
+        raise DataError(
+            f"{root} has no usable image in val. Add some, or leave val out to have train divided. "
+            f"{_first_of(problems)}".rstrip()
+        )
     return {split: records[split] for split in ("train", "val", "test") if records.get(split)}
 
 

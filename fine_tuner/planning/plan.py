@@ -92,7 +92,8 @@ def plan_text(plan: dict[str, Any]) -> str:
         rate = "frozen" if stage["lr"] is None else f"rate {stage['lr']:.3g}"
         lines.append(f"  stage     {stage['name']}: {stage['parameters']:,} parameters, {rate}")
     lines += [f"chosen      {c['path']}={c['value']}, {c['reason']}" for c in plan["chosen"]]
-    lines += [f"note        {n}" for n in plan["notices"] if n != plan["features"]["words"]]
+    levels = dict.fromkeys(plan["warnings"], "warning")
+    lines += [f"{levels.get(n, 'note'):<11} {n}" for n in plan["notices"] if n != plan["features"]["words"]]
     lines.append(f"command     {plan['command']}")
     return "\n".join(lines)
 

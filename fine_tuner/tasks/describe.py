@@ -52,6 +52,7 @@ def facts_of(assembly: Assembly) -> dict[str, Any]:
             *loss_notices(assembly),
             *absent_labels(data),
         ],
+        "warnings": [str(notice) for notice in data.notices if notice.level == "warning"],
     }
 
 

@@ -134,6 +134,40 @@ def test_recognised_task_is_taken_up_unless_another_is_set(tmp_path: Path, class
     assert read_settings("default", [f"data.path={folders}"]).task == "classification"
 
 
+@pytest.mark.parametrize(
+    ("rows", "task"), [(("a|b", "b", "c|a", "a"), "multilabel"), (("0.5", "17", "3.2", "8"), "regression")]
+)
+def test_what_a_table_holds_is_learned_as_recognised_in_every_command(
+    tmp_path: Path, rows: tuple[str, ...], task: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(12):
+        pixels = np.random.default_rng(i).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    lines = [f"{i}.png,{rows[i % 4] if task == 'multilabel' else float(rows[i % 4]) + i}" for i in range(12)]
+    for name in ("one.csv", "other.csv"):  # the table that is named is the one that is recognised
+        (tmp_path / name).write_text("\n".join(["file,what", *lines]))
+    assert answer(capsys, "recognise", tmp_path / "one.csv")["task"] == task
+    assert answer(capsys, "check-data", tmp_path / "one.csv")["task"] == task
+    assert read_settings("default", [f"data.path={tmp_path / 'one.csv'}"]).task == task
+    assert read_settings("sample-numbers", [f"data.path={tmp_path / 'one.csv'}"]).task == "regression"
+    chosen = [f"data.path={tmp_path / 'one.csv'}", "data.label_columns=what", "data.file_column=file"]
+    assert read_settings("default", chosen).task == task
+
+
+def test_a_column_that_was_chosen_is_recognised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(12):
+        pixels = np.random.default_rng(i).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    rows = [f"{i},{11 - i},{i * 1.5},{'ab'[i % 2]}" for i in range(12)]
+    (tmp_path / "t.csv").write_text("\n".join([",number,weight,sex", *rows]))
+    assert main(["recognise", str(tmp_path)]) == 2
+    assert "data.file_column=number" in capsys.readouterr().err
+    for column, task in (("weight", "regression"), ("sex", "classification")):
+        options = ["data.file_column=number", f"data.label_columns={column}"]
+        assert answer(capsys, "recognise", tmp_path, *options)["task"] == task
+        assert read_settings("default", [f"data.path={tmp_path}", *options]).task == task
+
+
 def test_a_task_that_is_typed_brings_its_loss_and_network_unless_they_are_typed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,13 +26,31 @@ from fine_tuner.data.notices import Notice
 
 # What is read here; those of torchvision's ImageFolder are among them.
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".avif"}
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".bmp",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".gif",
+        ".avif",
+        ".dib",
+        ".pbm",
+        ".pnm",
+        ".apng",
+    }
 )
 # Pictures as well, which need a package or cannot be read: taken for pictures, so that none is passed over in silence.
 OTHER_PICTURES = frozenset(
     {
         ".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2",
-        ".raf", ".dcm", ".psd",
+        ".raf", ".dcm", ".psd", ".svg", ".dib", ".tga", ".exr", ".hdr", ".ico", ".pcx", ".eps", ".xcf",
     }
 )  # fmt: skip
 _IGNORED_FOLDERS = frozenset({"__macosx", "__pycache__"})

@@ -206,7 +206,7 @@ def turned_upright(mask: np.ndarray, orientation: int, size: tuple[int, int]) ->
     """
     if orientation not in _TURNS or (orientation >= 5 and size[0] != size[1] and mask.shape == size[::-1]):
         return mask
-    return np.asarray(Image.fromarray(mask).transpose(_TURNS[orientation]))
+    return np.array(Image.fromarray(mask).transpose(_TURNS[orientation]))  # torch wants to be able to write to it
 
 
 def _to_rgb(image: Image.Image, path: Path, pixel_range: tuple[int, int] | None) -> Image.Image:

@@ -13,6 +13,7 @@ import numpy as np
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress
+from fine_tuner.base.text import counted
 from fine_tuner.data.files.images import is_deep, open_image
 from fine_tuner.data.files.scan_cache import Fact, facts_about
 from fine_tuner.data.notices import Notice, Remedy
@@ -66,8 +67,9 @@ def measure_range(paths: Sequence[Path], progress: OnProgress) -> tuple[PixelRan
         found = (int(np.floor(low)), int(np.ceil(min(high, max(most, low + 1)) if low >= 0 else high)))
     found = (found[0], max(found[1], found[0] + 1))
     text = (
-        f"{len(facts)} pictures of more than 8 bits a pixel, values from {low:g} to {high:g}: {found[0]} is shown "
-        f"as black and {found[1]} as white."
+        f"{counted(len(facts), 'picture')} of more than 8 bits a pixel, values from {low:g} to {high:g}: {found[0]} is "
+        f"shown as black and {found[1]} as white."
     )
-    other = () if found == (0, _FULL) else (Remedy("scale by all that 16 bits hold", {"data.pixel_range": [0, _FULL]}),)
+    may_be_full = low >= 0 and 1 < high <= _FULL and found != (0, _FULL)
+    other = (Remedy("scale by all that 16 bits hold", {"data.pixel_range": [0, _FULL]}),) if may_be_full else ()
     return found, [Notice(text, "note", other, "pixel_range")]

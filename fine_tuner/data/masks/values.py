@@ -237,6 +237,8 @@ def _found(
     if not _is_numbered(values):
         return tuple(values), ignored, "grey values", doubts
     others = [v for v in values if v != _VOID]
+    if len(others) == 1:
+        _ask_of_background(others[0])
     if _VOID in values:
         ignored = (*ignored, _VOID)
     if others[0] != 0:  # numbered from 1
@@ -251,12 +253,30 @@ def _sets_of(scan: MaskScan, ignored: Sequence[int]) -> dict[Path, set[int]]:
     return {path: values for path, values in sets.items() if values}
 
 
+def _ask_of_background(value: int) -> None:
+    """Masks of one small value and 255: if that were "no class", there would be nothing to tell apart.
+
+    Raises:
+        MendableError: Always.
+    """
+    raise MendableError(
+        f"The masks hold {value} and 255 only. Which of the two is the background cannot be told.",
+        remedies=[
+            Remedy(f"take 255 for the background and {value} for the object", {"data.mask_values": [_VOID, value]}),
+            Remedy(f"take {value} for the background and 255 for the object", {"data.mask_values": [value, _VOID]}),
+        ],
+    )
+
+
 def _ask_if_mixed(scan: MaskScan, sets: Sequence[set[int]]) -> None:
     """Masks of background and one value each, but a small one in some and a large one in others: 1 here, 255 there.
+
+    With several values each, 1 and 2 here, 127 and 255 there, it is the same question.
 
     Raises:
         MendableError: If no file tells whether these are one class or several.
     """
+    _ask_if_scaled([s - {0} for s in sets])
     large = sorted({v for s in sets if 0 in s and len(s) == 2 for v in s if v >= _SMALL_NUMBER})
     others = sorted(set().union(*sets) - {0, _VOID, *large})
     if not large or not others or others[-1] >= _SMALL_NUMBER or any(s & set(large) and s & set(others) for s in sets):
@@ -272,6 +292,27 @@ def _ask_if_mixed(scan: MaskScan, sets: Sequence[set[int]]) -> None:
         f"Some masks hold 0 and {large[0]} (such as {odd}), others {_listed([0, *others])} (such as "
         f"{scan.holders[others[0]]}). Whether {large[0]} is the same class cannot be told.",
         remedies=choices,
+    )
+
+
+def _ask_if_scaled(sets: Sequence[set[int]]) -> None:
+    """Numbers of classes in some masks, greys in others, several in a file, and in none of them both.
+
+    Raises:
+        MendableError: If that is so.
+    """
+    numbers = sorted(set().union(*(s for s in sets if s and max(s) < _SMALL_NUMBER)))
+    greys = sorted(set().union(*(s for s in sets if s and min(s) >= _SMALL_NUMBER)))
+    are_both = any(s and min(s) < _SMALL_NUMBER <= max(s) for s in sets)
+    if are_both or not numbers or len(greys) < 2 or not any(len(s) > 1 and min(s) >= _SMALL_NUMBER for s in sets):
+        return
+    if _is_numbered([*numbers, *greys]):
+        return
+    own = Remedy("take each for a class of its own", {"data.mask_values": [0, *numbers, *greys]})
+    raise MendableError(
+        f"Some masks hold {_listed(numbers)} besides 0, others {_listed(greys)}, none of them both. Whether those are "
+        "the same classes cannot be told. If they are, save all masks alike.",
+        remedies=[own],
     )
 
 

@@ -20,7 +20,7 @@ from fine_tuner.data.files.folders import (
     visible_folders,
 )
 from fine_tuner.data.notices import Notice, Remedy
-from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source
+from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source, listed_classes
 from fine_tuner.data.readers.masks_beside import masks_beside
 from fine_tuner.data.readers.recognise import Found
 from fine_tuner.data.records import Record
@@ -113,40 +113,33 @@ def read_class_folders(found: Found, options: ReadOptions) -> Source:
             for image in images
         ]
         records[split] = [Record(image, names.index(n)) for n in names for image in classes.get(n, ())]
-    notices += _about_nesting(folders, splits, options)
     records, about_masks = _without_masks(records, options)
-    notices += about_masks
+    notices += _about_nesting(folders, records, options) + about_masks
     if options.class_level == "inner":
         records = {split: _variants_together(rows) for split, rows in records.items()}
     if found.tables:
         text = f"{found.tables[0].name} is not used: the classes are the folders."
         notices.append(Notice(text, remedies=(Remedy("use it", {"data.layout": "table"}),), code="table_unused"))
     where = f"class folders in {', '.join(f.name for f in found.splits.values())}" if found.splits else "class folders"
-    listed = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
     return Source(
         records={split: tuple(rows) for split, rows in records.items()},
         classes=names,
-        words=f"{where}, {counted(len(names), 'class')} ({listed})",
+        words=f"{where}, {listed_classes(names)}",
         notices=tuple(notices),
         problems=tuple(problems),
     )
 
 
-def _about_nesting(folders: Mapping[str, Path], splits: Mapping[str, Classes], options: ReadOptions) -> list[Notice]:
+def _about_nesting(
+    folders: Mapping[str, Path], records: Mapping[str, Iterable[Record]], options: ReadOptions
+) -> list[Notice]:
     """Images that lie deeper than their class folder: whether the inner folders are the classes is not known."""
     if options.class_level == "inner":
         return []
-    inner: Counter[str] = Counter()
-    deep = direct = 0
-    for split, classes in splits.items():
-        for name, images in classes.items():
-            for image in images:
-                parts = image.relative_to(folders[split]).parts
-                if len(parts) > 2:
-                    inner[composed(parts[1])] += 1
-                    deep += 1
-                elif name:
-                    direct += 1
+    below = [r.image.relative_to(folders[split]).parts for split, rows in records.items() for r in rows]
+    inner = Counter(composed(parts[1]) for parts in below if len(parts) > 2)
+    deep = inner.total()
+    direct = len(below) - deep
     if not deep:
         return []
     text = f"{counted(deep, 'image')} in folders below a class folder ({_listed(inner)}) counted for the outer folder."
@@ -166,7 +159,8 @@ def _without_masks(
     if not masks:
         return dict(records), []
     example = min(masks)
-    text = f"{counted(len(masks), 'file')} named as masks of a picture beside them, such as {example.name}, left out."
+    what = "1 file that seems a mask" if len(masks) == 1 else f"{len(masks):,} files that seem masks"
+    text = f"{what} of a picture beside them, such as {example.name}, left out."
     notice = Notice(text, "warning", (_TO_MASKS, _TO_PICTURES), "masks_beside")
     return {split: [r for r in rows if r.image not in masks] for split, rows in records.items()}, [notice]
 

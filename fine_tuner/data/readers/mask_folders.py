@@ -24,7 +24,7 @@ from fine_tuner.data.masks.values import MaskScan, class_pixels, decide_classes,
 from fine_tuner.data.notices import Notice
 from fine_tuner.data.options import SPLIT_NAMES, UNSPLIT, Problem, ReadOptions, Source, split_named
 from fine_tuner.data.readers.colour_tables import find_class_names, find_colour_table
-from fine_tuner.data.readers.masks_beside import joined, masks_beside
+from fine_tuner.data.readers.masks_beside import MASK_NAMES, joined, masks_beside, plain_name
 from fine_tuner.data.readers.split_lists import SPLIT_LISTS, SplitLists, read_split_lists
 from fine_tuner.data.records import Record
 
@@ -34,13 +34,7 @@ IMAGE_FOLDERS = frozenset(
         "originals", "leftimg8bit", "pics", "src",
     }
 )  # fmt: skip
-# The most telling first: of several folders that fit equally, this order decides.
-_MASK_NAMES = (
-    "masks", "mask", "segmentationclass", "gtfine", "groundtruth", "gt", "segmentation", "segmentations", "seg",
-    "segmasks", "labels", "label", "annotations", "annotation", "annots", "annot", "anno", "targets", "target",
-    "mattes", "trimaps", "manual", "1stmanual", "output", "outputs", "segmentationobject",
-)  # fmt: skip
-MASK_FOLDERS = frozenset(_MASK_NAMES)
+MASK_FOLDERS = frozenset(MASK_NAMES)
 _LEAST_MATCH = 0.5
 _LOOKED_AT = 400
 # What tools append to the stem of an image to name its mask; CamVid, Cityscapes, Carvana and others.
@@ -135,15 +129,10 @@ def _folder_of(root: Path, text: str, setting: str) -> Path:
     return folder
 
 
-def _plain(name: str) -> str:
-    """A name without what separates its words."""
-    return "".join(c for c in name.lower() if c.isalnum())
-
-
 def _pair_in(folder: Path) -> FolderPair | None:
     """The folders in ``folder`` whose names and files say that they are images and masks."""
     folders = visible_folders(folder)
-    masks = sorted((f for f in folders if _plain(f.name) in MASK_FOLDERS), key=_rank)
+    masks = sorted((f for f in folders if plain_name(f.name) in MASK_FOLDERS), key=_rank)
     masks = [f for f in masks if holds_images(f)]
     images = [f for f in folders if f.name.lower() in IMAGE_FOLDERS and holds_images(f)]
     if not masks:
@@ -158,7 +147,7 @@ def _pair_in(folder: Path) -> FolderPair | None:
 
 
 def _rank(folder: Path) -> int:
-    return _MASK_NAMES.index(_plain(folder.name))
+    return MASK_NAMES.index(plain_name(folder.name))
 
 
 def _match(images: Path, masks: Path) -> float:
@@ -166,6 +155,11 @@ def _match(images: Path, masks: Path) -> float:
     keys = {key for mask in images_below(masks, Passed()) for key in _keys(mask, masks, _MASK_ENDINGS)}
     some = list(islice(images_below(images, Passed()), _LOOKED_AT))
     return sum(any(k in keys for k in _keys(i, images, _IMAGE_ENDINGS)) for i in some) / len(some) if some else 0.0
+
+
+def fit(one: Path, other: Path) -> bool:
+    """Whether most of some of the images of two folders have the same names."""
+    return _match(one, other) >= _LEAST_MATCH
 
 
 def _split_below(folder: Path) -> dict[str, Path]:
@@ -178,7 +172,7 @@ def _sibling_pair(folder: Path, folders: list[Path]) -> FolderPair | None:
         other
         for other in folders
         if other.name.lower().startswith(folder.name.lower())
-        and _plain(other.name[len(folder.name) :]) in MASK_FOLDERS
+        and plain_name(other.name[len(folder.name) :]) in MASK_FOLDERS
         and holds_images(other)
     ]
     return FolderPair(folder, found[0]) if found else None
@@ -189,7 +183,7 @@ def _prefixed_pairs(folders: list[Path]) -> dict[str, FolderPair]:
     named: dict[tuple[str, bool], Path] = {}
     for folder in folders:
         first, _, rest = folder.name.lower().replace("-", "_").partition("_")
-        split, kind = split_named(first), _plain(rest)
+        split, kind = split_named(first), plain_name(rest)
         if split and (kind in IMAGE_FOLDERS or kind in MASK_FOLDERS) and holds_images(folder):
             named[split, kind in MASK_FOLDERS] = folder
     return {
@@ -299,12 +293,12 @@ def read_mask_folders(
     ]
     records = {split: pair.records for split, pair in found.items()}
     first = next(iter(pairs.values()))
-    where = f"{first.images.name}/ and {first.masks.name}/"
+    where = "beside them" if first.images == first.masks else f"in {first.images.name}/ and {first.masks.name}/"
     if lists is not None and UNSPLIT not in records:
         where += f", divided by {lists.folder.relative_to(root).as_posix()}/ into {', '.join(records)}"
     elif UNSPLIT not in records:
         where += f" in {', '.join(records)}"
-    source = with_classes(root, records, options, progress, words=f"images with masks in {where}")
+    source = with_classes(root, records, options, progress, words=f"images with masks {where}")
     notices = (*source.notices, *passed.notices(), *_about_unused(root, pairs))
     return replace(source, notices=notices, problems=(*problems, *source.problems))
 
@@ -327,7 +321,7 @@ def _divided(found: Pairs, lists: SplitLists) -> dict[str, Pairs]:
 def _about_unused(root: Path, pairs: Mapping[str, FolderPair]) -> list[Notice]:
     """Folders beside those of images and masks that hold labels of another kind."""
     used = {f for pair in pairs.values() for f in (pair.images, pair.masks)}
-    if UNSPLIT not in pairs:
+    if UNSPLIT not in pairs or root in used:
         return []
     out = []
     for folder in visible_folders(root):

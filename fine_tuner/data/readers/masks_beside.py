@@ -1,6 +1,8 @@
-"""Masks that lie beside their pictures in one folder, told by name and content: ``x.png``, ``x_mask_1.png``.
+"""Masks that lie among their pictures, told by name and content: ``x.png`` and ``x_mask_1.png``, ``masks/x.png``.
 
-A name alone is no proof (``person_mask.jpg`` may be a photograph of someone with a mask), so some are opened.
+A name alone is no proof (``person_mask.jpg`` may be a photograph of someone with a mask), so some are opened. Names
+that say nothing (``x_lesion.png``, ``x.png`` beside ``x.jpg``) are believed if many pictures have such a file, and it
+holds few values where the picture does not.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,36 +23,104 @@ from fine_tuner.data.files.folders import composed
 from fine_tuner.data.files.images import load_mask
 from fine_tuner.data.masks.values import look_at_mask
 
+# The most telling first: of several folders that fit equally, this order decides.
+MASK_NAMES = (
+    "masks", "mask", "segmentationclass", "gtfine", "groundtruth", "gt", "segmentation", "segmentations", "seg",
+    "segmasks", "labels", "label", "annotations", "annotation", "annots", "annot", "anno", "targets", "target",
+    "mattes", "trimaps", "manual", "1stmanual", "output", "outputs", "segmentationobject",
+)  # fmt: skip
 _NAMED_AS_MASK = re.compile(
     r"^(?P<picture>.+?)[ _.\-]*(?:mask|masks|seg|segmentation|segm|groundtruth|ground_truth|gt|annotation|label|labels|"
     r"matte|roi)(?:[ _.\-]*\d+)?$",
     re.IGNORECASE,
 )
+_SEPARATOR = re.compile(r"[ _.\-]+")
+_NAMED = ("named", "")
+_LEAST_SHARE = 0.1  # of all files, those whose names are of one kind
 _OPENED = 12
 _MOST_VALUES = 32  # of a mask with soft edges there are more, but then nearly all pixels are 0 or 255
 _ENDS_SHARE = 0.9
+_ARE_MASKS = 0.75
+
+Kind = tuple[str, str]
+Candidate = tuple[Path, Path]  # picture, file that may be its mask
+
+
+def plain_name(name: str) -> str:
+    """A name without what separates its words."""
+    return "".join(c for c in name.lower() if c.isalnum())
 
 
 def masks_beside(files: Iterable[Path]) -> dict[Path, tuple[Path, ...]]:
-    """Picture to the files of its folder that are named as its masks; empty if what they hold are no masks."""
-    by_folder: dict[Path, dict[str, Path]] = defaultdict(dict)
-    for file in files:
-        by_folder[file.parent][composed(file.stem).lower()] = file
+    """Picture to the files that are its masks, in its folder or in one for masks beside it; empty if there are none."""
+    listed = list(files)
+    candidates: dict[Kind, list[Candidate]] = defaultdict(list)
+    for kind, picture, mask in _candidates(listed):
+        candidates[kind].append((picture, mask))
     found: dict[Path, list[Path]] = defaultdict(list)
-    for stems in by_folder.values():
-        for stem, file in stems.items():
-            match = _NAMED_AS_MASK.match(stem)
-            picture = stems.get(match["picture"].rstrip(" _.-")) if match else None
-            if picture is not None and picture != file:
-                found[picture].append(file)
-    masks = [mask for several in found.values() for mask in several]
-    return {picture: tuple(several) for picture, several in found.items()} if _are_masks(masks) else {}
+    for kind, pairs in candidates.items():
+        is_common = kind == _NAMED or len(pairs) >= _LEAST_SHARE * len(listed)
+        if not is_common or _share_of_masks([m for _, m in pairs]) < _ARE_MASKS:
+            continue
+        if kind == _NAMED or _share_of_masks([p for p, _ in pairs]) <= 1 - _ARE_MASKS:
+            for picture, mask in pairs:
+                found[picture].append(mask)
+    masks = {mask for several in found.values() for mask in several}
+    return {picture: tuple(several) for picture, several in found.items() if picture not in masks}
 
 
-def _are_masks(files: Sequence[Path]) -> bool:
-    """Whether most of some of them hold few values, or hardly anything between black and white."""
+def _candidates(files: Sequence[Path]) -> Iterator[tuple[Kind, Path, Path]]:
+    """What the names of two files say: of which kind of pair they would be, picture and mask."""
+    folders: dict[Path, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for file in files:
+        folders[file.parent][composed(file.stem).lower()].append(file)
+    for folder, stems in folders.items():
+        is_for_masks = plain_name(folder.name) in MASK_NAMES
+        around = [folders[f] for f in (*_siblings(folder, folders), folder.parent) if f in folders]
+        for stem, (file, *others) in stems.items():
+            for other in others:  # x.jpg and x.png: which is the mask, their content says
+                yield ("suffix", f"{file.suffix.lower()} {other.suffix.lower()}"), file, other
+                yield ("suffix", f"{other.suffix.lower()} {file.suffix.lower()}"), other, file
+            if is_for_masks and (pictures := _of_same_name(stem, around)):
+                yield ("folder", plain_name(folder.name)), pictures[0], file
+            elif named := _named_picture(stem, stems):
+                yield _NAMED, named, file
+            else:
+                for kind, picture in _longer_than(stem, stems):
+                    yield kind, picture, file
+
+
+def _siblings(folder: Path, folders: Iterable[Path]) -> list[Path]:
+    return [f for f in folders if f.parent == folder.parent and f != folder and plain_name(f.name) not in MASK_NAMES]
+
+
+def _of_same_name(stem: str, around: Sequence[dict[str, list[Path]]]) -> list[Path]:
+    match = _NAMED_AS_MASK.match(stem)
+    names = [stem, match["picture"].rstrip(" _.-")] if match else [stem]
+    return [stems[name][0] for name in names for stems in around if name in stems]
+
+
+def _named_picture(stem: str, stems: dict[str, list[Path]]) -> Path | None:
+    """The picture of which ``stem`` says that it is the mask."""
+    match = _NAMED_AS_MASK.match(stem)
+    found = stems.get(match["picture"].rstrip(" _.-")) if match else None
+    return found[0] if found else None
+
+
+def _longer_than(stem: str, stems: dict[str, list[Path]]) -> Iterator[tuple[Kind, Path]]:
+    """Pictures whose name begins or ends ``stem``, which has a word more: ``x`` of ``x_lesion`` and of ``roi_x``."""
+    for gap in _SEPARATOR.finditer(stem):
+        before, after = stem[: gap.start()], stem[gap.end() :]
+        for kind, name, word in (("after", before, after), ("before", after, before)):
+            word = word.rstrip("0123456789 _.-")
+            if name in stems and word:
+                yield (kind, word), stems[name][0]
+
+
+def _share_of_masks(files: Sequence[Path]) -> float:
+    """Of some of the files the share that hold few values, or hardly anything between black and white."""
     some = files[:: max(1, len(files) // _OPENED)][:_OPENED]
-    return bool(some) and sum(map(_is_mask, some)) >= 0.75 * len(some)
+    return sum(map(_is_mask, some)) / len(some)
 
 
 def _is_mask(file: Path) -> bool:

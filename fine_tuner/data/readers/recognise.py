@@ -5,7 +5,7 @@ From names and headers alone, quick enough to follow someone who types a path.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,7 @@ from fine_tuner.config.tasks import (
 from fine_tuner.data.files.archives import ARCHIVE_SUFFIXES, find_name_encoding, unpack
 from fine_tuner.data.files.folders import (
     Passed,
+    composed,
     existing_folder,
     holds_images,
     images_below,
@@ -35,9 +36,9 @@ from fine_tuner.data.files.folders import (
     visible_folders,
 )
 from fine_tuner.data.notices import Notice
-from fine_tuner.data.options import UNSPLIT, Layout, ReadOptions, split_named
+from fine_tuner.data.options import UNSPLIT, Layout, ReadOptions, listed_classes, split_named
 from fine_tuner.data.readers.image_index import ImageIndex
-from fine_tuner.data.readers.mask_folders import IMAGE_FOLDERS, MASK_FOLDERS, FolderPair, find_folder_pairs
+from fine_tuner.data.readers.mask_folders import IMAGE_FOLDERS, MASK_FOLDERS, FolderPair, find_folder_pairs, fit
 from fine_tuner.data.readers.masks_beside import masks_beside
 from fine_tuner.data.readers.objects import Objects, find_objects
 from fine_tuner.data.readers.sample import SAMPLE_PATH
@@ -71,6 +72,8 @@ class Found:
         splits: Split folders.
         objects: Data of object detection; None if there is none.
         has_masks_beside: Some files are named as masks of pictures in their folder, and hold masks.
+        options: What the user chose.
+        num_folders: How many folders with images there are where classes would be.
     """
 
     root: Path
@@ -80,6 +83,8 @@ class Found:
     splits: Mapping[str, Path] = field(default_factory=dict)
     objects: Objects | None = None
     has_masks_beside: bool = False
+    options: ReadOptions = field(default_factory=ReadOptions)
+    num_folders: int = 0
 
     def layout_for(self, task: str) -> Layout:
         """The layout that serves ``task``.
@@ -87,6 +92,8 @@ class Found:
         Raises:
             DataError: If the folder plainly holds something else; naming the task that fits.
         """
+        if self.options.layout != "auto":
+            return self._chosen(self.options.layout, task)
         layouts: dict[Layout, bool] = {
             "objects": self.objects is not None,
             "classes": len(self.class_folders) >= 2,
@@ -100,9 +107,26 @@ class Found:
         for layout, (what, better) in _SERVES.items():
             if layouts[layout]:
                 raise DataError(f"{self.root} holds {what}, which do not serve task={task}. Choose task={better}.")
+        if "classes" in wanted and not self.class_folders and self.num_folders >= 2:
+            raise self.nothing()
         if "classes" in wanted:
             return "classes"  # whose reader says what is missing
         raise DataError(f"{self.root} {_NEEDS[wanted[0]].format(task=task)}")
+
+    def _chosen(self, layout: Layout, task: str) -> Layout:
+        """The layout that the user chose."""
+        if layout not in TASK_SPECS[task].layouts:
+            serves = f"{_SERVES[layout][1]} only, " if layout in _SERVES else ""
+            raise DataError(f"data.layout={layout} serves {serves}not task={task}. Change one of the two.")
+        if layout == "objects" and self.objects is None:
+            raise DataError(f"{self.root} holds no objects as COCO, YOLO or Pascal VOC have them. Correct data.layout.")
+        if layout == "masks" and not self.pairs:
+            raise DataError(f"{self.root} has no folders images/ and masks/. Correct data.layout, or add them.")
+        return layout
+
+    def nothing(self) -> DataError:
+        """That nothing was recognised, what there is, and what would be."""
+        return DataError(f"Nothing was recognised in {self.root}: {_content_of(self.root)} {_WHAT_IS_READ}")
 
     def likely_task(self) -> str:
         """The task that the data is most likely made for.
@@ -110,22 +134,27 @@ class Found:
         Raises:
             DataError: If there is nothing but a table that cannot be read.
         """
-        if self.objects is not None:
+        layout = self.options.layout
+        if layout in ("masks", "classes"):
+            return _SERVES[layout][1]
+        if self.objects is not None and layout != "table":
             return (SEGMENTATION if self.objects.has_outlines else MULTILABEL).name
-        if self.pairs and not (self.has_masks_beside and len(self.class_folders) >= 2):
+        if self.pairs and layout != "table" and not (self.has_masks_beside and len(self.class_folders) >= 2):
             return SEGMENTATION.name
         if not self.tables:
             if len(self.class_folders) < 2:
-                raise DataError(f"Nothing was recognised in {self.root}: {_content_of(self.root)} {_WHAT_IS_READ}")
+                raise self.nothing()
             return CLASSIFICATION.name
         try:
             index = ImageIndex(self.root, images_below(self.root, Passed()))
-            task = task_of(read_table(next(iter(choose_tables(self.root).values()))), index)
+            first = self.tables[0] if len(self.tables) == 1 else next(iter(choose_tables(self.root).values()))
+            task = task_of(read_table(first, self.options.encoding), index, self.options)
         except DataError:
-            if len(self.class_folders) < 2:
+            if layout == "table" or len(self.class_folders) < 2:
                 raise
             return CLASSIFICATION.name  # the table is about something else
-        return task if target_kind(task) is TargetKind.MASK or len(self.class_folders) < 2 else CLASSIFICATION.name
+        is_meant = layout == "table" or target_kind(task) is TargetKind.MASK
+        return task if is_meant or len(self.class_folders) < 2 else CLASSIFICATION.name
 
 
 def unpacked(
@@ -146,7 +175,8 @@ def unpacked(
 
 
 _WHAT_IS_READ = (
-    "Give a folder that holds a folder of images for each class, images/ with masks/, or images with a table (CSV)."
+    "Give a folder that holds a folder of images for each class (data.layout=classes takes each folder for a class), "
+    "images/ with masks/ (or name the two in data.image_folder and data.mask_folder), or images with a table (CSV)."
 )
 
 
@@ -180,26 +210,48 @@ def look_into(path: str | Path, options: ReadOptions | None = None) -> Found:
     tables = tuple(tables_in(root))
     splits = _split_folders(root, folders, must_have_train=not tables and not pairs and objects is None)
     candidates = visible_folders(splits["train"]) if "train" in splits else folders
-    named = (f for f in candidates if f.name.lower() not in IMAGE_FOLDERS | MASK_FOLDERS and holds_images(f))
-    classes = tuple(sorted(named, key=lambda f: natural_key(f.name)))
-    has_beside = not pairs and options.masks_beside == "recognise" and _has_masks_beside(root)
+    filled = [f for f in candidates if holds_images(f)]
+    classes = _class_folders(filled, options)
+    may_be_beside = not pairs and options.masks_beside == "recognise" and (not tables or options.layout == "masks")
+    has_beside = may_be_beside and _has_masks_beside(root)  # a table says itself which file is whose mask
     if has_beside:
         where = splits if "train" in splits else {UNSPLIT: root}
         pairs = {split: FolderPair(folder, folder) for split, folder in where.items()}
-    elif pairs or objects is not None:
+    elif (pairs or objects is not None) and options.layout != "classes":
         classes = ()
-    return Found(root, pairs, tables, classes, splits, objects, has_beside)
+    return Found(root, pairs, tables, classes, splits, objects, has_beside, options, len(filled))
+
+
+def _class_folders(filled: list[Path], options: ReadOptions) -> tuple[Path, ...]:
+    """Folders that may be classes: all of them, or none where one is named as images or masks and fits another.
+
+    ``photos/`` beside ``drawings/`` are classes, ``images/`` beside ``outlines/`` with the same names in both are not.
+    """
+    named = [f for f in filled if f.name.lower() in IMAGE_FOLDERS | MASK_FOLDERS]
+    if options.layout != "classes" and any(fit(f, other) for f in named for other in filled if other != f):
+        return ()
+    if options.class_level == "inner":
+        filled = list({composed(f.name): f for outer in filled for f in visible_folders(outer)}.values())
+    return tuple(sorted(filled, key=lambda f: natural_key(f.name)))
 
 
 def _has_masks_beside(root: Path) -> bool:
-    """Whether a good part of the pictures of one folder have masks beside them."""
-    some = list(islice(images_below(root, Passed()), _LOOKED_AT))
-    folders = {image.parent for image in some}
-    beside = [masks_beside(f for f in visible_files(folder) if is_image_name(f)) for folder in islice(folders, 3)]
-    return any(beside)
+    """Whether pictures of one of the first folders have masks beside them."""
+    folders = list(islice(_folders_below(root), _FOLDERS_LOOKED_AT))
+    names = [[f for f in visible_files(folder) if is_image_name(f)] for folder in folders]
+    return bool(masks_beside(f for files in names for f in (*files[:_LOOKED_AT], *files[_LOOKED_AT:][-_LOOKED_AT:])))
 
 
-_LOOKED_AT = 300
+def _folders_below(root: Path) -> Iterator[Path]:
+    """``root`` and the folders below it, the nearest first, linked ones aside."""
+    level = [root]
+    while level:
+        yield from level
+        level = [f for folder in level for f in visible_folders(folder) if not f.is_symlink()]
+
+
+_FOLDERS_LOOKED_AT = 32
+_LOOKED_AT = 400
 
 
 def _descend(root: Path) -> Path:
@@ -259,9 +311,11 @@ def glance_at(path: str, progress: OnProgress = no_progress, options: ReadOption
     if path.startswith(TORCHVISION_PREFIX):
         return _of_set(path.removeprefix(TORCHVISION_PREFIX).partition("@")[0])
     path, _ = unpacked(path, progress, options)
-    if Path(path).suffix.lower() in TABLE_SUFFIXES:
-        path = str(Path(path).parent)
-    found = look_into(path, options)
+    table = Path(path).expanduser().absolute()
+    if table.suffix.lower() in TABLE_SUFFIXES and table.is_file():
+        found = Found(table.parent, tables=(table,), options=options or ReadOptions())
+    else:
+        found = look_into(path, options)
     task = found.likely_task()
     layout = found.layout_for(task)
     return Glance(task, _served(found, task), layout, _words(found, layout))
@@ -298,5 +352,4 @@ def _words(found: Found, layout: str) -> str:
     if layout == "table":
         return f"images with a table, {', '.join(t.name for t in found.tables[:_NAMES_SHOWN])}"
     names = [f.name for f in found.class_folders]
-    shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
-    return f"class folders, {counted(len(names), 'class')} ({shown})" if names else "class folders"
+    return f"class folders, {listed_classes(names)}" if names else "class folders"

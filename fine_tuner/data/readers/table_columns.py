@@ -91,11 +91,19 @@ def find_columns(table: Table, index: ImageIndex, task: str, options: ReadOption
     return Columns(file, split, group, labels, separator, () if given else _about_others(table, rest, labels, task))
 
 
-def task_of(table: Table, index: ImageIndex) -> str:
-    """What the table can be learned as: its most likely task."""
-    file = _file_column(table, index, "")
-    split = _split_column(table, "")
-    rest = [c for c in table.columns if c not in (file, split) and c.lower() not in _GROUP_NAMES]
+def task_of(table: Table, index: ImageIndex, options: ReadOptions) -> str:
+    """What the table, or of it the columns that ``options`` names, can be learned as: its most likely task.
+
+    Raises:
+        DataError: If a column that was named is not there, or none names the images.
+    """
+    file = _file_column(table, index, options.file_column)
+    split = _split_column(table, options.split_column)
+    given = [_named(table, name, "data.label_columns") for name in names_in(options.label_columns)]
+    others = (file, split, options.group_column)
+    rest = given or [c for c in table.columns if c not in others and c.lower() not in _GROUP_NAMES]
+    if len(given) == 1 and not _are_files(table, given[0], index):
+        return _task_of_column(table, given[0])
     named = [c for c in rest if c.lower() in _LABEL_NAMES]
     if any(_are_files(table, c, index) for c in rest if not table.is_numeric(c)):  # counts may equal stems: 3, 3.png
         return SEGMENTATION.name

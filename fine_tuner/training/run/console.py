@@ -45,7 +45,7 @@ class Console:
                 self._epochs, self._per_epoch = epochs, per_epoch
                 self._epoch_began = time.perf_counter()
                 for notice in facts.get("notices", ()):
-                    self._print(f"note: {notice}")
+                    self._print(f"{'warning' if notice in facts.get('warnings', ()) else 'note'}: {notice}")
                 self._print(_plan_line(dict(facts), epochs, per_epoch, total))
             case TrainMetrics(step=step, metrics=metrics):
                 self._losses.append(metrics["train/loss"])

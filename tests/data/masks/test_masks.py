@@ -124,6 +124,22 @@ def test_one_value_here_and_another_there_is_asked(folder: Callable[..., Path], 
     assert classes_of(two, "01") == [0, IGNORE_INDEX if high == 255 else 2]
 
 
+def test_numbers_here_and_greys_there_are_asked(folder: Callable[..., Path], read: Read) -> None:
+    root = folder([halves(0, 1), halves(2, 1), halves(127, 254), halves(0, 254)] * 2)
+    with pytest.raises(MendableError, match=r"Some masks hold 1 and 2 besides 0, others 127 and 254"):
+        read(root, task="segmentation")
+    assert read(root, task="segmentation", mask_values=(0, 1, 2, 127, 254)).num_outputs == 5
+
+
+def test_one_class_and_255_is_asked_and_either_may_be_the_background(folder: Callable[..., Path], read: Read) -> None:
+    root = folder([halves(1, 255), halves(255, 1)] * 2)
+    with pytest.raises(MendableError, match=r"hold 1 and 255 only") as raised:
+        read(root, task="segmentation")
+    values = [remedy.settings["data.mask_values"] for remedy in raised.value.remedies]
+    assert values == [[255, 1], [1, 255]]
+    assert classes_of(read(root, task="segmentation", mask_values=tuple(values[0])), "00") == [1, 0]
+
+
 def test_255_beside_a_class_in_one_file_is_void_in_all(folder: Callable[..., Path], read: Read) -> None:
     data = read(folder([halves(0, 1), halves(0, 255), halves(1, 255)] * 4), task="segmentation")
     assert classes_of(data, "01") == [0, IGNORE_INDEX]

@@ -13,6 +13,8 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from fine_tuner.base.errors import DataError
+from fine_tuner.data.options import ReadOptions
+from fine_tuner.data.readers.recognise import glance_at
 from fine_tuner.data.records import DataSplits
 
 Make = Callable[..., Path]
@@ -207,6 +209,62 @@ def test_masks_beside_the_pictures_of_classes_are_left_out_and_said(class_folder
     assert sum(map(len, read(root, masks_beside="ignore", on_contradiction="keep").splits.values())) == 36
 
 
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "{}_lesion.png",
+        "{}-maske2.png",
+        "ROI_{}.png",
+        "mask_{}.png",
+        "{}.bmp",
+        "masks/{}.png",
+        "Ground_Truth/{}_x_gt.bmp",
+    ],
+)
+def test_masks_of_any_name_beside_their_pictures_are_told_by_what_they_hold(
+    class_folders: Make, read: Read, mask: str
+) -> None:
+    root = class_folders({"sick": 6, "well": 6})
+    for picture in list(root.rglob("*.png")):
+        file = picture.parent / mask.format(picture.stem).replace("_x_gt", "-gt")
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.eye(16, 24, dtype=np.uint8) * 255).save(file)
+    assert glance_at(str(root)).task == "classification"
+    data = read(root)
+    assert sum(map(len, data.splits.values())) == 12
+    assert [n.code for n in data.notices if n.level == "warning"] == ["masks_beside"]
+    assert sum(map(len, read(root, task="segmentation", layout="masks").splits.values())) == 12
+
+
+def test_drawings_beside_drawings_are_no_masks(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 4, "b": 4})
+    for number, drawing in enumerate(sorted(root.rglob("*.png"))):
+        two_values = np.random.default_rng(number).integers(0, 2, (20, 24), dtype=np.uint8) * 255
+        Image.fromarray(two_values).save(drawing)
+        Image.fromarray(two_values[::-1]).save(drawing.with_stem(drawing.stem + "_turned"))
+    assert sum(map(len, read(root).splits.values())) == 16
+
+
+def test_classes_may_be_called_photos_or_labels(class_folders: Make, read: Read) -> None:
+    root = class_folders({"photos": 4, "drawings": 4})
+    assert glance_at(str(root)).words == read(root).kind == "class folders, 2 classes (drawings, photos)"
+    for drawing in (root / "drawings").iterdir():
+        drawing.rename(drawing.with_name(drawing.name.replace("drawings", "photos")))
+    for ask in (glance_at, read):  # images and something made of them, or classes numbered alike?
+        with pytest.raises(DataError, match=r"Nothing was recognised .*data\.layout=classes takes each folder"):
+            ask(str(root))
+    assert read(root, layout="classes").classes == ("drawings", "photos")
+
+
+def test_what_is_chosen_is_recognised_as_it_is_read(class_folders: Make, read: Read) -> None:
+    root = class_folders({"colour/rust": 4, "colour/sound": 4, "grey/rust": 4, "grey/sound": 4})
+    inner = ReadOptions(class_level="inner")
+    assert glance_at(str(root), options=inner).words == read(root, class_level="inner").kind
+    assert glance_at(str(root)).words == read(root).kind
+    with pytest.raises(DataError, match=r"data\.layout=masks serves segmentation only, not task=classification"):
+        read(root, layout="masks")
+
+
 def test_photographs_named_like_masks_stay_pictures(class_folders: Make, read: Read) -> None:
     root = class_folders({"a": 4, "b": 4})
     for number, photo in enumerate(sorted(root.rglob("*.png"))):
@@ -279,8 +337,19 @@ def test_skipping_never_empties_a_class(class_folders: Make, read: Read) -> None
     root = class_folders({"a": 4, "b": 2})
     for image in (root / "b").iterdir():
         image.write_bytes(b"")
-    with pytest.raises(DataError, match=r"No readable image is left"):
+    with pytest.raises(DataError, match=r"usable images of one class only; none of 'b'\. \S*b000\.png is not an image"):
         read(root, on_unreadable="skip")
+
+
+def test_a_class_of_unreadable_images_is_left_out_with_them_and_said(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 4, "b": 2, "c": 4})
+    for image in (root / "b").iterdir():
+        image.write_bytes(b"<svg/>")
+    data = read(root, on_unreadable="skip")
+    assert (data.classes, data.class_counts("train")) == (("a", "c"), (3, 3))
+    assert data.kind == "class folders, 2 classes (a, c)"
+    (said,) = [n for n in data.notices if n.code == "empty_class"]
+    assert "'b' without any usable image in train" in said.text
 
 
 def test_progress_ends_at_the_total(class_folders: Make, read: Read) -> None:
