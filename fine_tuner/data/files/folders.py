@@ -27,25 +27,10 @@ from fine_tuner.data.notices import Notice
 # What is read here; those of torchvision's ImageFolder are among them.
 IMAGE_SUFFIXES = frozenset(
     {
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".bmp",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".gif",
-        ".avif",
-        ".dib",
-        ".pbm",
-        ".pnm",
-        ".apng",
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
+        ".gif", ".avif", ".apng",
     }
-)
+)  # fmt: skip
 # Pictures as well, which need a package or cannot be read: taken for pictures, so that none is passed over in silence.
 OTHER_PICTURES = frozenset(
     {
