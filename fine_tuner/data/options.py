@@ -15,7 +15,7 @@ from fine_tuner.data.records import Record
 UNSPLIT = "all"
 SPLIT_NAMES = {
     "train": "train", "training": "train", "trainval": "train",
-    "val": "val", "valid": "val", "validation": "val",
+    "val": "val", "valid": "val", "validation": "val", "validate": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
 ProblemKind = Literal[

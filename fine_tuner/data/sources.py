@@ -31,7 +31,7 @@ from fine_tuner.data.files.pixel_range import may_be_deep_by_name, measure_range
 from fine_tuner.data.files.slices import about_slices
 from fine_tuner.data.masks.orientation import ask_of_turned, find_turned
 from fine_tuner.data.masks.values import mask_facts
-from fine_tuner.data.notices import Notice
+from fine_tuner.data.notices import Notice, Remedy
 from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source, listed_classes
 from fine_tuner.data.readers.class_folders import read_class_folders
 from fine_tuner.data.readers.mask_folders import read_mask_folders, with_classes
@@ -296,8 +296,19 @@ def _of_path(path: str, task: str, options: ReadOptions, progress: OnProgress) -
     if layout == "table":
         return found.root, _of_tables(found.root, choose_tables(found.root), task, options, progress)
     if layout == "masks":
-        return found.root, read_mask_folders(found.root, found.pairs, options, progress)
+        source = read_mask_folders(found.root, found.pairs, options, progress)
+        said = (_TOLD_BY_CONTENT,) if found.is_told_by_content else ()
+        return found.root, replace(source, notices=(*said, *source.notices))
     return found.root, read_class_folders(found, options)
+
+
+_TOLD_BY_CONTENT = Notice(
+    "The two folders hold files of the same names, the second with few values in each: they are taken for images and "
+    "their masks.",
+    "warning",
+    (Remedy("take them for two classes", {"task": "classification", "data.layout": "classes"}),),
+    "masks_by_content",
+)
 
 
 def _of_tables(root: Path, tables: Mapping[str, Path], task: str, options: ReadOptions, progress: OnProgress) -> Source:

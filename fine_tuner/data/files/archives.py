@@ -96,7 +96,9 @@ def find_name_encoding(path: Path, given: str) -> tuple[str, tuple[Notice, ...]]
     except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError):
         return "utf-8", ()
     what = f"The text of the names in {path.name}"
-    encoding, notice = find_encoding(names, given=given, what=what, likely=("gbk", "cp932", "cp437", "cp1252"))
+    encoding, notice = find_encoding(
+        names, given=given, what=what, likely=("gbk", "cp932", "euc_kr", "cp437", "cp1252")
+    )
     return encoding, (notice,) if notice else ()
 
 

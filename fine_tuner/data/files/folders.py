@@ -42,6 +42,7 @@ _IGNORED_FOLDERS = frozenset({"__macosx", "__pycache__"})
 # Written by the system or the archive, not by the user: not worth a word.
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", ".ds_store"})
 _DIGITS = re.compile(r"(\d+)")
+_WHOLE_NUMBER = re.compile(r"-?\d+")
 ROOTS_VARIABLE = "FINE_TUNER_DATA_ROOTS"
 
 
@@ -69,8 +70,15 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def natural_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Each name once, as a person counts: the one order of classes everywhere."""
-    return tuple(sorted(set(names), key=natural_key))
+    """Each name once, as a person counts: the one order of classes everywhere.
+
+    >>> natural_order(["10", "2", "-1"]), natural_order(["b", "a10", "a9"])
+    (('-1', '2', '10'), ('a9', 'a10', 'b'))
+    """
+    distinct = set(names)
+    if all(_WHOLE_NUMBER.fullmatch(name) for name in distinct):
+        return tuple(sorted(distinct, key=lambda name: (int(name), name)))
+    return tuple(sorted(distinct, key=natural_key))
 
 
 # -------------------------------------------------- how far a path may lead

@@ -12,6 +12,7 @@ from fine_tuner.base.text import counted
 from fine_tuner.data.files.folders import (
     Passed,
     composed,
+    holds_images,
     images_below,
     is_image_name,
     natural_key,
@@ -92,20 +93,25 @@ def read_class_folders(found: Found, options: ReadOptions) -> Source:
     """
     passed = Passed()
     folders = found.splits or {UNSPLIT: found.root}
+    notices: list[Notice] = []
+    if found.splits:
+        folders, notices = _with_classes(found)
     splits = {split: read_classes(f, passed, level=options.class_level) for split, f in folders.items()}
     learned = splits.get("train") or splits[UNSPLIT]
     main = folders.get("train") or folders[UNSPLIT]
     empty = [name for name, images in learned.items() if not images]
     names = natural_order(name for name, images in learned.items() if images)
     _require_classes({name: learned[name] for name in names}, main)
-    notices = passed.notices()
+    notices += passed.notices()
     if empty:
         what = "Class folder" if len(empty) == 1 else "Class folders"
         notices.append(
             Notice(f"{what} {_listed(empty)} in {main} without any image, left out.", "warning", code="empty_class")
         )
     records, problems = {}, []
-    for split, classes in splits.items():
+    for split, as_named in splits.items():
+        classes, about_names = _matched(as_named, names, split)
+        notices += about_names
         extra = {name: images for name, images in classes.items() if images and name not in names}
         problems += [
             Problem("extra_class", f"Image {image} is of class {name!r}, which train does not have.", image)
@@ -120,7 +126,7 @@ def read_class_folders(found: Found, options: ReadOptions) -> Source:
     if found.tables:
         text = f"{found.tables[0].name} is not used: the classes are the folders."
         notices.append(Notice(text, remedies=(Remedy("use it", {"data.layout": "table"}),), code="table_unused"))
-    where = f"class folders in {', '.join(f.name for f in found.splits.values())}" if found.splits else "class folders"
+    where = f"class folders in {', '.join(f.name for f in folders.values())}" if found.splits else "class folders"
     return Source(
         records={split: tuple(rows) for split, rows in records.items()},
         classes=names,
@@ -128,6 +134,48 @@ def read_class_folders(found: Found, options: ReadOptions) -> Source:
         notices=tuple(notices),
         problems=tuple(problems),
     )
+
+
+def _with_classes(found: Found) -> tuple[dict[str, Path], list[Notice]]:
+    """Split folders that hold classes with images, train always; and what there is to say of the others."""
+    folders, notices = {}, []
+    for split, folder in found.splits.items():
+        if split == "train" or any(map(holds_images, visible_folders(folder))):
+            folders[split] = folder
+            continue
+        num_images = sum(map(is_image_name, visible_files(folder)))
+        what = f"holds {counted(num_images, 'image')} without classes" if num_images else "holds no image"
+        then = "; a part of train is kept for validation instead" if split == "val" else ""
+        notices.append(Notice(f"{folder.name}/ {what} and is not used{then}.", "warning", code="unused_split"))
+    used = set(found.splits.values())
+    others = [f for f in visible_folders(found.root) if f not in used and holds_images(f)]
+    if others:
+        listed = ", ".join(f"{f.name}/" for f in others[:5])
+        text = f"Not used, since only {', '.join(f.name for f in found.splits.values())} are splits: {listed}."
+        notices.append(Notice(text, "warning", code="unused_folders"))
+    return folders, notices
+
+
+def _matched(classes: Classes, names: tuple[str, ...], split: str) -> tuple[Classes, list[Notice]]:
+    """``classes`` of a split under the names that train has, where they differ in case or blanks alone."""
+    plain = [name.strip().casefold() for name in names]
+    out: dict[str, list[Path]] = {}
+    renamed = []
+    for name, images in classes.items():
+        alike = [n for n, p in zip(names, plain, strict=True) if p == name.strip().casefold()]
+        own = alike[0] if name not in names and len(alike) == 1 else name
+        out.setdefault(own, []).extend(images)
+        if own != name:
+            renamed.append(f"{name!r} as {own!r}")
+    if not renamed:
+        return classes, []
+    return out, [
+        Notice(
+            f"Class folders of {split} are read under the names of train: {', '.join(renamed[:5])}.",
+            "warning",
+            code="class_names",
+        )
+    ]
 
 
 def _about_nesting(

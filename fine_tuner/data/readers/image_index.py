@@ -20,10 +20,12 @@ class ImageIndex:
         self._by_path: dict[str, Path] = {}
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
+        self._by_folded: dict[str, list[Path]] = defaultdict(list)
         for image in images:
             self._by_path[composed(image.relative_to(root).as_posix())] = image
             self._by_name[composed(image.name)].append(image)
             self._by_stem[composed(image.stem)].append(image)
+            self._by_folded[composed(image.name).casefold()].append(image)
 
     def __len__(self) -> int:
         return len(self._by_path)
@@ -36,7 +38,8 @@ class ImageIndex:
         return self.find(text) is not None or bool(self._named(PurePosixPath(composed(text).replace("\\", "/"))))
 
     def _named(self, wanted: PurePosixPath) -> list[Path]:
-        return self._by_name.get(wanted.name) or self._by_stem.get(wanted.name) or self._by_stem.get(wanted.stem) or []
+        exact = self._by_name.get(wanted.name) or self._by_stem.get(wanted.name) or self._by_stem.get(wanted.stem)
+        return exact or self._by_folded.get(wanted.name.casefold()) or []
 
     def find(self, text: str, prefer: str | None = None) -> Path | None:
         """The image that ``text`` means; None if there is none or it could be several.

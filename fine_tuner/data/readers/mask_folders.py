@@ -24,7 +24,14 @@ from fine_tuner.data.masks.values import MaskScan, class_pixels, decide_classes,
 from fine_tuner.data.notices import Notice
 from fine_tuner.data.options import SPLIT_NAMES, UNSPLIT, Problem, ReadOptions, Source, split_named
 from fine_tuner.data.readers.colour_tables import find_class_names, find_colour_table
-from fine_tuner.data.readers.masks_beside import MASK_NAMES, joined, masks_beside, plain_name
+from fine_tuner.data.readers.masks_beside import (
+    LEAST_SHARE_OF_MASKS,
+    MASK_NAMES,
+    joined,
+    masks_beside,
+    plain_name,
+    share_of_masks,
+)
 from fine_tuner.data.readers.split_lists import SPLIT_LISTS, SplitLists, read_split_lists
 from fine_tuner.data.records import Record
 
@@ -162,6 +169,28 @@ def fit(one: Path, other: Path) -> bool:
     return _match(one, other) >= _LEAST_MATCH
 
 
+def pairs_by_content(folders: Mapping[str, Path]) -> dict[str, FolderPair]:
+    """By split the two folders below each of ``folders`` that hold pictures and masks, whatever they are called.
+
+    They hold files of the same names, and those of one hold few values where those of the other do not.
+    """
+    found = {}
+    for split, folder in folders.items():
+        inner = [f for f in visible_folders(folder) if holds_images(f)]
+        both = (FolderPair(*inner), FolderPair(*inner[::-1])) if len(inner) == 2 else ()
+        if pair := next(filter(_are_masks, both), None):
+            found[split] = pair
+    return found if {"train", UNSPLIT} & set(found) else {}
+
+
+def _are_masks(pair: FolderPair) -> bool:
+    """Whether the second folder holds what seem masks of the pictures in the first."""
+    if not fit(pair.images, pair.masks):
+        return False
+    images, masks = (list(islice(images_below(f, Passed()), _LOOKED_AT)) for f in (pair.images, pair.masks))
+    return share_of_masks(masks) >= LEAST_SHARE_OF_MASKS and share_of_masks(images) <= 1 - LEAST_SHARE_OF_MASKS
+
+
 def _split_below(folder: Path) -> dict[str, Path]:
     return {split: f for f in visible_folders(folder) if (split := split_named(f.name))}
 
@@ -295,12 +324,16 @@ def read_mask_folders(
     first = next(iter(pairs.values()))
     where = "beside them" if first.images == first.masks else f"in {first.images.name}/ and {first.masks.name}/"
     if lists is not None and UNSPLIT not in records:
-        where += f", divided by {lists.folder.relative_to(root).as_posix()}/ into {', '.join(records)}"
+        where += f", divided by {_listed_in(lists.folder, root)} into {', '.join(records)}"
     elif UNSPLIT not in records:
         where += f" in {', '.join(records)}"
     source = with_classes(root, records, options, progress, words=f"images with masks {where}")
     notices = (*source.notices, *passed.notices(), *_about_unused(root, pairs))
     return replace(source, notices=notices, problems=(*problems, *source.problems))
+
+
+def _listed_in(folder: Path, root: Path) -> str:
+    return "its lists" if folder == root else f"{folder.relative_to(root).as_posix()}/"
 
 
 def _divided(found: Pairs, lists: SplitLists) -> dict[str, Pairs]:

@@ -27,7 +27,8 @@ from fine_tuner.data.masks.values import look_at_mask
 MASK_NAMES = (
     "masks", "mask", "segmentationclass", "gtfine", "groundtruth", "gt", "segmentation", "segmentations", "seg",
     "segmasks", "labels", "label", "annotations", "annotation", "annots", "annot", "anno", "targets", "target",
-    "mattes", "trimaps", "manual", "1stmanual", "output", "outputs", "segmentationobject",
+    "mattes", "trimaps", "manual", "1stmanual", "output", "outputs", "segmentationclasspng", "segmentationobject",
+    "segmentationobjectpng",
 )  # fmt: skip
 _NAMED_AS_MASK = re.compile(
     r"^(?P<picture>.+?)[ _.\-]*(?:mask|masks|seg|segmentation|segm|groundtruth|ground_truth|gt|annotation|label|labels|"
@@ -40,7 +41,7 @@ _LEAST_SHARE = 0.1  # of all files, those whose names are of one kind
 _OPENED = 12
 _MOST_VALUES = 32  # of a mask with soft edges there are more, but then nearly all pixels are 0 or 255
 _ENDS_SHARE = 0.9
-_ARE_MASKS = 0.75
+LEAST_SHARE_OF_MASKS = 0.75
 
 Kind = tuple[str, str]
 Candidate = tuple[Path, Path]  # picture, file that may be its mask
@@ -60,9 +61,9 @@ def masks_beside(files: Iterable[Path]) -> dict[Path, tuple[Path, ...]]:
     found: dict[Path, list[Path]] = defaultdict(list)
     for kind, pairs in candidates.items():
         is_common = kind == _NAMED or len(pairs) >= _LEAST_SHARE * len(listed)
-        if not is_common or _share_of_masks([m for _, m in pairs]) < _ARE_MASKS:
+        if not is_common or share_of_masks([m for _, m in pairs]) < LEAST_SHARE_OF_MASKS:
             continue
-        if kind == _NAMED or _share_of_masks([p for p, _ in pairs]) <= 1 - _ARE_MASKS:
+        if kind == _NAMED or share_of_masks([p for p, _ in pairs]) <= 1 - LEAST_SHARE_OF_MASKS:
             for picture, mask in pairs:
                 found[picture].append(mask)
     masks = {mask for several in found.values() for mask in several}
@@ -117,7 +118,7 @@ def _longer_than(stem: str, stems: dict[str, list[Path]]) -> Iterator[tuple[Kind
                 yield (kind, word), stems[name][0]
 
 
-def _share_of_masks(files: Sequence[Path]) -> float:
+def share_of_masks(files: Sequence[Path]) -> float:
     """Of some of the files the share that hold few values, or hardly anything between black and white."""
     some = files[:: max(1, len(files) // _OPENED)][:_OPENED]
     return sum(map(_is_mask, some)) / len(some)

@@ -14,7 +14,8 @@ from fine_tuner.data.options import UNSPLIT, ReadOptions
 from fine_tuner.data.records import Record
 
 # A name, a number of it, then the number of the picture: video0_frame03, patient12-slice4, P007_2.
-_NUMBERED = re.compile(r"^(?P<group>.*?\d[^\d]*?|.*?[^\d\W_])[ _.\-]+[^\d\W_]*[ _.\-]?(?P<number>\d+)$")
+_NUMBERED = re.compile(r"^(?P<group>.*?\d[^\d]*?|.*?[^\d\W_])[ _.\-(]+[^\d\W_]*[ _.\-]?(?P<number>\d+)$")
+_TAIL = re.compile(r"\)$|(?<=\d)[ _.\-][^\W\d_]+$")  # vid3 (2), P3_frame2_left
 _LEAST_GROUPS = 2
 _TO_GROUPS = Remedy("keep such images in one split", {"data.group_by_name": True})
 
@@ -23,9 +24,9 @@ def group_of(stem: str) -> str | None:
     """What the name is without its last number; None if it has none.
 
     >>> group_of("video0_frame03"), group_of("P007-2"), group_of("cat_012"), group_of("17"), group_of("leaf")
-    ('video0', 'P007', 'cat', None, None)
+    ('video0', 'p007', 'cat', None, None)
     """
-    match = _NUMBERED.match(composed(stem))
+    match = _NUMBERED.match(_TAIL.sub("", composed(stem)))
     return match["group"].lower() if match else None
 
 

@@ -31,14 +31,21 @@ from fine_tuner.data.files.folders import (
     holds_images,
     images_below,
     is_image_name,
-    natural_key,
+    natural_order,
     visible_files,
     visible_folders,
 )
 from fine_tuner.data.notices import Notice
 from fine_tuner.data.options import UNSPLIT, Layout, ReadOptions, listed_classes, split_named
 from fine_tuner.data.readers.image_index import ImageIndex
-from fine_tuner.data.readers.mask_folders import IMAGE_FOLDERS, MASK_FOLDERS, FolderPair, find_folder_pairs, fit
+from fine_tuner.data.readers.mask_folders import (
+    IMAGE_FOLDERS,
+    MASK_FOLDERS,
+    FolderPair,
+    find_folder_pairs,
+    fit,
+    pairs_by_content,
+)
 from fine_tuner.data.readers.masks_beside import masks_beside
 from fine_tuner.data.readers.objects import Objects, find_objects
 from fine_tuner.data.readers.sample import SAMPLE_PATH
@@ -73,6 +80,7 @@ class Found:
         objects: Data of object detection; None if there is none.
         has_masks_beside: Some files are named as masks of pictures in their folder, and hold masks.
         options: What the user chose.
+        is_told_by_content: What the folders of images and masks hold says so, not their names.
         num_folders: How many folders with images there are where classes would be.
     """
 
@@ -85,6 +93,7 @@ class Found:
     has_masks_beside: bool = False
     options: ReadOptions = field(default_factory=ReadOptions)
     num_folders: int = 0
+    is_told_by_content: bool = False
 
     def layout_for(self, task: str) -> Layout:
         """The layout that serves ``task``.
@@ -212,6 +221,10 @@ def look_into(path: str | Path, options: ReadOptions | None = None) -> Found:
     candidates = visible_folders(splits["train"]) if "train" in splits else folders
     filled = [f for f in candidates if holds_images(f)]
     classes = _class_folders(filled, options)
+    is_told_by_content = False
+    if not pairs and not objects and not tables and options.layout in ("auto", "masks"):
+        pairs = pairs_by_content(splits if "train" in splits else {UNSPLIT: root})
+        is_told_by_content = bool(pairs)
     may_be_beside = not pairs and options.masks_beside == "recognise" and (not tables or options.layout == "masks")
     has_beside = may_be_beside and _has_masks_beside(root)  # a table says itself which file is whose mask
     if has_beside:
@@ -219,7 +232,7 @@ def look_into(path: str | Path, options: ReadOptions | None = None) -> Found:
         pairs = {split: FolderPair(folder, folder) for split, folder in where.items()}
     elif (pairs or objects is not None) and options.layout != "classes":
         classes = ()
-    return Found(root, pairs, tables, classes, splits, objects, has_beside, options, len(filled))
+    return Found(root, pairs, tables, classes, splits, objects, has_beside, options, len(filled), is_told_by_content)
 
 
 def _class_folders(filled: list[Path], options: ReadOptions) -> tuple[Path, ...]:
@@ -232,7 +245,8 @@ def _class_folders(filled: list[Path], options: ReadOptions) -> tuple[Path, ...]
         return ()
     if options.class_level == "inner":
         filled = list({composed(f.name): f for outer in filled for f in visible_folders(outer)}.values())
-    return tuple(sorted(filled, key=lambda f: natural_key(f.name)))
+    ordered = natural_order(composed(f.name) for f in filled)
+    return tuple(sorted(filled, key=lambda f: ordered.index(composed(f.name))))
 
 
 def _has_masks_beside(root: Path) -> bool:

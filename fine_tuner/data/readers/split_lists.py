@@ -34,8 +34,7 @@ def read_split_lists(root: Path) -> SplitLists | None:
 
     A picture that several lists name (VOC's ``trainval``) is in val before test before train.
     """
-    for kind in _KINDS:
-        folder = root / SPLIT_LISTS / kind
+    for folder in (*(root / SPLIT_LISTS / kind for kind in _KINDS), root):
         if not folder.is_dir():
             continue
         splits: dict[str, str] = {}

@@ -105,8 +105,11 @@ def task_of(table: Table, index: ImageIndex, options: ReadOptions) -> str:
     if len(given) == 1 and not _are_files(table, given[0], index):
         return _task_of_column(table, given[0])
     named = [c for c in rest if c.lower() in _LABEL_NAMES]
-    if any(_are_files(table, c, index) for c in rest if not table.is_numeric(c)):  # counts may equal stems: 3, 3.png
-        return SEGMENTATION.name
+    files = [c for c in rest if not table.is_numeric(c) and _are_files(table, c, index)]  # 3 is no file for 3.png
+    named = [c for c in named if c not in files]
+    if files and (not named or any(map(_MASK_WORDS.search, files))):
+        return SEGMENTATION.name  # else they name other pictures, such as the one before
+    rest = [c for c in rest if c not in files]
     if len(named) == 1:
         return _task_of_column(table, named[0])
     binary = [c for c in rest if table.is_binary(c)]

@@ -194,9 +194,7 @@ class TableReader:
         cells = [v for table in self.tables.values() for v in table.column(labels[0]) if v]
         if target_kind(self.task) is TargetKind.LABELS:
             return natural_order(part for cell in cells for part in _parts(cell, separator))
-        names = set(cells)
-        is_numbered = all(name.lstrip("-").isdigit() for name in names)
-        return tuple(sorted(names, key=int)) if is_numbered else natural_order(names)
+        return natural_order(cells)
 
     def _words(self, names: Sequence[str]) -> str:
         name = ", ".join(t.path.name for t in self.tables.values())

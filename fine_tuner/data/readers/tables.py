@@ -142,7 +142,7 @@ def _text_of(path: Path, given: str) -> tuple[str, tuple[Notice, ...]]:
         raise DataError(f"{path} is not a text file. Save the table as CSV.")
     what = f"The text of {path.name}"
     encoding, notice = find_encoding(
-        content.split(b"\n"), given=given, what=what, likely=("gbk", "cp932", "cp1252", "cp437")
+        content.split(b"\n"), given=given, what=what, likely=("gbk", "cp932", "euc_kr", "cp1252", "cp437")
     )
     text = content.decode(encoding).removeprefix("\ufeff")
     return composed(text), (notice,) if notice else ()

@@ -14,6 +14,8 @@ from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import no_progress
 from fine_tuner.data.files import archives
 from fine_tuner.data.files.archives import unpack
+from fine_tuner.data.files.encodings import find_encoding
+from fine_tuner.data.notices import MendableError
 from fine_tuner.data.records import DataSplits
 
 
@@ -129,3 +131,21 @@ def test_missing_and_empty_zip(tmp_path: Path, pack: Callable[..., Path]) -> Non
         unpack(tmp_path / "gone.zip", no_progress)
     with pytest.raises(DataError, match=r"holds no files"):
         unpack(pack({}), no_progress)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "is_told"),
+    [("猫狗", "gbk", True), ("肺炎", "gbk", True), ("고양이", "euc_kr", False), ("정상", "euc_kr", False),
+     ("ねこ", "cp932", True), ("кошка", "cp866", False), ("żółty", "cp852", False), ("γάτα", "cp737", False),
+     ("貓咪", "big5", False)],
+)  # fmt: skip
+def test_encoding_is_told_or_asked_with_the_right_one_among_the_choices(
+    text: str, encoding: str, is_told: bool
+) -> None:
+    likely = ("gbk", "cp932", "euc_kr", "cp1252", "cp437")
+    if is_told:
+        assert find_encoding([text.encode(encoding)], given="", what="It", likely=likely)[0] == encoding
+    else:
+        with pytest.raises(MendableError) as raised:
+            find_encoding([text.encode(encoding)], given="", what="It", likely=likely)
+        assert encoding in [remedy.settings["data.encoding"] for remedy in raised.value.remedies]

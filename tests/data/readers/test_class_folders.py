@@ -256,6 +256,59 @@ def test_classes_may_be_called_photos_or_labels(class_folders: Make, read: Read)
     assert read(root, layout="classes").classes == ("drawings", "photos")
 
 
+@pytest.mark.parametrize("split", [{}, {"below": "train"}])
+def test_images_and_masks_under_any_names_are_told_by_what_they_hold(
+    class_folders: Make, read: Read, split: dict[str, str]
+) -> None:
+    root = class_folders({"bilder": 6}, **split)
+    folder = root / split.get("below", "")
+    (folder / "umrisse").mkdir()
+    for picture in (folder / "bilder").iterdir():
+        Image.fromarray(np.eye(16, 24, dtype=np.uint8) * 255).save(folder / "umrisse" / picture.name)
+    assert glance_at(str(root)).words == "images with masks in bilder/ and umrisse/"
+    (said,) = [n for n in read(root, task="segmentation").notices if n.level == "warning"]
+    assert said.remedies[0].settings == {"task": "classification", "data.layout": "classes"}
+    assert read(root, layout="classes", on_contradiction="keep").classes == ("bilder", "umrisse")
+
+
+def test_other_folders_beside_train_are_used_or_said(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 8, "b": 8}, below="train")
+    class_folders({"a": 2, "b": 2}, below="dev", root=root)
+    class_folders({"a": 2, "b": 2}, below="holdout", root=root)
+    (root / "test").mkdir()
+    (root / "train" / "a" / "a000.png").rename(root / "test" / "x.png")
+    data = read(root)
+    assert {split: len(rows) for split, rows in data.splits.items()} == {"train": 15, "val": 4}
+    texts = " ".join(n.text for n in data.notices if n.level == "warning")
+    assert "test/ holds 1 image without classes and is not used." in texts
+    assert "Not used, since only train, dev, test are splits: holdout/." in texts
+
+
+def test_empty_val_is_said_and_train_divided(class_folders: Make, read: Read) -> None:
+    root = class_folders({"a": 8, "b": 8}, below="train")
+    (root / "val" / "a").mkdir(parents=True)
+    data = read(root)
+    assert {split: len(rows) for split, rows in data.splits.items()} == {"train": 12, "val": 4}
+    assert [n.code for n in data.notices if n.level == "warning"] == ["unused_split"]
+
+
+def test_classes_that_differ_in_case_or_blanks_are_one_and_it_is_said(class_folders: Make, read: Read) -> None:
+    root = class_folders({"cat": 4, "dog": 4}, below="train")
+    class_folders({"Cat": 2, "dog ": 2}, below="val", root=root)
+    data = read(root)
+    assert data.class_counts("val") == (2, 2)
+    (said,) = [n for n in data.notices if n.code == "class_names"]
+    assert "'Cat' as 'cat', 'dog ' as 'dog'" in said.text
+
+
+def test_numbers_are_in_their_order_in_folders_and_tables(class_folders: Make, read: Read, tmp_path: Path) -> None:
+    root = class_folders({"10": 2, "-1": 2, "2": 2, "02": 2})
+    rows = [f"{p.relative_to(root).as_posix()},{p.parent.name}" for p in sorted(root.rglob("*.png"))]
+    (root / "t.csv").write_text("\n".join(["file,label", *rows]))
+    classes = ("-1", "02", "2", "10")
+    assert read(root).classes == read(root, layout="table").classes == classes
+
+
 def test_what_is_chosen_is_recognised_as_it_is_read(class_folders: Make, read: Read) -> None:
     root = class_folders({"colour/rust": 4, "colour/sound": 4, "grey/rust": 4, "grey/sound": 4})
     inner = ReadOptions(class_level="inner")

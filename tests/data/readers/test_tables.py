@@ -291,8 +291,8 @@ def test_a_row_ends_where_csv_ends_it(table: Make, read: Read, odd: str) -> None
 
 
 def test_bad_word_in_the_split_column(table: Make, read: Read) -> None:
-    text = "file,label,part\n" + "".join(f"p{i:03d}.png,{'ab'[i % 2]},dev\n" for i in range(12))
-    with pytest.raises(DataError, match=r"line 2, column 'part': 'dev' is no split\. Write train, val or test"):
+    text = "file,label,part\n" + "".join(f"p{i:03d}.png,{'ab'[i % 2]},holdout\n" for i in range(12))
+    with pytest.raises(DataError, match=r"line 2, column 'part': 'holdout' is no split\. Write train, val or test"):
         read(table(text), split_column="part", label_columns="label")
 
 
