@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from fine_tuner.base.errors import InputError, RunError
+from fine_tuner.base.errors import InputError
 from fine_tuner.config.tasks import TargetKind
 from fine_tuner.data.files.images import load_image
 from fine_tuner.data.loading.batches import load_input
@@ -23,6 +23,7 @@ from fine_tuner.models.outputs import split_outputs
 from fine_tuner.models.saved import load_network
 from fine_tuner.runs.answering import Answering, read_answering
 from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.results import best_weights
 from fine_tuner.tasks import TASKS
 
 OVERLAY_PX = 1024
@@ -53,11 +54,7 @@ class Predictor:
         Raises:
             RunError: If the run has none yet.
         """
-        if not run.best_weights.exists():
-            raise RunError(
-                f"Run {run.id} has no checkpoint yet. Wait for the end of its first epoch, or stop it to keep one."
-            )
-        return cls(*load_network(run.best_weights), None if is_raw else read_answering(run))
+        return cls(*load_network(best_weights(run)), None if is_raw else read_answering(run))
 
     @torch.inference_mode()
     def predict(self, image: Path, *, overlay: Path | None = None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from typing import Any
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.base.text import counted
+from fine_tuner.config.sections.data import SAMPLE_DATA
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.duplicates import contradictions, without_duplicates
 from fine_tuner.data.files.image_scan import Size, image_sizes
@@ -38,7 +39,7 @@ from fine_tuner.data.readers.mask_folders import read_mask_folders, with_classes
 from fine_tuner.data.readers.name_groups import grouped_by_name
 from fine_tuner.data.readers.object_source import read_objects
 from fine_tuner.data.readers.recognise import look_into, unpacked
-from fine_tuner.data.readers.sample import SAMPLE_PATH, read_sample
+from fine_tuner.data.readers.sample import read_sample
 from fine_tuner.data.readers.set_list import TORCHVISION_PREFIX
 from fine_tuner.data.readers.table_source import choose_tables, read_tables
 from fine_tuner.data.readers.tables import TABLE_SUFFIXES
@@ -109,7 +110,7 @@ def take_survey(
     Raises:
         DataError: If nothing can be made of the data.
     """
-    if path == SAMPLE_PATH:
+    if path == SAMPLE_DATA:
         return Survey(read_sample(task=task, val_fraction=val_fraction, seed=seed, progress=progress), ())
     root, source = read_source(path, task, options, progress, may_download=may_download)
     source, unreadable = verify(source, options, progress)

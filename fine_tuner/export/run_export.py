@@ -22,6 +22,7 @@ from fine_tuner.config.settings import Settings
 from fine_tuner.launch.command import shell_text
 from fine_tuner.runs.kept_losses import with_kept_losses
 from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.results import best_weights
 from fine_tuner.runs.view.run_view import RunView
 
 _YAML_HEAD = """\
@@ -142,9 +143,7 @@ def _draft_of(path: Path) -> Iterator[Path]:
 
 # ------------------------------------------------------------------ formats
 def _weights(run: RunFolder, path: Path, name: str, options: ExportOptions) -> None:
-    if not run.best_weights.is_file():
-        raise RunError(f"The run {run.id} has no weights yet: they are kept after the first validation.")
-    shutil.copyfile(run.best_weights, path)
+    shutil.copyfile(best_weights(run), path)
 
 
 def _yaml(run: RunFolder, path: Path, name: str, options: ExportOptions) -> None:

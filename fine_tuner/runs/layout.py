@@ -27,11 +27,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+WEIGHTS = "model.safetensors"  # in the folder of each checkpoint
+CHECKPOINT_NAME = re.compile(r"step-(\d{8,})")
 SCHEMA_VERSION = 1
 """``v`` of run.json. A reader reads every version up to its own: fields are added, with a default for folders without
 them, and never change their meaning; what cannot be said so gets the next version.
@@ -142,7 +145,7 @@ class RunFolder:
     @property
     def best_weights(self) -> Path:
         """Weights of the best validation so far, with class names and preprocessing inside."""
-        return self.checkpoints / "best" / "model.safetensors"
+        return self.checkpoints / "best" / WEIGHTS
 
     @property
     def code(self) -> Path:

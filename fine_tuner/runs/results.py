@@ -22,11 +22,10 @@ from typing import Any
 
 from fine_tuner.base.errors import RunError
 from fine_tuner.base.files import read_json
-from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.layout import CHECKPOINT_NAME, WEIGHTS, RunFolder
 
 BEST, LAST = "best", "last"
 _NAME = re.compile(r"[a-z0-9_]{1,40}-(best|step-\d{8,})")
-_STEP = re.compile(r"step-(\d{8,})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +77,25 @@ def results_of(run: RunFolder, name: str) -> Results:
 def kept_weights(run: RunFolder) -> dict[str, Path]:
     """Name to file of all weights of a run that can be evaluated: ``best`` first, then steps, newest first."""
     found = {BEST: run.best_weights} if run.best_weights.is_file() else {}
-    steps = [path for path in run.checkpoints.glob("step-*") if _STEP.fullmatch(path.name)]
-    files = {path.name: path / "model.safetensors" for path in sorted(steps, reverse=True)}
+    steps = [path for path in run.checkpoints.glob("step-*") if CHECKPOINT_NAME.fullmatch(path.name)]
+    files = {path.name: path / WEIGHTS for path in sorted(steps, reverse=True)}
     return found | {name: file for name, file in files.items() if file.is_file()}
+
+
+def best_weights(run: RunFolder) -> Path:
+    """File of the weights of the best validation so far.
+
+    Raises:
+        RunError: If there was none yet.
+    """
+    if not run.best_weights.is_file():
+        raise _no_weights(run)
+    return run.best_weights
+
+
+def _no_weights(run: RunFolder) -> RunError:
+    text = "they are kept after the first validation. Wait for that, or stop the run to keep some"
+    return RunError(f"The run {run.id} has no weights yet: {text}.")
 
 
 def find_weights(run: RunFolder, name: str) -> tuple[str, Path]:
@@ -91,9 +106,7 @@ def find_weights(run: RunFolder, name: str) -> tuple[str, Path]:
     """
     kept = kept_weights(run)
     if not kept:
-        raise RunError(
-            f"Run {run.id} has no checkpoint yet. Wait for the end of its first epoch, or stop it to keep one."
-        )
+        raise _no_weights(run)
     steps = [known for known in kept if known != BEST]
     wanted = f"step-{int(name):08d}" if name.isdecimal() else name
     if wanted == LAST and steps:

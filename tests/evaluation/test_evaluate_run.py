@@ -152,7 +152,7 @@ def test_results_of_weights_that_were_replaced_are_known_to_be_old(run: RunFolde
 
 
 def test_a_run_without_weights_says_so(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="has no checkpoint yet"):
+    with pytest.raises(RunError, match="has no weights yet"):
         evaluate_run(RunFolder(tmp_path))
 
 

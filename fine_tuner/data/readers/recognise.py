@@ -14,6 +14,7 @@ from fine_tuner.base.errors import DataError
 from fine_tuner.base.pasted_path import cleaned_path, refusal_of_windows_path
 from fine_tuner.base.progress import OnProgress, no_progress
 from fine_tuner.base.text import counted
+from fine_tuner.config.sections.data import SAMPLE_DATA
 from fine_tuner.config.tasks import (
     CLASSIFICATION,
     MULTILABEL,
@@ -48,7 +49,6 @@ from fine_tuner.data.readers.mask_folders import (
 )
 from fine_tuner.data.readers.masks_beside import masks_beside
 from fine_tuner.data.readers.objects import Objects, find_objects
-from fine_tuner.data.readers.sample import SAMPLE_PATH
 from fine_tuner.data.readers.set_list import SETS, TORCHVISION_PREFIX
 from fine_tuner.data.readers.table_columns import task_of
 from fine_tuner.data.readers.table_source import choose_tables, tables_in
@@ -319,7 +319,7 @@ def glance_at(path: str, progress: OnProgress = no_progress, options: ReadOption
     Raises:
         DataError: If there is nothing of the kind, or nothing that can be told.
     """
-    if path == SAMPLE_PATH:
+    if path == SAMPLE_DATA:
         tasks = tuple(TASK_SPECS)
         return Glance(tasks[0], tasks, "auto", "sample pictures made by the app")
     if path.startswith(TORCHVISION_PREFIX):

@@ -36,7 +36,6 @@ from fine_tuner.data.mask_coding import MaskCoding
 from fine_tuner.data.records import DataSplits, Record, Target
 from fine_tuner.data.splits import split_records
 
-SAMPLE_PATH = "builtin:sample"
 NUM_PICTURES = 640
 VERSION = 1  # another number whenever the pictures change
 _BACKGROUND = "background"

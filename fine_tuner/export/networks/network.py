@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from fine_tuner.base.errors import DataError, RunError
+from fine_tuner.base.errors import DataError
 from fine_tuner.base.version import __version__
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.batches import ImageDataset
@@ -21,6 +21,7 @@ from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.outputs import split_outputs
 from fine_tuner.models.saved import load_network
 from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.results import best_weights
 
 Where = Literal["inside", "outside"]
 INPUT, OUTPUT = "images", "logits"
@@ -119,10 +120,8 @@ class RunNetwork(Exportable):
     """
 
     def __init__(self, run: RunFolder, preprocessing: Where = "outside") -> None:
-        if not run.best_weights.is_file():
-            raise RunError(f"The run {run.id} has no weights yet: they are kept after the first validation.")
         self.run = run
-        super().__init__(*load_network(run.best_weights), preprocessing)
+        super().__init__(*load_network(best_weights(run)), preprocessing)
 
     @cached_property
     def transform(self) -> ImageTransform:

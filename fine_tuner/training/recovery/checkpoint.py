@@ -13,7 +13,6 @@ a bad disk) is passed over for the one before it.
 from __future__ import annotations
 
 import io
-import re
 import shutil
 import zlib
 from collections.abc import Callable, Mapping
@@ -25,9 +24,9 @@ from typing import Any
 import torch
 
 from fine_tuner.base.files import read_json, replacing, sync_folder, write_atomically, write_json
+from fine_tuner.runs.layout import CHECKPOINT_NAME, WEIGHTS
 
-_NAME = re.compile(r"step-(\d{8,})")
-WEIGHTS, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
+STATE, MANIFEST = "state.pt", "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +127,7 @@ class CheckpointStore:
         """Folders of all checkpoints, newest first, torn ones included."""
         if not self.folder.is_dir():
             return []
-        found = [(int(m[1]), p) for p in self.folder.iterdir() if (m := _NAME.fullmatch(p.name))]
+        found = [(int(m[1]), p) for p in self.folder.iterdir() if (m := CHECKPOINT_NAME.fullmatch(p.name))]
         return [path for _, path in sorted(found, reverse=True)]
 
     def newest(self) -> Path | None:

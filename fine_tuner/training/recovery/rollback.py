@@ -16,11 +16,11 @@ from fine_tuner.base.errors import TrainingError
 from fine_tuner.config.live_changes import parse_change, wishes_of
 from fine_tuner.config.settings import Settings
 from fine_tuner.models.saved import load_saved
-from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.layout import WEIGHTS, RunFolder
 from fine_tuner.runs.log.events import CheckpointSaved, Event, Mark, RunStarted, read_events
 from fine_tuner.tasks.build import Assembly
 from fine_tuner.training.loop.trainer import Trainer
-from fine_tuner.training.recovery.checkpoint import WEIGHTS, CheckpointStore, load_state
+from fine_tuner.training.recovery.checkpoint import CheckpointStore, load_state
 
 Made = tuple[int, Mapping[str, Any]]  # steps done, and setting to value
 

@@ -32,7 +32,7 @@ from fine_tuner.memory.readings import MemoryReader
 from fine_tuner.models.saved import metadata_of, save_model
 from fine_tuner.runs import control
 from fine_tuner.runs.examples import Examples, ExampleValidation
-from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.layout import WEIGHTS, RunFolder
 from fine_tuner.runs.lock import WorkerLock
 from fine_tuner.runs.log.events import (
     CheckpointSaved,
@@ -56,7 +56,7 @@ from fine_tuner.training.loop.learner import Learner
 from fine_tuner.training.loop.micro_batches import MemoryLostError, MicroBatches
 from fine_tuner.training.loop.trainer import Trainer
 from fine_tuner.training.loop.validation import BestTracker, Validation, evaluate
-from fine_tuner.training.recovery.checkpoint import WEIGHTS, CheckpointStore
+from fine_tuner.training.recovery.checkpoint import CheckpointStore
 from fine_tuner.training.recovery.evidence import Evidence
 from fine_tuner.training.recovery.nonfinite import NonFiniteRecovery
 from fine_tuner.training.recovery.rollback import Rollback

@@ -1,4 +1,4 @@
-"""How the routes answer: JSON that nobody keeps, compressed where that is worth it."""
+"""How the routes on runs answer: JSON that nobody keeps, compressed where that is worth it; 404 for no such run."""
 
 from __future__ import annotations
 
@@ -7,12 +7,29 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from fastapi import Request
+from fastapi import HTTPException, Request
 from fastapi.responses import Response
 
+from fine_tuner.base.errors import RunError
+from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.store import RunStore
+
 NO_STORE = {"Cache-Control": "no-store"}
+KEEP = {"Cache-Control": "private, max-age=86400"}  # of pictures whose addresses carry when they were made
 _WORTH_COMPRESSING = 600  # bytes
 _LARGE = 20_000  # bytes: from here on speed matters more than size
+
+
+def run_of(store: RunStore, run_id: str) -> RunFolder:
+    """The run of this id.
+
+    Raises:
+        HTTPException: 404, if there is none.
+    """
+    try:
+        return store.get(run_id)
+    except RunError as error:
+        raise HTTPException(404, str(error), NO_STORE) from None
 
 
 def json_answer(request: Request, content: bytes | Mapping[str, Any]) -> Response:

@@ -30,7 +30,7 @@ from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.results import results_of
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.api import texts
-from fine_tuner.ui.api.answers import json_answer
+from fine_tuner.ui.api.answers import json_answer, run_of
 from fine_tuner.ui.jobs.evaluations import Evaluations
 from fine_tuner.ui.jobs.previews import Previews
 from fine_tuner.ui.jobs.questions import Questions
@@ -99,7 +99,7 @@ class DoubtRoutes:
 
     def suspects(self, run_id: str, request: Request) -> Response:
         """What is known."""
-        run = self._run(run_id)
+        run = run_of(self._store, run_id)
         table = self._table(run)
         try:
             decided = read_decisions(table) if table.is_file() else {}
@@ -120,27 +120,27 @@ class DoubtRoutes:
 
     def look(self, run_id: str) -> dict[str, Any]:
         """Begin."""
-        state = self._evaluations.look_for_suspects(self._run(run_id))
+        state = self._evaluations.look_for_suspects(run_of(self._store, run_id))
         if state is None:
             raise HTTPException(409, texts.EVALUATION_BUSY)
         return state
 
     def decide(self, run_id: str, wanted: Decisions) -> dict[str, Any]:
         """Write the table anew."""
-        table = self._table(self._run(run_id))
+        table = self._table(run_of(self._store, run_id))
         write_decisions(table, {one.file: Decision(one.choice, one.label) for one in wanted.decisions})
         return {"table": str(table)}
 
     def choose(self, run_id: str, wanted: Wanted) -> dict[str, Any]:
         """Keep it."""
-        run = self._run(run_id)
+        run = run_of(self._store, run_id)
         choose_answering(run, temperature=wanted.temperature, thresholds=wanted.thresholds)
         return asdict(read_answering(run))
 
     def map(self, run_id: str, name: str, request: Request) -> Response:
         """Points."""
         try:
-            results = results_of(self._run(run_id), name)
+            results = results_of(run_of(self._store, run_id), name)
             found, figures = Predictions(results.predictions), results.read() or {}
         except RunError as error:
             raise HTTPException(404, str(error)) from None
@@ -156,7 +156,7 @@ class DoubtRoutes:
 
     def looked(self, run_id: str, name: str, wanted: Looked) -> dict[str, Any]:
         """Asked of the assistant."""
-        run = self._run(run_id)
+        run = run_of(self._store, run_id)
         try:
             found = Predictions(results_of(run, name).predictions)
         except RunError as error:
@@ -179,9 +179,3 @@ class DoubtRoutes:
 
     def _root(self, run: RunFolder) -> Path:
         return Path((read_json(run.splits) or {}).get("root", "/"))
-
-    def _run(self, run_id: str) -> RunFolder:
-        try:
-            return self._store.get(run_id)
-        except RunError as error:
-            raise HTTPException(404, str(error)) from None

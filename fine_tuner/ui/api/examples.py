@@ -21,9 +21,7 @@ from fine_tuner.evaluation.layers import draw_layer, read_mask
 from fine_tuner.runs.examples import Examples, ExampleValidation
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.api import texts
-from fine_tuner.ui.api.answers import json_answer
-
-_KEEP = {"Cache-Control": "private, max-age=86400"}
+from fine_tuner.ui.api.answers import KEEP, json_answer
 
 
 class ExampleRoutes:
@@ -60,7 +58,7 @@ class ExampleRoutes:
             data = self._examples(run_id).pictures.read_bytes()
         except OSError:
             raise HTTPException(404, texts.NO_EXAMPLES) from None
-        return Response(data, 200, _KEEP, "image/jpeg")
+        return Response(data, 200, KEEP, "image/jpeg")
 
     def said(self, run_id: str, name: str, request: Request) -> Response:
         """Of each picture."""
@@ -75,7 +73,7 @@ class ExampleRoutes:
         examples, validation = self._find(run_id, name)
         try:
             said, true = read_mask(examples.said_masks(validation)), read_mask(examples.true_masks)
-            return Response(draw_layer(said, true, what), 200, _KEEP, "image/png")
+            return Response(draw_layer(said, true, what), 200, KEEP, "image/png")
         except RunError:
             raise HTTPException(404, texts.NO_EXAMPLES) from None
 

@@ -13,9 +13,9 @@ from urllib.parse import quote
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 
-from fine_tuner.base.errors import RunError
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.api import texts
+from fine_tuner.ui.api.answers import run_of
 from fine_tuner.ui.jobs.questions import Questions
 
 KINDS = {
@@ -45,10 +45,7 @@ class ExportRoutes:
         """One file, with the name that it should be saved under."""
         if kind not in KINDS:
             raise HTTPException(404, texts.NO_FORMAT.format(format=kind, known=", ".join(KINDS)))
-        try:
-            folder = self._store.get(run_id).path.resolve()
-        except RunError as error:
-            raise HTTPException(404, str(error)) from None
+        folder = run_of(self._store, run_id).path.resolve()
         with tempfile.TemporaryDirectory(prefix="fine-tuner-export-") as place:
             command = ["export", str(folder), "--format", kind, "--output", place, "--json"]
             answer = self._questions.answer(command, keep=False)

@@ -34,13 +34,12 @@ from fine_tuner.runs.results import Results, is_current, kept_weights, list_resu
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.status import look
 from fine_tuner.ui.api import texts
-from fine_tuner.ui.api.answers import json_answer
+from fine_tuner.ui.api.answers import KEEP, json_answer, run_of
 from fine_tuner.ui.jobs.evaluations import Evaluation, Evaluations
 
 _KEPT = 4  # evaluations whose columns stay in memory
 _MOST = 120  # pictures of one answer
 _SIDES = {"small": 192, "large": 900}
-_KEEP = {"Cache-Control": "private, max-age=86400"}  # addresses carry when the results were made
 Position = Annotated[int, Query(ge=0, le=10**9)]
 
 
@@ -67,7 +66,7 @@ class ResultRoutes:
 
     def overview(self, run_id: str, request: Request) -> Response:
         """What there is."""
-        run = self._run(run_id)
+        run = run_of(self._store, run_id)
         found = [(results.name, results.read()) for results in list_results(run)]
         splits = (read_json(run.splits) or {}).get("splits", {})
         answer = {
@@ -83,14 +82,14 @@ class ResultRoutes:
 
     def evaluate(self, run_id: str, wanted: Evaluation) -> dict[str, Any]:
         """Begin."""
-        state = self._evaluations.start(self._run(run_id), wanted)
+        state = self._evaluations.start(run_of(self._store, run_id), wanted)
         if state is None:
             raise HTTPException(409, texts.EVALUATION_BUSY)
         return state
 
     def cancel(self, run_id: str) -> dict[str, Any]:
         """Leave off; what is under way for another run goes on."""
-        self._run(run_id)
+        run_of(self._store, run_id)
         return self._evaluations.cancel() if self._evaluations.state().get("run") == run_id else {}
 
     def figures(self, run_id: str, name: str, request: Request) -> Response:
@@ -122,14 +121,14 @@ class ResultRoutes:
             raise HTTPException(404, texts.NO_SUCH_PICTURE.format(index=index, last=len(found) - 1))
         try:
             picture = small_picture(Path(found.name(index)), _SIDES.get(side, 192), figures.get("pixel_range"))
-            return Response(picture, 200, _KEEP, "image/jpeg")
+            return Response(picture, 200, KEEP, "image/jpeg")
         except DataError as error:
             raise HTTPException(404, str(error)) from None
 
     def layer(self, run_id: str, name: str, index: int, what: Layer) -> Response:
         """A PNG."""
         try:
-            return Response(layer_of(self._results(run_id, name), index, what), 200, _KEEP, "image/png")
+            return Response(layer_of(self._results(run_id, name), index, what), 200, KEEP, "image/png")
         except RunError as error:
             raise HTTPException(404, str(error)) from None
 
@@ -152,13 +151,7 @@ class ResultRoutes:
 
     def _results(self, run_id: str, name: str) -> Results:
         try:
-            return results_of(self._run(run_id), name)
-        except RunError as error:
-            raise HTTPException(404, str(error)) from None
-
-    def _run(self, run_id: str) -> RunFolder:
-        try:
-            return self._store.get(run_id)
+            return results_of(run_of(self._store, run_id), name)
         except RunError as error:
             raise HTTPException(404, str(error)) from None
 

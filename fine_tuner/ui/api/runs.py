@@ -39,11 +39,12 @@ from fine_tuner.launch.launcher import Launcher
 from fine_tuner.runs import control, queue
 from fine_tuner.runs.kept_losses import kept_code, kept_form
 from fine_tuner.runs.layout import RunFolder
+from fine_tuner.runs.results import best_weights
 from fine_tuner.runs.store import RunStore
 from fine_tuner.runs.view.compare import MOST_RUNS, compare_runs
 from fine_tuner.runs.view.status import look
 from fine_tuner.ui.api import texts
-from fine_tuner.ui.api.answers import NO_STORE, json_answer
+from fine_tuner.ui.api.answers import NO_STORE, json_answer, run_of
 
 Act = Callable[[RunFolder], object]
 _LIST_SECONDS = 0.3  # for logs that were never read; what comes later is in the next list
@@ -139,7 +140,7 @@ class RunRoutes:
             asked = checked(change)
         except ConfigError as error:
             raise HTTPException(422, str(error)) from None
-        run = self._get(run_id)
+        run = run_of(self._store, run_id)
         if not look(run).is_training:
             raise HTTPException(409, texts.NOT_TRAINING.format(run=run_id))
         facts = self._store.view(run_id).facts
@@ -153,7 +154,7 @@ class RunRoutes:
 
     def act(self, run_id: str, action: str, request: Request) -> Response:
         """Stop, pause or resume; asking twice is asking once."""
-        folder = self._get(run_id)
+        folder = run_of(self._store, run_id)
         if action not in self._actions:
             known = ", ".join(self._actions) or "none"
             raise HTTPException(404, f"There is no action {action!r} on this page. Actions: {known}.")
@@ -165,7 +166,7 @@ class RunRoutes:
 
     def settings(self, run_id: str) -> dict[str, Any]:
         """Preset and overrides that fill the form; the code of a loss of the user's own comes along."""
-        run = self._get(run_id)
+        run = run_of(self._store, run_id)
         try:
             tree = read_tree(run.config)
             for section in sections_of_own_code(tree):
@@ -189,10 +190,10 @@ class RunRoutes:
 
     def weights(self, run_id: str) -> FileResponse:
         """The weights of the best validation so far, with class names and preprocessing inside."""
-        path = self._get(run_id).best_weights
-        if not path.is_file():
-            text = f"The run {run_id} has no weights yet: they are kept after the first validation."
-            raise HTTPException(404, text, NO_STORE)
+        try:
+            path = best_weights(run_of(self._store, run_id))
+        except RunError as error:
+            raise HTTPException(404, str(error), NO_STORE) from None
         return FileResponse(
             path, filename=f"{run_id}.safetensors", media_type="application/octet-stream", headers=NO_STORE
         )
@@ -200,7 +201,7 @@ class RunRoutes:
     def compare(self, run: Annotated[list[str], Query(max_length=MOST_RUNS)]) -> dict[str, Any]:
         """Settings that differ and best values."""
         try:
-            runs = [self._get(run_id) for run_id in dict.fromkeys(run)]
+            runs = [run_of(self._store, run_id) for run_id in dict.fromkeys(run)]
             found = compare_runs(runs, self._store.view_of)
         except InputError as error:
             raise HTTPException(422, str(error)) from None
@@ -210,7 +211,7 @@ class RunRoutes:
         return found
 
     def _do(self, run_id: str, act: Callable[[RunFolder], object]) -> dict[str, Any]:
-        run = self._get(run_id)
+        run = run_of(self._store, run_id)
         try:
             act(run)
         except RunError as error:
@@ -220,9 +221,3 @@ class RunRoutes:
                 409, f"{run.path} cannot be written: {error.strerror}. Make it writable, or free some space."
             ) from None
         return {"run": run_id}
-
-    def _get(self, run_id: str) -> RunFolder:
-        try:
-            return self._store.get(run_id)
-        except RunError as error:
-            raise HTTPException(404, str(error), NO_STORE) from None

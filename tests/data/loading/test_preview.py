@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
+from fine_tuner.config.sections.data import SAMPLE_DATA
 from fine_tuner.data.loading.batches import ImageDataset, Key
 from fine_tuner.data.loading.preview import grid, preview, visible
 from fine_tuner.data.loading.transforms import build_transforms
 from fine_tuner.data.mask_coding import IGNORE_INDEX
-from fine_tuner.data.readers.sample import SAMPLE_PATH
 from fine_tuner.data.records import DataSplits
 
 TASKS = ("classification", "multilabel", "regression", "segmentation")
@@ -22,7 +22,7 @@ TASKS = ("classification", "multilabel", "regression", "segmentation")
 @pytest.fixture
 def dataset(read: Callable[..., DataSplits]) -> Callable[[str], tuple[ImageDataset, DataSplits]]:
     def make(task: str) -> tuple[ImageDataset, DataSplits]:
-        data = read(SAMPLE_PATH, task=task)
+        data = read(SAMPLE_DATA, task=task)
         transform = build_transforms(
             augment="standard", train=True, image_size=64, resize_size=64, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.2),
             task=task,

@@ -13,8 +13,9 @@ from PIL import Image
 
 from fine_tuner.base.cache_folder import CACHE_VARIABLE
 from fine_tuner.base.errors import DataError
+from fine_tuner.config.sections.data import SAMPLE_DATA
 from fine_tuner.data.files.images import load_image, load_mask
-from fine_tuner.data.readers.sample import NUM_PICTURES, SAMPLE_PATH, SHAPES, SIDE_PX, draw_picture, sample_folder
+from fine_tuner.data.readers.sample import NUM_PICTURES, SHAPES, SIDE_PX, draw_picture, sample_folder
 from fine_tuner.data.records import DataSplits
 
 Read = Callable[..., DataSplits]
@@ -56,7 +57,7 @@ def test_mask_and_count_tell_what_is_drawn(number: int) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_sample_serves_every_task(read: Read, task: str) -> None:
-    data = read(SAMPLE_PATH, task=task)
+    data = read(SAMPLE_DATA, task=task)
     assert sum(map(len, data.splits.values())) == NUM_PICTURES
     assert abs(len(data.splits["val"]) - NUM_PICTURES / 4) <= 2
     assert data.num_outputs == {"classification": 4, "multilabel": 3, "regression": 1, "segmentation": 5}[task]
@@ -76,7 +77,7 @@ def test_sample_serves_every_task(read: Read, task: str) -> None:
 
 
 def test_classes_are_equally_frequent_in_both_splits(read: Read) -> None:
-    data = read(SAMPLE_PATH)
+    data = read(SAMPLE_DATA)
     assert data.class_counts("train") == (NUM_PICTURES * 3 // 16,) * 4
     assert data.class_counts("val") == (NUM_PICTURES // 16,) * 4
 
