@@ -424,13 +424,13 @@ interface Message {
   step?: number;
 }
 
-/** Answer of `api/runs/ID`: what is known of a run besides its curves; see fine_tuner/ui/api/live.py. */
 /** Where a run's time went; see fine_tuner/runs/view/time_spent.py. */
 interface TimeShares {
   shares: { part: string; label: string; seconds: number; share: number }[];
   text: string;
 }
 
+/** Answer of `api/runs/ID`: what is known of a run besides its curves; see fine_tuner/ui/api/live.py. */
 interface RunAbout {
   id: string;
   title: string;
@@ -565,21 +565,107 @@ interface DataReport {
   seconds: number;
 }
 
+/** One evaluation of a run; see fine_tuner/ui/api/results.py. */
+interface Evaluation {
+  name: string;
+  split: string;
+  /** The folder or table that was evaluated; empty: the run's own images. */
+  data: string;
+  images: number;
+  words: string;
+  weights: { name: string; epoch?: number };
+  is_current: boolean;
+}
+
 /** What a check of a loss found; see fine_tuner/losses/check/. */
 interface LossReport {
   ok: boolean;
   entry: string;
   task: string;
   seconds: number;
-  findings: { level: string }[];
+  findings: LossFinding[];
+  /** Value and gradient for each precision. */
+  values?: Record<string, { error?: string; value?: number | string; gradient_norm?: number | string }>;
+  /** What the code wrote. */
+  printed?: string;
+  inputs?: LossInputs | null;
+  /** The loss's value where all answers are right, every second one, and none. */
+  answers?: Record<string, number> | null;
   batch?: { origin: string; images: number[]; output: number[]; targets: number[]; targets_dtype: string };
   parameters?: { reached: number; trainable: number };
   cost?: { seconds: number; ratio: number; reference: string };
 }
 
-/** What a run will take of the device's memory; see fine_tuner/memory/forecast.py. */
-interface MemoryForecast {
+interface LossFinding {
+  level: string;
+  what: string;
+  remedy: string;
+  line?: number | null;
+  source?: string;
+}
+
+/** A form in which a loss of the user's own can be given output and target, with an example. */
+interface LossForm {
+  inputs: string;
+  name: string;
+  output?: string;
+  target?: string;
+  /** Why the code does not fit it. */
+  why?: string;
+}
+
+/** The forms that were tried, which was asked for, and which is used. */
+interface LossInputs {
+  asked: string;
+  used: string;
+  sentence: string;
+  forms: LossForm[];
+  isBefore?: boolean;
+}
+
+/** A loss that a file defines; see fine_tuner/losses/signature.py. */
+interface LossEntry {
+  name: string;
+  arguments: LossArgument[];
+}
+interface LossArgument {
+  name: string;
+  default?: string | null;
+}
+
+/** Curves of a loss; see fine_tuner/losses/curves.py. */
+interface LossCurve {
+  name: string;
+  task: string;
+  formula: string;
+  source: string;
+  panels: LossPanel[];
+}
+interface LossPanel {
+  key: string;
+  x_label: string;
+  value_label: string;
+  gradient_label: string;
+  x: number[];
+  value: number[];
+  gradient: number[];
+}
+
+/** What a precision takes, the network and its training apart; `parts` by names of words/memory.js. */
+interface MemoryParts {
+  dtype: string;
+  base_mib: number;
   total_mib: number;
+  parts?: Record<string, number>;
+}
+
+/** What a run will take of the device's memory; see fine_tuner/memory/forecast.py. */
+interface MemoryForecast extends MemoryParts {
+  fits?: boolean;
+  words: string;
+  compared: string;
+  /** In the other precision. */
+  other?: MemoryParts | null;
   limit_mib: number;
   used_mib: number;
 }

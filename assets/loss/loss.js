@@ -1,24 +1,29 @@
 // What a loss does: value and gradient against the right answer's probability, the error, the overlap; beside them,
 // faint, what was shown before: another loss, or the same one with other parameters. Drawn for the settings in the form; of the user's own code by its last check.
 
+import { Asker } from "../base/asker.js";
 import { h, setText, toggle } from "../base/dom.js";
 import { preview } from "../charts/preview.js";
 import { current, events } from "../setup/form.js";
-import { Asker } from "../setup/plan.js";
 import { LOSS_WORDS as WORDS } from "../words/loss.js";
+import { WORDS as SETUP } from "../words/setup.js";
 
 const DELAY = 250; // ms of quiet before a question is asked
 const HEIGHT = 130; // px
 const FAINT = "#8b919a";
 const SETTINGS = /^(task|loss\.|second_loss\.)/; // what a curve depends on
 
-/** @type {{ key: string, value: any } | null} */
+/** @type {{ key: string, value: LossCurve } | null} */
 let shown = null; // { key, value } now on view: kept here, since folding the section takes the part off the page
-/** @type {any} */
+/** @type {LossCurve | null} */
 let before = null; // what was shown before, of the same task: another loss, or this one with other parameters
 
 export const redrawCurve = () => events.dispatchEvent(new Event("loss-checked"));
 
+/**
+ * @param {any} element
+ * @param {{ reason?: string }} props Why the user would want it.
+ */
 export function mountLossCurve(element, props) {
   const root = element.querySelector(".ft-loss-curve");
   const part = new CurvePart(root, String(props.reason ?? ""));
@@ -34,8 +39,12 @@ export function mountLossCurve(element, props) {
 }
 
 class CurvePart {
+  /**
+   * @param {HTMLElement} root
+   * @param {string} reason
+   */
   constructor(root, reason) {
-    this.asker = new Asker("api/loss/curve");
+    this.asker = new Asker("api/loss/curve", SETUP.noAnswer);
     this.title = h("h3", {}, WORDS.title);
     this.status = h("p", { class: "ft-quiet", role: "status" });
     this.formula = h("p", { class: "ft-loss-formula" });
@@ -72,6 +81,10 @@ class CurvePart {
     for (const part of [this.charts, this.formula, this.source]) part.classList.add("ft-stale");
   }
 
+  /**
+   * @param {string[]} argv
+   * @param {string} key
+   */
   async ask(argv, key) {
     const answer = await this.asker.ask({ argv });
     if (answer === null) return;
@@ -108,7 +121,13 @@ class CurvePart {
   }
 }
 
-/** Both curves of one panel, over those of the loss chosen before. */
+/**
+ * Both curves of one panel, over those of the loss chosen before.
+ * @param {LossPanel} panel
+ * @param {string} name
+ * @param {LossCurve | null} other
+ * @returns {PreviewSpec}
+ */
 function chartOf(panel, name, other) {
   const old = other?.panels.find((p) => p.key === panel.key);
   /** @type {NonNullable<PreviewSpec["lines"]>} */
@@ -116,7 +135,7 @@ function chartOf(panel, name, other) {
     { label: panel.value_label, color: "train", x: panel.x, y: panel.value },
     { label: panel.gradient_label, color: "norm", x: panel.x, y: panel.gradient, dash: "4px,2px" },
   ];
-  if (old && (other.name !== name || JSON.stringify(old) !== JSON.stringify(panel))) {
+  if (other && old && (other.name !== name || JSON.stringify(old) !== JSON.stringify(panel))) {
     const called = other.name === name ? WORDS.before : words(other.name); // the same loss with other parameters, or another
     lines.unshift(
       { label: `${called}, ${panel.value_label.toLowerCase()}`, color: FAINT, width: 1.2, x: old.x, y: old.value },
@@ -126,9 +145,13 @@ function chartOf(panel, name, other) {
   return { id: `loss-${panel.key}`, title: panel.x_label, kind: "number", axis: "number", height: HEIGHT, lines };
 }
 
+/** @param {string} name */
 const words = (name) => name.replaceAll("_", " ");
 
-/** Text with its addresses as links. */
+/**
+ * Text with its addresses as links.
+ * @param {string} text
+ */
 function withLinks(text) {
   return text
     .split(/(https:\/\/[^\s,;]+)/)

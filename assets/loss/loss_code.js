@@ -2,11 +2,12 @@
 //
 // Gradio's editor holds the text and tells it through FTLoss.typed; mountLossTop's value puts a text into it.
 
+import { Asker } from "../base/asker.js";
 import { h, setText, toggle } from "../base/dom.js";
 import { current, events, load, set } from "../setup/form.js";
 import { Job } from "../setup/job.js";
-import { Asker } from "../setup/plan.js";
 import { sayLoss, LOSS_WORDS as WORDS } from "../words/loss.js";
+import { WORDS as SETUP } from "../words/setup.js";
 import { redrawCurve } from "./loss.js";
 import { beforeCheck, drawInputs, LossArguments } from "./loss_given.js";
 import { drawReport } from "./loss_report.js";
@@ -165,7 +166,7 @@ export function mountLossCheck(element) {
     setText(status, words);
     status.classList.toggle("ft-loss-wrong", isWrong);
   };
-  const examples = new Asker("api/loss/inputs");
+  const examples = new Asker("api/loss/inputs", SETUP.noAnswer);
   let shownFor = ""; // the settings that the examples are of
   /** @type {any[]} */
   let forms = [];

@@ -7,12 +7,13 @@ import { LOSS_WORDS as WORDS } from "../words/loss.js";
 
 /**
  * The forms of a report, the others one click away; before the first check all of them, with the one that is set.
- * @param {any} inputs `inputs` of the report; or `{ asked, used, sentence, forms }` with what is set.
+ * @param {LossInputs | null | undefined} inputs `inputs` of the report; or `{ asked, used, sentence, forms }` with what is set.
  * @param {(inputs: string) => void} use Trains with another form.
  */
 export function drawInputs(inputs, use) {
   if (!inputs) return null;
   const forms = inputs.asked === "auto" ? inputs.forms : [...inputs.forms, { inputs: "auto", name: WORDS.auto }];
+  /** @param {LossForm} form */
   const row = (form) => {
     const isUsed = form.inputs === inputs.used;
     if (form.inputs === "auto" && isUsed) return null; // the sentence says it
@@ -45,7 +46,7 @@ export function drawInputs(inputs, use) {
 
 /**
  * What is shown before the first check: the forms with an example each, and what is set.
- * @param {any[]} forms
+ * @param {LossForm[]} forms
  * @param {string} asked The form that is set, or `auto`.
  */
 export const beforeCheck = (forms, asked) => {
@@ -54,7 +55,10 @@ export const beforeCheck = (forms, asked) => {
   return { asked, used: chosen ? asked : "auto", sentence, forms, isBefore: true };
 };
 
-/** Values where all answers are right, every second one, and none. */
+/**
+ * Values where all answers are right, every second one, and none.
+ * @param {LossReport["answers"]} answers
+ */
 export function drawAnswers(answers) {
   if (!answers) return null;
   const cells = Object.entries(WORDS.answers).filter(([name]) => typeof answers[name] === "number");
@@ -78,7 +82,7 @@ export class LossArguments {
   }
 
   /**
-   * @param {{ losses: any[], values: Record<string, string> }} found What the text defines, and what is set.
+   * @param {{ losses: LossEntry[], values: Record<string, string> }} found What the text defines, and what is set.
    * @param {string} entry The name that is set; empty for none.
    */
   show(found, entry) {
@@ -95,6 +99,10 @@ export class LossArguments {
     toggle(this.element, parts.length > 0);
   }
 
+  /**
+   * @param {LossEntry[]} losses
+   * @param {LossEntry | null} chosen
+   */
   choice(losses, chosen) {
     const select = h(
       "select",
@@ -107,6 +115,10 @@ export class LossArguments {
     return [h("label", { for: "ft-loss-entry-choice" }, WORDS.whichLoss), select];
   }
 
+  /**
+   * @param {LossArgument} argument
+   * @param {Record<string, string>} values What is set, by name.
+   */
   field(argument, values) {
     const id = `ft-loss-argument-${argument.name}`;
     const input = h("input", {

@@ -7,7 +7,7 @@ import { drawAnswers, drawInputs } from "./loss_given.js";
 
 /**
  * Elements that show a report.
- * @param {any} report
+ * @param {LossReport} report
  * @param {(inputs: string) => void} use Checks again with the code given another form.
  */
 export function drawReport(report, use) {
@@ -36,8 +36,12 @@ export function drawReport(report, use) {
   ].filter(Boolean);
 }
 
+/** @param {LossFinding[]} list */
 function findings(list) {
   if (!list.length) return null;
+  /** @param {number} line */
+  const place = (line) =>
+    h("button", { type: "button", class: "ft-link", on: { click: () => showLine(line) } }, sayLoss.line(line));
   return h(
     "ul",
     { class: "ft-loss-findings", "aria-label": WORDS.findings },
@@ -45,14 +49,8 @@ function findings(list) {
       h(
         "li",
         { "data-level": finding.level },
-        h("strong", {}, WORDS.levels[finding.level] ?? finding.level),
-        finding.line
-          ? h(
-              "button",
-              { type: "button", class: "ft-link", on: { click: () => showLine(finding.line) } },
-              sayLoss.line(finding.line),
-            )
-          : null,
+        h("strong", {}, /** @type {Record<string, string>} */ (WORDS.levels)[finding.level] ?? finding.level),
+        finding.line ? place(finding.line) : null,
         h("span", {}, `${finding.what}. ${finding.remedy}`),
         finding.source ? h("code", {}, finding.source) : null,
       ),
@@ -60,10 +58,14 @@ function findings(list) {
   );
 }
 
-/** Value and gradient for each precision. */
+/**
+ * Value and gradient for each precision.
+ * @param {LossReport["values"]} found
+ */
 function values(found) {
-  const names = Object.keys(found ?? {});
-  if (!names.length) return null;
+  const rows = Object.entries(found ?? {});
+  if (!rows.length) return null;
+  /** @param {number | string | undefined} value */
   const cell = (value) => (typeof value === "number" ? number(value) : (value ?? WORDS.none));
   return h(
     "table",
@@ -76,25 +78,29 @@ function values(found) {
     h(
       "tbody",
       {},
-      ...names.map((name) =>
+      ...rows.map(([name, row]) =>
         h(
           "tr",
           {},
           h("th", { scope: "row" }, name),
-          h("td", {}, found[name].error ?? cell(found[name].value)),
-          h("td", {}, cell(found[name].gradient_norm)),
+          h("td", {}, row.error ?? cell(row.value)),
+          h("td", {}, cell(row.gradient_norm)),
         ),
       ),
     ),
   );
 }
 
+/** @param {string | undefined} text */
 function printed(text) {
   if (!text?.trim()) return null;
   return h("details", {}, h("summary", {}, WORDS.printed), h("pre", {}, text));
 }
 
-/** Bring a line of the editor into view and mark it for a moment. */
+/**
+ * Bring a line of the editor into view and mark it for a moment.
+ * @param {number} line
+ */
 function showLine(line) {
   const row = document.querySelectorAll("#ft-loss-editor .cm-line")[line - 1];
   row?.scrollIntoView({ block: "center" });

@@ -20,7 +20,7 @@ export function mountViews(element) {
     h(
       "button",
       { type: "button", class: "ft-view", "data-view": name, on: { click: () => show(name) } },
-      WORDS.views[name],
+      WORDS.views[/** @type {"run" | "plan"} */ (name)],
     ),
   );
   element.querySelector(".ft-views").append(h("div", { role: "group", "aria-label": WORDS.viewsLabel }, ...buttons));
@@ -38,6 +38,7 @@ export function mountViews(element) {
     argv = now;
   });
   events.addEventListener("started", () => show("run"));
+  /** @type {string | null | undefined} */
   let shown;
   window.FTLive.onChange(({ run, runs }) => {
     column.toggleAttribute("data-empty", runs.length === 0);

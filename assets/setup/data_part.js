@@ -1,11 +1,12 @@
 // Ways to data below its path: a zip from the browser, torchvision's sets; and what the path was recognised as.
 
+import { Asker } from "../base/asker.js";
 import { h, setText, toggle } from "../base/dom.js";
 import { say, WORDS } from "../words/data.js";
+import { WORDS as SETUP } from "../words/setup.js";
 import { filesOf, zipOf } from "./dropped.js";
 import { current, events, set, wasLoaded } from "./form.js";
 import { KeptZips } from "./kept_zips.js";
-import { Asker } from "./plan.js";
 
 const SAMPLE = "builtin:sample";
 const PATH_FIELD = "ft-data-path";
@@ -21,7 +22,7 @@ export function mountData(element, props) {
 class DataPart {
   constructor(root, sets) {
     this.sets = sets;
-    this.asker = new Asker("api/data/recognise");
+    this.asker = new Asker("api/data/recognise", SETUP.noAnswer);
     this.file = h("input", {
       type: "file",
       accept: ".zip,application/zip",

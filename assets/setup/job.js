@@ -27,7 +27,10 @@ export class Job {
     return this.state.status === "running";
   }
 
-  /** Begin, for the settings `body.argv`; what another page began is shown instead of a refusal. */
+  /**
+   * Begin, for the settings `body.argv`; what another page began is shown instead of a refusal.
+   * @param {object} body
+   */
   async start(body) {
     this.take({ status: "running" });
     this.begun = this.post(this.address, body);
@@ -53,10 +56,12 @@ export class Job {
     if (await this.read()) await this.follow();
   }
 
+  /** @param {string} message */
   fail(message) {
     this.take({ status: "failed", errors: { "": message } });
   }
 
+  /** @param {any} state What the app says of the job. */
   take(state) {
     const before = this.state;
     this.state = state;
@@ -64,6 +69,10 @@ export class Job {
   }
 
   // ------------------------------------------------------------------ asking
+  /**
+   * @param {string} address
+   * @param {object} body
+   */
   async post(address, body) {
     const headers = { "Content-Type": "application/json" };
     try {
@@ -118,6 +127,7 @@ export class JobPart {
       noAnswer: words.noAnswer,
       isWatched: () => root.isConnected,
     });
+    /** @param {string} text @param {() => void} click @param {string} title */
     const button = (text, click, title) =>
       h("button", { type: "button", class: "ft-find", title, on: { click } }, text);
     this.start = button(label, () => this.begin(), hint);
@@ -154,7 +164,10 @@ export class JobPart {
   /** Draw; of the kind. */
   show() {}
 
-  /** What is the same for all kinds; `words` says something for the statuses running and done. */
+  /**
+   * What is the same for all kinds; `words` says something for the statuses running and done.
+   * @param {{ running?: string, done?: string }} words
+   */
   showJob(words) {
     const { status, done, total, errors = {} } = this.state;
     const isRunning = status === "running";
@@ -164,7 +177,9 @@ export class JobPart {
     toggle(this.bar, isRunning);
     if (total && done) this.bar.value = done / total;
     else this.bar.removeAttribute("value");
-    setText(this.words, { cancelled: this.WORDS.cancelled, ...words }[status] ?? "");
+    /** @type {Record<string, string>} */
+    const said = { cancelled: this.WORDS.cancelled, ...words };
+    setText(this.words, said[status] ?? "");
     const problems = Object.entries(errors).map(([path, text]) => (path ? `${path}: ${text}` : text));
     setText(this.problem, status === "failed" ? [this.WORDS.failed, ...problems].join(" ") : "");
   }

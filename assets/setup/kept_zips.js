@@ -35,6 +35,7 @@ export class KeptZips {
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ path }),
       });
+    /** @param {string} words @param {string} label @param {() => void} click */
     const button = (words, label, click) =>
       h("button", { type: "button", class: "ft-find", "aria-label": label, on: { click } }, words);
     return h(

@@ -27,6 +27,7 @@ export class MemoryCard {
     toggle(this.element, false);
   }
 
+  /** @param {MemoryForecast | null | undefined} memory */
   show(memory) {
     toggle(this.element, Boolean(memory?.parts));
     if (!memory?.parts) return;
@@ -34,7 +35,7 @@ export class MemoryCard {
     setText(this.words, memory.words);
     setText(this.compared, memory.compared);
     this.showGauge(memory);
-    const rows = [memory, memory.other].filter(Boolean);
+    const rows = memory.other ? [memory, memory.other] : [memory];
     const scale = Math.max(...rows.map((row) => row.total_mib));
     this.bars.replaceChildren(...rows.flatMap((row, i) => this.bar(row, scale, i === 0)));
     this.legend.replaceChildren(
@@ -44,7 +45,10 @@ export class MemoryCard {
     );
   }
 
-  /** The whole beside the memory there is. */
+  /**
+   * The whole beside the memory there is.
+   * @param {MemoryForecast} memory
+   */
   showGauge(memory) {
     const share = Math.min(1, memory.total_mib / memory.limit_mib);
     const fill = h("i", { style: `width:${Math.max(0.5, 100 * share)}%` });
@@ -54,6 +58,11 @@ export class MemoryCard {
     );
   }
 
+  /**
+   * @param {MemoryParts} row
+   * @param {number} scale MiB of the widest bar.
+   * @param {boolean} isChosen Whether the run computes in it.
+   */
   bar(row, scale, isChosen) {
     const pieces = partsOf(row).map(([key, label, mib]) =>
       h("i", { "data-part": key, style: `width:${(100 * mib) / scale}%`, title: `${label} ${mebibytes(mib)}` }),
@@ -69,8 +78,13 @@ export class MemoryCard {
   }
 }
 
-/** [key, label, MiB] of what takes anything worth drawing, in the order in which it is stacked. */
+/**
+ * [key, label, MiB] of what takes anything worth drawing, in the order in which it is stacked.
+ * @param {MemoryParts} row
+ * @returns {[string, string, number][]}
+ */
 function partsOf(row) {
+  /** @type {Record<string, number>} */
   const sizes = { base: row.base_mib, ...row.parts };
-  return MEMORY_PARTS.map(([key, label]) => [key, label, sizes[key] ?? 0]).filter(([, , mib]) => mib >= 0.05);
+  return MEMORY_PARTS.filter(([key]) => sizes[key] >= 0.05).map(([key, label]) => [key, label, sizes[key]]);
 }

@@ -1,5 +1,6 @@
 // What Train would do: pictures as the network sees them, the planned rate, the network's stages, numbers in words.
 
+import { Asker } from "../base/asker.js";
 import { h, setText, svg, toggle } from "../base/dom.js";
 import { mebibytes, rate } from "../base/format.js";
 import { maskLegend } from "../charts/mask_legend.js";
@@ -10,41 +11,11 @@ import { current, events, extend, showChosen, showFound, showLine } from "./form
 import { MemoryCard, shown } from "./memory.js";
 import { QuickRates, rateSpec } from "./rates.js";
 
-const VISITOR = crypto.randomUUID?.() ?? String(Math.random());
 const DELAY = 200; // ms of quiet before a question is asked
 const CLASSES_SHOWN = 8;
 const PICTURES = 12;
 const LONG = 1500; // ms after which waiting is explained
 const CALM = 1200; // ms without a change before steps are timed for an estimate
-
-/** One question at a time: a newer one makes the answer to an older one worthless. */
-export class Asker {
-  constructor(address) {
-    this.address = address;
-    this.number = 0;
-  }
-
-  async ask(body) {
-    const number = ++this.number;
-    this.running?.abort();
-    this.running = new AbortController();
-    try {
-      const answer = await fetch(this.address, {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        signal: this.running.signal,
-        body: JSON.stringify({ ...body, visitor: VISITOR, number }),
-      });
-      if (number !== this.number) return null;
-      const result = answer.ok ? await answer.json() : { value: null, errors: { "": WORDS.noAnswer } };
-      return number === this.number && !result.overtaken ? result : null;
-    } catch (error) {
-      return error.name === "AbortError" || number !== this.number
-        ? null
-        : { value: null, errors: { "": WORDS.noAnswer } };
-    }
-  }
-}
 
 const bones = () => Array.from({ length: PICTURES }, () => h("figure", { class: "ft-bone" }));
 
@@ -55,12 +26,12 @@ export function mountPlan(element) {
 class PlanPanel {
   constructor(root) {
     this.root = root;
-    this.plans = new Asker("api/plan");
-    this.previews = new Asker("api/preview");
-    this.timings = new Asker("api/plan");
+    this.plans = new Asker("api/plan", WORDS.noAnswer);
+    this.previews = new Asker("api/preview", WORDS.noAnswer);
+    this.timings = new Asker("api/plan", WORDS.noAnswer);
     this.draw = 0;
     this.quick = new QuickRates({
-      asker: new Asker("api/rates"),
+      asker: new Asker("api/rates", WORDS.noAnswer),
       show: (schedule) => this.showQuick(schedule),
       tell: (errors) => showFound({ ...this.misfit, ...errors }),
     });

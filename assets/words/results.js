@@ -88,17 +88,47 @@ export const WORDS = {
   lookedFor: "For",
 };
 
+/** @param {string} split */
+const splitName = (split) => /** @type {Record<string, string>} */ (WORDS.splits)[split] ?? split;
+
 /** Sentences with numbers in them. */
 export const say = {
+  /** @param {Evaluation} about */
   evaluation: ({ split, data, images, weights }) =>
-    `${data || WORDS.splits[split] || split} (${count(images)}) \u00b7 ${weightsName(weights.name)}${weights.epoch ? `, epoch ${weights.epoch}` : ""}`,
-  split: (name, n) => `${WORDS.splits[name] ?? name} (${plural(n, "image")})`,
-  progress: ({ says, done, total }) => (total ? `${says} ${count(done)} of ${count(total)}` : says),
+    `${data || splitName(split)} (${count(images)}) \u00b7 ${weightsName(weights.name)}${weights.epoch ? `, epoch ${weights.epoch}` : ""}`,
+  /**
+   * @param {string} name
+   * @param {number} n
+   */
+  split: (name, n) => `${splitName(name)} (${plural(n, "image")})`,
+  /** @param {{ says?: string, done?: number, total?: number }} job */
+  progress: ({ says, done, total }) => (total ? `${says} ${count(done ?? 0)} of ${count(total)}` : says),
+  /**
+   * @param {number} n
+   * @param {string} truth
+   * @param {string} said
+   */
   cell: (n, truth, said) =>
     truth === said ? `${count(n)} ${truth}, and said so` : `${count(n)} ${truth} taken for ${said}`,
+  /**
+   * @param {number} n
+   * @param {string} truth
+   * @param {string} said
+   */
   pair: (n, truth, said) => `${count(n)} ${truth} taken for ${said}`,
+  /** @param {number} n */
   total: (n) => plural(n, "picture"),
+  /**
+   * @param {string} truth
+   * @param {string} said
+   * @param {number} p
+   */
   caption: (truth, said, p) => (truth === said ? `${truth}, ${percent(p)}` : `${truth}, said ${said} ${percent(p)}`),
+  /**
+   * @param {{ error: number, error_after: number, temperature: number }} calibration
+   * @param {number} confidence Mean over the images.
+   * @param {number} share Of the images that are right.
+   */
   calibrated: ({ error, error_after: after, temperature }, confidence, share) => {
     const gap = confidence - share;
     const how =
@@ -113,20 +143,42 @@ export const say = {
       `${percent(after)}, measured on images that the temperature was not fitted on.`
     );
   },
+  /** @param {{ at: number, precision: number | null, recall: number | null, predicted: number, right: number, count: number }} row */
   threshold: ({ at, precision, recall, predicted, right, count: having }) =>
     `At ${percent(at)}: said of ${plural(predicted, "image")}, ${count(right)} rightly; of ${count(having)} that have it ` +
     `${count(having - right)} missed. Precision ${precision === null ? "\u2013" : percent(precision)}, recall ${recall === null ? "\u2013" : percent(recall)}.`,
+  /**
+   * @param {number} n
+   * @param {number} most
+   */
   lasso: (n, most) => (n > most ? `${plural(n, "picture")}; the first ${most} are shown` : plural(n, "picture")),
+  /** @param {{ num_wrong: number, images: number }} found */
   suspected: ({ num_wrong: n, images }) =>
     `${count(n)} of ${plural(images, "image")} have a label that is probably wrong.`,
+  /**
+   * @param {string} key
+   * @param {number} share
+   */
   tells: (key, share) =>
     `The ${key} of a picture alone tells the class in ${percent(share)} of what chance does not: the network may have learned that.`,
+  /** @param {{ label: string, seems?: string, reasons: string[] }} row */
   suspect: ({ label, seems, reasons }) =>
     [seems ? `${label}, seems ${seems}` : label, reasons.filter((one) => one !== "label").join(", ")]
       .filter(Boolean)
       .join("; "),
-  decision: ({ choice, label }) => ({ keep: "kept", leave_out: "left out", relabel: `now ${label}` })[choice],
+  /** @param {{ choice: string, label?: string }} decision `keep`, `leave_out` or `relabel`, that with its label. */
+  decision: ({ choice, label }) =>
+    /** @type {Record<string, string>} */ ({ keep: "kept", leave_out: "left out", relabel: `now ${label}` })[choice],
+  /**
+   * @param {number} out
+   * @param {number} changed
+   * @param {number} kept
+   */
   decided: (out, changed, kept) => `${count(out)} left out, ${count(changed)} relabelled, ${count(kept)} kept.`,
+  /**
+   * @param {number} n
+   * @param {number} of
+   */
   row: (n, of) => `${count(n)} of ${count(of)}`,
 };
 

@@ -18,7 +18,7 @@ MAX_CONNECTIONS = 1000
 LAST_SECONDS = 3.0  # for requests under way when the app ends
 
 
-class PatientProtocol(AutoHTTPProtocol):
+class HeadTimeoutProtocol(AutoHTTPProtocol):
     """uvicorn's protocol with a limit on how long the head of a request may take (slow loris)."""
 
     head_seconds = HEAD_SECONDS
@@ -113,7 +113,7 @@ class _Cancellable:
                 raise
 
 
-def make_server(app: ASGIApp, *, is_second: bool = False, protocol: type = PatientProtocol) -> Server:
+def make_server(app: ASGIApp, *, is_second: bool = False, protocol: type = HeadTimeoutProtocol) -> Server:
     """A server for the app, with limits; a second one shares the first one's loop and its lifespan."""
     served = _Cancellable(app)
     config = uvicorn.Config(

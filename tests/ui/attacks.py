@@ -13,7 +13,7 @@ from fine_tuner.ui.access.entry import Access
 from fine_tuner.ui.access.limits import Allowance, VisitorLimits
 from fine_tuner.ui.access.sharing import Sharing
 from fine_tuner.ui.access.tunnel import Tunnel
-from fine_tuner.ui.connection import PatientProtocol, SecondDoor, make_server
+from fine_tuner.ui.connection import HeadTimeoutProtocol, SecondDoor, make_server
 from fine_tuner.ui.environment import private_environment
 from fine_tuner.ui.form.folders import Allowed
 from tests.ui.canned import Canned, printed
@@ -31,7 +31,7 @@ def no_tunnel(port: int) -> str:
     raise RuntimeError("no network here")
 
 
-class Hasty(PatientProtocol):
+class Hasty(HeadTimeoutProtocol):
     """Waits half a second for the head of a request."""
 
     head_seconds = 0.5

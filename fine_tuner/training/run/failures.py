@@ -23,8 +23,8 @@ def is_full_disk(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def is_file_system_s(error: Exception, folder: Path) -> bool:
-    """Whether it tells of the disk, or of the run's own folder (removed, read-only), and of no mistake in code."""
+def is_of_file_system(error: Exception, folder: Path) -> bool:
+    """Whether the error is of the disk, or of the run's own folder (removed, read-only), and of no mistake in code."""
     return is_full_disk(error) or (
         isinstance(error, OSError) and str(error.filename or "").startswith(f"{folder}{os.sep}")
     )

@@ -63,7 +63,7 @@ from fine_tuner.training.recovery.rollback import Rollback
 from fine_tuner.training.run.console import Console
 from fine_tuner.training.run.control import RunControl
 from fine_tuner.training.run.example_pictures import ExamplePictures
-from fine_tuner.training.run.failures import cause_of, is_file_system_s, message_for
+from fine_tuner.training.run.failures import cause_of, is_of_file_system, message_for
 from fine_tuner.training.run.kept_settings import (
     began_with,
     keep_code,
@@ -170,7 +170,7 @@ class _Attempt:
         except Exception as error:
             if self.ranks.world_size > 1 and is_lost_rank(error):
                 return self.lost(error)
-            if not isinstance(error, FineTunerError) and not is_file_system_s(error, self.folder.path):
+            if not isinstance(error, FineTunerError) and not is_of_file_system(error, self.folder.path):
                 traceback.print_exc()
             self.finish("failed", message_for(error), cause_of(error))
             is_input = isinstance(error, InputError) and not (self.trainer and self.trainer.position.step)
@@ -406,7 +406,7 @@ class _Attempt:
         try:
             self.at_end(self.folder, assembly, on_progress, self.control.is_asked_to_end)
         except Exception as error:
-            if not isinstance(error, FineTunerError) and not is_file_system_s(error, self.folder.path):
+            if not isinstance(error, FineTunerError) and not is_of_file_system(error, self.folder.path):
                 traceback.print_exc()
             text = f"What it gets wrong could not be looked at: {message_for(error)} The weights are complete."
             self.emit(Message(level="warning", text=text))

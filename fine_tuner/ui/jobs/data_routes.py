@@ -27,7 +27,7 @@ SPARE_BYTES = 2**30  # left free on the disk, for runs
 
 
 class Place(BaseModel):
-    """A path of data to be recognised; see ``checked.Question``."""
+    """A path of data to be recognised; see ``questions.Question``."""
 
     path: Annotated[str, Field(max_length=4096)]
     visitor: Annotated[str, Field(max_length=64)] = ""

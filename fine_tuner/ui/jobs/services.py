@@ -125,7 +125,7 @@ class Services:
 
 
 class Asked:
-    """A process in name only: ``ask`` answers."""
+    """Stands where an assistant would, for an ``ask`` that answers by itself: no process, so nothing to end."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
