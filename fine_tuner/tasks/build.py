@@ -221,14 +221,7 @@ def assemble(
     settings, chosen = fill_in(settings, data, device, num_devices=place.devices)
     _check_step(settings, place)
     torch.manual_seed(settings.seed)  # decides the new head's first weights, then dropout
-    built = build_network(settings, data, on_progress, outline=outline, checkpoint=checkpoint)
-    if not outline:
-        built.model.to(device)
-    if settings.train.sync_batchnorm and place.world_size > 1:
-        if device.type == "cpu":
-            raise ConfigError({"train.sync_batchnorm": "Needs GPUs. Turn it off: each process then has its own."})
-        built.model = nn.SyncBatchNorm.convert_sync_batchnorm(built.model)
-    built = replace(built, preprocessing=replace(built.preprocessing, pixel_range=data.pixel_range))
+    built = _network(settings, data, device, place, on_progress=on_progress, outline=outline, checkpoint=checkpoint)
     choice = _choose_precision(
         settings, data, built, device, place, on_progress=on_progress if may_measure and not outline else None
     )
@@ -244,17 +237,8 @@ def assemble(
 
     if settings.train.batch_size == 1:
         refuse_single_values(built, freezing, is_gradual=settings.model.trainable == "gradual")
-    loss_fn = build_loss(
-        settings.loss,
-        task=settings.task,
-        num_outputs=data.num_outputs,
-        class_counts=data.class_counts("train"),
-        second=settings.second_loss,
-    )
-    loss_fn = standardised(loss_fn, settings, data).to(device)
     mixer = _mixer(settings)
-    if mixer is not None:
-        loss_fn = MixedLoss(loss_fn)
+    loss_fn = _loss(settings, data, is_mixed=mixer is not None).to(device)
     optimizer, group_lrs = _optimizer(settings, built, loss_fn)
     train_batches = TrainBatches(
         build_dataset(settings, data, built.preprocessing, "train"),
@@ -289,6 +273,44 @@ def assemble(
         splits=splits,
         place=place,
     )
+
+
+def _network(
+    settings: Settings,
+    data: DataSplits,
+    device: torch.device,
+    place: Place,
+    *,
+    on_progress: OnProgress,
+    outline: bool,
+    checkpoint: Path | None,
+) -> BuiltModel:
+    """The network on its device, reading pictures as the data's are.
+
+    Raises:
+        ConfigError: If statistics are to be shared among devices that cannot.
+    """
+    built = build_network(settings, data, on_progress, outline=outline, checkpoint=checkpoint)
+    if not outline:
+        built.model.to(device)
+    if settings.train.sync_batchnorm and place.world_size > 1:
+        if device.type == "cpu":
+            raise ConfigError({"train.sync_batchnorm": "Needs GPUs. Turn it off: each process then has its own."})
+        built.model = nn.SyncBatchNorm.convert_sync_batchnorm(built.model)
+    return replace(built, preprocessing=replace(built.preprocessing, pixel_range=data.pixel_range))
+
+
+def _loss(settings: Settings, data: DataSplits, *, is_mixed: bool) -> nn.Module:
+    """The loss, or sum of two, of targets as the batches have them."""
+    loss_fn = build_loss(
+        settings.loss,
+        task=settings.task,
+        num_outputs=data.num_outputs,
+        class_counts=data.class_counts("train"),
+        second=settings.second_loss,
+    )
+    loss_fn = standardised(loss_fn, settings, data)
+    return MixedLoss(loss_fn) if is_mixed else loss_fn
 
 
 def _optimizer(
