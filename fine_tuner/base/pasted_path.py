@@ -7,6 +7,7 @@ import re
 from urllib.parse import unquote
 
 _WINDOWS = re.compile(r"^[A-Za-z]:[\\/]|^\\\\")
+_ESCAPED = re.compile(r"\\([ ()&'\[\]])")  # a folder dropped on a terminal: /my\ folder
 _QUOTES = (("'", "'"), ('"', '"'), ("\u2018", "\u2019"), ("\u201c", "\u201d"), ("`", "`"))
 
 
@@ -24,7 +25,7 @@ def cleaned_path(text: str) -> str:
         path = unquote(path[7:].removeprefix("localhost"))
         if os.name == "nt" or re.match(r"^/[A-Za-z]:/", path):
             path = path.removeprefix("/")
-    return path
+    return path if _WINDOWS.match(path) or os.path.exists(path) else _ESCAPED.sub(r"\1", path)
 
 
 def refusal_of_windows_path(path: str) -> str:

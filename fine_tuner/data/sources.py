@@ -28,7 +28,7 @@ from fine_tuner.config.sections.data import SAMPLE_DATA
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.duplicates import contradictions, without_duplicates
 from fine_tuner.data.files.image_scan import Size, image_sizes
-from fine_tuner.data.files.pixel_range import may_be_deep_by_name, measure_range
+from fine_tuner.data.files.pixel_range import ask_if_dark, may_be_deep_by_name, measure_range
 from fine_tuner.data.files.slices import about_slices
 from fine_tuner.data.masks.orientation import ask_of_turned, find_turned
 from fine_tuner.data.masks.values import mask_facts
@@ -155,7 +155,7 @@ def _pixel_range(
     """Black and white of deep pixels: as the user says, else as measured over the set.
 
     Raises:
-        DataError: If what the user says is no range.
+        DataError: If what the user says is no range, or colours of 16 bits would be dark.
     """
     if options.pixel_range is not None:
         if len(options.pixel_range) != 2 or options.pixel_range[0] >= options.pixel_range[1]:
@@ -165,6 +165,7 @@ def _pixel_range(
             )
         return (options.pixel_range[0], options.pixel_range[1]), []
     may_be_deep = [r.image for rows in source.records.values() for r in rows if may_be_deep_by_name(r.image)]
+    ask_if_dark(may_be_deep, progress)
     return measure_range(may_be_deep, progress)
 
 

@@ -14,13 +14,14 @@ import numpy as np
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.base.text import counted
-from fine_tuner.data.files.images import is_deep, open_image
+from fine_tuner.data.files.images import is_deep, is_deep_colour, open_image
 from fine_tuner.data.files.scan_cache import Fact, facts_about
-from fine_tuner.data.notices import Notice, Remedy
+from fine_tuner.data.notices import MendableError, Notice, Remedy
 
 PixelRange = tuple[int, int]
 _DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".pgm", ".ppm"})
 _FULL = 65535
+_UPPERMOST_BIT = 128
 _PERCENT = 99.9  # a hot pixel is not white
 
 
@@ -30,9 +31,15 @@ def may_be_deep_by_name(path: Path) -> bool:
 
 
 def look_at_range(path: Path) -> Fact:
-    """Facts about one file: ``low``, ``high`` and ``most`` (of all but a thousandth); empty if it is not deep."""
+    """Facts about one file: ``low``, ``high`` and ``most`` (of all but a thousandth); empty if it is not deep.
+
+    Of one with 16 bits a colour ``most_colour`` alone, of the upper 8.
+    """
     try:
         with open_image(path) as image:
+            if is_deep_colour(image):
+                image.load()
+                return {"most_colour": float(np.percentile(np.asarray(image)[..., :3], _PERCENT))}
             if not is_deep(image):
                 return {}
             image.load()
@@ -46,14 +53,33 @@ def look_at_range(path: Path) -> Fact:
     return {"low": low, "high": high, "most": float(np.percentile(values, _PERCENT))}
 
 
+def _facts(paths: Sequence[Path], progress: OnProgress) -> list[Fact]:
+    return facts_about(paths, look_at_range, kind="range 2", what="Measuring 16-bit pixels", progress=progress)
+
+
+def ask_if_dark(paths: Sequence[Path], progress: OnProgress) -> None:
+    """Pictures of 16 bits a colour that use the lower ones only, of which all but nothing would be read.
+
+    Raises:
+        MendableError: If no picture uses the uppermost bit.
+    """
+    most = [fact["most_colour"] for fact in _facts(paths, progress) if "most_colour" in fact]
+    if not most or max(most) >= _UPPERMOST_BIT:
+        return
+    raise MendableError(
+        f"{counted(len(most), 'picture')} of 16 bits a colour, of which the upper 8 are read, and those reach "
+        f"{max(most):g} of 255, which is dark. Save them with 8 bits a colour, scaled to what they use, or choose.",
+        remedies=[Remedy("read them as they are", {"data.pixel_range": [0, _FULL]})],
+    )
+
+
 def measure_range(paths: Sequence[Path], progress: OnProgress) -> tuple[PixelRange | None, list[Notice]]:
     """The range that the deep ones of these pictures use, and what there is to say of it; None if none is deep.
 
     The range is 0 to the largest number of as many bits as are used (4095 of 12), if the values fill a quarter of
     that; else from the least to the largest value (a microscope's offset).
     """
-    facts = facts_about(paths, look_at_range, kind="range 1", what="Measuring 16-bit pixels", progress=progress)
-    facts = [f for f in facts if f]
+    facts = [f for f in _facts(paths, progress) if "low" in f]
     if not facts:
         return None, []
     low, high = min(f["low"] for f in facts), max(f["high"] for f in facts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from PIL import Image
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.data.files.images import load_image, scaled_to_bytes
+from fine_tuner.data.notices import MendableError
 from fine_tuner.data.records import DataSplits
 
 Read = Callable[..., DataSplits]
@@ -45,6 +48,32 @@ def test_range_is_measured_and_said(tmp_path: Path, read: Read, black: int, whit
     shown = np.asarray(load_image(tmp_path / "a" / "0.png", pixel_range=data.pixel_range))
     assert shown.max() > 180
     assert shown.min() < 30
+
+
+def write_colour(file: Path, values: np.ndarray) -> None:
+    """A PNG with 16 bits a colour, which Pillow does not write. Source: PNG specification, 3rd edition, 11.2."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width, _ = values.shape
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in values)
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(("white", "is_asked"), [(4095, True), (65535, False)])
+def test_dark_colours_of_16_bits_are_asked_about(tmp_path: Path, read: Read, white: int, is_asked: bool) -> None:
+    for number in range(12):
+        values = np.random.default_rng(number).integers(0, white + 1, (16, 20, 3))
+        write_colour(tmp_path / "ab"[number % 2] / f"{number}.png", values)
+    if is_asked:
+        with pytest.raises(MendableError, match=r"12 pictures of 16 bits a colour, .* reach 15 of 255"):
+            read(tmp_path)
+    assert read(tmp_path, pixel_range=(0, 65535) if is_asked else None).num_outputs == 2
 
 
 def test_setting_overrides_and_a_wrong_one_is_refused(tmp_path: Path, read: Read) -> None:

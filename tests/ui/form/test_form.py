@@ -229,10 +229,11 @@ def test_a_path_must_lie_below_a_root_also_through_links_and_dots(tmp_path):
         assert find_below(str(bad), roots) is None, bad
 
 
-@pytest.mark.parametrize("written", ["'{}'", '"{}"', "\u201c{}\u201d", " {} ", "file://{}"])
+@pytest.mark.parametrize("written", ["'{}'", '"{}"', "\u201c{}\u201d", " {} ", "file://{}", "escaped"])
 def test_a_path_is_taken_as_people_paste_it(tmp_path, written):
     (tmp_path / "my set").mkdir()
-    shown = {"data.path": written.format(tmp_path / "my set")}
+    escaped = str(tmp_path / "my set").replace(" ", "\\ ")
+    shown = {"data.path": escaped if written == "escaped" else written.format(tmp_path / "my set")}
     reading = read(values_of(Settings()) | shown, Allowed(roots=resolve_roots([tmp_path])))
     assert "data.path" not in reading.errors
     assert reading.tree["data"]["path"] == str(tmp_path / "my set")
