@@ -132,6 +132,8 @@ class RunForecast:
         limit_mib: Memory there is.
         largest_batch_size: That fits; no more than there are images.
         other: The same in the other precision: float32 beside half, or half beside float32.
+        checkpointed_mib: What a run that does not fit would take if blocks made their activations again; None where
+            that is no way out.
     """
 
     dtype: str
@@ -141,6 +143,7 @@ class RunForecast:
     limit_mib: float
     largest_batch_size: int
     other: RunForecast | None = None
+    checkpointed_mib: float | None = None
 
     @property
     def total_mib(self) -> float:
@@ -175,11 +178,26 @@ def forecast_run(assembly: Assembly, *, is_outline: bool = False) -> RunForecast
     half = half_for(assembly.device)
     forecast = _forecast_in(dtype, assembly, is_outline=is_outline)
     other = half if dtype == "fp32" else "fp32"
-    return replace(forecast, other=_forecast_in(other, assembly, is_outline=is_outline))
+    return replace(
+        forecast,
+        other=_forecast_in(other, assembly, is_outline=is_outline),
+        checkpointed_mib=None if forecast.fits else _checkpointed_mib(dtype, assembly, is_outline=is_outline),
+    )
 
 
-def _forecast_in(dtype: str, assembly: Assembly, *, is_outline: bool) -> RunForecast:
-    counted = counted_of(assembly, dtype)
+def _checkpointed_mib(dtype: str, assembly: Assembly, *, is_outline: bool) -> float | None:
+    """What the run would take with activations made again, if it then fits and can be had."""
+    settings = assembly.settings
+    if settings.train.checkpoint_activations or settings.precision.compile:
+        return None
+    forecast = _forecast_in(dtype, assembly, is_outline=is_outline, is_checkpointed=True)
+    return forecast.total_mib if forecast.fits else None
+
+
+def _forecast_in(
+    dtype: str, assembly: Assembly, *, is_outline: bool, is_checkpointed: bool | None = None
+) -> RunForecast:
+    counted = counted_of(assembly, dtype, is_checkpointed=is_checkpointed)
     images = len(assembly.data.splits["train"])
     batch_size = min(assembly.settings.train.batch_size, images)
     limit_mib = memory_limit_mib(assembly.device)
@@ -194,8 +212,8 @@ def _forecast_in(dtype: str, assembly: Assembly, *, is_outline: bool) -> RunFore
     )
 
 
-def counted_of(assembly: Assembly, dtype: str) -> Counted:
-    """What a forecast of an assembled run counts, in a precision."""
+def counted_of(assembly: Assembly, dtype: str, *, is_checkpointed: bool | None = None) -> Counted:
+    """What a forecast of a run counts, in a precision; ``is_checkpointed`` as the run has it, or as given."""
     settings, built, optim = assembly.settings, assembly.built, assembly.settings.optim
     setup = StepSetup(
         name=built.name,
@@ -209,6 +227,7 @@ def counted_of(assembly: Assembly, dtype: str) -> Counted:
         device_type=assembly.device.type,
         accumulates=settings.train.accumulate > 1,
         is_mixed=isinstance(assembly.loss_fn, MixedLoss),
+        is_checkpointed=settings.train.checkpoint_activations if is_checkpointed is None else is_checkpointed,
     )
     return Counted(
         step=step_memory(setup, assembly.loss_fn),
@@ -265,7 +284,11 @@ def misfit_words(forecast: RunForecast, device: torch.device) -> str:
     wanted, there = forecast.total_mib / 1024, forecast.limit_mib / 1024
     fitting = forecast.largest_batch_size
     remedy = f"Choose at most {fitting}" if fitting >= 1 else "Choose a smaller network or image"
+    again = forecast.checkpointed_mib
+    other = (
+        "" if again is None else f" Or turn train.checkpoint_activations on: about {again / 1024:.1f} GiB, and slower."
+    )
     return (
         f"{forecast.batch_size} images would take about {wanted:.1f} GiB, and {device_name(device)} has {there:.1f}. "
-        f"{remedy}, and raise train.accumulate instead."
+        f"{remedy}, and raise train.accumulate instead.{other}"
     )

@@ -21,6 +21,7 @@ from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.loading.mixing import MixedTargets
 from fine_tuner.losses.custom import CustomLossModule
 from fine_tuner.memory.sized_tensors import Ledger, Moment, SizedTensor, prime_for, use_sized_tensors
+from fine_tuner.models.activation_checkpointing import blocks_of, checkpoint_activations
 from fine_tuner.models.freezing import Freezing, Trainable
 from fine_tuner.models.outputs import loss_of_outputs, split_outputs
 from fine_tuner.models.probe import construct
@@ -43,6 +44,7 @@ class StepSetup:
         device_type: Decides what autocast runs in half precision.
         accumulates: Gradients of earlier micro-batches are there while a later one runs.
         is_mixed: Each image is mixed of two and has two targets.
+        is_checkpointed: Blocks make their activations again in the backward pass.
     """
 
     name: str
@@ -56,6 +58,7 @@ class StepSetup:
     device_type: str = "cpu"
     accumulates: bool = False
     is_mixed: bool = False
+    is_checkpointed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +116,8 @@ def step_memory(setup: StepSetup, loss_fn: nn.Module) -> StepMemory:
 def _simulate(setup: StepSetup, loss_fn: nn.Module) -> StepMemory:
     model = construct(setup.name, setup.num_outputs, dict(setup.options), on_meta=True).to("meta")
     trainable = "all" if setup.trainable == "gradual" else setup.trainable  # the later phase counts
+    if setup.is_checkpointed:
+        checkpoint_activations(model, blocks_of(model, setup.stages[-1].parameter_names))
     freezing = Freezing(_Staged(model, setup.stages), trainable)
     weights = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
     trained = [p.nbytes for p in model.parameters() if p.requires_grad]

@@ -31,6 +31,7 @@ from fine_tuner.data.sources import read_data
 from fine_tuner.distributed.devices import choose_device
 from fine_tuner.features.plan import FeaturePlan, Splits
 from fine_tuner.losses.build import build_loss
+from fine_tuner.models.activation_checkpointing import blocks_of, checkpoint_activations
 from fine_tuner.models.batch_norm import refuse_single_values
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.freezing import Freezing, parameter_groups
@@ -230,6 +231,8 @@ def assemble(
     )
     if not outline:
         precision.arrange(built.model)
+    if settings.train.checkpoint_activations:
+        built = _checkpointed(settings, built)
     if settings.precision.compile:
         built = _compiled(built, device, outline=outline)
     freezing = Freezing(built, settings.model.trainable, head_epochs=settings.model.head_epochs)
@@ -424,6 +427,19 @@ def _choose_precision(
         else:
             measured = try_precisions(settings, built, device, subject, on_progress=on_progress)
     return choose_precision(wanted.dtype, device, channels_last=wanted.channels_last, measured=measured, until=until)
+
+
+def _checkpointed(settings: Settings, built: BuiltModel) -> BuiltModel:
+    """The network with blocks that make their activations again, or with a notice that it has none."""
+    if settings.precision.compile:
+        message = "Does not go with precision.compile=true. Turn one of them off."
+        raise ConfigError({"train.checkpoint_activations": message})
+    blocks = blocks_of(built.model, built.stages[-1].parameter_names)
+    checkpoint_activations(built.model, blocks)
+    if blocks:
+        return built
+    notice = f"{built.name} is a row of single layers: it has no blocks whose activations could be made again."
+    return replace(built, notices=(*built.notices, notice))
 
 
 def _compiled(built: BuiltModel, device: torch.device, *, outline: bool) -> BuiltModel:

@@ -105,6 +105,22 @@ def test_a_plan_tells_parts_limit_and_the_other_precision(capsys: pytest.Capture
     assert memory["total_mib"] < memory["limit_mib"]
 
 
+def test_what_fits_only_with_activations_made_again_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    large = ["sample", "model.weights=none", "data.image_size=2048", "devices=cpu"]
+    plan, _ = answer(capsys, "plan", *large, "train.batch_size=512")
+    fitting = plan["memory"]["largest_batch_size"]
+    plan, _ = answer(capsys, "plan", *large, f"train.batch_size={fitting + 1}")
+    assert "Or turn train.checkpoint_activations on: about" in plan["memory"]["words"]
+    plan, _ = answer(capsys, "plan", *large, f"train.batch_size={fitting + 1}", "train.checkpoint_activations=true")
+    assert plan["memory"]["fits"]
+    assert plan["memory"]["largest_batch_size"] > 1.5 * fitting
+
+
+def test_activations_are_not_made_again_in_a_compiled_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "sample", "train.checkpoint_activations=true", "precision.compile=true"]) == 2
+    assert "train.checkpoint_activations: Does not go with precision.compile=true." in capsys.readouterr().err
+
+
 def test_what_cannot_fit_is_planned_with_the_remedy_and_refused_by_train(
     capsys: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:

@@ -71,6 +71,17 @@ class TrainSettings:
             advanced=True,
         ),
     ] = False
+    checkpoint_activations: Annotated[
+        bool,
+        Knob(
+            label="Make activations again",
+            help="Keep only the input of each block for the backward pass, and run the block again there: a large "
+            "network or batch in a fraction of the memory, for about a third more time. Results stay the same "
+            "(activation checkpointing).",
+            advanced=True,
+            link="https://docs.pytorch.org/docs/stable/checkpoint.html",
+        ),
+    ] = False
     best_metric: Annotated[
         str,
         Knob(

@@ -34,7 +34,14 @@ _FOLLOWED = frozenset(
     )
 )
 _WITHOUT_EFFECT = frozenset(
-    {"title", "train.keep_checkpoints", "train.on_nonfinite", "train.nonfinite_limit", "train.best_metric"}
+    (
+        "title",
+        "train.keep_checkpoints",
+        "train.checkpoint_activations",
+        "train.on_nonfinite",
+        "train.nonfinite_limit",
+        "train.best_metric",
+    )
 )
 _WHOLE_SECTIONS = ("loss.", "second_loss.", "optim.", "schedule.")
 _IN_THE_SPLITS = ("data.",)  # decide which file is in which split, and that is written down
