@@ -107,9 +107,46 @@ def foreground_prob_squeezed(logits: Tensor, targets: Tensor) -> Pair:
     return prob, mask.squeeze(1)
 
 
+def foreground_logit_both_squeezed(logits: Tensor, targets: Tensor) -> Pair:
+    """As ``foreground_logit``, both ``(B, ...)``."""
+    margin, mask = foreground_logit(logits, targets)
+    return margin.squeeze(1), mask.squeeze(1)
+
+
+def foreground_prob_both_squeezed(logits: Tensor, targets: Tensor) -> Pair:
+    """As ``foreground_prob``, both ``(B, ...)``."""
+    prob, mask = foreground_prob(logits, targets)
+    return prob.squeeze(1), mask.squeeze(1)
+
+
+def as_is_unsqueezed(logits: Tensor, targets: Tensor) -> Pair:
+    """Logits, and class numbers ``(B, 1, ...)``."""
+    return logits, targets.unsqueeze(1)
+
+
+def probs_unsqueezed(logits: Tensor, targets: Tensor) -> Pair:
+    """Softmax over the classes, and class numbers ``(B, 1, ...)``."""
+    return logits.softmax(1), targets.unsqueeze(1)
+
+
+def pixels(logits: Tensor, targets: Tensor) -> Pair:
+    """Logits ``(N, K)`` and class numbers ``(N,)`` of all N pixels."""
+    return logits.movedim(1, -1).reshape(-1, logits.shape[1]), targets.reshape(-1)
+
+
+def pixels_one_hot(logits: Tensor, targets: Tensor) -> Pair:
+    """As ``pixels``, with targets one-hot ``(N, K)``."""
+    return logits_one_hot(*pixels(logits, targets))
+
+
 def squeezed(numbers: Tensor, targets: Tensor) -> Pair:
     """Of one number an image: predictions ``(B, 1)``, and targets ``(B, 1)`` as ``(B,)``."""
     return numbers, targets.squeeze(1)
+
+
+def both_squeezed(numbers: Tensor, targets: Tensor) -> Pair:
+    """Of one number an image: predictions and targets ``(B, 1)``, both as ``(B,)``."""
+    return numbers.squeeze(1), targets.squeeze(1)
 
 
 def two_classes(logits: Tensor, labels: Tensor) -> Pair:
@@ -128,13 +165,15 @@ _OF_CLASSES: dict[str, Callable[[Tensor, Tensor], Pair]] = {
     for form in (
         as_is, log_probs, probs, logits_one_hot, probs_one_hot, margins_one_hot,
         foreground_logit, foreground_prob, foreground_logit_squeezed, foreground_prob_squeezed,
+        foreground_logit_both_squeezed, foreground_prob_both_squeezed, as_is_unsqueezed, probs_unsqueezed,
+        pixels, pixels_one_hot,
     )
 }  # fmt: skip
 _OF_LABELS = {
     "as_is": as_is, "logits_one_hot": as_is, "probs_one_hot": probs_of_labels,
     "two_classes": two_classes, "two_classes_one_hot": two_classes_one_hot,
 }  # fmt: skip
-_OF_NUMBERS = {"as_is": as_is, "squeezed": squeezed}
+_OF_NUMBERS = {"as_is": as_is, "squeezed": squeezed, "both_squeezed": both_squeezed}
 _FORMS = {TargetKind.LABELS: _OF_LABELS, TargetKind.NUMBERS: _OF_NUMBERS}
 _IGNORING = {"left_out": leave_out, "answered": answer_ignored}
 
@@ -158,7 +197,7 @@ class Adaptation:
     @property
     def gives_probs(self) -> bool:
         """Whether the code is given probabilities."""
-        return self.inputs in ("probs", "probs_one_hot", "foreground_prob", "foreground_prob_squeezed")
+        return self.inputs.startswith(("probs", "foreground_prob"))
 
     @property
     def gives_log_probs(self) -> bool:
@@ -167,8 +206,8 @@ class Adaptation:
 
     @property
     def keeps_targets(self) -> bool:
-        """Whether the code is given the targets as the task has them."""
-        return self.inputs in ("as_is", "log_probs", "probs")
+        """Whether the code is given the values of the targets as the task has them, in whatever shape."""
+        return self.inputs in ("as_is", "log_probs", "probs", "as_is_unsqueezed", "probs_unsqueezed", "pixels")
 
     @property
     def makes_two_classes(self) -> bool:

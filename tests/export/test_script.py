@@ -40,6 +40,10 @@ def slow(*settings: str) -> object:
     return pytest.param(settings, marks=pytest.mark.slow)
 
 
+def slow_form(*values: str) -> object:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -285,6 +289,46 @@ def test_losses_that_were_given_another_form_are_given_it_again(
     assert ("def logits_one_hot" in text) == (
         not {form, second_form} <= {"foreground_logit", "foreground_prob", "foreground_logit_squeezed", "as_is"}
     )
+
+
+FORMS = [
+    ("regression", "squeezed", "F.mse_loss(output, target.unsqueeze(1))"),
+    slow_form("regression", "both_squeezed", "(output[:, None] - target.unsqueeze(1)).abs().mean()"),
+    slow_form("multilabel", "two_classes", "-output.log_softmax(1).gather(1, target.unsqueeze(1)).mean()"),
+    slow_form("multilabel", "two_classes_one_hot", "-(target * F.log_softmax(output, dim=1)).sum(1).mean()"),
+    slow_form("segmentation", "foreground_prob_squeezed", "((output - target.unsqueeze(1).float()) ** 2).mean()"),
+    slow_form("segmentation", "as_is_unsqueezed", "F.cross_entropy(output, target[:, 0])"),
+    slow_form("segmentation", "pixels", "-output.log_softmax(-1).gather(-1, target.unsqueeze(1)).mean()"),
+    slow_form(
+        "segmentation", "foreground_prob_both_squeezed", "(torch.einsum('bij->b', (output - target) ** 2)).mean()"
+    ),
+]
+
+
+@pytest.mark.parametrize(("task", "form", "formula"), FORMS, ids=lambda value: value if "(" not in value else "")
+def test_a_form_is_given_again_in_a_plain_process(
+    task: str, form: str, formula: str, train: Train, repeat: Repeat, masks_folder: Path, numbers_folder: Path,
+    labels_folder: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    code = tmp_path / "mine.py"
+    code.write_text(
+        f"import torch\nfrom torch.nn import functional as F\n\n\n"
+        f"def mine(output, target, scale=1.0):\n    return scale * {formula}\n"
+    )
+    data = {"regression": numbers_folder, "multilabel": labels_folder, "segmentation": masks_folder}[task]
+    about = (f"data.path={data}", f"task={task}", "train.epochs=1", "loss.name=custom", f"loss.file={code}")
+    about += ("model.name=lraspp_mobilenet_v3_large",) if task == "segmentation" else ()
+    about += ("data.label_columns=brightness",) if task == "regression" else ()
+    script = repeat(train(*about, "loss.arguments=scale=0.5", "loss.unchecked=true"))
+    assert f"output, target = {form}(output, target)" in script.read_text()
+    (tmp_path / "empty").mkdir()
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script), "--epochs", "1"],
+        cwd=tmp_path / "empty", env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "fine_tuner" not in script.read_text()
 
 
 def test_a_loss_that_learns_is_repeated_with_its_parameters(

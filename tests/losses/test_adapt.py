@@ -15,6 +15,16 @@ from fine_tuner.losses.adapt import Adaptation
 IGNORED = 255
 
 
+IN_ANOTHER_SHAPE = {
+    "foreground_logit_both_squeezed": ("foreground_logit", lambda o, t: (o[:, 0], t[:, 0])),
+    "foreground_prob_both_squeezed": ("foreground_prob", lambda o, t: (o[:, 0], t[:, 0])),
+    "as_is_unsqueezed": ("as_is", lambda o, t: (o, t[:, None])),
+    "probs_unsqueezed": ("probs", lambda o, t: (o, t[:, None])),
+    "pixels": ("as_is", lambda o, t: (o.movedim(1, -1).flatten(0, -2), t.flatten())),
+    "pixels_one_hot": ("logits_one_hot", lambda o, t: [x.movedim(1, -1).flatten(0, -2) for x in (o, t)]),
+}
+
+
 def masks(classes: int) -> tuple[torch.Tensor, torch.Tensor]:
     rng = torch.Generator().manual_seed(0)
     return torch.randn(2, classes, 3, 4, generator=rng), torch.randint(0, classes, (2, 3, 4), generator=rng)
@@ -37,6 +47,12 @@ def test_each_form_of_masks_is_its_formula() -> None:
         "foreground_prob": (logits.softmax(1)[:, 1:], one_hot[:, 1:]),
         "foreground_logit_squeezed": (logits[:, 1:] - logits[:, :1], one_hot[:, 1]),
         "foreground_prob_squeezed": (logits.softmax(1)[:, 1:], one_hot[:, 1]),
+        "as_is_unsqueezed": (logits, targets[:, None]),
+        "probs_unsqueezed": (logits.softmax(1), targets[:, None]),
+        "foreground_logit_both_squeezed": (logits[:, 1] - logits[:, 0], one_hot[:, 1]),
+        "foreground_prob_both_squeezed": (logits.softmax(1)[:, 1], one_hot[:, 1]),
+        "pixels": (logits.permute(0, 2, 3, 1).reshape(-1, 2), targets.flatten()),
+        "pixels_one_hot": (logits.permute(0, 2, 3, 1).reshape(-1, 2), F.one_hot(targets.flatten(), 2).float()),
     }
     assert list(forms_of("segmentation", 2)) == list(expected)
     for inputs, (output, target) in expected.items():
@@ -74,7 +90,9 @@ def test_the_one_number_of_an_image_has_a_target_that_is_no_column() -> None:
     output, target = given(numbers, targets, kind=TargetKind.NUMBERS, inputs="squeezed")
     assert torch.equal(output, numbers)
     assert torch.equal(target, targets[:, 0])
-    assert list(forms_of("regression", 1)) == ["as_is", "squeezed"]
+    both = given(numbers, targets, kind=TargetKind.NUMBERS, inputs="both_squeezed")
+    torch.testing.assert_close(both, (numbers[:, 0], targets[:, 0]))
+    assert list(forms_of("regression", 1)) == ["as_is", "squeezed", "both_squeezed"]
     assert list(forms_of("regression", 2)) == ["as_is"]
 
 
@@ -85,7 +103,7 @@ def test_memory_in_channels_last_can_be_flattened_with_view() -> None:
         output.view(-1), target.view(-1)  # raises where memory is in another order
 
 
-@pytest.mark.parametrize("inputs", forms_of("segmentation", 2))
+@pytest.mark.parametrize("inputs", [form for form in forms_of("segmentation", 2) if form not in IN_ANOTHER_SHAPE])
 def test_pixels_that_are_left_out_are_in_neither(inputs: str) -> None:
     logits, targets = masks(2)
     targets[0, 0] = targets[1, 2, 1] = IGNORED
@@ -109,7 +127,9 @@ def test_a_batch_without_pixels_to_ignore_keeps_its_shape() -> None:
     assert output.shape == target.shape == logits.shape
 
 
-@pytest.mark.parametrize("inputs", [form for form in forms_of("segmentation", 2) if form != "as_is"])
+@pytest.mark.parametrize(
+    "inputs", [form for form in forms_of("segmentation", 2) if form not in ("as_is", *IN_ANOTHER_SHAPE)]
+)
 def test_pixels_that_are_answered_are_right_and_move_nothing(inputs: str) -> None:
     logits, targets = masks(2)
     targets[0, 0] = IGNORED
@@ -127,6 +147,18 @@ def test_pixels_that_are_answered_are_right_and_move_nothing(inputs: str) -> Non
     assert logits.grad is not None
     assert not logits.grad[0, :, 0].any()
     assert logits.grad[0, :, 1].any()
+
+
+@pytest.mark.parametrize("ignored", ["left_out", "answered"])
+@pytest.mark.parametrize("inputs", IN_ANOTHER_SHAPE)
+def test_a_form_in_another_shape_has_the_same_values_without_ignored_pixels(inputs: str, ignored: str) -> None:
+    logits, targets = masks(2)
+    targets[0, 0] = IGNORED
+    form, shaped = IN_ANOTHER_SHAPE[inputs]
+    expected = shaped(*given(logits, targets, inputs=form, ignored=ignored))
+    for got, wanted in zip(given(logits, targets, inputs=inputs, ignored=ignored), expected, strict=True):
+        assert torch.equal(got, wanted)
+        assert got.dtype == wanted.dtype
 
 
 def test_a_form_without_a_meaning_is_refused_with_those_that_have_one() -> None:

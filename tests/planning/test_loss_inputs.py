@@ -34,7 +34,9 @@ def test_each_form_of_two_classes_is_the_same_image_in_other_words(tmp_path: Pat
     forms = {form["inputs"]: form for form in result["forms"]}
     of_class_1 = ["foreground_logit", "foreground_prob"]
     squeezed = [f"{form}_squeezed" for form in of_class_1]
-    assert list(forms) == ["as_is", "log_probs", "probs", "logits_one_hot", "probs_one_hot", *of_class_1, *squeezed]
+    named = ["as_is", "log_probs", "probs", "logits_one_hot", "probs_one_hot", *of_class_1, *squeezed]
+    both = [f"{form}_both_squeezed" for form in of_class_1]
+    assert list(forms) == [*named, "as_is_unsqueezed", "probs_unsqueezed", *both]
     for form, alike in zip(squeezed, of_class_1, strict=True):
         assert forms[form]["output"] == forms[alike]["output"]
         assert forms[form]["target"].startswith("(4,) float32")
@@ -52,7 +54,7 @@ def test_each_form_of_two_classes_is_the_same_image_in_other_words(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("task", "outputs", "count"),
-    [("multilabel", 3, 4), ("regression", 1, 2), ("regression", 2, 1), ("segmentation", 4, 6)],
+    [("multilabel", 3, 4), ("regression", 1, 3), ("regression", 2, 1), ("segmentation", 4, 10)],
 )
 def test_other_tasks_have_the_forms_that_mean_something_there(task: str, outputs: int, count: int) -> None:
     batch = synthetic(task, outputs)

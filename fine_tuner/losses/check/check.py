@@ -35,7 +35,7 @@ from fine_tuner.losses.curves import curve_panels
 from fine_tuner.losses.custom import USER_ERRORS, LoadedLoss
 from fine_tuner.losses.trials.attempt import Trial, attempt, merge, without_compiler
 from fine_tuner.losses.trials.meaning import LossUse, settle
-from fine_tuner.losses.trials.sanity import check_sanity, check_trace, check_zero_gradient
+from fine_tuner.losses.trials.sanity import check_failed, check_sanity, check_zero_gradient
 
 SLOW_SECONDS = 0.002
 SLOW_RATIO = 10.0
@@ -157,7 +157,8 @@ class _Check:
         first = attempt(self.loaded, self.output, self.targets, task=self.task)
         report["values"] = {"fp32": _described(first)}
         if not first.is_usable or first.gradient is None:
-            return first.findings + check_trace(self.loaded, first.trace, device=self.prepared.device, **self.about)
+            causes = check_failed(self.loaded, first.trace, device=self.prepared.device, **self.about)
+            return sorted([*first.findings, *causes], key=lambda f: f.kind != "wrong_axis")
         findings = list(first.findings)
         findings += self._precisions(report)
         if not first.gradient.any():

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,14 +48,17 @@ from fine_tuner.losses.trials.sanity import check_sanity
 from fine_tuner.losses.trials.synthetic import sure_output, synthetic_targets
 
 FALLING = (-3.0, -1.0, 0.0, 0.5, 1.0)
-TAIL = (3.0, 6.0, 12.0)
+TAIL = (3.0, 6.0, 12.0, 24.0, 48.0)
+SETTLED = ((24.0, 48.0), (6.0, 12.0))  # where a value has ended its fall: the first of which it can be computed
 MARGINS = (
     "margins_one_hot", "foreground_logit", "foreground_prob", "foreground_logit_squeezed", "foreground_prob_squeezed",
+    "foreground_logit_both_squeezed", "foreground_prob_both_squeezed",
 )  # fmt: skip
 LEAST_FALL = 1e-6  # of the range of values between wrong and right
-ENDLESS = 0.05  # of that range, from s = 6 to s = 12
+ENDLESS = 0.05  # of that range, over the sizes of SETTLED
 SAME = 1e-4
 OF_PROBS = ("log_probs", "probs")  # with class numbers
+PIXELS = ("pixels", "pixels_one_hot")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,6 +215,8 @@ class _Trials:
                 continue  # tried with the logits
             if inputs == "margins_one_hot" and not any(o.is_per_class for o in outcomes):
                 continue  # a number added to all logits changes no margin, so that a wrong axis could not be seen
+            if inputs in PIXELS and any(o.progress for o in outcomes):
+                continue  # code that runs otherwise has a mistake that is to be told, such as a softmax over a row
             outcomes.append(self._outcome(inputs, name, takes_logits))
             if inputs == "as_is":
                 outcomes += self._instead_of_logits(outcomes[0])
@@ -247,7 +253,7 @@ class _Trials:
             considered = Considered(inputs=inputs, name=name, has_meaning=False, why=why)
             return _Outcome(considered, progress, makes_probs=makes_probs)
 
-        if makes_probs and inputs in OF_PROBS:  # along which axis could not be seen
+        if makes_probs and inputs in (*OF_PROBS, "probs_unsqueezed"):  # along which axis could not be seen
             return none("would apply softmax or sigmoid a second time", 0)
         if not trial.is_usable:
             return none(_told(trial.findings), 0 if any(f.kind == "raises" for f in trial.findings) else 1)
@@ -272,7 +278,7 @@ class _Trials:
         outcome = _Outcome(Considered(inputs=inputs, name=name, has_meaning=True, why=why), 3)
         outcome.takes_logits = not self.loaded.module.adaptation.gives_probs
         if inputs in OF_PROBS:
-            outcome.at_right = self._value(sure_output(self.target, scale=TAIL[-1], **self.about)) or 0.0
+            outcome.at_right = self._value(sure_output(self.target, scale=SETTLED[-1][-1], **self.about)) or 0.0
         if inputs == "logits_one_hot" and not self._is_shift_invariant():
             outcome.is_per_class = True
             why = f"{why}, each class against the rest, since it applies a sigmoid of its own"
@@ -306,7 +312,10 @@ class _Trials:
             return "is not least at the right answer"
         if known[TAIL[0]] - known[FALLING[-1]] > LEAST_FALL * spread and not has_activation:
             return "is least at outputs near 0 and 1, which logits are not"
-        if TAIL[1] in known and TAIL[2] in known and known[TAIL[1]] - known[TAIL[2]] > ENDLESS * spread:
+        known = {s: v for s, v in known.items() if math.isfinite(v)}
+        ends = [(a, b) for a, b in SETTLED if a in known and b in known]
+        # with a softmax or sigmoid a small number beside a probability may be met only far out
+        if any(known[a] - known[b] > ENDLESS * spread for a, b in (ends[:1] if has_activation else ends)):
             return "falls without end as logits grow"
         return None
 
@@ -342,9 +351,9 @@ class _Trials:
             self.use.ignore_index,
         )
         flat = attempt(self.loaded, row, wanted, task=self.use.task).value
-        if kept is None or flat is None or abs(kept - flat) > SAME * (1e-3 + abs(kept)):
-            return "answered"
-        return "left_out"
+        if kept is not None and flat is not None and abs(kept - flat) <= SAME * (1e-3 + abs(kept)):
+            return "left_out"
+        return "answered"  # also where what remains has no value
 
 
 def _targets(use: LossUse, rng: torch.Generator) -> Tensor:

@@ -37,7 +37,13 @@ ORDERED = names("cross_entropy binary_cross_entropy binary_cross_entropy_with_lo
 OVER_CLASSES = names("softmax log_softmax cross_entropy")
 OFF = (-4.0, -0.5, 0.5, 4.0)  # from right numbers, which are from 1 to 3
 ROUNDING = 1e-6  # of values near 1: 1 - a correlation of 1 may be -1e-7
+NOTHING = 1e-4  # of the range from right to wrong: no less is lost by answering the same everywhere
+NEAR, DRAWS = 0.15, 4  # how far from right numbers, and in how many directions, each both ways
 EXCHANGED = 1e-5  # sums in another order differ by less
+AS_THEY_ARE = (
+    "Compare output and target as they are, as in (output - target) ** 2: the output is the number itself, neither a "
+    "logit nor a logarithm."
+)
 HARD_STEPS = names("round floor ceil sign trunc floor_divide __floordiv__")
 WAITING = names("item __float__ __int__ __bool__ tolist numpy __array__ cpu __repr__ __format__ nonzero")
 
@@ -58,6 +64,12 @@ def check_sanity(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: in
         *raw,
         *(f for f in check_trace(loaded, trace, **about) if not (exchanged and f.kind == "broadcast")),
     ]
+
+
+def check_failed(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:
+    """What explains a call that failed, or gave nothing that trains: first what may be the cause of it."""
+    about = {"task": task, "num_outputs": num_outputs, "device": device}
+    return [*_wrong_axis(loaded, **about), *check_trace(loaded, trace, **about)]
 
 
 def check_trace(loaded: LoadedLoss, trace: Trace, *, task: str, num_outputs: int, device: str) -> list[LossFinding]:
@@ -153,17 +165,19 @@ def _least_elsewhere(loaded: LoadedLoss, *, task: str, num_outputs: int, device:
     if right is None or not known:
         return []
     line, slack = code.last_return(loaded.entry), ROUNDING * max(1.0, *map(abs, known.values()))
+    steps = [NEAR * torch.randn(target.shape, generator=rng) for _ in range(DRAWS)]
+    near = [_value(loaded, target + sign * step, target, task, device) for step in steps for sign in (1, -1)]
+    if any(value is not None and value < right - slack for value in near):
+        lowest = min(value for value in near if value is not None)
+        what = f"the loss is lower for other outputs ({lowest:.4g}) than for the right numbers ({right:.4g})"
+        return [code.finding("error", "least_elsewhere", what, AS_THEY_ARE, line)]
     least = min(known, key=known.__getitem__)
     if known[least] < right - slack:
         what = (
             f"the loss is lower for outputs {abs(least):g} {'above' if least > 0 else 'below'} the right numbers "
             f"({known[least]:.4g}) than for these ({right:.4g})"
         )
-        remedy = (
-            "Compare output and target as they are, as in (output - target) ** 2: the output is the number itself, "
-            "neither a logit nor a logarithm."
-        )
-        return [code.finding("error", "least_elsewhere", what, remedy, line)]
+        return [code.finding("error", "least_elsewhere", what, AS_THEY_ARE, line)]
     flat = [d for d in (OFF[0], OFF[-1]) if d in known and known[d] - right <= slack]
     if len(flat) == 1:
         side = "large" if flat[0] > 0 else "small"
@@ -189,9 +203,13 @@ def _content_with_one(loaded: LoadedLoss, *, task: str, num_outputs: int, device
     if kind is not TargetKind.LABELS:
         same["every class at once"] = torch.full_like(right_output, 4.0)
     right = _value(loaded, right_output, target, task, device)
+    wrong = _value(loaded, sure_output(target, scale=-4.0, **about), target, task, device)
+    slack = NOTHING * abs(wrong - right) if wrong is not None and right is not None else 0.0
     for name, output in same.items():
         value = _value(loaded, output, target, task, device)
-        if value is None or right is None or value - right > ROUNDING * max(1.0, abs(right), abs(value)):
+        if value is None or right is None or not math.isfinite(value):
+            continue
+        if value - right > max(slack, ROUNDING * max(1.0, abs(right), abs(value))):
             continue
         what = (
             f"the loss is as low ({value:.4g}) where {name} is answered everywhere as for right answers ({right:.4g})"
@@ -232,11 +250,7 @@ def _wrong_axis(loaded: LoadedLoss, *, task: str, num_outputs: int, device: str)
     shift = 3 * torch.randn((output.shape[0], 1, *output.shape[2:]), generator=rng)
     is_pair = loaded.module.adaptation.inputs.startswith("foreground")
     before, after = (
-        [
-            s
-            for s in attempt(loaded, o.to(device), target.to(device), task=task).trace.steps
-            if s.name in OVER_CLASSES and s.tags and OUTPUT in s.tags[0]
-        ]
+        [s for s in attempt(loaded, o.to(device), target.to(device), task=task).trace.steps if _is_over_classes(s)]
         for o in (output, output + shift)
     )
     for step, shifted in zip(before, after, strict=False):
@@ -246,9 +260,18 @@ def _wrong_axis(loaded: LoadedLoss, *, task: str, num_outputs: int, device: str)
     return []
 
 
+def _is_over_classes(step: Step) -> bool:
+    """Whether it is a softmax of the output, by name or by hand."""
+    return step.is_softmax_by_hand or (step.name in OVER_CLASSES and bool(step.tags) and OUTPUT in step.tags[0])
+
+
 def _runs_elsewhere(loaded: LoadedLoss, step: Step) -> LossFinding:
-    what = f"{step.name} runs along another dimension than the classes"
-    remedy = "Give softmax dim=1, where the classes are; bring them last with .movedim(1, -1) before a view."
+    if step.is_softmax_by_hand:
+        what = "the sum of exponentials runs along another dimension than the classes"
+        remedy = "Sum along dim=1, where the classes are: .sum(dim=1, keepdim=True), or use output.softmax(dim=1)."
+    else:
+        what = f"{step.name} runs along another dimension than the classes"
+        remedy = "Give softmax dim=1, where the classes are; bring them last with .movedim(1, -1) before a view."
     return loaded.code.finding("error", "wrong_axis", what, remedy, step.line)
 
 
@@ -258,9 +281,9 @@ def _wrong_axis_of_two(loaded: LoadedLoss, *, task: str, num_outputs: int, devic
     target = synthetic_targets(task, num_outputs, batch=7, size=SIDE_PX, rng=rng)
     output = torch.randn(target.shape, generator=rng)
     for step in attempt(loaded, output.to(device), target.to(device), task=task).trace.steps:
-        if step.name not in ("softmax", "log_softmax") or not step.tags or OUTPUT not in step.tags[0]:
+        if step.name == "cross_entropy" or not _is_over_classes(step):
             continue
-        probs = step.result.exp() if step.name == "log_softmax" else step.result
+        probs = step.result.exp() if LOG_PROBS in step.result_tags else step.result
         sums = [probs.sum(axis) for axis, length in enumerate(probs.shape) if length == 2]
         if not any(torch.allclose(s, torch.ones_like(s), rtol=1e-3, atol=1e-4) for s in sums):
             return [_runs_elsewhere(loaded, step)]
@@ -277,16 +300,18 @@ def _activations(loaded: LoadedLoss, trace: Trace, *, task: str) -> list[LossFin
             what = f"{step.name} applies {logits_wanted[step.name]} itself, and it is given probabilities"
             remedy = "Give it the raw output."
             found.append(code.finding("error", "twice", what, remedy, step.line))
-        elif step.name in ACTIVATIONS | LOG_ACTIVATIONS and PROBS in first:
-            what = f"{step.name} of what are probabilities already"
+        elif (step.name in ACTIVATIONS | LOG_ACTIVATIONS or step.is_softmax_by_hand) and PROBS in first:
+            name = "a softmax by hand" if step.is_softmax_by_hand else step.name
+            what = f"{name} of what are probabilities already"
             found.append(code.finding("error", "twice", what, "Apply softmax or sigmoid once.", step.line))
         elif step.name == "nll_loss" and LOG_PROBS not in first:
             what = "nll_loss is given something else than log-probabilities, so it can fall without end"
             remedy = "Give it output.log_softmax(1), or use cross_entropy with the raw output."
             found.append(code.finding("error", "nll", what, remedy, step.line))
-    softmax = trace.first(lambda s: s.name in OVER_CLASSES)
+    softmax = trace.first(lambda s: s.name in OVER_CLASSES or s.is_softmax_by_hand)
     if softmax and target_kind(task) is TargetKind.LABELS and not loaded.module.adaptation.makes_two_classes:
-        what = f"{softmax.name} makes labels compete, but an image may have several"
+        name = "a softmax by hand" if softmax.is_softmax_by_hand else softmax.name
+        what = f"{name} makes labels compete, but an image may have several"
         remedy = (
             "Use output.sigmoid() or binary_cross_entropy_with_logits, or have the code given each label as two "
             "classes ('The code is given', loss.inputs)."

@@ -19,6 +19,8 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 MAX_STEPS = 5_000
 OUTPUT, CLASSES, LABELS, PROBS, LOG_PROBS = "output", "class numbers", "labels", "probabilities", "log-probabilities"
+EXPONENTIALS, THEIR_SUM, LOG_OF_SUM, ONE_MORE = "exponentials", "their sum", "its logarithm", "1 + exponentials"
+"""Parts of a softmax or a sigmoid that is written by hand."""
 
 
 def names(text: str) -> frozenset[str]:
@@ -31,11 +33,14 @@ SAME_MEANING = names(
     "t float to double half bfloat16 long int type type_as cpu cuda clamp clamp_min clamp_max clip __getitem__ select "
     "narrow masked_select"
 )
+LINEAR = names("neg negative mul multiply div true_divide add sub subtract rsub __rsub__ __radd__ __rmul__")
+QUOTIENT, DIFFERENCE = names("div true_divide"), names("sub subtract")
+IN_PIECES = names("unbind split chunk tensor_split")
 ACTIVATIONS = names("softmax sigmoid sigmoid_ softmax_ expit hardsigmoid")
 LOG_ACTIVATIONS = names("log_softmax logsigmoid")
 WITH_ACTIVATION = names(
     "cross_entropy binary_cross_entropy_with_logits multi_margin_loss multilabel_margin_loss soft_margin_loss "
-    "multilabel_soft_margin_loss hinge_embedding_loss logsumexp tanh"
+    "multilabel_soft_margin_loss hinge_embedding_loss logsumexp softplus tanh"
 )
 ARITHMETIC = names(
     "add sub rsub __rsub__ mul div true_divide __rtruediv__ pow subtract multiply mse_loss l1_loss smooth_l1_loss "
@@ -77,6 +82,14 @@ class Step:
             return not self.result.requires_grad
         return self.name in ("item", "__float__", "__int__", "numpy", "__array__", "tolist")
 
+    @property
+    def is_softmax_by_hand(self) -> bool:
+        """Whether it divides exponentials by their sum, or takes the logarithm of that from what they are of."""
+        first, second = [*self.tags, frozenset(), frozenset()][:2]
+        return (self.name in QUOTIENT and EXPONENTIALS in first and THEIR_SUM in second) or (
+            self.name in DIFFERENCE and OUTPUT in first and LOG_OF_SUM in second
+        )
+
 
 class Trace(TorchFunctionMode):
     """Records the operations of one user's file.
@@ -116,6 +129,8 @@ class Trace(TorchFunctionMode):
 
     def _finish(self, step: Step) -> None:
         result = step.result
+        if isinstance(result, tuple | list) and step.name in IN_PIECES:
+            self._tags |= {id(piece): step.tags[0] for piece in result}
         if not isinstance(result, Tensor):
             return
         step.result_tags = _result_tags(step)
@@ -137,7 +152,8 @@ class Trace(TorchFunctionMode):
     @property
     def has_activation(self) -> bool:
         """Whether the output went through anything that turns logits into probabilities."""
-        return any(s.name in ACTIVATIONS | LOG_ACTIVATIONS | WITH_ACTIVATION for s in self.steps)
+        named = ACTIVATIONS | LOG_ACTIVATIONS | WITH_ACTIVATION
+        return any(s.name in named or EXPONENTIALS in s.result_tags for s in self.steps)
 
 
 def _note_gradient(step: Step, gradient: Tensor) -> None:
@@ -175,10 +191,52 @@ def _result_tags(step: Step) -> frozenset[str]:
         return frozenset([PROBS])
     if step.name in LOG_ACTIVATIONS or (step.name == "log" and PROBS in first):
         return frozenset([LOG_PROBS])
-    if step.name in ("add", "__add__", "__radd__") and len(step.inputs) == 1:  # log(p + 1e-8)
-        return first & {PROBS}
+    if step.name in ("add", "__add__", "__radd__") and len(step.inputs) == 1 and PROBS in first:  # log(p + 1e-8)
+        return frozenset([PROBS])
     if step.name == "exp" and LOG_PROBS in first:
         return frozenset([PROBS])
     if step.name == "one_hot":
         return frozenset([LABELS])
-    return first if step.name in SAME_MEANING else frozenset()
+    if step.name in SAME_MEANING:
+        return first
+    return _by_hand(step) or _scaled(step)
+
+
+def _by_hand(step: Step) -> frozenset[str]:
+    """Parts of a softmax or sigmoid that is written out, and its result."""
+    first, second = [*step.tags, frozenset(), frozenset()][:2]
+    name = step.name
+    if step.is_softmax_by_hand:
+        return frozenset([LOG_PROBS if name in DIFFERENCE else PROBS])
+    if (name in QUOTIENT and EXPONENTIALS in first and ONE_MORE in second) or (
+        name in ("reciprocal", "__rtruediv__", "rdiv") and ONE_MORE in first
+    ):
+        return frozenset([PROBS])
+    if name == "exp" and first & {OUTPUT, PROBS}:
+        return first & {PROBS} | {EXPONENTIALS}
+    if name == "sum" and EXPONENTIALS in first:
+        return frozenset([THEIR_SUM])
+    if (name == "log" and THEIR_SUM in first) or (name == "logsumexp" and OUTPUT in first):
+        return frozenset([LOG_OF_SUM])
+    if name in LINEAR and len(step.inputs) == 1 and EXPONENTIALS in first:
+        return frozenset([ONE_MORE])
+    if name in LINEAR and len(step.inputs) == 1 and THEIR_SUM in first:  # exponentials.sum(1) + 1e-8
+        return frozenset([THEIR_SUM])
+    return frozenset()
+
+
+def _scaled(step: Step) -> frozenset[str]:
+    """Logits remain logits when they are scaled or moved as a whole, and class numbers remain such.
+
+    Probabilities do when their largest is taken from them, as before exponentials.
+    """
+    first = step.tags[0] if step.tags else frozenset()
+    others = step.inputs[1:]
+    kept = {OUTPUT, CLASSES, PROBS} if step.name in DIFFERENCE and others else {OUTPUT, CLASSES}
+    if step.name not in LINEAR or not first & kept:
+        return frozenset()
+    shape = step.shapes[0]
+    of_target = any(tags & {CLASSES, LABELS} for tags in step.tags[1:])
+    if of_target or any(tuple(t.shape) == shape for t in others) or (others and CLASSES in first):
+        return frozenset()
+    return first & kept

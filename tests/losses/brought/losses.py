@@ -25,6 +25,8 @@ ONE_HOT = dict.fromkeys(CLASSES, "logits_one_hot") | dict.fromkeys(LABELS, "two_
 NUMBERED = dict.fromkeys(CLASSES, "as_is") | dict.fromkeys(LABELS, "two_classes")
 OF_PROBS = dict.fromkeys(CLASSES, "probs")
 OF_LOG_PROBS = dict.fromkeys(CLASSES, "log_probs")
+CHANNELLED = dict.fromkeys(CLASSES, "as_is_unsqueezed")
+OF_ROWS = dict.fromkeys(CLASSES[:2], "as_is") | dict.fromkeys(CLASSES[2:], "pixels")
 EMBEDDED = {("classification", 2): "as_is", ("classification", 5): "as_is"}
 
 
@@ -186,6 +188,27 @@ BROUGHT = (
     Brought(name="smoothed soft cross entropy", chosen=ONE_HOT, twin=ANY_ENTROPY, extra="eps=0.1", body="""
         soft = targets * (1 - eps) + eps / inputs.shape[1]
         return -(soft * F.log_softmax(inputs, dim=1)).sum(dim=1).mean()
+        """),
+    Brought(name="one-hot made of a mask with a channel", chosen=CHANNELLED, twin=OVERLAP, extra="eps=1e-6", body="""
+        truth = torch.zeros_like(inputs).scatter_(1, targets, 1.0)
+        p = F.softmax(inputs, dim=1)
+        return 1 - (2 * (p * truth).sum() + eps) / (p.sum() + truth.sum() + eps)
+        """),
+    Brought(name="cross entropy, channel taken off the mask", chosen=CHANNELLED, twin=ENTROPY, body="""
+        return F.cross_entropy(inputs, targets[:, 0].long())
+        """),
+    Brought(name="label smoothing over the last dimension", chosen=OF_ROWS, twin=ENTROPY, extra="smoothing=0.1",
+            body="""
+        logp = F.log_softmax(inputs, dim=-1)
+        nll = -logp.gather(dim=-1, index=targets.unsqueeze(1)).squeeze(1)
+        return ((1.0 - smoothing) * nll - smoothing * logp.mean(dim=-1)).mean()
+        """),
+    Brought(name="Dice of images without a channel", chosen={("segmentation", 2): "foreground_prob_both_squeezed"},
+            twin={"segmentation": "dice"}, extra="eps=1e-6", body="""
+        assert inputs.size() == targets.size() and inputs.dim() == 3
+        both = 2 * (inputs * targets).sum(dim=(-1, -2, -3))
+        either = inputs.sum(dim=(-1, -2, -3)) + targets.sum(dim=(-1, -2, -3))
+        return 1 - (both + eps) / (either + eps)
         """),
     Brought(name="likelihood of log-probabilities", chosen=OF_LOG_PROBS, twin=ENTROPY, body="""
         return F.nll_loss(inputs, targets)

@@ -173,6 +173,26 @@ def test_a_loss_of_numbers_need_not_be_that_of_their_difference(formula: str, ou
     assert tried.has_meaning, tried
 
 
+@pytest.mark.parametrize(
+    "formula", ["F.kl_div(output.log_softmax(1), target)", "F.cross_entropy(output, target[:, 0].long())"]
+)
+def test_a_loss_of_numbers_is_nowhere_lower_than_at_the_right_ones(formula: str, tmp_path: Path) -> None:
+    file = tmp_path / "brought.py"  # as low where all numbers are off by one, so that no move in common tells it
+    file.write_text(f"def my_loss(output, target):\n    return {formula}\n")
+    (tried,) = settle(read_code(str(file)), "", "", LossUse(task="regression", num_outputs=3)).considered
+    assert not tried.has_meaning
+    assert "lower for other outputs" in tried.why
+
+
+def test_a_loss_that_looks_at_neighbours_keeps_pixels_in_their_place(tmp_path: Path) -> None:
+    file = tmp_path / "brought.py"  # of a column of pixels that remain, the mean over neighbours is that of nothing
+    file.write_text(
+        "def my_loss(output, target):\n    p = output.softmax(1)\n"
+        "    return F.cross_entropy(output, target) + (p[..., 1:] - p[..., :-1]).abs().mean()\n"
+    )
+    assert brought(str(file), "segmentation", 4).adaptation.ignored == "answered"
+
+
 def test_no_form_has_a_meaning_for_a_loss_that_does_not_depend_on_the_output(tmp_path: Path) -> None:
     file = tmp_path / "brought.py"
     file.write_text("def my_loss(output, target):\n    return target.mean() + 0 * output.mean()\n")

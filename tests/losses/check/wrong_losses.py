@@ -299,6 +299,29 @@ WRONG = (
             probs = output.softmax(dim=-1)
             return ((probs - target) ** 2).mean()
         """),
+    Wrong(name="softmax by hand over the images", kind="wrong_axis", line=2, says="dim=1", code="""
+        def my_loss(output, target):
+            probs = torch.exp(output) / torch.exp(output).sum(0)
+            return ((probs - target) ** 2).mean()
+        """),
+    Wrong(name="softmax by hand over a row of pixels", task="segmentation", kind="wrong_axis", line=3, says="dim=1",
+          code="""
+        def my_loss(output, target):
+            grown = (output - output.max()).exp()
+            probs = grown / grown.sum(-1, keepdim=True)
+            return ((probs - target) ** 2).mean()
+        """),
+    Wrong(name="log-softmax by hand over the images", kind="wrong_axis", line=2, says="dim=1", code="""
+        def my_loss(output, target):
+            logp = output - output.logsumexp(0, keepdim=True)
+            return -logp.gather(1, target.unsqueeze(1)).mean()
+        """),
+    Wrong(name="softmax by hand over labels", task="multilabel", kind="softmax_of_labels", line=2, says="two classes",
+          code="""
+        def my_loss(output, target):
+            probs = output.exp() / output.exp().sum(0)
+            return ((probs - target) ** 2).mean()
+        """),
     Wrong(name="view that mixes classes and pixels", task="segmentation", kind="wrong_axis", line=3,
           says="bring them last", code="""
         from torch.nn import functional as F
