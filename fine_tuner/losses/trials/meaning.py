@@ -294,7 +294,8 @@ class _Trials:
             return "pairs every value with every other"
         if self.use.kind is TargetKind.LABELS and not adaptation.makes_two_classes and self._is_blind_to_one_label():
             return "makes labels compete, and says of none whether it is there"
-        if any(f.kind == "raw_output" for f in findings) and not adaptation.gives_probs:
+        is_raw = adaptation.inputs == "foreground_logit_both_squeezed" and any(f.kind == "raw_output" for f in findings)
+        if is_raw:  # then the same shape with probabilities is what it was written for
             return "takes logits for probabilities, and its value never settles as they grow"
         if takes_logits and adaptation.gives_probs:
             return "would apply softmax or sigmoid a second time"
