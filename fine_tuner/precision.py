@@ -143,6 +143,8 @@ def device_support(device: torch.device) -> str:
         return f"{torch.cuda.get_device_name(device)} computes in {halves}; TF32: {'yes' if has_tf32 else 'no'}."
     if device.type == "mps":
         return "This Apple GPU computes in fp16, and in bf16 since macOS 14; there is no TF32."
+    if device.type != "cpu":
+        return f"Which half precision {device.type} computes in fast is not known here: compare them by measuring."
     if cpu_computes_bf16():
         return "This processor has instructions for bf16; fp16 is emulated and slow. TF32 is for NVIDIA GPUs."
     return "This processor has no instructions for half precision: it saves memory here, not time."

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import sys
 from contextlib import suppress
+from typing import Any
 
 import torch
 
@@ -32,14 +33,27 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in text for sign in _NO_MEMORY)
 
 
+def memory_counter(device: torch.device) -> Any | None:
+    """The module of torch that counts a device's own memory, such as ``torch.cuda``; None where there is none.
+
+    CUDA, ROCm, Intel's and plugged-in accelerators share its functions: ``max_memory_allocated``, ``memory_reserved``,
+    ``max_memory_reserved``, ``reset_peak_memory_stats``, ``mem_get_info`` and ``empty_cache``. A processor has no
+    memory of its own, nor has an Apple GPU, whose few numbers have other names.
+    """
+    if device.type in ("cpu", "mps"):
+        return None
+    module = torch.get_device_module(device)
+    return module if hasattr(module, "max_memory_reserved") else None
+
+
 def free_memory(device: torch.device) -> None:
     """Give back what is cached, so that what comes next finds room, and a measurement begins like the first.
 
     Call it outside of ``except``: tracebacks hold on to tensors.
     """
     gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    if (counter := memory_counter(device)) is not None:
+        counter.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
     elif sys.platform == "linux":

@@ -96,9 +96,7 @@ def device_name(device: torch.device) -> str:
 
 def finish(device: torch.device) -> None:
     """Wait until the device has done what was asked of it."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "xpu":
-        torch.xpu.synchronize(device)
-    elif device.type == "mps":
+    if device.type == "mps":
         torch.mps.synchronize()
+    elif device.type != "cpu":
+        torch.get_device_module(device).synchronize(device)

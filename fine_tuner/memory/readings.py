@@ -9,13 +9,15 @@ from collections.abc import Mapping
 import psutil
 import torch
 
+from fine_tuner.distributed.device_memory import memory_counter
+
 MIB = 2**20
 
 
 class MemoryReader:
     """Readings for the live chart, at most one every ``interval_seconds``.
 
-    ``memory/process_mib`` is the resident set of this process. On CUDA come ``memory/allocated_mib`` (the peak since
+    ``memory/process_mib`` is the resident set of this process. On a GPU come ``memory/allocated_mib`` (the peak since
     the last reading), ``memory/reserved_mib`` (what the caching allocator holds) and ``memory/device_mib`` (everything
     on the device, other programs included).
     """
@@ -37,12 +39,12 @@ class MemoryReader:
     def read(self) -> Mapping[str, float]:
         """The readings now."""
         readings = {"memory/process_mib": self._process.memory_info().rss / MIB}
-        if self._device.type == "cuda":
-            readings["memory/allocated_mib"] = torch.cuda.max_memory_allocated(self._device) / MIB
-            readings["memory/reserved_mib"] = torch.cuda.memory_reserved(self._device) / MIB
-            free, total = torch.cuda.mem_get_info(self._device)
+        if (counter := memory_counter(self._device)) is not None:
+            readings["memory/allocated_mib"] = counter.max_memory_allocated(self._device) / MIB
+            readings["memory/reserved_mib"] = counter.memory_reserved(self._device) / MIB
+            free, total = counter.mem_get_info(self._device)
             readings["memory/device_mib"] = (total - free) / MIB
-            torch.cuda.reset_peak_memory_stats(self._device)
+            counter.reset_peak_memory_stats(self._device)
         elif self._device.type == "mps":
             readings["memory/allocated_mib"] = torch.mps.current_allocated_memory() / MIB
             readings["memory/reserved_mib"] = torch.mps.driver_allocated_memory() / MIB
@@ -56,8 +58,10 @@ def process_mib() -> float:
 
 def memory_limit_mib(device: torch.device) -> float:
     """Memory of the device, MiB: of the GPU, or of the machine (or of its container, if that has less)."""
-    if device.type == "cuda":
+    if device.type == "cuda":  # without beginning to use it
         return torch.cuda.get_device_properties(device).total_memory / MIB
+    if (counter := memory_counter(device)) is not None:
+        return counter.mem_get_info(device)[1] / MIB
     total = psutil.virtual_memory().total
     try:
         with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
@@ -69,8 +73,11 @@ def memory_limit_mib(device: torch.device) -> float:
 
 
 def memory_used_mib(device: torch.device) -> float:
-    """Memory of the device in use by all programs now, MiB; does not start to use a GPU."""
+    """Memory of the device in use by all programs now, MiB; does not start to use a CUDA device."""
     if device.type == "cuda":
         return torch.cuda.device_memory_used(device) / MIB  # asks the driver's management library
+    if (counter := memory_counter(device)) is not None:
+        free, total = counter.mem_get_info(device)
+        return (total - free) / MIB
     memory = psutil.virtual_memory()
     return (memory.total - memory.available) / MIB

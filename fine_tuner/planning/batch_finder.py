@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from fine_tuner.base.errors import TrainingError
+from fine_tuner.base.errors import ConfigError, TrainingError
 from fine_tuner.base.text import counted
 from fine_tuner.config.io import replace
 from fine_tuner.config.settings import Settings
 from fine_tuner.data.records import DataSplits
-from fine_tuner.distributed.device_memory import free_memory, is_out_of_memory
+from fine_tuner.distributed.device_memory import free_memory, is_out_of_memory, memory_counter
 from fine_tuner.memory.forecast import Counted, counted_of
 from fine_tuner.memory.readings import MIB, memory_limit_mib, memory_used_mib, process_mib
 from fine_tuner.planning.measured_steps import (
@@ -48,7 +48,7 @@ def find_batch(settings: Settings, *, global_batch_size: int | None, on_progress
     images = len(data.splits["train"])
     with assemble(settings, data) as assembly:
         device, counted = assembly.device, counted_of(assembly, assembly.precision.dtype)
-        if device.type == "cuda":
+        if memory_counter(device) is not None:
             limit = (1 - MARGIN) * memory_limit_mib(device)
             largest, tried = _by_trying(settings, data, counted, limit, on_progress)
         else:
@@ -89,13 +89,18 @@ def _batch_of(assembly: Assembly, size: int) -> MicroBatch:
 def _by_trying(
     settings: Settings, data: DataSplits, counted: Counted, limit_mib: float, on_progress: OnMeasured
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Bisect between a batch that fitted and one that did not, starting from the forecast; untested without a GPU."""
+    """Bisect between a batch that fitted and one that did not, starting from the forecast."""
     images = len(data.splits["train"])
     fits, misses, tried = 0, images + 1, []
     size = max(1, min(images, counted.largest_batch_size(limit_mib, most=images)))
     while len(tried) < _TRIES and misses - fits > max(1, fits // 16):
         on_progress(len(tried), _TRIES, f"{size} images")
-        measured = _try(settings, data, size)
+        try:
+            measured = _try(settings, data, size)
+        except ConfigError as error:  # one image is too few for a BatchNorm
+            if size > 1 or set(error.fields) != {"train.batch_size"}:
+                raise
+            break
         is_fitting = measured is not None and measured.peak_mib <= limit_mib
         tried.append(
             {"batch_size": size, "peak_mib": round(measured.peak_mib) if measured else None, "fits": is_fitting}
@@ -159,7 +164,7 @@ def split_batch(largest: int, wanted: int | None) -> tuple[int, int]:
 
 def _words(largest: int, batch_size: int, accumulate: int, *, images: int) -> str:
     if largest < 1:
-        return "Not even one image fits. Choose a smaller network or image, or half precision."
+        return "No batch that could train fits. Choose a smaller network or image, or half precision."
     most = f"At most {largest:,} images fit at once, with {100 * MARGIN:.0f} % of the memory to spare"
     if largest >= images:
         most = f"All {images:,} training images fit at once"

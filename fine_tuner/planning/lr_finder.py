@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from fine_tuner.base.errors import ConfigError
 from fine_tuner.config.settings import Settings
+from fine_tuner.distributed.generators import kept_rng
 from fine_tuner.losses.parts import LossFn, part_of, shares_of
 from fine_tuner.models.outputs import loss_of_outputs
 from fine_tuner.precision import Precision
@@ -291,7 +292,7 @@ def _everything_restored(
     python_state, numpy_state = random.getstate(), np.random.get_state()
     device = precision.device
     optimizer.zero_grad(set_to_none=True)
-    with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type=device.type):
+    with kept_rng(device):
         try:
             yield
         finally:

@@ -13,6 +13,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from fine_tuner.distributed.device_memory import memory_counter
 from fine_tuner.distributed.devices import finish
 from fine_tuner.memory.readings import MIB, process_mib
 from fine_tuner.models.outputs import loss_of_outputs, split_outputs
@@ -31,7 +32,7 @@ class Measurement:
 
     Attributes:
         images_per_second: Of the steps after the first ones.
-        peak_mib: On a GPU memory reserved for tensors, on a CPU the process.
+        peak_mib: Memory reserved for tensors where a device counts its own, else the process.
         step_seconds: The median step.
     """
 
@@ -105,11 +106,11 @@ def _evaluate(assembly: Assembly, images: Tensor, targets: Tensor) -> None:
 @contextmanager
 def watched_peak(device: torch.device) -> Iterator[Callable[[], float]]:
     """Follow memory; yields a function that tells its peak so far, MiB."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        yield lambda: torch.cuda.max_memory_reserved(device) / MIB
+    if (counter := memory_counter(device)) is not None:
+        counter.reset_peak_memory_stats(device)
+        yield lambda: counter.max_memory_reserved(device) / MIB
         return
-    read = process_mib if device.type == "cpu" else lambda: torch.mps.driver_allocated_memory() / MIB
+    read = (lambda: torch.mps.driver_allocated_memory() / MIB) if device.type == "mps" else process_mib
     peak = [read()]
     done = threading.Event()
 

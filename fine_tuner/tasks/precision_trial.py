@@ -20,8 +20,9 @@ from torch import nn
 
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.config.settings import Settings
-from fine_tuner.distributed.device_memory import free_memory
+from fine_tuner.distributed.device_memory import free_memory, is_out_of_memory, memory_counter
 from fine_tuner.distributed.devices import finish
+from fine_tuner.distributed.generators import kept_rng
 from fine_tuner.models.build import BuiltModel
 from fine_tuner.models.freezing import Freezing
 from fine_tuner.models.outputs import split_outputs
@@ -54,7 +55,7 @@ def try_precisions(
         None if fewer than two could be measured, for want of memory.
     """
     count = min(settings.train.batch_size, _CPU_IMAGES) if device.type == "cpu" else settings.train.batch_size
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with kept_rng(device):
         side = built.preprocessing.image_size
         images = torch.rand(count, 3, side, side, device=device)
         trials = {
@@ -64,8 +65,8 @@ def try_precisions(
         seconds = _best_seconds(trials, device, on_progress)
     del trials, images
     free_memory(device)  # what is left of it would count as the run's, in its forecast and at its peak
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    if (counter := memory_counter(device)) is not None:
+        counter.reset_peak_memory_stats(device)
     for variant, best in seconds.items():
         remember(subject, f"{TRIAL}:{variant}", images_per_second=count / best)
     return fastest({variant: count / best for variant, best in seconds.items()}, settings.precision.channels_last)
@@ -126,7 +127,9 @@ def _best_seconds(
             for name, step in list(trials.items()):
                 try:
                     seconds = _seconds(step, device)
-                except torch.OutOfMemoryError:
+                except (RuntimeError, MemoryError) as error:
+                    if not is_out_of_memory(error):
+                        raise
                     del trials[name]
                     best.pop(name, None)
                     continue

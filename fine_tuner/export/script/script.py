@@ -142,11 +142,12 @@ CHANGES = [{changes}]"""
 _DEVICES = {
     "cuda": '"cuda" if torch.cuda.is_available() else "cpu"',
     "mps": '"mps" if torch.backends.mps.is_available() else "cpu"',
+    "xpu": '"xpu" if torch.xpu.is_available() else "cpu"',
 }
 
 
 def device_type_of(facts: Mapping[str, Any]) -> str:
-    """``cpu``, ``cuda`` or ``mps``: where a run trained. Earlier versions wrote only the device's name."""
+    """``cpu``, ``cuda``, ``mps`` or ``xpu``: where a run trained. Earlier versions wrote only the device's name."""
     name = str(facts["device"])
     by_name = "cuda" if name.startswith("CUDA ") else "mps" if name == "Apple GPU" else "cpu"
     return facts.get("device_type", by_name)

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from fine_tuner.base.errors import TrainingError
 from fine_tuner.distributed.device_memory import is_out_of_memory
+from fine_tuner.distributed.generators import rng_state, set_rng_state
 from fine_tuner.distributed.ranks import Ranks
-from fine_tuner.training.loop.position import rng_state, set_rng_state
 
 Kind = Literal["train", "evaluation"]
 Batch = tuple[Tensor, Any]  # images and targets

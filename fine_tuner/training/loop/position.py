@@ -1,4 +1,4 @@
-"""Where a run is: the counters that a checkpoint carries, the step that comes next, and torch's random state."""
+"""Where a run is: the counters that a checkpoint carries, and the step that comes next."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import torch
-from torch import Tensor
 
 
 @dataclass
@@ -65,18 +64,3 @@ class StepPlace:
             images=images,
             lrs={group["name"]: group["lr"] for group in optimizer.param_groups},
         )
-
-
-def rng_state(device: torch.device) -> dict[str, Tensor]:
-    """State of torch's generators that training draws from (dropout)."""
-    state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def set_rng_state(state: Mapping[str, Tensor], device: torch.device) -> None:
-    """Inverse of ``rng_state``; a checkpoint from another kind of device restores what it has."""
-    torch.set_rng_state(state["cpu"].cpu())
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

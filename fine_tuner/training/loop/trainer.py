@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from fine_tuner.base.errors import ConfigError, NonFiniteError, OutOfMemoryError, TrainingError
 from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.distributed.device_memory import free_memory, is_out_of_memory
+from fine_tuner.distributed.generators import rng_state, set_rng_state
 from fine_tuner.features.batches import InterruptionError
 from fine_tuner.losses.parts import shares_of
 from fine_tuner.models.batch_norm import is_too_few
@@ -34,7 +35,7 @@ from fine_tuner.training.loop.micro_batches import (
     memory_lost_in_backward,
     until_it_fits,
 )
-from fine_tuner.training.loop.position import StepPlace, TrainingPosition, rng_state, set_rng_state
+from fine_tuner.training.loop.position import StepPlace, TrainingPosition
 from fine_tuner.training.loop.step_log import StepLog
 from fine_tuner.training.loop.step_timer import StepTimer
 from fine_tuner.training.loop.validation import Validation
