@@ -26,6 +26,7 @@ from fine_tuner.ui.jobs.services import Services
 from fine_tuner.ui.page_root import PageRoot
 from fine_tuner.ui.pages.owner import build_owner_page
 from fine_tuner.ui.pages.viewer import build_viewer_page
+from fine_tuner.ui.stale_pages import StalePages
 from fine_tuner.ui.theme import build_theme
 
 MOUNT = {
@@ -85,10 +86,12 @@ def build_app(
     app.add_exception_handler(RequestValidationError, wrong_shape)
     app.add_exception_handler(OSError, no_access)
     app.add_middleware(CORSMiddleware, allow_origins=[])  # with one of our own, Gradio adds none that allows everyone
+    pages = {VIEW: build_viewer_page(), "/": build_owner_page(services)}
+    app.add_middleware(StalePages, pages=pages)
     app.add_middleware(PageRoot)
     app.add_middleware(Guard, access=sharing.access, limits=sharing.limits)
-    _mount(app, build_viewer_page(), VIEW, check=gradio_viewer, styles=VIEWER_STYLES)
-    _mount(app, build_owner_page(services), "/", check=gradio_owner)  # last: "/" swallows every path
+    _mount(app, pages[VIEW], VIEW, check=gradio_viewer, styles=VIEWER_STYLES)
+    _mount(app, pages["/"], "/", check=gradio_owner)  # last: "/" swallows every path
     return app
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +21,7 @@ QUIET = {
 }
 _PREFIX = "fine-tuner-app-"
 _LOCK = ".lock"
+_M_ARENA_MAX = -8  # of malloc.h
 
 
 @contextmanager
@@ -28,6 +31,7 @@ def private_environment() -> Iterator[Path]:
     All temporary files of this process lie in it. Those of apps that were killed are removed here.
     """
     os.environ |= QUIET
+    share_arenas()
     sweep_temporary_folders()
     folder, before = Path(tempfile.mkdtemp(prefix=_PREFIX)), tempfile.tempdir
     handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -39,6 +43,18 @@ def private_environment() -> Iterator[Path]:
         tempfile.tempdir = before
         os.close(handle)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def share_arenas() -> None:
+    """Let all threads of this process take memory from one place, where it is glibc that gives it.
+
+    A request is answered in any of forty threads, and glibc gives each an arena that keeps what it once took: the app
+    grew by 60 MiB when ten people loaded its page at once, without an object more.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -171,10 +172,11 @@ def equal_files(paths: Sequence[Path], progress: OnProgress) -> list[tuple[int, 
     by_size: dict[int, list[int]] = defaultdict(list)
     for i, path in enumerate(paths):
         try:
-            by_size[path.stat().st_size].append(i)
+            by_size[os.stat(path).st_size].append(i)
         except OSError:
             continue
-    suspects = [i for group in by_size.values() if len(group) > 1 for i in _alike_at_first(paths, group)]
+    groups_of_size = ((size, group) for size, group in by_size.items() if len(group) > 1)
+    suspects = [i for size, group in groups_of_size for i in _alike_at_first(paths, group, size)]
     digests = facts_about(
         [paths[i] for i in suspects], _digest, kind="digest 1", what="Comparing files", progress=progress
     )
@@ -185,16 +187,20 @@ def equal_files(paths: Sequence[Path], progress: OnProgress) -> list[tuple[int, 
     return [(group[0], other) for group in groups.values() for other in group[1:]]
 
 
-def _alike_at_first(paths: Sequence[Path], group: Sequence[int]) -> list[int]:
+def _alike_at_first(paths: Sequence[Path], group: Sequence[int], size: int) -> list[int]:
     """Those of a group that share their middle with another: most files of one size are told apart by a few bytes."""
     by_part: dict[bytes, list[int]] = defaultdict(list)
     for i in group:
         try:
-            with paths[i].open("rb") as file:
-                file.seek(paths[i].stat().st_size // 2)
-                by_part[file.read(_PART_BYTES)].append(i)
+            handle = os.open(paths[i], os.O_RDONLY | os.O_CLOEXEC)  # a third of what a file object takes
         except OSError:
             continue
+        try:
+            by_part[os.pread(handle, _PART_BYTES, size // 2)].append(i)
+        except OSError:
+            continue
+        finally:
+            os.close(handle)
     return [i for part in by_part.values() if len(part) > 1 for i in part]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import (
@@ -295,17 +296,27 @@ def verify_quickly(path: Path) -> tuple[int, int]:
 
 def _ends_properly(path: Path, image: ImageFile) -> bool:
     """Whether the file reaches as far as its header says; False where that cannot be told."""
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        match image.format:
-            case "JPEG" | "PNG":  # in either, the sign cannot be part of the compressed data
-                file.seek(max(0, size - _TAIL_BYTES))
-                return (b"\xff\xd9" if image.format == "JPEG" else b"IEND\xaeB`\x82") in file.read()
-            case "WEBP":  # RIFF: bytes 4 to 7 are the size of what follows
-                file.seek(4)
-                return size >= int.from_bytes(file.read(4), "little") + 8
-            case "TIFF":
-                tags = image.tag_v2
-                starts, lengths = tags.get(273) or tags.get(324) or (), tags.get(279) or tags.get(325) or ()
-                return bool(starts) and size >= max(map(sum, zip(starts, lengths, strict=False)), default=size + 1)
+    if image.fp is None:  # its parser has read all of it
+        with path.open("rb") as file:
+            return _ends_as_told(file, image)
+    before = image.fp.tell()  # the decoder goes on there
+    try:
+        return _ends_as_told(image.fp, image)
+    finally:
+        image.fp.seek(before)
+
+
+def _ends_as_told(file: IO[bytes], image: ImageFile) -> bool:
+    size = file.seek(0, 2)
+    match image.format:
+        case "JPEG" | "PNG":  # in either, the sign cannot be part of the compressed data
+            file.seek(max(0, size - _TAIL_BYTES))
+            return (b"\xff\xd9" if image.format == "JPEG" else b"IEND\xaeB`\x82") in file.read()
+        case "WEBP":  # RIFF: bytes 4 to 7 are the size of what follows
+            file.seek(4)
+            return size >= int.from_bytes(file.read(4), "little") + 8
+        case "TIFF":
+            tags = image.tag_v2
+            starts, lengths = tags.get(273) or tags.get(324) or (), tags.get(279) or tags.get(325) or ()
+            return bool(starts) and size >= max(map(sum, zip(starts, lengths, strict=False)), default=size + 1)
     return False

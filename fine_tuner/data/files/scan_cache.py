@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ from fine_tuner.base.machine import num_cores
 from fine_tuner.base.progress import OnProgress
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS facts (kind TEXT, path TEXT, stamp TEXT, fact TEXT, PRIMARY KEY (kind, path))"
-_SELECT = "SELECT stamp, fact FROM facts WHERE kind=? AND path=?"
-_CHUNK = 256
+_CHUNK = 512  # files that are looked up, looked at and reported together
+_HANDED = 32  # ... and that a thread takes at once: handing over costs as much as half a look at a header
+_WRITE_SECONDS = 2.0  # a commit waits for the disk
 Fact = dict[str, Any]
 
 
@@ -38,14 +41,26 @@ def facts_about(
         known = _read(database, kind, paths, stamps)
         missing = [i for i in range(len(paths)) if i not in known]
         done = len(paths) - len(missing)
-        with ThreadPoolExecutor(max_workers=num_cores()) as pool:  # the decoders work without the interpreter's lock
-            for start in range(0, len(missing), _CHUNK):
-                chunk = missing[start : start + _CHUNK]
-                known.update(zip(chunk, pool.map(look, [paths[i] for i in chunk]), strict=True))
-                _write(database, kind, [(paths[i], stamps[i], known[i]) for i in chunk])
-                done += len(chunk)
-                progress(what, done, len(paths))
+        new: list[int] = []  # not written yet
+        written_at = time.monotonic()
+        try:
+            with ThreadPoolExecutor(max_workers=num_cores()) as pool:  # decoders work without the interpreter's lock
+                for chunk in _portions(missing, _CHUNK):
+                    found = pool.map(lambda some: [look(paths[i]) for i in some], _portions(chunk, _HANDED))
+                    known.update(zip(chunk, chain.from_iterable(found), strict=True))
+                    new += chunk
+                    if time.monotonic() - written_at > _WRITE_SECONDS:
+                        _write(database, kind, [(paths[i], stamps[i], known[i]) for i in new])
+                        new, written_at = [], time.monotonic()
+                    done += len(chunk)
+                    progress(what, done, len(paths))
+        finally:
+            _write(database, kind, [(paths[i], stamps[i], known[i]) for i in new])
     return [known[i] for i in range(len(paths))]
+
+
+def _portions(values: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [values[start : start + size] for start in range(0, len(values), size)]
 
 
 def _stamp(path: Path) -> str:
@@ -59,14 +74,20 @@ def _stamp(path: Path) -> str:
 def _read(database: sqlite3.Connection, kind: str, paths: Sequence[Path], stamps: Sequence[str]) -> dict[int, Fact]:
     known: dict[int, Fact] = {}
     with contextlib.suppress(sqlite3.Error, ValueError):
-        for i, path in enumerate(paths):
-            row = database.execute(_SELECT, (kind, str(path))).fetchone()
-            if row and stamps[i] and row[0] == stamps[i]:
-                known[i] = json.loads(row[1])
+        for chunk in _portions(range(len(paths)), _CHUNK):
+            names = [str(paths[i]) for i in chunk]
+            select = f"SELECT path, stamp, fact FROM facts WHERE kind=? AND path IN ({','.join('?' * len(names))})"
+            rows = {path: (stamp, fact) for path, stamp, fact in database.execute(select, (kind, *names))}
+            for i, name in zip(chunk, names, strict=True):
+                stamp, fact = rows.get(name, ("", ""))
+                if stamps[i] and stamp == stamps[i]:
+                    known[i] = json.loads(fact)
     return known
 
 
 def _write(database: sqlite3.Connection, kind: str, rows: Sequence[tuple[Path, str, Fact]]) -> None:
+    if not rows:
+        return
     values = [(kind, str(path), stamp, json.dumps(fact)) for path, stamp, fact in rows if stamp and "error" not in fact]
     with contextlib.suppress(sqlite3.Error, ValueError), database:  # a full disk costs the memory, not the scan
         database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", values)

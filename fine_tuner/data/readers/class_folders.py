@@ -184,7 +184,8 @@ def _about_nesting(
     """Images that lie deeper than their class folder: whether the inner folders are the classes is not known."""
     if options.class_level == "inner":
         return []
-    below = [r.image.relative_to(folders[split]).parts for split, rows in records.items() for r in rows]
+    outside = {split: len(folder.parts) for split, folder in folders.items()}
+    below = [r.image.parts[outside[split] :] for split, rows in records.items() for r in rows]
     inner = Counter(composed(parts[1]) for parts in below if len(parts) > 2)
     deep = inner.total()
     direct = len(below) - deep
