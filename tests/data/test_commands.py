@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fine_tuner.base.errors import DataError
@@ -22,6 +23,9 @@ from fine_tuner.data.checks.thumbnails import thumbnail
 from fine_tuner.data.loading.batches import load_classes
 from fine_tuner.data.readers.recognise import glance_at
 from fine_tuner.data.sources import read_data
+from fine_tuner.planning.plan import plan_text
+from fine_tuner.runs.log.payloads import RunStarted
+from fine_tuner.training.run.console import Console
 
 Make = Callable[..., Path]
 
@@ -152,6 +156,25 @@ def test_what_a_table_holds_is_learned_as_recognised_in_every_command(
     assert read_settings("sample-numbers", [f"data.path={tmp_path / 'one.csv'}"]).task == "regression"
     chosen = [f"data.path={tmp_path / 'one.csv'}", "data.label_columns=what", "data.file_column=file"]
     assert read_settings("default", chosen).task == task
+
+
+def test_check_plan_and_train_say_the_same_at_the_same_level(
+    class_folders: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = class_folders({"a": 4, "b": 4}, below="train")
+    class_folders({"A": 4}, below="val", root=root)
+    assert main(["check-data", str(root)]) == 0
+    checked = [line for line in capsys.readouterr().out.splitlines() if "absent from val" in line]
+    settings = [f"data.path={root}", "model.name=shufflenet_v2_x0_5", "model.weights=none", "precision.dtype=fp32"]
+    with torch.random.fork_rng(devices=[]):  # a network from random weights is drawn
+        plan = answer(capsys, "plan", "default", *settings, "train.epochs=1", "data.image_size=32")
+    printed: list[str] = []
+    Console(printed.append)(RunStarted(start_step=0, total_steps=1, epochs=1, steps_per_epoch=1, facts=plan))
+    planned = [line for line in plan_text(plan).splitlines() if "absent from val" in line]
+    trained = [line for line in printed if "absent from val" in line]
+    assert checked == trained == ["warning: 1 class is absent from val and left out of its means: b."]
+    assert planned == ["warning     1 class is absent from val and left out of its means: b."]
+    assert any(line.startswith("warning: Class folders of val are read under the names of train") for line in printed)
 
 
 def test_a_column_that_was_chosen_is_recognised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
