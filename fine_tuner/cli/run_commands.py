@@ -74,7 +74,7 @@ def predict(arguments: argparse.Namespace) -> int:
             {
                 "run": run.id,
                 "weights": {k: predictor.about.get(k) for k in ("network", "classes", "step", "epoch", "best")},
-                "predictions": answers,
+                "predictions": strict(answers),  # a network whose weights overflow answers NaN
             }
         )
     else:

@@ -82,7 +82,7 @@ calls = 0
 
 def mine(output, target):
     global calls
-    calls += output.requires_grad
+    calls += output.requires_grad and output.device.type != "cpu"  # where it trains, not where its form is found
     if calls == 5 and Path("stop").exists():
         Path("stop").unlink()
         os.kill(os.getpid(), signal.SIGTERM)
@@ -200,12 +200,12 @@ def test_where_memory_runs_out_on_the_device_the_step_is_made_in_smaller_parts(
     (tmp_path / "mine.py").write_text(LARGE)
     own = ("loss.name=custom", f"loss.file={tmp_path / 'mine.py'}", "loss.unchecked=true", "devices=standin:0")
     words = ("train", "default", *TINY, *own, f"data.path={classes_folder}", "--runs", "runs")
-    events = read_events(_run_of(ask(STAND_IN, *words, mib=14)).events)[0]
+    events = read_events(_run_of(ask(STAND_IN, *words, mib=11)).events)[0]
     changes = [e.payload.changes for e in events if isinstance(e.payload, Mark)]
     assert [change["micro_batch"] for change in changes if "micro_batch" in change] == [4]
     readings = [e.payload.metrics for e in events if isinstance(e.payload, TrainMetrics)]
     allocated = [m["memory/allocated_mib"] for m in readings if "memory/allocated_mib" in m]
-    assert 4 < max(allocated) < 18, "the step that did not fit counts, too"
+    assert 4 < max(allocated) < 14, "the step that did not fit counts, too"
 
 
 @pytest.mark.slow
@@ -231,7 +231,10 @@ def test_what_trained_on_the_device_answers_alike_wherever_it_is_asked(
     device: tuple[str, ...], ask: Ask, classes_folder: Path, tmp_path: Path
 ) -> None:
     pictures = [str(p) for p in sorted(classes_folder.rglob("*.png"))[:3]]
-    words = ("train", "default", *TINY, f"data.path={classes_folder}", f"devices={device[0]}", "--runs", "runs")
+    words = (
+        "train", "default", *TINY, "optim.lr=0.001", f"data.path={classes_folder}", f"devices={device[0]}",
+        "--runs", "runs",
+    )  # fmt: skip
     run = _run_of(ask(device, *words))
     path = str(run.path)
     told = ask(
