@@ -62,3 +62,23 @@ class NonFiniteError(TrainingError):
 
 class OutOfMemoryError(TrainingError):
     """Memory does not suffice for a single image: fewer at once do not help."""
+
+
+class DeadLoaderError(TrainingError):
+    """A process that loads images died, most often because the system took its memory."""
+
+    def __init__(self, said: str) -> None:
+        cause = said.strip().splitlines()[-1].strip().rstrip(". ")  # the lines before are the process's traceback
+        super().__init__(
+            f"A process that loads images died ({cause}). Most often the machine ran out of memory, or a container of "
+            "shared memory (/dev/shm). Lower data.num_workers (0 needs none), or train.batch_size."
+        )
+
+
+def loader_death(error: Exception) -> DeadLoaderError | None:
+    """What ``error`` means if torch says by it that a loading process died.
+
+    torch raises it from a signal handler, so wherever the parent is at that moment, also in the middle of a step.
+    """
+    is_death = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
+    return DeadLoaderError(str(error)) if is_death else None

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 
-from fine_tuner.base.errors import FineTunerError, InputError
+from fine_tuner.base.errors import FineTunerError, InputError, loader_death
 from fine_tuner.base.files import keep_private
 from fine_tuner.base.version import __version__
 from fine_tuner.cli import (
@@ -48,6 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             fields = getattr(error, "fields", {})
             print_json({"error": {"kind": type(error).__name__, "message": str(error), "fields": fields}})
         return 2 if isinstance(error, InputError) else 1
+    except RuntimeError as error:
+        death = loader_death(error)
+        if death is None:
+            raise
+        print(death, file=sys.stderr)
+        return 1
     except BrokenPipeError:  # the reader of our output has gone (| head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -7,7 +7,15 @@ import errno
 import pytest
 import torch
 
-from fine_tuner.base.errors import ConfigError, DataError, NonFiniteError, OutOfMemoryError, TrainingError, WeightsError
+from fine_tuner.base.errors import (
+    ConfigError,
+    DataError,
+    DeadLoaderError,
+    NonFiniteError,
+    OutOfMemoryError,
+    TrainingError,
+    WeightsError,
+)
 from fine_tuner.training.run.failures import cause_of, message_for
 
 
@@ -22,6 +30,7 @@ from fine_tuner.training.run.failures import cause_of, message_for
         (torch.OutOfMemoryError("CUDA out of memory"), "memory"),
         (OSError(errno.ENOSPC, "No space left on device"), "disk"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk"),
+        (DeadLoaderError("l"), "killed"),
         (TrainingError("t"), "other"),
         (KeyError("k"), "other"),
     ],

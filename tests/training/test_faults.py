@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -109,6 +111,22 @@ def test_killed_while_a_checkpoint_is_written(
     assert CheckpointStore(folder=folder).newest() is not None
     assert_ends_as_if_nothing_had_been(run, recorded, train_here, uninterrupted)
     assert not [p for p in folder.iterdir() if p.name.endswith(".tmp")]
+
+
+@pytest.mark.slow
+def test_a_loading_process_that_the_system_kills_ends_the_run_in_a_sentence(
+    tiny_settings: tuple[str, ...], begin: Any, train_here: Any, uninterrupted: dict, tmp_path: Path
+) -> None:
+    process, run = begin((*tiny_settings, "data.num_workers=2"))
+    wait_until(lambda: psutil.Process(process.pid).children(), 60)
+    os.kill(psutil.Process(process.pid).children()[-1].pid, signal.SIGKILL)
+    assert process.wait(120) == 1
+    recorded = steps_of(run)
+    (end,) = payloads(run, RunFinished)
+    assert (end.outcome, end.summary["cause"]) == ("failed", "killed")
+    assert re.fullmatch(r"A process that loads images died \(.*\)\. Most often .* or train\.batch_size\.", end.error)
+    assert "Traceback" not in (tmp_path / "worker.log").read_text()
+    assert_ends_as_if_nothing_had_been(run, recorded, train_here, uninterrupted)
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from fine_tuner.base.errors import DataError, TrainingError
+from fine_tuner.base.errors import DataError, DeadLoaderError, loader_death
 from fine_tuner.data.loading.allocator import keep_freed_memory
 
 Finish = Callable[[Tensor, Tensor, Sequence[Any]], tuple[Tensor, Any]]
@@ -130,15 +130,10 @@ class Loader:
     def _next(self) -> tuple[Tensor, Tensor] | None:
         try:
             batch = next(self._iterator, None)
-        except (RuntimeError, ConnectionError, EOFError) as error:  # the latter two: it died handing over a batch
-            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
-                raise
-            lines = str(error).strip().splitlines() or ["it hung up"]
-            cause = lines[-1]  # the lines before are a traceback of the process
-            raise TrainingError(
-                f"A process that loads images died ({cause}). Most often the machine ran out of memory, or a container "
-                "of shared memory (/dev/shm). Lower data.num_workers (0 needs none), or train.batch_size."
-            ) from None
+        except (ConnectionError, EOFError) as error:
+            raise DeadLoaderError(str(error) or "it hung up while it handed over a batch") from None
+        except RuntimeError as error:
+            raise loader_death(error) or error from None
         if isinstance(batch, _Failure):
             raise DataError(batch.message)
         return batch

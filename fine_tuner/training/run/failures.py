@@ -9,6 +9,7 @@ from pathlib import Path
 from fine_tuner.base.errors import (
     ConfigError,
     DataError,
+    DeadLoaderError,
     FineTunerError,
     NonFiniteError,
     OutOfMemoryError,
@@ -45,6 +46,8 @@ def cause_of(error: Exception) -> Cause:
             return "disk"
         case OutOfMemoryError():
             return "memory"
+        case DeadLoaderError():
+            return "killed"
         case _ if is_out_of_memory(error):
             return "memory"
     return "other"

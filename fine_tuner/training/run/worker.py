@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fine_tuner.base.errors import FineTunerError, InputError
+from fine_tuner.base.errors import FineTunerError, InputError, loader_death
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.config.io import parse, read_tree, replace
 from fine_tuner.config.settings import Settings
@@ -170,6 +170,7 @@ class _Attempt:
         except Exception as error:
             if self.ranks.world_size > 1 and is_lost_rank(error):
                 return self.lost(error)
+            error = loader_death(error) or error
             if not isinstance(error, FineTunerError) and not is_of_file_system(error, self.folder.path):
                 traceback.print_exc()
             self.finish("failed", message_for(error), cause_of(error))
@@ -406,6 +407,7 @@ class _Attempt:
         try:
             self.at_end(self.folder, assembly, on_progress, self.control.is_asked_to_end)
         except Exception as error:
+            error = loader_death(error) or error
             if not isinstance(error, FineTunerError) and not is_of_file_system(error, self.folder.path):
                 traceback.print_exc()
             text = f"What it gets wrong could not be looked at: {message_for(error)} The weights are complete."
