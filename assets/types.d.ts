@@ -161,6 +161,7 @@ interface Live {
   state(): RunState | null;
   refresh(): Promise<void>;
   lookForRuns(): Promise<void> | undefined;
+  askUnseen(condition: () => boolean): void;
   news(): News | null;
   onChange(listener: (news: News) => void): () => void;
 }

@@ -120,7 +120,8 @@ class Walk:
             self.failed = self.page.inner_text(".ftl-failure .ftl-message")[:90]
             before = self.page.evaluate("document.querySelector('.ftl-select').value")
             if self.page.locator(".ftl-next button").count():
-                self.click(".ftl-next button[data-mend='start-without'], .ftl-next button")
+                without = ".ftl-next button:has-text('Start without')"  # a newcomer has no file to choose
+                self.click(without if self.page.locator(without).count() else ".ftl-next button")
             else:
                 self.open("model")
                 self.click("#ft-model-weights input")

@@ -74,6 +74,8 @@ def expected_speed(
 ) -> tuple[float, str] | None:
     """Images per second to expect of a run, and what that rests on; None if nothing like it was measured.
 
+    The pace of a run on a busy machine is the last choice: it says more of the other programs than of the network.
+
     Args:
         known: By variant, as ``read_speeds`` has it.
         whole: Name under which the pace of such a run is kept.
@@ -84,14 +86,31 @@ def expected_speed(
     >>> expected_speed(measured, "run:fp32", "fp32", cores=4)
     (30.0, 'from a few measured steps')
     """
-    for name, words in (
+    measured = [
         (whole, "at the pace of the last run of this network here"),
         (variant, "training alone, at the measured speed"),
         (f"{TRIAL}:{variant}", FROM_STEPS),
-    ):
+    ]
+    if known.get(whole, {}).get("crowding", 1.0) > 1:
+        measured = [*measured[1:], (whole, "at the pace of a run of this network here while the machine was busy")]
+    for name, words in measured:
         if speed := known.get(name, {}).get("images_per_second"):
             return _whole_speed(known, name, speed, cores), words
     return None
+
+
+def remember_run(subject: Subject, variant: str, *, images_per_second: float, crowding: float) -> None:
+    """Keep the pace of a whole run, unless other programs took its time and a faster one is known.
+
+    Args:
+        subject: What ran.
+        variant: Name under which the pace is kept.
+        images_per_second: Validation and checkpoints included.
+        crowding: How busy the machine was before the run, see ``base/machine.py``.
+    """
+    known = read_speeds(subject).get(variant, {}).get("images_per_second", 0.0)
+    if crowding == 1 or images_per_second > known:
+        remember(subject, variant, images_per_second=images_per_second, crowding=crowding)
 
 
 def usual_speed(known: Mapping[str, Mapping[str, float]], *, cores: int = 1) -> float | None:

@@ -1,7 +1,8 @@
-// One loop of questions to the app: a second apart, none while the page is hidden, ever rarer while nobody answers.
+// One loop of questions to the app: a second apart, rare or none while the page is hidden, ever rarer while nobody answers.
 
 const BEAT_MS = 1000;
 const SLOWEST_MS = 15_000;
+const UNSEEN_MS = 15_000;
 const PATIENCE_MS = 10_000;
 
 /**
@@ -37,14 +38,16 @@ export const addressOf = (path) => new URL(path, `${window.gradio_config?.root ?
 
 export class Poller {
   /**
-   * `question()` asks and shows; `beat()` says how many milliseconds until the next; `offline(info|null)` hears of trouble.
+   * `question()` asks and shows; `beat()` says how many milliseconds until the next; `offline(info|null)` hears of trouble;
+   * `isAwaited()`: whether somebody waits for an answer while the page is hidden.
    *
-   * @param {{ question: () => Promise<void>, offline: (info: { wait: number, age: number | null } | null) => void, beat?: () => number }} parts
+   * @param {{ question: () => Promise<void>, offline: (info: { wait: number, age: number | null } | null) => void, beat?: () => number, isAwaited?: () => boolean }} parts
    */
-  constructor({ question, offline, beat = () => BEAT_MS }) {
+  constructor({ question, offline, beat = () => BEAT_MS, isAwaited = () => false }) {
     this.question = question;
     this.offline = offline;
     this.beat = beat;
+    this.isAwaited = isAwaited;
     this.fails = 0;
     this.isBusy = false;
     this.lastAnswer = null;
@@ -64,7 +67,7 @@ export class Poller {
 
   async tick() {
     clearTimeout(this.timer);
-    if (this.isOver || document.hidden) return;
+    if (this.isOver || (document.hidden && !this.isAwaited())) return;
     while (this.isBusy) await new Promise((resolve) => setTimeout(resolve, 20));
     clearTimeout(this.timer);
     this.isBusy = true;
@@ -87,6 +90,7 @@ export class Poller {
       } else throw error;
     } finally {
       this.isBusy = false;
+      if (document.hidden) wait = Math.max(wait, UNSEEN_MS);
       if (!this.isOver) this.timer = setTimeout(() => this.tick(), wait);
     }
   }

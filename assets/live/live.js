@@ -9,6 +9,7 @@
 //   FTLive.refresh()        ask now; resolves when the answer is drawn
 //   FTLive.lookForRuns()    ask for the list of runs now: one was made
 //   FTLive.onChange(f)      f({run, state, runs}) after each answer that says something new about status or runs
+//   FTLive.askUnseen(f)     while a run is at work and f() holds, ask on, seldom, though the page is hidden
 //   FTLive.news()           what those listeners heard last, null if nothing yet
 //   FTChart.preview(...)    see preview.js
 
@@ -20,6 +21,7 @@ import { Panel } from "./panel.js";
 /** @type {Panel | null} */
 let panel = null;
 const listeners = new Set();
+let isAwaited = () => false;
 
 /** @type {News | null} */
 let last = null;
@@ -40,7 +42,8 @@ export function mount(element, props) {
   addStyle();
   panel?.end();
   learnMetrics(JSON.parse(JSON.stringify(props.metrics ?? {})));
-  panel = new Panel(element.querySelector(".ft-live") ?? element, JSON.parse(JSON.stringify(props)), tell);
+  const place = /** @type {HTMLElement} */ (element.querySelector(".ft-live") ?? element);
+  panel = new Panel(place, JSON.parse(JSON.stringify(props)), tell, () => isAwaited());
   return panel;
 }
 
@@ -64,6 +67,9 @@ window.FTLive = {
     await panel?.board.settled();
   },
   lookForRuns: () => panel?.lookForRuns(),
+  askUnseen: (condition) => {
+    isAwaited = condition;
+  },
   news: () => last,
   onChange: (listener) => {
     listeners.add(listener);

@@ -20,13 +20,15 @@ const STALE_SECONDS = 20;
 
 export class Panel {
   /**
-   * `tell({run, state, runs})` hears of another run, another status, another list of runs.
+   * `tell({run, state, runs})` hears of another run, another status, another list of runs; `isAwaited()`: whether somebody
+   * waits for the end of a run at work while the page is hidden.
    *
    * @param {HTMLElement} root
    * @param {{ base?: string, routes?: string, actions?: string[], changes?: Record<string, LiveSetting>, pictures?: boolean }} props
    * @param {(news: News) => void} tell
+   * @param {() => boolean} isAwaited
    */
-  constructor(root, { base = "", routes = "", actions = [], changes = {}, pictures = false }, tell) {
+  constructor(root, { base = "", routes = "", actions = [], changes = {}, pictures = false }, tell, isAwaited) {
     this.tellOthers = tell;
     this.root = root;
     this.base = addressOf(base || ".");
@@ -95,6 +97,7 @@ export class Panel {
           this.askedBeat ?? 0,
           this.isMissing || (this.state && !ACTIVE.has(this.state.status)) ? CALM_MS : 1000,
         ),
+      isAwaited: () => this.isActive && isAwaited(),
     });
     this.poller.now();
   }

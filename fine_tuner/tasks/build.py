@@ -46,7 +46,7 @@ from fine_tuner.precision import (
     variant_name,
 )
 from fine_tuner.schedules import Schedule, build_schedule, check_schedule
-from fine_tuner.speeds import RUN, Subject, expected_speed, known_fastest, read_speeds, remember
+from fine_tuner.speeds import RUN, Subject, expected_speed, known_fastest, read_speeds, remember_run
 from fine_tuner.tasks import TASKS
 from fine_tuner.tasks.base import Task
 from fine_tuner.tasks.defaults import Chosen
@@ -386,10 +386,10 @@ def expected_pace(assembly: Assembly) -> tuple[float, str] | None:
     return expected_speed(known, assembly.pace_key, variant, cores=cores_of(assembly.device))
 
 
-def remember_pace(assembly: Assembly, *, images_per_second: float) -> None:
-    """Keep the pace of a whole run, for the plans of others like it."""
+def remember_pace(assembly: Assembly, *, images_per_second: float, crowding: float) -> None:
+    """Keep the pace of a whole run, for the plans of others like it; see ``remember_run``."""
     subject = subject_of(assembly.settings, assembly.built, assembly.device)
-    remember(subject, assembly.pace_key, images_per_second=images_per_second)
+    remember_run(subject, assembly.pace_key, images_per_second=images_per_second, crowding=crowding)
 
 
 def _choose_precision(

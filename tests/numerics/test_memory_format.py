@@ -76,6 +76,25 @@ def test_the_fastest_measured_is_remembered_for_its_subject(
     assert speeds.known_fastest(other) is None, "another batch size is another measurement"
 
 
+def test_a_run_on_a_busy_machine_replaces_no_faster_pace_and_a_trial_is_believed_before_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setenv("FINE_TUNER_CACHE", str(tmp_path))
+
+    def expected_after(images_per_second: float, crowding: float) -> tuple[float, str] | None:
+        speeds.remember_run(SUBJECT, "run:fp32", images_per_second=images_per_second, crowding=crowding)
+        return speeds.expected_speed(speeds.read_speeds(SUBJECT), "run:fp32", "fp32")
+
+    busy = "at the pace of a run of this network here while the machine was busy"
+    assert expected_after(10.0, 3.0) == (10.0, busy)
+    speeds.remember(SUBJECT, "trial:fp32", images_per_second=40.0)
+    assert expected_after(12.0, 2.0) == (40.0, speeds.FROM_STEPS)
+    quiet = "at the pace of the last run of this network here"
+    assert expected_after(30.0, 1.0) == (30.0, quiet)
+    assert expected_after(11.0, 4.0) == (30.0, quiet), "other programs took its time"
+    assert expected_after(25.0, 1.0) == (25.0, quiet), "it has become slower by itself"
+
+
 def test_without_a_compiler_the_network_runs_uncompiled_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)

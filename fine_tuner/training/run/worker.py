@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from fine_tuner.base.errors import FineTunerError, InputError, loader_death
+from fine_tuner.base.machine import crowding
 from fine_tuner.base.progress import OnProgress
 from fine_tuner.config.io import parse, read_tree, replace
 from fine_tuner.config.settings import Settings
@@ -231,6 +232,7 @@ class _Attempt:
         if restarts():
             text = "A process of the run was lost. All of them went on from the last checkpoint."
             self.emit(Mark(step=trainer.position.step, label="restart", text=text))
+        busy = crowding() if assembly.device.type == "cpu" else 1.0
         begun, images_before = time.perf_counter(), trainer.position.images_seen
         try:
             outcome = trainer.train()
@@ -242,7 +244,7 @@ class _Attempt:
         once = assembly.features.is_used
         if outcome == "completed" and self.ranks.is_first and not (once and images_before):
             images = assembly.images_in_run if once else trainer.position.images_seen - images_before
-            remember_pace(assembly, images_per_second=images / seconds)
+            remember_pace(assembly, images_per_second=images / seconds, crowding=busy)
         return outcome
 
     def keep_code(self, asked: Settings) -> Settings:
