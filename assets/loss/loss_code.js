@@ -18,6 +18,7 @@ let text = ""; // what the editor holds
 let file = { path: "", sha256: "", text: "" }; // as last read or saved
 let report = null; // of the last check
 let reportOf = ""; // the data and network that it is of
+let reportGiven = ""; // and what the code was given, with which arguments
 /** @type {(text: string) => void} */
 let put = () => {}; // puts a text into the editor
 /** @type {any} */
@@ -46,6 +47,14 @@ function part() {
 /** What the check and its examples depend on besides the loss: data and network, as text to compare. */
 const dataOf = (argv) =>
   JSON.stringify(argv.filter((word) => !/^(loss|second_loss|optim|schedule|train)\./.test(word)));
+
+/** What is set beside the code of the loss in the editor, as text to compare. */
+const givenOf = (words) =>
+  words
+    .filter((word) => word.startsWith(`${section}.`) && /\.(inputs|arguments|ignored|entry)=/.test(word))
+    .filter((word) => !word.endsWith("=auto"))
+    .sort()
+    .join("\n");
 
 const isDirty = () => text.trim() !== "" && text !== file.text;
 
@@ -192,12 +201,15 @@ export function mountLossCheck(element) {
     }
     show();
   };
-  /** Take away a report on other data or another network. */
+  /** Take away a report on other data, another network, or the code with other arguments. */
   const forget = () => {
-    const argv = part()?.argv;
-    if (!report || !argv || dataOf(argv) === reportOf) return;
+    const code = part();
+    if (!report || !code?.argv) return;
+    const given = [...code.keep, ...(code.entry ? [`${section}.entry=${JSON.stringify(code.entry)}`] : [])];
+    const isOfOtherData = dataOf(code.argv) !== reportOf;
+    if (!isOfOtherData && givenOf(given) === reportGiven) return;
     report = null;
-    say(WORDS.otherData);
+    say(isOfOtherData ? WORDS.otherData : WORDS.otherGiven);
     show();
   };
   const given = new LossArguments((change) => apply(change));
@@ -258,6 +270,7 @@ export function mountLossCheck(element) {
     if (!argv) return undefined;
     report = null;
     reportOf = dataOf(argv);
+    reportGiven = givenOf(argv);
     show();
     isBusy = true;
     buttons();

@@ -28,6 +28,7 @@ export const LOSS_WORDS = {
   otherFields: "Correct the other marked fields first: the check needs your data and network.",
   noAnswer: "The app did not answer. Is it still running? Press Check again.",
   otherData: "Data or network are others than those of the last check. Press Check again.",
+  otherGiven: "Arguments, or what the code is given, are others than those of the last check. Press Check again.",
   starting: "starting",
   stopped: "Cancelled.",
   passed: "Passed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image, ImageDraw
 
+from fine_tuner.cli.main import main
 from fine_tuner.ui.environment import private_environment
 from fine_tuner.ui.form.folders import Allowed
 from tests.ui.canned import in_a_loop
@@ -34,11 +35,24 @@ ENTROPY = """\
 def bce_loss(output, mask):
     return F.binary_cross_entropy_with_logits(output, mask.unsqueeze(1).float())
 """
+FOCAL = """\
+class FocalLoss(nn.Module):
+    def __init__(self, gamma=2, alpha: float = 0.25, reduction='mean'):
+        super().__init__()
+        self.gamma, self.alpha, self.reduction = gamma, alpha, reduction
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, inputs, targets, smooth=0.0):
+        ce = F.cross_entropy(inputs, targets, reduction="none", label_smoothing=smooth)
+        pt = torch.exp(-ce)
+        loss = self.alpha * (1 - pt) ** self.gamma * ce * torch.exp(-self.weight) + self.weight
+        return loss.mean() if self.reduction == "mean" else loss
+"""
 BROUGHT = {
     "MSE on class folders": (
         MSE,
         "pictures",
-        ["task=classification", "data.image_size=32", "model.name=shufflenet_v2_x0_5"],
+        ["task=classification", "data.image_size=32", "model.name=shufflenet_v2_x0_5", "train.epochs=12"],
         "given probabilities and one-hot targets",
     ),
     "Dice on masks": (
@@ -107,8 +121,8 @@ def set_up(page, folder, settings) -> None:
           const scripts = performance.getEntriesByType("resource").map((entry) => entry.name);
           (await import(scripts.find((name) => name.endsWith("/form.js")))).load(argv);
         }""",
-        ["default", f"data.path={folder}", *settings, "data.num_workers=0", "devices=cpu", "model.weights=none",
-         "train.epochs=2", "train.batch_size=2"],
+        ["default", f"data.path={folder}", "data.num_workers=0", "devices=cpu", "model.weights=none",
+         "train.epochs=2", "train.batch_size=2", *settings],
     )  # fmt: skip
     page.locator(".ft-command").filter(has_text=str(folder)).wait_for(state="attached")
     choose_custom(page, "ft-loss-name")
@@ -178,3 +192,25 @@ def test_two_pasted_losses_are_checked_and_train_as_one(page, root) -> None:
     run = train(page, root / "runs")
     for section, text in (("loss", DICE), ("second_loss", ENTROPY)):
         assert (run / "code" / f"{section}.py").read_text().rstrip() == text.rstrip()
+
+
+def test_the_arguments_of_a_pasted_loss_are_fields_that_reach_command_run_and_script(page, root) -> None:
+    set_up(page, root / "pictures", BROUGHT["MSE on class folders"][2])
+    paste_and_check(page, FOCAL, "given logits and class numbers")
+    fields = page.locator(".ft-loss-arguments input, .ft-loss-arguments select")
+    names = fields.evaluate_all("(all) => all.map((one) => one.dataset.argument)")
+    assert names == ["gamma", "alpha", "reduction", "smooth"]
+    assert fields.evaluate_all("(all) => all.map((one) => one.placeholder)") == ["2", "0.25", "'mean'", "0.0"]
+    for name, value in (("gamma", "3"), ("smooth", "0.1")):
+        page.fill(f"#ft-loss-argument-{name}", value)
+        page.keyboard.press("Tab")
+        page.locator(".ft-command").filter(has_text=f"{name}={value}").wait_for(state="attached")
+    page.wait_for_selector(".ft-loss-verdict", state="detached")  # it was of other arguments
+    page.click(".ft-loss-go")
+    page.wait_for_selector(".ft-loss-verdict", timeout=LONG)
+    run = train(page, root / "runs")
+    assert "gamma=3, smooth=0.1" in (run / "config.yaml").read_text()
+    assert main(["export", str(run), "--format", "script", "--output", str(root / "script.py")]) == 0
+    script = (root / "script.py").read_text()
+    assert "gamma=3" in script
+    assert "smooth=0.1" in script
