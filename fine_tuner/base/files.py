@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 MAX_JSON_BYTES = 16 << 20
 UMASK_VARIABLE = "FINE_TUNER_UMASK"
@@ -152,16 +152,30 @@ def write_json(path: Path, value: Any, *, indent: int = 2, is_durable: bool = Tr
     write_atomically(path, json.dumps(value, indent=indent, allow_nan=False) + "\n", is_durable=is_durable)
 
 
+def open_plain(path: Path, *, append: bool = False) -> BinaryIO:
+    """A plain file, to be read, or made where there is none and appended to without a buffer.
+
+    Whoever puts a folder among the runs may put a pipe in it, for which ``open`` would wait without end.
+
+    Raises:
+        FileNotFoundError: If there is none; also for a folder, a pipe or a device in its place.
+        OSError: As the file system says.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT if append else os.O_RDONLY
+    handle = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise FileNotFoundError(errno.EINVAL, "is no plain file", str(path))
+    return cast(BinaryIO, os.fdopen(handle, "ab", buffering=0) if append else os.fdopen(handle, "rb"))
+
+
 def read_bounded(path: Path, max_bytes: int) -> bytes:
     """The content of a plain file that is not larger than it should be.
 
     Raises:
         OSError: As the file system says; also for a folder or a pipe, and for a file of more than ``max_bytes``.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for somebody to write
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "is no plain file", str(path))
+    with open_plain(path) as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"has more than {max_bytes:,} bytes", str(path))

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fine_tuner.base.errors import RunError
+from fine_tuner.base.files import open_plain
 from fine_tuner.data.files.images import load_image
 from fine_tuner.data.mask_coding import IGNORE_INDEX, colour_of
 from fine_tuner.runs.results import Results
 
 Layer = Literal["said", "true", "errors", "boundary"]
+_MOST_PIXELS = 1 << 26  # of a file of masks: a hundred squares of 800
 # Okabe-Ito; told apart with any colour vision.
 MISSED, FALSE, RIGHT = (0, 114, 178), (213, 94, 0), (0, 158, 115)
 
@@ -54,7 +56,13 @@ def layer_of(results: Results, index: int, what: Layer) -> bytes:
 
 
 def draw_layer(said: NDArray[np.uint8], true: NDArray[np.uint8], what: Layer) -> bytes:
-    """The same of masks ``(H, W)``; pixels that are IGNORE_INDEX in ``true`` count nowhere."""
+    """The same of masks ``(H, W)``; pixels that are IGNORE_INDEX in ``true`` count nowhere.
+
+    Raises:
+        RunError: If their sizes differ.
+    """
+    if said.shape != true.shape:
+        raise RunError("The masks are not of the same pictures. Evaluate the run once more.")
     counts = true != IGNORE_INDEX
     if what in ("said", "true"):
         classes = said if what == "said" else true
@@ -89,7 +97,9 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         RunError: If it is not there or damaged.
     """
     try:
-        with Image.open(path, formats=["PNG"]) as image:
-            return np.asarray(image)
-    except OSError:
+        with open_plain(path) as file, Image.open(file, formats=["PNG"]) as image:
+            if image.mode in ("L", "P") and image.width * image.height <= _MOST_PIXELS:
+                return np.asarray(image)
+            raise OSError("not what an evaluation writes")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise RunError(f"{path.name} is not among the results. Evaluate the run once more.") from None

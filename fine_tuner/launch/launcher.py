@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Literal
 
 from fine_tuner.base.errors import ConfigError, InputError, RunError
+from fine_tuner.base.files import open_plain
 from fine_tuner.config.io import read_tree
 from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.launch import devices
@@ -258,8 +259,8 @@ class Launcher:
         queue.claim(run)
         with suppress(OSError):
             run.log.parent.mkdir(exist_ok=True)
-            with run.log.open("a") as log:
-                log.write(f"The training process could not be started: {error}\n")
+            with open_plain(run.log, append=True) as log:
+                log.write(f"The training process could not be started: {error}\n".encode())
         last = read_last_event(run.events)
         write_exit(run, 127, (last.attempt if last else 0) + 1)
 

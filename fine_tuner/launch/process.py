@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from fine_tuner.base.files import write_json
+from fine_tuner.base.files import open_plain, write_json
 from fine_tuner.launch.environment import child_environment
 from fine_tuner.runs import control
 from fine_tuner.runs.layout import RunFolder
@@ -41,7 +41,7 @@ def start_process(
 ) -> subprocess.Popen:
     """Start a command in its own session, so that neither Ctrl+C at the app nor its death reaches it."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    with open_plain(log, append=True) as output:
         return subprocess.Popen(
             list(argv),
             stdin=subprocess.DEVNULL,

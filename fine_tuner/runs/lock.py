@@ -34,6 +34,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fine_tuner.base.errors import RunError
+from fine_tuner.base.files import read_bounded
 from fine_tuner.base.machine import is_rank
 
 LAUNCH_VARIABLE = "FINE_TUNER_LAUNCH"
@@ -141,7 +142,7 @@ def find_holder(path: Path) -> Holder | None:
         status = os.stat(path)
         if _HELD.get(_key(status)) == os.getpid():  # opening and closing it here would drop the lock
             return Holder(pid=os.getpid(), host=socket.gethostname(), launch=os.environ.get(LAUNCH_VARIABLE, ""))
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
     try:
@@ -218,7 +219,7 @@ class HandedLock:
 def is_handed(path: Path) -> bool:
     """True while any process holds the ``HandedLock`` at ``path``."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return False
     try:
@@ -236,7 +237,7 @@ def read_description(source: int | Path) -> dict[str, Any]:
     Give a path only of a ``HandedLock``: reading a ``WorkerLock`` of this process by path would drop it.
     """
     try:
-        data = os.pread(source, 4096, 0) if isinstance(source, int) else source.read_bytes()
+        data = os.pread(source, 4096, 0) if isinstance(source, int) else read_bounded(source, 4096)
         value = json.loads(data)
     except (OSError, ValueError):
         return {}

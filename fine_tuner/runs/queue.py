@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fine_tuner.base.files import exclusive, read_json, write_json
+from fine_tuner.base.files import MAX_JSON_BYTES, exclusive, read_bounded, read_json, write_json
 from fine_tuner.base.own_secret import is_signed, sign
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import read_last_event
@@ -52,7 +52,7 @@ def read_waiting(run: RunFolder) -> Waiting | None:
 def _signed_part(entry: Waiting) -> bytes:
     """What is signed of an entry: the run and the settings that are to train, its place and its devices."""
     try:
-        settings = hashlib.sha256(entry.run.config.read_bytes()).hexdigest()
+        settings = hashlib.sha256(read_bounded(entry.run.config, MAX_JSON_BYTES)).hexdigest()
     except OSError:
         settings = ""
     return json.dumps([entry.run.id, settings, entry.order, entry.devices, socket.gethostname()]).encode()

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fine_tuner.base.files import write_atomically
+from fine_tuner.base.files import open_plain, write_atomically
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.log.events import Mark
 from fine_tuner.runs.log.facts import Checkpoint, Facts, Remark
@@ -56,7 +56,7 @@ def load(run: RunFolder) -> Fold | None:
     """The fold as cached, to read on from; None if there is no cache, or it does not belong to this log."""
     try:
         size = os.stat(run.events).st_size
-        with run.series_cache.open("rb") as file:
+        with open_plain(run.series_cache) as file:
             head = json.loads(file.readline())
             if head["version"] != VERSION or head["offset"] > size:
                 return None
@@ -74,7 +74,7 @@ def unread_bytes(run: RunFolder) -> int:
         size = os.stat(run.events).st_size
     except OSError:
         return 0
-    with suppress(OSError, ValueError, KeyError, TypeError), run.series_cache.open("rb") as file:
+    with suppress(OSError, ValueError, KeyError, TypeError), open_plain(run.series_cache) as file:
         head = json.loads(file.readline())
         if head["version"] == VERSION and head["offset"] <= size:
             return size - int(head["offset"])

@@ -16,9 +16,9 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from fine_tuner.base.files import strict
+from fine_tuner.base.files import open_plain, strict
 from fine_tuner.runs.log.payloads import (
     KINDS,
     CheckpointSaved,
@@ -140,12 +140,12 @@ class EventWriter:
         self._lock = threading.Lock()
         self._date_of_zero = _date_of_zero()
         self._path = path
-        self._file: IO[bytes] = path.open("ab", buffering=0)
+        self._file = open_plain(path, append=True)
         self._mend()
 
     def _mend(self) -> None:
         """Leave whole lines alone: the previous attempt may have died, or the disk been full, in mid-write."""
-        with self._path.open("rb") as file:
+        with open_plain(self._path) as file:
             size = file.seek(0, os.SEEK_END)
             start = max(0, size - _LONGEST_TORN_BYTES)
             file.seek(start)
@@ -220,7 +220,7 @@ def _date_of_zero() -> float:
 def read_last_event(path: Path, *, window_bytes: int = 1 << 12) -> Event | None:
     """The last whole event of a log, read from its end; None if there is none."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             size = file.seek(0, os.SEEK_END)
             while True:
                 start = max(0, size - window_bytes)
@@ -240,7 +240,7 @@ def read_last_event(path: Path, *, window_bytes: int = 1 << 12) -> Event | None:
 def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:
     """Events from byte ``offset`` on, and the offset to go on from. A torn last line waits for the next call."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             file.seek(offset)
             data = file.read()
     except FileNotFoundError:

@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from fine_tuner.base.files import open_plain
 from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.runs.log import events
 from fine_tuner.runs.log.facts import Checkpoint, Facts, Remark, spliced
@@ -55,7 +56,7 @@ class Fold:
         ``on_read`` hears after each portion which part of the log, 0 to 1, has been read.
         """
         try:
-            file = path.open("rb")
+            file = open_plain(path)
         except FileNotFoundError:
             return None if self.offset else False
         with file:

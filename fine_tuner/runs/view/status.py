@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from fine_tuner.base.files import read_json
+from fine_tuner.base.files import open_plain, read_json
 from fine_tuner.runs import control
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.lock import find_holder, is_handed, read_description
@@ -207,7 +207,7 @@ def _advice(cause: Cause, *, can_resume: bool) -> str:
 def tail(run: RunFolder, lines: int = _LOG_TAIL_LINES) -> tuple[str, ...]:
     """Last lines of what the worker printed; () if there is nothing."""
     try:
-        with run.log.open("rb") as file:
+        with open_plain(run.log) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - 400 * lines))
             text = file.read().decode(errors="replace")

@@ -16,12 +16,15 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
 from fine_tuner.base.errors import RunError
+from fine_tuner.base.files import MAX_JSON_BYTES, read_bounded
 from fine_tuner.data.mask_coding import legend
 from fine_tuner.evaluation.layers import draw_layer, read_mask
 from fine_tuner.runs.examples import Examples, ExampleValidation
 from fine_tuner.runs.store import RunStore
 from fine_tuner.ui.api import texts
 from fine_tuner.ui.api.answers import KEEP, json_answer
+
+MAX_PICTURE_BYTES = 64 << 20
 
 
 class ExampleRoutes:
@@ -55,7 +58,7 @@ class ExampleRoutes:
     def pictures(self, run_id: str) -> Response:
         """The address carries when they were made."""
         try:
-            data = self._examples(run_id).pictures.read_bytes()
+            data = read_bounded(self._examples(run_id).pictures, MAX_PICTURE_BYTES)
         except OSError:
             raise HTTPException(404, texts.NO_EXAMPLES) from None
         return Response(data, 200, KEEP, "image/jpeg")
@@ -64,7 +67,7 @@ class ExampleRoutes:
         """Of each picture."""
         examples, validation = self._find(run_id, name)
         try:
-            return json_answer(request, examples.said(validation).read_bytes())
+            return json_answer(request, read_bounded(examples.said(validation), MAX_JSON_BYTES))
         except OSError:
             raise HTTPException(404, texts.NO_EXAMPLES) from None
 

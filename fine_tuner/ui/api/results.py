@@ -23,7 +23,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import Response
 
 from fine_tuner.base.errors import DataError, RunError
-from fine_tuner.base.files import read_json
+from fine_tuner.base.files import MAX_JSON_BYTES, read_bounded, read_json
 from fine_tuner.config.tasks import TargetKind
 from fine_tuner.evaluation.layers import Layer, layer_of, small_picture
 from fine_tuner.evaluation.pictures import Of, Wanted, choose, rows_of
@@ -96,7 +96,7 @@ class ResultRoutes:
         """All but the pictures."""
         results = self._results(run_id, name)
         try:
-            return json_answer(request, results.figures.read_bytes())
+            return json_answer(request, read_bounded(results.figures, MAX_JSON_BYTES))
         except OSError:
             raise HTTPException(404, texts.NO_RESULTS.format(name=name)) from None
 

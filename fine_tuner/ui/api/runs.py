@@ -29,7 +29,7 @@ from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, Field
 
 from fine_tuner.base.errors import ConfigError, InputError, RunError
-from fine_tuner.base.files import write_atomically
+from fine_tuner.base.files import MAX_JSON_BYTES, read_bounded, write_atomically
 from fine_tuner.config.argv import argv_of
 from fine_tuner.config.io import parse, read_tree
 from fine_tuner.config.live_changes import EPOCHS, checked
@@ -180,7 +180,7 @@ class RunRoutes:
     def _kept_code(self, run: RunFolder, section: str) -> str | None:
         """A copy of the code that trained, named by its hash, where the editor may change it."""
         try:
-            code = kept_code(run, section).read_bytes()
+            code = read_bounded(kept_code(run, section), MAX_JSON_BYTES)
         except OSError:  # it never came to train: the user's own file is all there is
             return None
         copy = self._losses_folder / f"{section}-{hashlib.sha256(code).hexdigest()[:12]}.py"

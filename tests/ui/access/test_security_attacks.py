@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import shutil
 import socket
@@ -16,6 +17,7 @@ from urllib.parse import quote
 import pytest
 from PIL import Image
 
+from fine_tuner.base.files import open_plain
 from fine_tuner.runs.layout import RunFolder
 from fine_tuner.runs.publishing import Published, publish
 from tests.ui.attacks import SECRET, Target, served
@@ -337,6 +339,40 @@ def test_settings_are_data_whatever_they_spell(target, argv):
 
 
 # ------------------------------------------------------------------ folders that somebody put into the folder of runs
+PIPES = [
+    "events.jsonl", "series.cache", "summary.json", "worker.lock", "launch.lock", "queued.json", "exit.json",
+    "notes.json", "run.json", "config.yaml", "logs/worker.log", "results/val-best/figures.json",
+    "examples/about.json", "examples/pictures.jpg", "examples/true.png", "examples/epoch-0001-step-00000010.json",
+    "examples/epoch-0001-step-00000010.png",
+]  # fmt: skip
+
+
+def test_no_pipe_in_a_run_s_folder_is_waited_for(target):
+    """A folder that somebody copied among the runs; one request that waits for ever holds a thread for ever."""
+    run = RunFolder(target.root / "runs" / "20260102-000000-pipes")
+    asked = (
+        "", "/settings", "/results/val-best", "/examples", "/examples/pictures", "/examples/epoch-0001-step-00000010",
+        "/examples/epoch-0001-step-00000010/said",
+    )  # fmt: skip
+    try:
+        for name in PIPES:
+            for folder in ("examples", "results/val-best", "logs"):
+                (run.path / folder).mkdir(parents=True)
+            for file in ("config.yaml", "run.json", "events.jsonl", "examples/epoch-0001-step-00000010.json"):
+                (run.path / file).write_text("{}")
+            (run.path / name).unlink(missing_ok=True)
+            os.mkfifo(run.path / name)
+            for path in ("/api/runs", f"/api/live?run={run.id}", *(f"/api/runs/{run.id}{part}" for part in asked)):
+                code, _ = target.ask_for(path, role="owner")
+                told(f"GET {path}, {name} is a pipe", code)
+                assert code in (200, 404, 409), (name, path)
+            with pytest.raises(OSError, match=r"no plain file|No such device|removed, moved or replaced"):
+                open_plain(run.path / name, append=True).close()
+            shutil.rmtree(run.path)
+    finally:
+        shutil.rmtree(run.path, ignore_errors=True)
+
+
 def test_whatever_lies_in_a_run_s_folder_every_route_answers(target):
     runs = target.root / "runs"
     odd = {
