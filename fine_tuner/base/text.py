@@ -16,6 +16,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else plural}"
 
 
+def one_line(text: str) -> str:
+    r"""``text`` for a comment in a file that is run or read elsewhere: what would end the line is an escape.
+
+    >>> one_line("a run"), one_line("a\nb")
+    ('a run', 'a\\nb')
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def some(names: Sequence[str], count: int = 4) -> str:
     """The first ``count`` names, and whether there are more.
 

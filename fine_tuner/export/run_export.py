@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from fine_tuner.base.errors import InputError, RunError
 from fine_tuner.base.files import write_atomically
+from fine_tuner.base.text import one_line
 from fine_tuner.config.io import dump_yaml, overrides_between, parse, read_tree, replace
 from fine_tuner.config.live_changes import Change, changes_of, parse_change
 from fine_tuner.config.presets import load_preset
@@ -149,9 +150,9 @@ def _weights(run: RunFolder, path: Path, name: str, options: ExportOptions) -> N
 def _yaml(run: RunFolder, path: Path, name: str, options: ExportOptions) -> None:
     view = RunView(run)
     settings = with_changes(_settings(run), changes_of_run(view))
-    text = _YAML_HEAD.format(run_id=run.id, file=name)
+    text = _YAML_HEAD.format(run_id=one_line(run.id), file=one_line(name))
     for section, code in view.started.get("loss_code", {}).items():
-        text += _YAML_CODE.format(section=section, code=code["file"], sha256=code["sha256"])
+        text += _YAML_CODE.format(section=section, code=one_line(code["file"]), sha256=one_line(code["sha256"]))
     text += _YAML_CHANGES if settings.schedule.changes else ""
     write_atomically(path, text + dump_yaml(settings))
 
@@ -160,7 +161,9 @@ def _command(run: RunFolder, path: Path, name: str, options: ExportOptions) -> N
     settings = with_changes(_settings(run), changes_of_run(RunView(run)))
     overrides = overrides_between(load_preset("default"), settings)
     words = ["python", "-m", "fine_tuner", "train", "default", *overrides]
-    write_atomically(path, f"# The run {run.id}, with all that was changed while it trained.\n{shell_text(words)}\n")
+    write_atomically(
+        path, f"# The run {one_line(run.id)}, with all that was changed while it trained.\n{shell_text(words)}\n"
+    )
 
 
 def _script(run: RunFolder, path: Path, name: str, options: ExportOptions) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from fine_tuner.base.text import one_line
 from fine_tuner.launch.devices import rank_devices
 from fine_tuner.launch.torchrun import NODES_ENVIRONMENT, TORCHRUN, Nodes, node_arguments, processes_per_node
 from fine_tuner.runs.layout import RunFolder
@@ -39,7 +40,7 @@ def slurm_script(run: RunFolder, nodes: Nodes, *, devices: str) -> str:
     return "\n".join(
         [
             "#!/bin/bash",
-            *(f"#SBATCH {option}" for option in asked),
+            *(f"#SBATCH {one_line(option)}" for option in asked),
             "# Add what your cluster asks for: --partition, --account, --time.",
             "set -euo pipefail",
             *(f"export {name}={value}" for name, value in NODES_ENVIRONMENT.items()),

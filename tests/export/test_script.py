@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -384,3 +385,23 @@ def test_a_completed_run_that_was_extended_is_repeated_whole(
     assert (list(steps), list(epochs)) == (list(range(1, 7)), [1, 2, 3])
     assert all(logged(again) == (steps, epochs) for again in made_again(run, tmp_path))
     repeat(run)
+
+
+NAMED = 'a\nATTACK()\n"""\nATTACK()\n"""\\'  # ends a comment, a docstring, and the line after an escape
+
+
+@pytest.mark.parametrize("kind", ["script", "yaml", "command"])
+def test_the_name_of_a_folder_that_somebody_brought_is_text_in_what_is_exported(task_runs, tmp_path, kind):
+    brought = RunFolder(tmp_path / NAMED)
+    shutil.copytree(task_runs["classification"].path, brought.path)
+    made = tmp_path / "made"
+    assert main(["export", str(brought.path), "--format", kind, "--output", str(made)]) == 0
+    text = made.read_text()
+    assert "ATTACK()" in text
+    if kind == "script":
+        tree = ast.parse(text)
+        called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        assert "ATTACK" not in [name.id for name in called if isinstance(name, ast.Name)]
+        assert NAMED in ast.get_docstring(tree, clean=False)
+    else:
+        assert [line for line in text.splitlines() if line.startswith("ATTACK")] == []

@@ -194,10 +194,12 @@ def test_a_class_named_like_markup_stays_text(task_runs, tmp_path):
     from fine_tuner.export.web.page import page_text
 
     network = RunNetwork(task_runs["classification"], "inside")
-    network.about["classes"] = ["</script><script>alert(1)</script>", "<b>"]
-    text = page_text(network, {"Title": "<i>x</i>"}, model="")
+    network.about["classes"] = ["</script><script>alert(1)</script>", "<b>", "@SCRIPT@"]
+    text = page_text(network, {"Title": "<i>x</i> @ABOUT@ @MODEL@"}, model="<network-of-mine>")
     assert "alert(1)</script>" not in text
     assert "<i>" not in text
+    assert (text.count("<network-of-mine>"), text.count('"@SCRIPT@"')) == (1, 1)
+    assert "<title>&lt;i&gt;x&lt;/i&gt; @ABOUT@ @MODEL@" in text
 
 
 def test_wrong_input_is_a_sentence_and_leaves_nothing(task_runs, tmp_path, capsys):

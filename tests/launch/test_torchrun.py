@@ -56,6 +56,13 @@ def test_a_place_to_meet_is_a_host_and_a_port(where: str):
         Nodes(number=2, rendezvous=where)
 
 
+def test_the_name_of_a_folder_adds_no_command_to_the_slurm_script(tmp_path: Path):
+    brought = RunFolder(tmp_path / "a\nATTACK\n")
+    words = shlex.split(slurm_script(brought, NODES, devices="0,1"), comments=True)
+    assert "ATTACK" not in words
+    assert str(brought.path) in words
+
+
 def test_the_slurm_script_starts_the_line_on_every_node_and_meets_on_the_first(tmp_path: Path):
     """Run with stand-ins for the commands of Slurm, which are not to be had everywhere."""
     script = tmp_path / "job.sh"

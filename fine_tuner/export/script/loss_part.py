@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from fine_tuner.base.errors import InputError
+from fine_tuner.base.text import one_line
 from fine_tuner.config.sections.losses import CustomLoss, LossBase
 from fine_tuner.config.sections.second_loss import losses_of
 from fine_tuner.config.tasks import TargetKind, target_kind
@@ -104,7 +105,7 @@ def _own(run: Run, loss: CustomLoss, section: str, bundle: Bundle) -> str:
     name = run.user_files.get(section, code.path.name)
     entry = _entry(code, loss.entry.strip())
     made, extra = _calls(code, entry, loss.arguments, run.data.num_outputs)
-    about = f"the loss of the user's own, {name}, SHA-256 {code.sha256}"
+    about = f"the loss of the user's own, {one_line(name)}, SHA-256 {code.sha256}"
     adaptation = _adaptation(loss, run.settings.task)
     copied = bundle.take(*adaptation.steps)
     given = "".join(

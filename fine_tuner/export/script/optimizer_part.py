@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from fine_tuner.base.text import one_line
 from fine_tuner.config.live_changes import EPOCHS
 from fine_tuner.config.sections import schedules as settings_of
 from fine_tuner.config.sections.formula import SCHEDULE_NAMES, Formula
@@ -101,7 +102,7 @@ def _formula(run: Run, schedule: settings_of.LambdaLR, bundle: Bundle) -> list[s
     bundle.need(*(("math", name, name) for name in of_math))
     before = f"{schedule.warmup_steps} // STEPS_PER_EPOCH"
     return [
-        f"# The formula as it was written: {schedule.formula.strip()}",
+        f"# The formula as it was written: {one_line(schedule.formula.strip())}",
         "def factor(tick: int) -> float:",
         f"    passed = float((tick + {schedule.warmup_steps}) // STEPS_PER_EPOCH - {before})",
         "    values = {'step': float(tick), 'epoch': passed, 'total_steps': float(ticks)}",

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torchvision
 
+from fine_tuner.base.text import one_line
 from fine_tuner.base.version import __version__
 from fine_tuner.config.io import dump_yaml
 from fine_tuner.data.records import DataSplits
@@ -99,11 +100,17 @@ def _header(run: Run, file: str) -> str:
     others = [
         f"{name} {importlib.metadata.version(name)}" for name in ("torchmetrics", "safetensors", "pillow", "numpy")
     ]
+    different = "\n".join(textwrap.fill(f"Not the same: {_inside_docstring(text)}", 115) for text in caveats)
     return HEADER.format(
-        run_id=run.id, what=model.name, file=file,
+        run_id=_inside_docstring(run.id), what=model.name, file=_inside_docstring(file),
         torch=torch.__version__, torchvision=torchvision.__version__, version=__version__,
-        others=", ".join(others), caveats="\n".join(textwrap.fill(f"Not the same: {text}", 115) for text in caveats),
+        others=", ".join(others), caveats=different,
     )  # fmt: skip
+
+
+def _inside_docstring(text: str) -> str:
+    """``text`` as Python reads it again: the name of a folder that somebody brought must not become code."""
+    return one_line(text.replace("\\", r"\\").replace('"""', r"\"\"\""))
 
 
 def _constants(run: Run) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -88,9 +89,7 @@ def page_text(network: RunNetwork, card: Mapping[str, str], *, model: str) -> st
         "@MODEL@": model,
     }
     text = (here / "page.html").read_text(encoding="utf-8")
-    for name, part in parts.items():  # the network last: it is long, and holds no @
-        text = text.replace(name, part)
-    return text
+    return re.sub("|".join(parts), lambda found: parts[found[0]], text)  # at once: a class may be called @SCRIPT@
 
 
 def runtime_script(dist: Path) -> str:
