@@ -6,10 +6,9 @@ Each takes the parsed arguments and returns its exit code.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 
-from fine_tuner.cli.arguments import Commands, add_overrides, print_json, read_settings
+from fine_tuner.cli.arguments import Commands, add_overrides, print_answer, print_json, read_settings
 from fine_tuner.cli.progress import progress_lines
 from fine_tuner.config.io import apply_overrides, parse
 from fine_tuner.config.settings import TASKS
@@ -81,18 +80,21 @@ def check_data(arguments: argparse.Namespace) -> int:
 
 
 def recognise(arguments: argparse.Namespace) -> int:
-    """``recognise``: what the data seems to be, at a glance."""
-    from fine_tuner.data.readers.recognise import glance_at
+    """``recognise``: what the data seems to be, at a glance; 2 if a run on it would not start."""
+    from fine_tuner.data.checks.first_look import look_at
 
     progress = progress_lines(is_json=arguments.json, pause_seconds=2.0)
     settings = parse(apply_overrides({}, arguments.overrides))
     chosen = ReadOptions(**{name: getattr(settings.data, name) for name in READ_OPTIONS})
-    glance = glance_at(arguments.path, progress, chosen)
-    if arguments.json:
-        print_json({"path": arguments.path, **dataclasses.asdict(glance)})
-    else:
-        print(f"{glance.words}: task={glance.task}")
-    return 0
+    found = look_at(
+        arguments.path,
+        val_fraction=settings.data.val_fraction,
+        seed=settings.seed,
+        options=chosen,
+        progress=progress,
+    )
+    print_answer(arguments, found.to_json(), lambda _: str(found))
+    return 0 if found.can_train else 2
 
 
 def decoded_pictures(arguments: argparse.Namespace) -> int:

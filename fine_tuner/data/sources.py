@@ -23,7 +23,7 @@ from typing import Any
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.base.progress import OnProgress, no_progress
-from fine_tuner.base.text import counted
+from fine_tuner.base.text import counted, some
 from fine_tuner.config.sections.data import SAMPLE_DATA
 from fine_tuner.config.tasks import TargetKind, target_kind
 from fine_tuner.data.duplicates import contradictions, without_duplicates
@@ -104,8 +104,12 @@ def take_survey(
     progress: OnProgress,
     is_strict: bool = False,
     may_download: bool = True,
+    opens_pictures: bool = True,
 ) -> Survey:
     """As ``read_data``, with problems listed instead of raised unless ``is_strict``.
+
+    Without ``opens_pictures`` it is what names, tables and masks say alone: pictures that cannot be read, equal ones
+    and deep ones are not looked for.
 
     Raises:
         DataError: If nothing can be made of the data.
@@ -113,9 +117,10 @@ def take_survey(
     if path == SAMPLE_DATA:
         return Survey(read_sample(task=task, val_fraction=val_fraction, seed=seed, progress=progress), ())
     root, source = read_source(path, task, options, progress, may_download=may_download)
-    source, unreadable = verify(source, options, progress)
+    source, unreadable = verify(source, options, progress) if opens_pictures else (source, [])
     problems = (*source.problems, *unreadable)
-    if options.on_contradiction != "keep" and target_kind(task) in (TargetKind.CLASS, TargetKind.LABELS):
+    may_contradict = options.on_contradiction != "keep" and target_kind(task) in (TargetKind.CLASS, TargetKind.LABELS)
+    if opens_pictures and may_contradict:
         contradicting = contradictions(source.records, progress)
         files = {p.file for p in contradicting}
         kept = {split: tuple(r for r in rows if r.image not in files) for split, rows in source.records.items()}
@@ -125,10 +130,8 @@ def take_survey(
     notices = [*source.notices, *_about_left_out(problems, source, options)]
     source, about_gone = _without_gone_classes(source, root, problems)
     notices += about_gone
-    pixel_range, about_pixels = _pixel_range(source, options, progress)
+    pixel_range, about_pixels = _about_pixels(source, root, options, progress) if opens_pictures else (None, [])
     notices += about_pixels
-    files = [f for rows in source.records.values() for r in rows for f in (r.image, r.target) if isinstance(f, Path)]
-    notices += about_slices(files, root, progress)
     splits = _split(source, root, problems, val_fraction=val_fraction, seed=seed)
     data = DataSplits(
         task=task,
@@ -141,12 +144,21 @@ def take_survey(
         pixel_counts=_pixels_of(source, splits["train"]),
         pixel_range=pixel_range,
     )
-    if options.duplicates == "drop":
+    if opens_pictures and options.duplicates == "drop":
         data, dropped = without_duplicates(data, progress)
         if dropped:
             notices.append(Notice(f"{counted(dropped, 'image')} of train left out that val or test holds as well."))
     _require_classes(data, problems)
-    return Survey(replace(data, notices=(*notices, *_about_absent(data))), problems)
+    return Survey(replace(data, notices=(*notices, *_about_absent(data, source))), problems)
+
+
+def _about_pixels(
+    source: Source, root: Path, options: ReadOptions, progress: OnProgress
+) -> tuple[tuple[int, int] | None, list[Notice]]:
+    """Black and white of deep pixels, and what there is to say of them and of files that hold several pictures."""
+    pixel_range, notices = _pixel_range(source, options, progress)
+    files = [f for rows in source.records.values() for r in rows for f in (r.image, r.target) if isinstance(f, Path)]
+    return pixel_range, [*notices, *about_slices(files, root, progress)]
 
 
 def _pixel_range(
@@ -193,15 +205,32 @@ def target_kind_of(source: Source) -> TargetKind | None:
     return None if first is None else TargetKind.NUMBERS
 
 
-def _about_absent(data: DataSplits) -> list[Notice]:
-    """Classes and labels that train has and val lacks."""
-    counts, in_val = data.class_counts("train"), data.class_counts("val")
-    absent = [data.classes[i] for i, n in enumerate(in_val or ()) if n == 0 and counts and counts[i]]
-    if not absent:
-        return []
-    verb = "class is" if len(absent) == 1 else "classes are"
-    text = f"{len(absent)} {verb} absent from val and left out of its means: {', '.join(absent[:5])}."
-    return [Notice(text, "warning", code="absent_from_val")]
+def _about_absent(data: DataSplits, source: Source) -> list[Notice]:
+    """Classes and labels that train lacks, or that train has and another split lacks."""
+    kind = target_kind(data.task)
+    counts = {split: data.class_counts(split) or _pixels_of(source, rows) or () for split, rows in data.splits.items()}
+    out = []
+    # Of masks a table may name many classes that no picture shows: those are no surprise.
+    is_asked = [any(several) or kind is TargetKind.LABELS for several in zip(*counts.values(), strict=True)]
+    in_train = zip(data.classes, counts["train"], is_asked, strict=False)
+    unknown = [name for name, train, asked in in_train if asked and not train]
+    if unknown:
+        text = f"{_those(unknown, kind)} absent from train and cannot be learned: {some(unknown, 5)}."
+        out.append(Notice(text, "warning", code="absent_from_train"))
+    for split in [name for name in counts if name != "train"]:
+        both = zip(data.classes, counts["train"], counts[split], strict=False)
+        absent = [name for name, train, other in both if train and not other]
+        if absent:
+            is_mask = kind is TargetKind.MASK
+            then = ", whose means count it only where it is predicted" if is_mask else " and left out of its means"
+            text = f"{_those(absent, kind)} absent from {split}{then}: {some(absent, 5)}."
+            out.append(Notice(text, "warning" if split == "val" else "note", code=f"absent_from_{split}"))
+    return out
+
+
+def _those(names: Sequence[str], kind: TargetKind) -> str:
+    what = counted(len(names), "label" if kind is TargetKind.LABELS else "class")
+    return f"{what} {'is' if len(names) == 1 else 'are'}"
 
 
 def _without_gone_classes(source: Source, root: Path, problems: Sequence[Problem]) -> tuple[Source, list[Notice]]:

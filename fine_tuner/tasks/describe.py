@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fine_tuner.config.tasks import TargetKind, target_kind
-from fine_tuner.data.records import DataSplits
 from fine_tuner.distributed.devices import device_name
 from fine_tuner.losses.parts import is_exact
 from fine_tuner.models.freezing import trainable_parameters
@@ -50,7 +48,6 @@ def facts_of(assembly: Assembly) -> dict[str, Any]:
             *built.notices,
             *filter(None, [assembly.features.words]),
             *loss_notices(assembly),
-            *absent_labels(data),
         ],
         "warnings": [str(notice) for notice in data.notices if notice.level == "warning"],
     }
@@ -67,21 +64,6 @@ def loss_notices(assembly: Assembly) -> list[str]:
         f"{assembly.global_batch_size // parts} images, and a step takes their mean, which is not the loss of one "
         "large batch. Cross entropy, and overlap losses per image, are the same either way."
     ]
-
-
-def absent_labels(data: DataSplits) -> list[str]:
-    """Which labels no image of a split has, so that nothing can be measured of them (multi-label)."""
-    if target_kind(data.task) is not TargetKind.LABELS:
-        return []
-    out = []
-    for split, records in data.splits.items():
-        present = [any(values) for values in zip(*(r.target for r in records), strict=True)]
-        if missing := [name for name, there in zip(data.output_names, present, strict=True) if not there]:
-            without = (
-                "they are left out of mean average precision and F1" if split != "train" else "they are not learned"
-            )
-            out.append(f"No image of {split} has {', '.join(missing)}: {without}.")
-    return out
 
 
 def planned_rates(assembly: Assembly) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from PIL import Image
 from fine_tuner.base.errors import DataError
 from fine_tuner.cli.arguments import read_settings
 from fine_tuner.cli.main import main
+from fine_tuner.data.checks import first_look
 from fine_tuner.data.checks.thumbnails import thumbnail
 from fine_tuner.data.loading.batches import load_classes
 from fine_tuner.data.readers.recognise import glance_at
@@ -320,3 +321,106 @@ def test_names_in_a_zip_of_windows_are_read_or_asked(tmp_path: Path) -> None:
         assert any(n.code == "encoding" for n in data.notices) == (encoding != "utf-8")
     given = read_data(str(pack("big5", ("貓", "狗"))), task="classification", val_fraction=0.3, seed=0, encoding="big5")
     assert set(given.classes) == {"貓", "狗"}
+
+
+def draw(file: Path, seed: int) -> None:
+    """A picture of its own, of four grey values."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 4, (12, 12, 3), dtype=np.uint8) * 60).save(file)
+
+
+def draw_masks(root: Path, split: str, values: tuple[int, ...], first: int, count: int = 3) -> None:
+    for i in range(first, first + count):
+        draw(root / split / "images" / f"{i}.png", i)
+        (root / split / "masks").mkdir(exist_ok=True)
+        stripes = np.repeat(np.array(values, np.uint8), 12 // len(values))
+        Image.fromarray(np.tile(stripes, (12, 1))).save(root / split / "masks" / f"{i}.png")
+
+
+def nested(root: Path) -> None:
+    for number, name in enumerate(("a/airfield", "a/alcove", "b/barn", "b/beach")):
+        for i in range(6):
+            draw(root / name / f"{i}.png", 10 * number + i)
+
+
+def class_of_val_only(root: Path) -> None:
+    for number, name in enumerate(("train/a", "train/b", "val/a", "val/b", "val/c")):
+        for i in range(10):
+            draw(root / name / f"{i}.png", 10 * number + i)
+
+
+def mask_class_of_val_only(root: Path) -> None:
+    draw_masks(root, "train", (0, 1), 0)
+    draw_masks(root, "val", (0, 1, 2), 3)
+
+
+def label_of_no_picture(root: Path) -> None:
+    for i in range(12):
+        draw(root / f"{i}.png", i)
+    rows = [f"{i}.png,{i % 2},{int(i > 5)},0" for i in range(12)]
+    (root / "labels.csv").write_text("\n".join(["file,red,round,never", *rows]))
+
+
+def too_few(root: Path) -> None:
+    draw(root / "a" / "1.png", 1)
+    draw(root / "b" / "2.png", 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "exit_code", "settings"),
+    [
+        (nested, "nested_folders", 0, []),
+        (class_of_val_only, "extra_class", 2, []),
+        (mask_class_of_val_only, "absent_from_train", 0, []),
+        (label_of_no_picture, "absent_from_train", 0, ["data.label_columns=red,round,never"]),
+        (too_few, "unusable", 2, []),
+    ],
+)
+def test_what_is_recognised_is_said_as_the_check_says_it(
+    tmp_path: Path,
+    make: Callable[[Path], None],
+    code: str,
+    exit_code: int,
+    settings: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make(tmp_path)
+    recognised = answer(capsys, "recognise", tmp_path, *settings, code=exit_code)
+    checked = answer(capsys, "check-data", tmp_path, *settings, code=exit_code)
+    assert code in codes(recognised)
+    by_pictures = {"imbalance", "few_images", "duplicates_within", "duplicates_across", "tiny"}
+    assert recognised["findings"] == [f for f in checked["findings"] if f["code"] not in by_pictures]
+    assert (recognised["words"], recognised["notices"]) == (checked["kind"], checked["notices"])
+    assert (recognised["task"], recognised["can_train"]) == (checked["task"], checked["can_train"])
+    assert main(["recognise", str(tmp_path), *settings]) == exit_code
+    lines = capsys.readouterr().out.splitlines()
+    assert f"{recognised['findings'][0]['level']}: {recognised['findings'][0]['text']}" in lines
+
+
+@pytest.mark.parametrize("pictures", [(), ("1.png", "2.png"), ("cat/1.png",), ("train/cat/1.png", "val/cat/2.png")])
+def test_what_holds_no_classes_is_said_in_one_sentence(
+    tmp_path: Path, pictures: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dog").mkdir()
+    for seed, name in enumerate(pictures):
+        draw(tmp_path / name, seed)
+    assert main(["recognise", str(tmp_path)]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith(("Nothing was recognised", f"{tmp_path}"))
+    (finding,) = answer(capsys, "check-data", tmp_path, code=2)["findings"]
+    with pytest.raises(DataError) as raised:
+        read_data(str(tmp_path), task="classification", val_fraction=0.2, seed=0)
+    assert said == finding["text"] == str(raised.value)
+
+
+def test_many_masks_are_not_read_at_a_first_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_masks(tmp_path, "train", (0, 1), 0)
+    draw_masks(tmp_path, "val", (0, 1, 2), 3)
+    monkeypatch.setattr(first_look, "MOST_MASKS", 5)
+    seen = answer(capsys, "recognise", tmp_path)
+    assert (seen["task"], seen["findings"]) == ("segmentation", [])
+    assert seen["notices"] == ["What 6 masks hold is not read at a first look: a check of the data and a plan say it."]
+    answer(capsys, "check-data", tmp_path)
+    assert "absent_from_train" in codes(answer(capsys, "recognise", tmp_path))  # what was read is remembered

@@ -111,7 +111,8 @@ class Canned:
                 return printed({"models": NETWORKS})
             case "recognise":
                 task, layout = ("segmentation", "masks") if "masks" in argv[1] else ("classification", "classes")
-                return printed({"path": argv[1], "task": task, "tasks": [task], "layout": layout, "words": "pictures"})
+                known = {"words": "pictures", "notices": [], "findings": [], "can_train": True}
+                return printed({"path": argv[1], "task": task, "tasks": [task], "layout": layout, **known})
             case "loss-curve":
                 return printed(_curve(argv))
             case "loss-inputs":

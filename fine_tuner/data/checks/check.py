@@ -62,7 +62,7 @@ def check_data(
     try:
         data, problems = _read(path, wanted, val_fraction, seed, chosen, progress)
     except DataError as error:
-        findings = [_unusable(error, wanted, likely)]
+        findings = [unusable(error, wanted, likely)]
         return replace(_report(path, wanted, likely, None, {}, findings, begun), kind=glance.words if glance else "")
     images = [r.image for records in data.splits.values() for r in records]
     facts = scan_images(images, progress)
@@ -102,7 +102,8 @@ def _undecodable(facts: Mapping[Path, ImageFacts], problems: Sequence[Problem]) 
     ]
 
 
-def _unusable(error: DataError, task: str, likely: str | None) -> DataFinding:
+def unusable(error: DataError, task: str, likely: str | None) -> DataFinding:
+    """That data cannot be read for ``task``; with what would mend it, the ``likely`` task too."""
     remedies = (Remedy(f"choose task {likely}", {"task": likely}),) if likely not in (None, task) else ()
     text = str(error)
     if isinstance(error, MendableError):
@@ -136,9 +137,14 @@ def _report(
         numbers=_number_rows(data) if data else (),
         sizes=_sizes(readable),
         formats=dict(Counter(f"{fact['format']} {fact['mode']}" for fact in readable).most_common()),
-        findings=tuple(sorted(findings, key=lambda f: _LEVELS.index(f.level))),
+        findings=worst_first(findings),
         seconds=round(time.monotonic() - begun, 2),
     )
+
+
+def worst_first(findings: Sequence[DataFinding]) -> tuple[DataFinding, ...]:
+    """Errors, warnings, notes; in the order given among each."""
+    return tuple(sorted(findings, key=lambda finding: _LEVELS.index(finding.level)))
 
 
 def _class_rows(data: DataSplits) -> tuple[Mapping[str, Any], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,6 +45,21 @@ class DataFinding:
     remedies: tuple[Remedy, ...] = ()
 
 
+def lines_of(notices: Sequence[str], findings: Sequence[DataFinding]) -> list[str]:
+    """Notices and findings for a terminal."""
+    lines = [f"note: {notice}" for notice in notices]
+    for finding in findings:
+        lines.append(f"{finding.level}: {finding.text}")
+        lines += [f"  {example.text}" for example in finding.examples]
+        lines += [f"  to {remedy}" for remedy in finding.remedies]
+    return lines
+
+
+def can_train(findings: Sequence[DataFinding]) -> bool:
+    """Whether a run on data with these findings would start."""
+    return not any(finding.level == "error" for finding in findings)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """What the data is and what is wrong with it.
@@ -80,7 +95,7 @@ class Report:
     @property
     def can_train(self) -> bool:
         """Whether a run on this data would start."""
-        return not any(f.level == "error" for f in self.findings)
+        return can_train(self.findings)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -98,11 +113,7 @@ class Report:
             lines.append(f"  and {len(self.classes) - 12} more classes")
         for row in self.numbers:
             lines.append("  {name}: {min:g} to {max:g}, mean {mean:.4g}, sd {sd:.4g}".format_map(row))
-        lines += [f"note: {notice}" for notice in self.notices]
-        for finding in self.findings:
-            lines.append(f"{finding.level}: {finding.text}")
-            lines += [f"  {example.text}" for example in finding.examples]
-            lines += [f"  to {remedy}" for remedy in finding.remedies]
+        lines += lines_of(self.notices, self.findings)
         if not self.findings:
             lines.append("nothing wrong was found")
         return "\n".join(lines)

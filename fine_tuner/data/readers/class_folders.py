@@ -23,7 +23,7 @@ from fine_tuner.data.files.folders import (
 from fine_tuner.data.notices import Notice, Remedy
 from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source, listed_classes
 from fine_tuner.data.readers.masks_beside import masks_beside
-from fine_tuner.data.readers.recognise import Found
+from fine_tuner.data.readers.recognise import Found, one_class_only
 from fine_tuner.data.records import Record
 
 Classes = Mapping[str, list[Path]]
@@ -70,11 +70,7 @@ def read_classes(folder: Path, passed: Passed, *, level: str = "outer") -> Class
 
 def _require_classes(classes: Classes, folder: Path) -> None:
     if len(classes) == 1:
-        (name,) = classes
-        raise DataError(
-            f"{folder} has one class only ({name!r}); a classifier needs two or more. Add a folder for each other "
-            "class, or give the folder above if this is itself a class."
-        )
+        raise one_class_only(folder, next(iter(classes)))
 
 
 def _listed(names: Iterable[str]) -> str:

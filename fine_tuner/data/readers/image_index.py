@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from posixpath import normpath
 
 from fine_tuner.data.files.folders import composed
 
@@ -50,9 +51,9 @@ class ImageIndex:
         """
         if not text:
             return None
-        wanted = PurePosixPath(composed(text).replace("\\", "/"))
-        parts = [p for p in wanted.parts if p not in (".", "/")]
-        if not parts or ".." in parts:
+        wanted = PurePosixPath(normpath(composed(text).replace("\\", "/")))
+        parts = [p for p in wanted.parts if p not in (".", "..", "/")]  # the rest of a path from somewhere else
+        if not parts:
             return None
         exact = self._by_path.get("/".join(parts))
         if exact is not None:

@@ -116,10 +116,8 @@ class Found:
         for layout, (what, better) in _SERVES.items():
             if layouts[layout]:
                 raise DataError(f"{self.root} holds {what}, which do not serve task={task}. Choose task={better}.")
-        if "classes" in wanted and not self.class_folders and self.num_folders >= 2:
-            raise self.nothing()
         if "classes" in wanted:
-            return "classes"  # whose reader says what is missing
+            raise self.no_classes()
         raise DataError(f"{self.root} {_NEEDS[wanted[0]].format(task=task)}")
 
     def _chosen(self, layout: Layout, task: str) -> Layout:
@@ -132,6 +130,12 @@ class Found:
         if layout == "masks" and not self.pairs:
             raise DataError(f"{self.root} has no folders images/ and masks/. Correct data.layout, or add them.")
         return layout
+
+    def no_classes(self) -> DataError:
+        """That there are no classes to tell apart: one only, or nothing that was recognised."""
+        if len(self.class_folders) == 1:
+            return one_class_only(self.splits.get("train", self.root), composed(self.class_folders[0].name))
+        return self.nothing()
 
     def nothing(self) -> DataError:
         """That nothing was recognised, what there is, and what would be."""
@@ -152,7 +156,7 @@ class Found:
             return SEGMENTATION.name
         if not self.tables:
             if len(self.class_folders) < 2:
-                raise self.nothing()
+                raise self.no_classes()
             return CLASSIFICATION.name
         try:
             index = ImageIndex(self.root, images_below(self.root, Passed()))
@@ -183,6 +187,14 @@ def unpacked(
     return str(unpack(Path(path), progress, encoding=encoding)), notices
 
 
+def one_class_only(folder: Path, name: str) -> DataError:
+    """That a folder holds a single class."""
+    return DataError(
+        f"{folder} has one class only ({name!r}); a classifier needs two or more. Add a folder for each other class, "
+        "or give the folder above if this is itself a class."
+    )
+
+
 _WHAT_IS_READ = (
     "Give a folder that holds a folder of images for each class (data.layout=classes takes each folder for a class), "
     "images/ with masks/ (or name the two in data.image_folder and data.mask_folder), or images with a table (CSV)."
@@ -196,7 +208,9 @@ def _content_of(root: Path) -> str:
     named = ", ".join(f.name for f in folders[:_NAMES_SHOWN])
     parts = [f"{counted(len(folders), 'folder')} ({named})"] if folders else []
     parts += [counted(images, "image")] if images else []
-    parts += [counted(len(files) - images, "other file")] if len(files) > images else []
+    parts += [counted(len(files) - images, "other file" if parts else "file")] if len(files) > images else []
+    if folders and not images and not any(map(holds_images, folders)):
+        parts.append("no image")
     return f"it holds {' and '.join(parts)}." if parts else "it is empty."
 
 

@@ -143,8 +143,15 @@ def group_hint(table: Table, columns: Columns) -> list[Notice]:
 
 
 def _about_others(table: Table, rest: Sequence[str], labels: Sequence[str], task: str) -> tuple[Notice, ...]:
-    """Columns that could be learned as well, and those that are too empty."""
+    """Columns that could be learned as well, and those that are too empty or never change."""
     kind = target_kind(task)
+    if kind is TargetKind.LABELS and len(labels) > 1:
+        others = [c for c in rest if c not in labels and len(set(table.column(c))) == 1]
+        same = [c for c in others if table.column(c)[0] and truth(table.column(c)[0]) is not None]
+        if not same:
+            return ()
+        text = f"Not learned, since the same in every row: {', '.join(map(repr, same))}."
+        return (Notice(text, remedies=(Remedy("learn them too", {"data.label_columns": ",".join([*labels, *same])}),)),)
     if kind is TargetKind.NUMBERS:
         empty = [c for c in rest if c not in labels and table.is_numeric(c) and _filled(table, c) < _LEAST_FILLED]
         if not empty:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +81,7 @@ class TableReader:
                     records.setdefault(where, []).append(record)
         if target_kind(self.task) is TargetKind.CLASS and records.get("train"):
             names, records = self._learned(names, records)
+        self._require_classes(names, records)
         return Source(
             records={split: tuple(rows) for split, rows in records.items()},
             classes=names,
@@ -88,6 +89,18 @@ class TableReader:
             words=self._words(names),
             notices=tuple(self._notices()),
             problems=tuple(self.problems),
+        )
+
+    def _require_classes(self, names: Sequence[str], records: Mapping[str, Sequence[Record]]) -> None:
+        """Raise if all images are of one class."""
+        there = {r.target for rows in records.values() for r in rows}
+        if target_kind(self.task) is not TargetKind.CLASS or len(there) != 1:
+            return
+        table = next(iter(self.tables.values()))
+        why = f" {self.problems[0].message}" if self.problems else ""
+        raise DataError(
+            f"{table.path} has one class only ({names[there.pop()]!r}); a classifier needs two or more. Add images of "
+            f"another class, or name another column in data.label_columns.{why}"
         )
 
     def _learned(

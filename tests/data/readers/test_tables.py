@@ -355,3 +355,30 @@ def test_a_class_that_only_val_has_is_named_and_left_out_as_with_folders(tmp_pat
     assert data.classes == ("a", "b")
     assert {split: len(rows) for split, rows in data.splits.items()} == {"train": 8, "val": 2}
     assert any("2 images of a class that train lacks left out" in str(n) for n in data.notices)
+
+
+def test_table_of_one_class_is_refused(table: Make, read: Read) -> None:
+    with pytest.raises(DataError, match=r"labels\.csv has one class only \('a'\).*data\.label_columns\.$"):
+        read(table(rows(*"a" * 12)))
+    half_empty = table(rows(*["a", ""] * 6))
+    with pytest.raises(DataError, match=r"one class only \('a'\).*line 3, column 'label': the cell has no label\."):
+        read(half_empty, on_missing="skip")
+
+
+def test_paths_that_lead_out_and_in_again_name_images_of_the_folder(table: Make, read: Read) -> None:
+    names = ["../data/images/p{:03d}.png", "images/../images/p{:03d}.png", "../../p{:03d}.png"]
+    lines = [f"{names[i % 3].format(i)},{'ab'[i % 2]}" for i in range(12)]
+    data = read(table("\n".join(["file,label", *lines, ""])))
+    assert sorted(r.image.stem for several in data.splits.values() for r in several) == [f"p{i:03d}" for i in range(12)]
+
+
+def test_labels_that_never_change_are_said_and_can_be_learned(table: Make, read: Read) -> None:
+    lines = [f"p{i:03d}.png,{i % 2},{int(i > 5)},0" for i in range(12)]
+    root = table("\n".join(["file,red,round,never", *lines, ""]))
+    data = read(root, task="multilabel")
+    (said,) = [n for n in data.notices if "same in every row: 'never'" in n.text]
+    assert data.classes == ("red", "round")
+    settings = {name.removeprefix("data."): value for name, value in said.remedies[0].settings.items()}
+    learned = read(root, task="multilabel", **settings)
+    assert learned.classes == ("red", "round", "never")
+    assert "1 label is absent from train and cannot be learned: never." in [n.text for n in learned.notices]

@@ -135,9 +135,9 @@ def test_a_newer_check_takes_the_place_of_the_one_before_and_cancel_ends_it(clie
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("empty", "has no class folders. It is empty"),
+        ("empty", "empty: it is empty. Give a folder"),
         ("one", "has one class only ('cats')"),
-        ("loose", "has no class folders. It holds 2 images directly"),
+        ("loose", "loose: it holds 2 images. Give a folder"),
         ("notes.zip", "is damaged or not a zip"),
     ],
 )
