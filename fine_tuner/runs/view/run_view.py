@@ -48,7 +48,7 @@ class RunView:
         self._vital = Vital()
         self._restarts = 0
         self._lost_at: float | None = None
-        self._read_at, self._age_then = time.monotonic(), 0.0
+        self._looked_at, self._read_at, self._age_then = float("-inf"), time.monotonic(), 0.0
         self._info: Mapping[str, Any] | None = None
         self._failure: tuple[tuple[object, ...], Failure | None] = ((), None)
         self.status: Status = "lost"
@@ -72,6 +72,7 @@ class RunView:
         """Whether the log had more to say, and the status that follows."""
         # First the signs of life, then the log: a worker found dead has said all it ever will.
         self._vital = look(self.run)
+        looked_at, self._looked_at = self._looked_at, time.monotonic()
         news = self._fold.read(self.run.events)
         if news is None:  # the log was cut (power loss) or replaced: begin again
             self._fold, self._cached_offset = Fold(), 0
@@ -79,13 +80,17 @@ class RunView:
             self._fold.read(self.run.events)
             news = True
         if news:
-            self._note_age()
+            self._note_age(looked_at)
         return news, derive(self._fold.facts, self._vital)
 
-    def _note_age(self) -> None:
-        """How old the last event is by the date, once; from now on our own clock counts, which nobody sets."""
+    def _note_age(self, looked_at: float = float("-inf")) -> None:
+        """How old the last event is, once; from now on our own clock counts, which nobody sets.
+
+        It was not there when we looked before, at ``looked_at``; of what was there at the first look only dates tell.
+        """
         self._read_at = time.monotonic()
-        self._age_then = max(0.0, time.time() - (self._fold.facts.time_ms or 0) / 1000)
+        by_date = max(0.0, time.time() - (self._fold.facts.time_ms or 0) / 1000)
+        self._age_then = min(by_date, self._read_at - looked_at)
 
     def _set_status(self, status: Status) -> None:
         """Take a new status, but give the launcher a moment to write why a worker died before calling it lost."""
@@ -213,7 +218,7 @@ class RunView:
     def last_event_age(self) -> float | None:
         """Seconds since the worker last said something, never negative; None before its first word.
 
-        By the date when it was read, and by how long we have watched in vain since: a clock that is set hides no
+        By how long we have watched in vain, and of what was there before by its date: a clock that is set hides no
         silence and makes none.
         """
         if self._fold.facts.time_ms is None:
