@@ -88,7 +88,7 @@ class ReadOptions:
         duplicates: ``keep``, or ``drop`` from train what is also in val or test.
         on_contradiction: Equal files with different labels: ``stop``, ``skip`` all of them, or ``keep`` them.
         class_level: Classes are the ``outer`` folders, or the ``inner`` ones below them.
-        group_by_name: Images whose names differ in the last number only stay in one split.
+        group_by_name: Images that inner folders or names say belong together stay in one split.
         masks_beside: Files named as masks of a picture in the same folder: ``recognise`` or ``ignore`` that.
         image_folder: Folder of the images, where it is not recognised.
         mask_folder: Folder of their masks.

@@ -214,8 +214,9 @@ class DataSettings:
         bool,
         Knob(
             label="Group by name",
-            help="Images whose names differ in the last number only, such as the frames of one video, stay in one "
-            "split.",
+            help="Images stay in one split with those of the same folder below their class (a patient), else with "
+            "those whose names differ in the last number only (frames of a video) or go on where another's ends "
+            "(x, x_rot).",
             advanced=True,
         ),
     ] = False

@@ -28,6 +28,7 @@ from fine_tuner.data.records import Record
 
 Classes = Mapping[str, list[Path]]
 _TO_INNER = Remedy("learn the inner folders, the outer ones being variants", {"data.class_level": "inner"})
+_TO_TOGETHER = Remedy("keep the images of an inner folder in one split", {"data.group_by_name": True})
 _TO_MASKS = Remedy("learn the masks", {"task": "segmentation", "data.layout": "masks"})
 _TO_PICTURES = Remedy("take them for pictures", {"data.masks_beside": "ignore"})
 
@@ -190,7 +191,7 @@ def _about_nesting(
     text = f"{counted(deep, 'image')} in folders below a class folder ({_listed(inner)}) counted for the outer folder."
     if direct or len(inner) < 2:
         return [Notice(text)]
-    return [Notice(text, "warning", (_TO_INNER,), "nested_folders")]
+    return [Notice(text, "warning", (_TO_INNER, _TO_TOGETHER), "nested_folders")]
 
 
 def _without_masks(
