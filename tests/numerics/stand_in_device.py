@@ -230,6 +230,8 @@ def stand_in() -> torch.device:
     others.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
     _KEPT.extend((library, others))
     torch.autograd.backward = _backward
+    # A network in another layout gets new parameters: ``.data`` of a wrapper does not reach what it wraps.
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
     return torch.device(NAME, 0)
 
 

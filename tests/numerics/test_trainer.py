@@ -6,12 +6,15 @@ import copy
 import io
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from fine_tuner.base.errors import NonFiniteError
-from fine_tuner.runs.log.events import EvalMetrics, TrainMetrics
+from fine_tuner.export.script.replay import is_better
+from fine_tuner.runs.log.events import EvalMetrics, Message, TrainMetrics
+from fine_tuner.runs.log.series import best_point
 from fine_tuner.training.loop.validation import BestTracker
 
 from .conftest import CLASSES, TensorBatches, assert_same, make_data, make_network
@@ -168,6 +171,32 @@ def test_best_is_never_a_non_finite_value_and_follows_the_direction() -> None:
         False, True, False, False, True,
     ]  # fmt: skip
     assert (best.value, best.epoch) == (1.0, 4)
+
+
+def test_the_best_has_a_finite_loss_where_any_has_one() -> None:
+    """The accuracy of answers that are NaN is a number: that of the first class."""
+    best = BestTracker(key="val/accuracy")
+    told = [(0.4, False), (0.5, False), (0.3, True), (0.6, False), (0.4, True)]
+    taken = [best.update(value, epoch, has_finite_loss=finite) for epoch, (value, finite) in enumerate(told)]
+    assert taken == [True, True, True, False, True]
+    values, losses = np.array([v for v, _ in told]), np.array([0.0 if finite else np.nan for _, finite in told])
+    assert best_point(values, higher=True, losses=losses) == best.epoch == 4
+    choice, chosen = None, []
+    for value, finite in told:
+        loss = 1.0 if finite else float("nan")
+        chosen.append(is_better(value, loss, choice, higher_is_better=True))
+        choice = (value, finite) if chosen[-1] else choice
+    assert chosen == taken, "an exported script chooses the same"
+
+
+def test_a_validation_loss_that_is_not_finite_is_said(make_trainer: Any) -> None:
+    values = iter([{"loss": float("nan"), "accuracy": 0.5}, {"loss": 1.0, "accuracy": 0.4}])
+    events: list[Any] = []
+    make_trainer(epochs=2, evaluate=lambda: next(values), emit=events.append).train()
+    (warning,) = (e for e in events if isinstance(e, Message))
+    assert warning.level == "warning"
+    assert "The validation loss of epoch 1 is nan" in warning.text
+    assert [e.is_best for e in events if isinstance(e, EvalMetrics)] == [True, True]
 
 
 def test_every_epoch_is_validated_once_and_best_is_saved(make_trainer: Any) -> None:

@@ -231,8 +231,10 @@ def evaluate(
     return {"loss": float(loss.value()), **{key: float(value) for key, value in metrics.compute().items()}}
 
 
-def is_better(value: float | None, best: float | None, *, higher_is_better: bool) -> bool:
-    """Whether a metric is the best so far; NaN and infinities never are."""
+def is_better(value: float | None, loss: float, best: tuple[float, bool] | None, *, higher_is_better: bool) -> bool:
+    """Whether a metric is better than the best and whether that had a finite loss, which comes before all others."""
     if value is None or not math.isfinite(value):
         return False
-    return best is None or (value > best if higher_is_better else value < best)
+    if best is None or best[1] != math.isfinite(loss):
+        return best is None or not best[1]
+    return value > best[0] if higher_is_better else value < best[0]

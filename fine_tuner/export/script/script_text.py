@@ -121,15 +121,15 @@ def main() -> None:
             found = evaluate(model, loader, loss_fn, metrics, device, HALF)
         metric = found.get(BEST_METRIC)
         rates.end_epoch(metric)
-        if is_better(metric, best, higher_is_better=HIGHER_IS_BETTER):
-            best = metric
+        if is_better(metric, found.get("loss", math.nan), best, higher_is_better=HIGHER_IS_BETTER):
+            best = metric, math.isfinite(found["loss"])
             torch.save(model.state_dict(), asked.weights)
         write(epoch=epoch, **found)
         words = [f"val {key} {value:.4f}" for key, value in found.items()]
         print(f"epoch {epoch}/{epochs}", f"loss {step_loss.item():.4f}", *words)
     if best is None:  # no value of the metric was finite, or there is nothing to validate on
         torch.save(model.state_dict(), asked.weights)
-    print(f"best {BEST_METRIC}: {best}; weights: {asked.weights}")
+    print(f"best {BEST_METRIC}: {best and best[0]}; weights: {asked.weights}")
 
 
 def view_of(epoch: int) -> int:

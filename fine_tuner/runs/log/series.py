@@ -177,9 +177,14 @@ class Buckets:
     greatest: Floats
 
 
-def best_point(values: Floats, *, higher: bool) -> int | None:
-    """Where the best finite value is, the first of several equal ones; None if there is none."""
+def best_point(values: Floats, *, higher: bool, losses: Floats | None = None) -> int | None:
+    """Where the best finite value is, the first of several equal ones; None if there is none.
+
+    With the ``losses`` of the same validations those with a finite one come first, as the best weights are chosen.
+    """
     finite = np.isfinite(values)
+    if losses is not None and losses.shape == values.shape and (finite & np.isfinite(losses)).any():
+        finite &= np.isfinite(losses)
     if not finite.any():
         return None
     ranked = np.where(finite, values, -np.inf if higher else np.inf)

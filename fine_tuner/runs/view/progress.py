@@ -124,7 +124,8 @@ def find_best(facts: Facts, series: Mapping[str, Series]) -> BestValue | None:
             return None
         key, direction = f"val/{spec.key}", "max" if spec.higher_is_better else "min"
     curve, higher = series[key], direction != "min"
-    if (point := best_point(curve.value, higher=higher)) is None:
+    losses = series["val/loss"].value if "val/loss" in series else None
+    if (point := best_point(curve.value, higher=higher, losses=losses)) is None:
         return None
     told = facts.summary.get("best")  # what the best checkpoint was chosen by, where the log has lost the value
     if facts.lost and isinstance(told, dict) and told.get("key") == key:

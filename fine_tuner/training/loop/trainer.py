@@ -249,7 +249,10 @@ class Trainer:
             return metrics, False
         metrics = {f"val/{key}": value for key, value in metrics.items()}
         epoch = self.position.epoch + (self._offset > 0)  # the present one, or the one that has just ended
-        is_best = self.validation.best.update(metrics.get(self.validation.best.key), epoch)
+        best, has_finite_loss = self.validation.best, math.isfinite(metrics.get("val/loss", 0.0))
+        is_best = best.update(metrics.get(best.key), epoch, has_finite_loss=has_finite_loss)
+        if not has_finite_loss:
+            self._warn_of_loss(metrics["val/loss"], epoch)
         self.hooks.validated(self.position.step, epoch)
         seconds = round(time.perf_counter() - begun, 3)
         self._timer.add_validation(seconds)
@@ -259,6 +262,14 @@ class Trainer:
             )
         )
         return metrics, is_best
+
+    def _warn_of_loss(self, value: float, epoch: int) -> None:
+        """Say that the answers to the validation images are no numbers, though training goes on."""
+        text = (
+            f"The validation loss of epoch {epoch} is {value}: these weights are the best only until there are others "
+            f"with a finite one. {ADVICE}"
+        )
+        self.hooks.emit(Message(level="warning", text=text, step=self.position.step))
 
     def _tell_time(self, *, is_last: bool = True) -> None:
         """Say where the time went: once in a while, and when it is the last chance."""

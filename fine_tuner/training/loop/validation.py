@@ -22,21 +22,30 @@ from fine_tuner.training.loop.micro_batches import MicroBatches
 
 @dataclass
 class BestTracker:
-    """The best value so far of the metric that chooses the best checkpoint."""
+    """The best value so far of the metric that chooses the best checkpoint.
+
+    Weights with a finite validation loss come before all others: of answers that are NaN some metrics, such as
+    accuracy, are a number all the same.
+    """
 
     key: str = "val/accuracy"
     higher_is_better: bool = True
     value: float | None = None
     epoch: int | None = None
+    has_finite_loss: bool = True
 
-    def update(self, value: float | None, epoch: int) -> bool:
+    def update(self, value: float | None, epoch: int, *, has_finite_loss: bool = True) -> bool:
         """Take ``value`` if it is better; NaN and infinities never are."""
         if value is None or not math.isfinite(value):
             return False
-        if self.value is None or (value > self.value if self.higher_is_better else value < self.value):
-            self.value, self.epoch = value, epoch
-            return True
-        return False
+        if self.value is not None:
+            if has_finite_loss < self.has_finite_loss:
+                return False
+            is_better = value > self.value if self.higher_is_better else value < self.value
+            if has_finite_loss == self.has_finite_loss and not is_better:
+                return False
+        self.value, self.epoch, self.has_finite_loss = value, epoch, has_finite_loss
+        return True
 
 
 @dataclass(kw_only=True)
