@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,21 @@ def test_a_repeated_step_replaces_its_checkpoint(store: CheckpointStore) -> None
     folder = save(store, 5, content=b"new")
     assert (folder / "model.safetensors").read_bytes() == b"new"
     assert is_whole(folder)
+
+
+@pytest.mark.parametrize("limit", [1_000, 30_000])
+def test_a_state_for_which_there_is_no_room_is_an_error_of_the_file_system(store: CheckpointStore, limit: int) -> None:
+    save(store, 1)
+    state = {"first": torch.ones(5_000), "second": torch.ones(5_000)}
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            store.save(2, write_weights=lambda path: path.write_bytes(b"weights"), state=state, is_best=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [p.name for p in store.folder.iterdir()] == ["step-00000001"]
 
 
 def test_a_failed_write_leaves_earlier_checkpoints_and_no_rubbish(store: CheckpointStore) -> None:

@@ -12,7 +12,6 @@ a bad disk) is passed over for the one before it.
 
 from __future__ import annotations
 
-import io
 import shutil
 import zlib
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from typing import Any
 
 import torch
 
-from fine_tuner.base.files import read_json, replacing, sync_folder, write_atomically, write_json
+from fine_tuner.base.files import read_json, replacing, sync_folder, write_json
 from fine_tuner.runs.layout import CHECKPOINT_NAME, WEIGHTS
 
 STATE, MANIFEST = "state.pt", "manifest.json"
@@ -74,9 +73,8 @@ class CheckpointStore:
         temporary.mkdir()
         try:
             write_weights(temporary / WEIGHTS)
-            buffer = io.BytesIO()
-            torch.save(state, buffer)
-            write_atomically(temporary / STATE, buffer.getvalue(), is_durable=is_durable)
+            with replacing(temporary / STATE, is_durable=is_durable) as part:
+                _write_state(state, part)
             manifest = {name: _fingerprint(temporary / name) for name in (WEIGHTS, STATE)}
             write_json(temporary / MANIFEST, manifest, is_durable=is_durable)
             self._put_in_place(temporary, final)
@@ -133,6 +131,21 @@ class CheckpointStore:
     def newest(self) -> Path | None:
         """The newest checkpoint whose files are what its manifest says; None if there is none."""
         return next((folder for folder in self.steps() if is_whole(folder)), None)
+
+
+def _write_state(state: dict[str, Any], path: Path) -> None:
+    """Write a state piece by piece: whole in memory it would take as much again as the optimizer.
+
+    Raises:
+        OSError: As the file system says; torch wraps it while it closes what it could not write.
+    """
+    with path.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def is_whole(folder: Path) -> bool:
