@@ -48,6 +48,7 @@ class CheckPart extends JobPart {
     this.needsDownload = !value && /^torchvision:/.test(place) && "data.path" in errors;
     const isSmall = value && value.train_images + value.val_images <= FEW_IMAGES;
     const isRefused = !value && "data.path" in errors;
+    this.said = errors["data.path"];
     const key = keyOf(current()?.check);
     if (!OWN.test(place) && (isSmall || isRefused) && key !== this.tried && key !== keyOf(this.state.argv))
       this.begin();
@@ -66,7 +67,7 @@ class CheckPart extends JobPart {
     const isOld = keyOf(argv) !== keyOf(current()?.check);
     this.showJob({
       running: says ? say.progress(says, done, total) : WORDS.preparing,
-      done: isOld ? WORDS.changed : report ? say.result(report) : "",
+      done: isOld ? WORDS.changed : report && !this.isSaid(report) ? say.result(report) : "",
     });
     this.start.disabled = !current()?.argv;
     setText(
@@ -74,12 +75,18 @@ class CheckPart extends JobPart {
       this.needsDownload ? WORDS.download : status === "done" && !isOld ? WORDS.checkAgain : WORDS.check,
     );
     const isSamePlace = argv?.[1] === current()?.place;
-    toggle(this.result, status === "done" && isSamePlace);
+    toggle(this.result, status === "done" && isSamePlace && !this.isSaid(report));
     this.result.classList.toggle("ft-stale", isOld);
     if (status === "done" && this.shown !== this.state) {
       this.shown = this.state;
       this.result.replaceChildren(...this.draw(report, this.state.number));
     }
+  }
+
+  /** Whether all that was found stands at the field already. */
+  isSaid({ findings }) {
+    const isAtField = ({ text, examples, remedies }) => text === this.said && !examples.length && !remedies.length;
+    return findings.length > 0 && findings.every(isAtField);
   }
 
   draw(report, number_) {

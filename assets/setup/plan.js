@@ -104,7 +104,7 @@ class PlanPanel {
     clearTimeout(this.calm);
     const argv = current()?.argv;
     this.forget();
-    if (!argv) return this.stale("");
+    if (!argv) return this.without();
     this.stale(WORDS.planning);
     clearTimeout(this.slow);
     if (!this.plan) this.slow = setTimeout(() => setText(this.status, WORDS.firstPlan), LONG);
@@ -128,6 +128,12 @@ class PlanPanel {
     if (this.plan) showLine(WORDS.planning);
   }
 
+  /** No plan can be had of these settings: that of other data is not left standing for it. */
+  without() {
+    this.stale("");
+    toggle(this.body, this.planned === this.data);
+  }
+
   stale(words) {
     setText(this.status, words);
     this.body.classList.toggle("ft-stale", true);
@@ -146,9 +152,12 @@ class PlanPanel {
       setText(this.note, rest.length ? rest.join("\n") : WORDS.atField);
       showLine("");
       extend("data", "");
+      this.without();
       return;
     }
     this.plan = answer.value;
+    this.planned = this.data;
+    toggle(this.body, true);
     this.quick.learn(argv, this.plan);
     setText(this.note, "");
     /** @type {Record<string, string>} */

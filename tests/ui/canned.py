@@ -97,14 +97,8 @@ class Canned:
         """Answer as ``python -m fine_tuner ARGV --json`` would."""
         self.asked.append(list(argv))
         match argv[0]:
-            case "plan" if any("one-class" in word for word in argv):
-                return refused("DataError", "one-class has one class only. Add a folder for each other class.")
-            case "plan" if any("batch_size=9999" in word for word in argv):
-                words = "Does not fit. 9999 images would take about 40.0 GiB, and CPU has 23.4. Choose at most 512."
-                return printed(PLAN | {"memory": MEMORY | {"fits": False, "words": words, "total_mib": 40_000.0}})
             case "plan":
-                devices = [f"CUDA card {index}" for index in range(3)] if "seed=22" in argv else []
-                return printed(PLAN | {"memory": MEMORY, "devices": devices})
+                return _plan(argv)
             case "compare-precisions":
                 return printed(COMPARED)
             case "list":
@@ -120,6 +114,22 @@ class Canned:
             case "preview-data" | "explain" | "predict":
                 return printed(_pictures(argv))
         return Reply(1, "", f"Traceback\nnothing canned for {argv[0]}")
+
+
+def _plan(argv: Sequence[str]) -> Reply:
+    """The same of whatever data, but for folders and batches that are refused by name."""
+    place = next((word.partition("=")[2] for word in argv if word.startswith("data.path=")), "")
+    if "one-class" in place:
+        return refused("DataError", "one-class has one class only. Add a folder for each other class.")
+    if place.endswith("/videos"):
+        holds = "It holds 2 files, none of them a picture (.mp4)."
+        mend = "Put the images of each class into a folder named after the class."
+        return refused("DataError", f"{place} has no class folders. {holds} {mend}")
+    if any("batch_size=9999" in word for word in argv):
+        words = "Does not fit. 9999 images would take about 40.0 GiB, and CPU has 23.4. Choose at most 512."
+        return printed(PLAN | {"memory": MEMORY | {"fits": False, "words": words, "total_mib": 40_000.0}})
+    devices = [f"CUDA card {index}" for index in range(3)] if "seed=22" in argv else []
+    return printed(PLAN | {"memory": MEMORY, "devices": devices})
 
 
 def _curve(argv: Sequence[str]) -> dict[str, Any]:

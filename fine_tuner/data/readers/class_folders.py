@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,9 +48,9 @@ def read_classes(folder: Path, passed: Passed, *, level: str = "outer") -> Class
     files = visible_files(folder)
     loose = [f for f in files if is_image_name(f)]
     if not folders:
-        hint = f" It holds {counted(len(loose), 'image')} directly." if loose else " It is empty."
         raise DataError(
-            f"{folder} has no class folders.{hint} Put the images of each class into a folder named after the class."
+            f"{folder} has no class folders. {_holds(files, loose)} Put the images of each class into a folder named "
+            "after the class."
         )
     passed.loose += len(loose)
     for file in files:
@@ -67,6 +67,21 @@ def read_classes(folder: Path, passed: Passed, *, level: str = "outer") -> Class
             "folders are the classes."
         )
     return classes
+
+
+def _holds(files: Sequence[Path], loose: Sequence[Path]) -> str:
+    """What a folder without folders holds.
+
+    >>> _holds([Path("a.mp4"), Path("b.MP4")], [])
+    'It holds 2 files, none of them a picture (.mp4).'
+    """
+    if loose:
+        return f"It holds {counted(len(loose), 'image')} directly."
+    if not files:
+        return "It is empty."
+    endings = sorted({file.suffix.lower() for file in files} - {""})[:3]
+    named = f" ({', '.join(endings)})" if endings else ""
+    return f"It holds {counted(len(files), 'file')}, none of them a picture{named}."
 
 
 def _require_classes(classes: Classes, folder: Path) -> None:

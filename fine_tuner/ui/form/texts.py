@@ -31,7 +31,7 @@ PRESET_HINTS = {
     "never saw. Both ship with the app: nothing is downloaded.",
     "sample-random": "The same network from random numbers: what it is like without anything learned before.",
     "sample-pretrained": "The same pictures, starting from weights trained on ImageNet (14 MB to download once).",
-    "default": "A network trained on ImageNet learns the classes of a folder of yours.",
+    "default": "A network that was trained on many photographs goes on to learn from pictures of yours.",
     "sample-labels": "Several labels for one picture: which of striped, dotted and night fit the app's own pictures.",
     "sample-numbers": "Regression: how many shapes the app's own pictures show, learned as a number.",
     "sample-masks": "Segmentation: which pixels of the app's own pictures belong to which shape.",

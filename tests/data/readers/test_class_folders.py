@@ -136,6 +136,9 @@ def test_folder_of_images_without_classes(class_folders: Make, read: Read) -> No
 def test_empty_folder(tmp_path: Path, read: Read) -> None:
     with pytest.raises(DataError, match=r"Nothing was recognised in \S+: it is empty\. Give a folder that"):
         read(tmp_path)
+    (tmp_path / "clip.mp4").touch()
+    with pytest.raises(DataError, match=r"It holds 1 file, none of them a picture \(\.mp4\)\."):
+        read(tmp_path)
 
 
 def test_folders_without_any_image(tmp_path: Path, read: Read) -> None:

@@ -72,6 +72,24 @@ def test_a_click_on_the_remedy_of_a_finding_mends_the_settings(page, root):
     assert page.locator(".ft-finding[data-level='error']").count() == 0
 
 
+def test_a_folder_that_cannot_be_used_is_said_once_and_no_plan_of_other_data_stands_beside_it(page, root):
+    (root / "videos").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (root / "videos" / name).write_bytes(b"no picture")
+    assert page.is_visible(".ft-card-network"), "of the data before"
+    give(page, root / "videos")
+    until(page, "#ft-data-path .ft-error", "It holds 2 files, none of them a picture (.mp4).")
+    page.wait_for_function("!document.querySelector('.ft-plan-body').checkVisibility()")
+    page.locator(".ft-check button").first.filter(has_text="again").wait_for(timeout=20_000)  # the check has ended
+    page.wait_for_timeout(200)
+    said = """[...document.querySelectorAll('p, li, span')].filter((one) => one.checkVisibility()
+      && !one.querySelector('p, li, span:not(:empty)') && one.textContent.includes('none of them a picture')).length"""
+    assert page.evaluate(said) == 1
+    assert "0 images" not in page.inner_text(".ft-check")
+    give(page, root / "pictures")
+    page.wait_for_function("document.querySelector('.ft-plan-body').checkVisibility()")
+
+
 def test_the_task_follows_the_data_until_the_user_chooses_one(page, root):
     give(page, root / "masks")
     until(page, ".ft-recognised", "Task set to segmentation.")

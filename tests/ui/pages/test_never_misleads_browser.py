@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from fine_tuner.runs.log.events import EvalMetrics
+from tests.ui.made_examples import make_examples, validate
+
 pytestmark = [pytest.mark.ui, pytest.mark.xdist_group("browser")]
 SHIFTS = """() => {
   window.shifts = [];
@@ -124,3 +127,36 @@ def test_what_a_run_says_holds_for_what_is_shown(owner, hand_run):
     owner.show(failed)
     owner.until_text(".ftl-failure .ftl-message", "Learning rate")
     assert "optim." not in owner.text(".ftl-failure .ftl-message")
+
+
+CUT = """() => [...document.querySelectorAll('#ft-right *, .ft-command')].filter((one) => one.checkVisibility()
+  && !one.children.length && one.textContent.trim() && !one.closest('select, svg, .ftl-sr, .ftl-scroll')
+  && (one.scrollWidth > one.clientWidth + 1 || one.scrollHeight > one.clientHeight + 3)
+  && getComputedStyle(one).overflow !== 'visible').map((one) => `${one.className}: ${one.textContent}`)"""
+
+
+def test_errors_of_numbers_are_in_their_own_unit_and_no_text_is_cut_off(owner, hand_run):
+    page = owner.page
+    run = hand_run("ages", best_metric="val/mae", best_direction="min", task="regression", numbers=["age"])
+    run.begin()
+    for epoch, error in enumerate((2.9, 2.41, 2.03), 1):
+        run.train(15)
+        run.step += 1
+        metrics = {"val/loss": 0.6 / epoch, "val/mae": error, "val/rmse": error + 0.7, "val/r2": 0.2 * epoch}
+        run.writer.write(EvalMetrics(step=run.step, epoch=epoch, split="val", metrics=metrics, seconds=0.4))
+    examples = make_examples(run.folder, "class")
+    validate(examples, "class", epoch=1, step=16, right=1)
+    owner.show(run)
+    owner.until("document.querySelector('[data-chart=metric] .ftc-canvas')?.data?.length")
+    owner.until("document.querySelectorAll('.ftl-ex-said').length === 4")
+    ticks = page.evaluate("document.querySelector('[data-chart=metric] .ftc-canvas')._fullLayout.yaxis.ticktext")
+    assert ticks
+    assert not any("%" in text for text in ticks), ticks
+    assert "2.03" in owner.text("[data-stat=best]")
+    assert "%" not in owner.text("[data-stat=best]")
+    assert "203" not in page.inner_text("#ft-right")
+    page.click(".ft-copy")
+    for width in (1400, 390):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(400)
+        assert page.evaluate(CUT) == [], width
