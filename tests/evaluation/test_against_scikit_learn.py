@@ -73,13 +73,14 @@ def _numbers(root: Path) -> tuple[str, ...]:
 
 
 def _masks(root: Path) -> tuple[str, ...]:
-    """Three classes and void; the third is not in the validation split."""
+    """Three classes and void; the third is not in the validation split, whose first picture has no void."""
     noise = np.random.default_rng(0)
     for split, count in COUNTS.items():
         names = _pictures(root / split / "images", count, len(split))
         (root / split / "masks").mkdir()
         for name in names:
-            mask = noise.choice([0, 1, 2, 255] if split == "train" else [0, 1, 255], (32, 32)).astype(np.uint8)
+            values = [0, 1, 2, 255] if split == "train" else [0, 1] if name == names[0] else [0, 1, 255]
+            mask = noise.choice(values, (32, 32)).astype(np.uint8)
             Image.fromarray(mask).save(root / split / "masks" / name)
     return ("task=segmentation", "model.name=lraspp_mobilenet_v3_large", "data.mask_ignore=255")
 
@@ -118,7 +119,8 @@ def _expected(task: str, rows: Predictions, width: int) -> dict[str, float]:
     if task == "multilabel":
         there = [k for k in range(width) if targets[:, k].any()]
         precision = [scikit.average_precision_score(targets[:, k], logits[:, k]) for k in there]
-        return {"map": float(np.mean(precision))}
+        f1 = scikit.f1_score(targets[:, there], logits[:, there] > 0, average="macro", zero_division=0)
+        return {"map": float(np.mean(precision)), "f1": f1}
     each = [(targets[:, k], logits[:, k]) for k in range(width)]
     return {
         "mae": float(np.mean([scikit.mean_absolute_error(*pair) for pair in each])),
@@ -139,9 +141,13 @@ def test_what_a_run_is_worth_is_scikit_learn_s_and_predict_answers_as_it_was_eva
         expected = _expected(task, rows, len(figures["names"]))
         assert {key: metrics[key] for key in expected} == pytest.approx(expected, rel=1e-4, abs=1e-6)
         assert figures["metrics"] == pytest.approx(logged[figures["weights"]["step"]], rel=1e-5, nan_ok=True)
-    if task == "segmentation":
-        return
     found, predictor = Predictions(results_of(run, "val-best").predictions), Predictor.of_run(run)
+    if task == "segmentation":
+        shares = predictor.predict(Path(found.name(0)))["shares"]
+        pixels = [round(shares[name] * 32 * 32, 3) for name in results_of(run, "val-best").read()["names"]]
+        assert pixels == found["said_pixels"][0].tolist()
+        assert sum(pixels) == 32 * 32
+        return
     for index in (0, len(found) - 1):
         said = predictor.predict(Path(found.name(index)))
         if task == "regression":
