@@ -50,6 +50,17 @@ def test_outputs_of_other_classes_are_new_and_it_is_said(earlier: tuple[Path, Bu
     assert now.new == {f"{now.head[0]}.weight", f"{now.head[0]}.bias"}
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["1", "2"], "The weights know more classes (10), so the output layer is new."),
+        (["1", "10", "2", "3"], "The weights do not know all classes (not 3), so the output layer is new."),
+    ],
+)
+def test_fewer_and_more_classes_are_told_apart(earlier: tuple[Path, BuiltModel], names: list[str], said: str) -> None:
+    assert said in build(earlier[0], names).notices
+
+
 @pytest.mark.parametrize("names", [["1", "10", "2"], ["1", "2", "10"], ["a", "b", "c"], ["1", "2"]])
 def test_plan_describes_the_network_that_trains(earlier: tuple[Path, BuiltModel], names: list[str]) -> None:
     path, _ = earlier

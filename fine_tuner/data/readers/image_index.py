@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 
 from fine_tuner.data.files.folders import composed
+from fine_tuner.data.options import split_named
+
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 class ImageIndex:
@@ -38,6 +42,11 @@ class ImageIndex:
         """Whether ``text`` means an image here, or one of several."""
         return self.find(text) is not None or bool(self._named(PurePosixPath(composed(text).replace("\\", "/"))))
 
+    def why_not(self, text: str) -> str:
+        """Why ``find`` gave nothing, as a part of a sentence."""
+        what = "are several images" if self.holds(text) else "is no image"
+        return f"there {what} {text!r} below {self.root}"
+
     def _named(self, wanted: PurePosixPath) -> list[Path]:
         exact = self._by_name.get(wanted.name) or self._by_stem.get(wanted.name) or self._by_stem.get(wanted.stem)
         return exact or self._by_folded.get(wanted.name.casefold()) or []
@@ -47,7 +56,7 @@ class ImageIndex:
 
         Args:
             text: A path or a name, with or without suffix, with either slash.
-            prefer: Among several of one name, the one below a folder of this name (the split).
+            prefer: Among several of one name, the one below a folder of this split, such as ``train2017``.
         """
         if not text:
             return None
@@ -68,5 +77,10 @@ class ImageIndex:
         folders = tuple(parts[:-1])
         alike = [p for p in found if folders and p.relative_to(self.root).parts[:-1][-len(folders) :] == folders]
         if not alike and prefer:
-            alike = [p for p in found if prefer in p.relative_to(self.root).parts[:-1]]
+            alike = [p for p in found if any(_is_of(f, prefer) for f in p.relative_to(self.root).parts[:-1])]
         return alike or found
+
+
+def _is_of(folder: str, split: str) -> bool:
+    """Whether the name of a folder says that it is of a split."""
+    return folder == split or any(split_named(word) == split for word in _WORD.findall(folder))

@@ -72,7 +72,7 @@ def read_objects(root: Path, objects: Objects, task: str, options: ReadOptions, 
 def _find(index: ImageIndex, name: str, split: str, problems: list[Problem], where: object) -> Path | None:
     image = index.find(name, prefer=split)
     if image is None:
-        problems.append(Problem("missing_image", f"{where}: there is no image {name!r} below {index.root}."))
+        problems.append(Problem("missing_image", f"{where}: {index.why_not(name)}."))
     return image
 
 

@@ -147,7 +147,7 @@ class TableReader:
         return Record(image, target, cells[self.columns.group] or None if self.columns.group else None)
 
     def _missing_image(self, table: Table, row: int, text: str) -> None:
-        what = f"there is no image {text!r} below {self.index.root}" if text else "no file is named"
+        what = self.index.why_not(text) if text else "no file is named"
         self.problems.append(Problem("missing_image", f"{table.where(row, self.columns.file)}: {what}."))
 
     def _target(self, table: Table, row: int, cells: dict[str, str], names: Sequence[str]) -> Target | None:

@@ -17,6 +17,7 @@ from fine_tuner.data.notices import Notice
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 _LINE_END = re.compile(r"\r\n|\n|\r")  # not str.splitlines, which ends lines at form feeds and U+2028 too
+_BEGINNING = 4096  # bytes that tell whether it is text
 _DELIMITERS = ",;\t|"
 _TRUE = frozenset({"1", "1.0", "true", "yes", "y", "t"})
 _FALSE = frozenset({"0", "0.0", "false", "no", "n", "f", ""})
@@ -138,7 +139,13 @@ def _text_of(path: Path, given: str) -> tuple[str, tuple[Notice, ...]]:
             return composed(content.decode("utf-16")), ()
         except UnicodeDecodeError as error:
             raise DataError(f"{path} is not the UTF-16 that it says ({error}). Save the table as UTF-8.") from None
-    if b"\0" in content[:4096]:
+    if encoding := _unmarked_utf16(content[:_BEGINNING]):
+        try:
+            said = Notice(f"The text of {path.name} was read as UTF-16, though it does not begin as such.")
+            return composed(content.decode(encoding)), (said,)
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path} is not the UTF-16 that it seems ({error}). Save the table as UTF-8.") from None
+    if b"\0" in content[:_BEGINNING]:
         raise DataError(f"{path} is not a text file. Save the table as CSV.")
     what = f"The text of {path.name}"
     encoding, notice = find_encoding(
@@ -146,6 +153,18 @@ def _text_of(path: Path, given: str) -> tuple[str, tuple[Notice, ...]]:
     )
     text = content.decode(encoding).removeprefix("\ufeff")
     return composed(text), (notice,) if notice else ()
+
+
+def _unmarked_utf16(beginning: bytes) -> str | None:
+    """Of UTF-16 without a byte order mark which one it is; None if it is not.
+
+    The bytes of ASCII characters are every other one zero there, and separators and line ends are such characters.
+    """
+    low, high = beginning[::2], beginning[1::2]
+    for zeros, others, encoding in ((high, low, "utf-16-le"), (low, high, "utf-16-be")):
+        if 4 * zeros.count(0) >= len(zeros) > 1 and not others.count(0):
+            return encoding
+    return None
 
 
 def _delimiter_of(lines: Sequence[str]) -> str:

@@ -40,10 +40,15 @@ def plan_head(saved: Mapping[str, Any] | None, names: Sequence[str]) -> HeadPlan
     if sorted(were) == sorted(names) and len(set(were)) == len(were):
         order = tuple(were.index(name) for name in names)
         return HeadPlan(True, order, "The weights' classes are in another order; their outputs follow the names.")
-    gone = [n for n in were if n not in set(names)] or were
-    come = [n for n in names if n not in set(were)] or list(names)
-    text = f"The weights know other classes ({some(gone, 3)}; not {some(come, 3)}), so the output layer is new."
-    return HeadPlan(is_kept=False, notice=text)
+    gone = [n for n in were if n not in set(names)]
+    come = [n for n in names if n not in set(were)]
+    if gone and come:
+        what = f"know other classes ({some(gone, 3)}; not {some(come, 3)})"
+    elif gone:
+        what = f"know more classes ({some(gone, 3)})"
+    else:
+        what = f"do not know all classes (not {some(come or list(names), 3)})"
+    return HeadPlan(is_kept=False, notice=f"The weights {what}, so the output layer is new.")
 
 
 def reordered(state: State, layers: Sequence[str], order: Sequence[int]) -> State:

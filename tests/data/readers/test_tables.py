@@ -10,6 +10,7 @@ from PIL import Image
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.data.notices import MendableError, Notice
+from fine_tuner.data.readers.image_index import ImageIndex
 from fine_tuner.data.readers.recognise import look_into
 from fine_tuner.data.records import DataSplits
 
@@ -382,3 +383,22 @@ def test_labels_that_never_change_are_said_and_can_be_learned(table: Make, read:
     learned = read(root, task="multilabel", **settings)
     assert learned.classes == ("red", "round", "never")
     assert "1 label is absent from train and cannot be learned: never." in [n.text for n in learned.notices]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_its_mark_is_read_and_said(table: Make, read: Read, encoding: str) -> None:
+    root = table("")
+    (root / "labels.csv").write_bytes(rows(*["\u732b", "\u72ac"] * 6).encode(encoding))
+    data = read(root)
+    assert set(data.classes) == {"\u732b", "\u72ac"}
+    assert any("labels.csv was read as UTF-16" in notice.text for notice in data.notices)
+
+
+@pytest.mark.parametrize("folder", ["{split}2017", "{split}", "images_{split}"])
+def test_among_equal_names_the_image_of_the_split_is_meant(tmp_path: Path, folder: str) -> None:
+    files = [tmp_path / folder.format(split=split) / "1.jpg" for split in ("train", "val")]
+    index = ImageIndex(tmp_path, files)
+    assert [index.find("1.jpg", prefer=split) for split in ("train", "val")] == files
+    assert index.find("1.jpg") is None
+    assert index.why_not("1.jpg") == f"there are several images '1.jpg' below {tmp_path}"
+    assert index.why_not("2.jpg") == f"there is no image '2.jpg' below {tmp_path}"
