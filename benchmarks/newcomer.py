@@ -148,6 +148,12 @@ class Walk:
                 raise
         return self.page.get_attribute(".ftl-status", "data-status") or ""
 
+    def stop(self) -> None:
+        """A run that is still at work would go on without its app."""
+        if self.page.get_attribute(".ftl-status", "data-status") == "running":
+            self.page.click("[data-action=stop]")
+            self.page.wait_for_function(ENDED, timeout=120_000)
+
     def line(self, name: str) -> str:
         """The walk in one line."""
         words = self.page.inner_text(".ftl-summary") or self.page.inner_text(".ftl-notices")
@@ -186,6 +192,7 @@ def main() -> None:
                     walk.start_from_file(arguments.data / "weights" / WEIGHTS)
                 walk.train()
                 print(walk.line(name), flush=True)
+                walk.stop()
                 page.close()
         browser.close()
 

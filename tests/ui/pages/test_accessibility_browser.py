@@ -134,6 +134,28 @@ def test_axe_finds_nothing_in_the_sections_of_the_set_up(owner):
     assert {where: problems for where, problems in found.items() if problems} == {}
 
 
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+def test_axe_finds_nothing_in_what_comes_after_an_answer(owner, theme):
+    page, found = owner.page, {}
+    page.evaluate(f"document.body.classList.toggle('dark', {str(theme == 'dark').lower()})")
+    owner.open("model")
+    owner.until("document.querySelectorAll('[data-recommended]').length === 2")
+    found["recommended networks"] = violations(owner)
+    owner.open("run")
+    page.click("#ft-section-run .ft-more > button")
+    owner.type("ft-seed", "22")
+    owner.until("document.querySelectorAll('#ft-devices .ft-devices input').length === 3")
+    found["devices"] = violations(owner)
+    page.click("[data-preset=default]")
+    owner.until("document.activeElement.closest('#ft-data-path') !== null")
+    found["no folder yet"] = violations(owner)
+    page.keyboard.type(str(owner.root / "one-class"))
+    page.keyboard.press("Tab")
+    owner.until_text("#ft-data-path .ft-error", "one class only")
+    found["a refused folder"] = violations(owner)
+    assert {where: problems for where, problems in found.items() if problems} == {}
+
+
 def test_arrow_keys_go_from_tab_to_tab(owner):
     owner.page.focus("#ft-tab-train-button")
     for key, tab in (
