@@ -142,7 +142,11 @@ class Loader:
         """End the loading processes; does nothing if there are none."""
         iterator, self._iterator = self._iterator, None
         if hasattr(iterator, "_shutdown_workers"):
-            iterator._shutdown_workers()
+            try:
+                iterator._shutdown_workers()
+            except RuntimeError as error:  # torch tells of a death from a signal, also in the midst of this
+                if loader_death(error) is None:
+                    raise
             for worker in getattr(iterator, "_workers", ()):  # busy for seconds, and deaf to SIGTERM
                 if worker.is_alive():
                     worker.kill()

@@ -73,6 +73,26 @@ def test_a_loading_process_that_dies_while_it_hands_over_a_batch_is_the_same_sen
         list(loader._batches())
 
 
+def test_a_death_that_is_told_while_loading_ends_takes_no_place_of_what_was_said() -> None:
+    class EndsBadly:
+        def __init__(self, what: str) -> None:
+            self.what = what
+
+        def __next__(self) -> None:
+            raise EOFError
+
+        def _shutdown_workers(self) -> None:
+            raise RuntimeError(self.what)
+
+    loader = Loader(Numbers(), [[0]], num_workers=0)
+    loader._iterator = EndsBadly("DataLoader worker (pid 412) is killed by signal: Bus error. It is possible that")
+    with pytest.raises(TrainingError, match=r"it hung up while .* Lower data.num_workers"):
+        list(loader._batches())
+    loader._iterator = EndsBadly("something else")
+    with pytest.raises(RuntimeError, match="something else"):
+        loader.close()
+
+
 class WithoutRoom(Dataset):
     """As torch says it where shared memory is full."""
 
