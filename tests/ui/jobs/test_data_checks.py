@@ -216,6 +216,14 @@ def test_a_bad_zip_is_refused_in_words_and_leaves_nothing_behind(client, root, c
     assert [path for path in root.rglob("*") if path.is_file()] == []
 
 
+def test_a_zip_that_cannot_be_kept_is_answered_with_the_folder_and_the_variable_to_set(client, root):
+    (root / "uploads").write_text("a file where the folder would be")
+    answer = upload(client, zipped("a/1.png"))
+    assert answer.status_code == 507
+    assert f"could not be kept in {root / 'uploads'}" in answer.json()["detail"]
+    assert "FINE_TUNER_CACHE" in answer.json()["detail"]
+
+
 def test_a_body_that_is_longer_than_its_header_says_is_cut_off(client, root):
     answer = client.post("/api/data/upload", params={"name": "x.zip"}, content=iter([bytes(9000)] * 5))
     assert answer.status_code == 413
