@@ -98,5 +98,5 @@ def finish(device: torch.device) -> None:
     """Wait until the device has done what was asked of it."""
     if device.type == "mps":
         torch.mps.synchronize()
-    elif device.type != "cpu":
+    elif device.type not in ("cpu", "meta"):
         torch.get_device_module(device).synchronize(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -277,6 +278,8 @@ class RunStore:
         line = load_summary(run, marks) or summarise_newer(run)
         if line is None:
             try:
+                if run.events.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
                 view = self._views.get(run_id) or self._view_or_progress(run)
                 if isinstance(view, float):
                     return summarise_unread(run, view)

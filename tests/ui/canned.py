@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
+from fine_tuner.data.readers.recognise import look_into
 from fine_tuner.launch.assistant import Reply
 
 T = TypeVar("T")
@@ -122,9 +123,7 @@ def _plan(argv: Sequence[str]) -> Reply:
     if "one-class" in place:
         return refused("DataError", "one-class has one class only. Add a folder for each other class.")
     if place.endswith("/videos"):
-        holds = "It holds 2 files, none of them a picture (.mp4)."
-        mend = "Put the images of each class into a folder named after the class."
-        return refused("DataError", f"{place} has no class folders. {holds} {mend}")
+        return refused("DataError", str(look_into(Path(place)).nothing()))
     if any("batch_size=9999" in word for word in argv):
         words = "Does not fit. 9999 images would take about 40.0 GiB, and CPU has 23.4. Choose at most 512."
         return printed(PLAN | {"memory": MEMORY | {"fits": False, "words": words, "total_mib": 40_000.0}})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from fine_tuner.data.files.folders import (
 from fine_tuner.data.notices import Notice, Remedy
 from fine_tuner.data.options import UNSPLIT, Problem, ReadOptions, Source, listed_classes
 from fine_tuner.data.readers.masks_beside import masks_beside
-from fine_tuner.data.readers.recognise import Found, one_class_only
+from fine_tuner.data.readers.recognise import Found, content_of, one_class_only
 from fine_tuner.data.records import Record
 
 Classes = Mapping[str, list[Path]]
@@ -49,7 +49,7 @@ def read_classes(folder: Path, passed: Passed, *, level: str = "outer") -> Class
     loose = [f for f in files if is_image_name(f)]
     if not folders:
         raise DataError(
-            f"{folder} has no class folders. {_holds(files, loose)} Put the images of each class into a folder named "
+            f"{folder} has no class folders: {content_of(folder)} Put the images of each class into a folder named "
             "after the class."
         )
     passed.loose += len(loose)
@@ -67,21 +67,6 @@ def read_classes(folder: Path, passed: Passed, *, level: str = "outer") -> Class
             "folders are the classes."
         )
     return classes
-
-
-def _holds(files: Sequence[Path], loose: Sequence[Path]) -> str:
-    """What a folder without folders holds.
-
-    >>> _holds([Path("a.mp4"), Path("b.MP4")], [])
-    'It holds 2 files, none of them a picture (.mp4).'
-    """
-    if loose:
-        return f"It holds {counted(len(loose), 'image')} directly."
-    if not files:
-        return "It is empty."
-    endings = sorted({file.suffix.lower() for file in files} - {""})[:3]
-    named = f" ({', '.join(endings)})" if endings else ""
-    return f"It holds {counted(len(files), 'file')}, none of them a picture{named}."
 
 
 def _require_classes(classes: Classes, folder: Path) -> None:

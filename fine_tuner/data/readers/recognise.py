@@ -139,7 +139,7 @@ class Found:
 
     def nothing(self) -> DataError:
         """That nothing was recognised, what there is, and what would be."""
-        return DataError(f"Nothing was recognised in {self.root}: {_content_of(self.root)} {_WHAT_IS_READ}")
+        return DataError(f"Nothing was recognised in {self.root}: {content_of(self.root)} {_WHAT_IS_READ}")
 
     def likely_task(self) -> str:
         """The task that the data is most likely made for.
@@ -201,14 +201,18 @@ _WHAT_IS_READ = (
 )
 
 
-def _content_of(root: Path) -> str:
-    """What a folder holds, in a sentence."""
+def content_of(root: Path) -> str:
+    """What a folder holds, in a sentence that begins in the middle of one."""
     folders, files = visible_folders(root), visible_files(root)
     images = sum(map(is_image_name, files))
+    if files and not folders and not images:
+        endings = sorted({file.suffix.lower() for file in files} - {""})[:_NAMES_SHOWN]
+        named = f" ({', '.join(endings)})" if endings else ""
+        return f"it holds {counted(len(files), 'file')}, none of them a picture{named}."
     named = ", ".join(f.name for f in folders[:_NAMES_SHOWN])
     parts = [f"{counted(len(folders), 'folder')} ({named})"] if folders else []
     parts += [counted(images, "image")] if images else []
-    parts += [counted(len(files) - images, "other file" if parts else "file")] if len(files) > images else []
+    parts += [counted(len(files) - images, "other file")] if len(files) > images else []
     if folders and not images and not any(map(holds_images, folders)):
         parts.append("no image")
     return f"it holds {' and '.join(parts)}." if parts else "it is empty."

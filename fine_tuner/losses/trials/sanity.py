@@ -162,8 +162,8 @@ def _least_elsewhere(loaded: LoadedLoss, *, task: str, num_outputs: int, device:
     right = _value(loaded, target, target, task, device)
     off = {d: _value(loaded, target + d, target, task, device) for d in OFF}
     known = {d: value for d, value in off.items() if value is not None}  # a logarithm has none of negative numbers
-    if right is None or not known:
-        return []
+    if right is None or not known or right != _value(loaded, target, target, task, device):
+        return []  # what draws random numbers may be lower anywhere, which is a finding of its own
     line, slack = code.last_return(loaded.entry), ROUNDING * max(1.0, *map(abs, known.values()))
     steps = [NEAR * torch.randn(target.shape, generator=rng) for _ in range(DRAWS)]
     near = [_value(loaded, target + sign * step, target, task, device) for step in steps for sign in (1, -1)]

@@ -137,7 +137,7 @@ def test_empty_folder(tmp_path: Path, read: Read) -> None:
     with pytest.raises(DataError, match=r"Nothing was recognised in \S+: it is empty\. Give a folder that"):
         read(tmp_path)
     (tmp_path / "clip.mp4").touch()
-    with pytest.raises(DataError, match=r"It holds 1 file, none of them a picture \(\.mp4\)\."):
+    with pytest.raises(DataError, match=r"it holds 1 file, none of them a picture \(\.mp4\)\."):
         read(tmp_path)
 
 

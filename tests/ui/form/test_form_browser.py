@@ -310,9 +310,9 @@ def test_enter_in_a_field_starts_nothing(walk, root):
     walk.type("ft-train-epochs", "0")
     walk.page.keyboard.press("Enter")
     walk.until_text("#ft-train-epochs .ft-error", "0 is not a whole number")
-    walk.type("ft-train-epochs", "4")
+    walk.type("ft-train-epochs", "5")
     walk.page.keyboard.press("Enter")
-    walk.until_text(".ft-command", "train.epochs=4")
+    walk.until_text(".ft-command", "train.epochs=5")
     assert RunStore(root / "runs").ids() == []
 
 

@@ -78,7 +78,7 @@ def test_a_folder_that_cannot_be_used_is_said_once_and_no_plan_of_other_data_sta
         (root / "videos" / name).write_bytes(b"no picture")
     assert page.is_visible(".ft-card-network"), "of the data before"
     give(page, root / "videos")
-    until(page, "#ft-data-path .ft-error", "It holds 2 files, none of them a picture (.mp4).")
+    until(page, "#ft-data-path .ft-error", "it holds 2 files, none of them a picture (.mp4).")
     page.wait_for_function("!document.querySelector('.ft-plan-body').checkVisibility()")
     page.locator(".ft-check button").first.filter(has_text="again").wait_for(timeout=20_000)  # the check has ended
     page.wait_for_timeout(200)
