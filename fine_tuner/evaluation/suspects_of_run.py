@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from PIL import Image
 from fine_tuner.base.errors import RunError
 from fine_tuner.base.files import write_json
 from fine_tuner.base.progress import OnProgress, no_progress
+from fine_tuner.data.files.image_scan import find_twins, scan_images
 from fine_tuner.data.files.images import load_image, open_image
 from fine_tuner.data.records import DataSplits
 from fine_tuner.evaluation.evaluate_run import evaluate_run
@@ -33,8 +36,8 @@ def find_suspects(run: RunFolder, on_progress: OnProgress = no_progress) -> dict
 
     Returns:
         ``run``, ``images``, ``classes``, ``suspects`` (each with ``split``, ``index``, ``file``, ``label``, ``seems``
-        and ``reasons``; wrong labels first, the most suspected in front), ``tells``: properties that alone tell the
-        class, with the share.
+        and ``reasons``; wrong labels first, the most suspected in front, then copies that contradict each other),
+        ``tells``: properties that alone tell the class, with the share.
 
     Raises:
         RunError: If the run does not learn one class per image, or has no weights.
@@ -51,14 +54,16 @@ def find_suspects(run: RunFolder, on_progress: OnProgress = no_progress) -> dict
     on_progress("looking for wrong labels", 0, len(files))
     wrong, seems = suspected(out_of_fold(features, targets, len(names)), targets)
     properties = _properties(files, DataSplits.from_file(run.splits).pixel_range, on_progress)
-    lists = [("label", wrong), ("far from all others", outliers(features))]
+    copies = copies_with_other_labels(files, targets, on_progress)
+    lists = [("label", wrong), ("copy with another label", copies), ("far from all others", outliers(features))]
     for key, (low, high) in _WORDS.items():
         below, above = unusual(properties[key])
         lists += [(low, below), (high, above)]
     reasons = reasons_of(len(files), [(name, indices) for name, indices in lists if name])
     said = dict(zip(wrong.tolist(), seems.tolist(), strict=True))
     others = [i for i in range(len(files)) if reasons[i] and i not in said]
-    chosen = [*wrong.tolist(), *sorted(others, key=lambda i: -len(reasons[i]))][:_MOST]
+    copied = set(copies.tolist())
+    chosen = [*wrong.tolist(), *sorted(others, key=lambda i: (i not in copied, -len(reasons[i])))][:_MOST]
     told = {key: tells_the_class(values, targets, len(names)) for key, values in properties.items()}
     out = {
         "run": run.id,
@@ -80,6 +85,19 @@ def find_suspects(run: RunFolder, on_progress: OnProgress = no_progress) -> dict
     }
     write_json(run.results / "suspects.json", out, indent=0)
     return out
+
+
+def copies_with_other_labels(
+    files: Sequence[str], targets: NDArray[np.int64], on_progress: OnProgress = no_progress
+) -> NDArray[np.int64]:
+    """Places of pictures, ascending, of which an equal or nearly equal one has another class."""
+    paths = [Path(file) for file in files]
+    alike: dict[int, list[int]] = defaultdict(list)
+    for twins in find_twins(paths, scan_images(paths, on_progress), on_progress):
+        alike[twins.first].append(twins.second)
+    groups = [[first, *others] for first, others in alike.items()]
+    found = [i for group in groups if len({int(targets[i]) for i in group}) > 1 for i in group]
+    return np.unique(np.array(found, np.int64))
 
 
 def _has(run: RunFolder, split: str) -> bool:

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cleanlab.filter import find_label_issues
+from PIL import Image
 
 from fine_tuner.base.errors import DataError
 from fine_tuner.data.decisions import Decision, name_in, read_decisions, with_decisions, write_decisions
 from fine_tuner.data.records import DataSplits, Record
 from fine_tuner.evaluation.suspects import out_of_fold, outliers, suspected, tells_the_class, unusual
+from fine_tuner.evaluation.suspects_of_run import copies_with_other_labels
 
 
 def flipped(count: int = 400, share: float = 0.1, seed: int = 0, spread: float = 2.2) -> tuple:
@@ -75,6 +77,18 @@ def test_brightness_that_tells_the_class_is_said_so_and_noise_is_not() -> None:
     targets = rng.integers(0, 2, 300)
     assert tells_the_class(targets + 0.1 * rng.normal(size=300), targets, 2) > 0.9
     assert tells_the_class(rng.normal(size=300), targets, 2) < 0.3
+
+
+def test_copies_with_other_labels_are_found_whether_equal_or_nearly_so(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 255, (12, 12, 3), np.uint8)).resize((96, 96)) for _ in range(3)]
+    for name, picture in (("a", pictures[0]), ("b", pictures[0]), ("c", pictures[1]), ("d", pictures[2])):
+        picture.save(tmp_path / f"{name}.png")
+    pictures[1].save(tmp_path / "e.jpg", quality=90)
+    files = [str(tmp_path / name) for name in ("a.png", "b.png", "c.png", "d.png", "e.jpg")]
+    assert copies_with_other_labels(files, np.array([0, 1, 2, 0, 1])).tolist() == [0, 1, 2, 4]
+    assert copies_with_other_labels(files, np.array([0, 0, 2, 0, 1])).tolist() == [2, 4]
+    assert copies_with_other_labels(files, np.array([0, 0, 1, 0, 1])).tolist() == []
 
 
 @pytest.fixture
