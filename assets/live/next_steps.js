@@ -37,7 +37,7 @@ export class NextSteps {
     if (key === this.shown) return; // a button that is being pressed stays the same button
     this.shown = key;
     toggle(this.problem, false);
-    setText(this.text, next?.text ?? "");
+    setText(this.text, (next?.text ?? "").replaceAll(" %", "\u00a0%")); // a number stays with its unit
     toggle(this.text, Boolean(next?.text));
     this.buttons.replaceChildren(...steps.map((step, at) => this.button(run, step, at === 0)));
   }
