@@ -414,7 +414,12 @@ interface Compared {
   /** Over runs that differ in their seed alone. */
   repeats: { key: string; label: string; mean: number; sd: number; count: number }[];
   /** Of two runs: what they say of the same validation images. */
-  paired?: { sentence: string };
+  paired?: {
+    sentence: string;
+    only_one?: number;
+    only_other?: number;
+    pictures?: { right: 0 | 1; index: [number, number]; true: string; said: [string, string] }[];
+  };
 }
 
 /** What was said during a run. */

@@ -3,7 +3,7 @@
 import { h, setText, swatch } from "../base/dom.js";
 import { duration, NONE, value as show } from "../base/format.js";
 import { Smoother, smoothingSteps } from "../base/numbers.js";
-import { ask } from "../base/poller.js";
+import { addressOf, ask } from "../base/poller.js";
 import { fromQuery } from "../base/settings.js";
 import { Curves } from "../charts/curves.js";
 import { preview } from "../charts/preview.js";
@@ -285,6 +285,26 @@ export class Comparison {
     };
   }
 
+  /** The pictures on which one of two runs is right and the other wrong. */
+  differing() {
+    const { runs, paired } = this.about;
+    const names = this.names();
+    return [1, 0].flatMap((place) => {
+      const rows = (paired?.pictures ?? []).filter(({ right }) => right === place);
+      if (!rows.length) return [];
+      const all = (place ? paired?.only_other : paired?.only_one) ?? rows.length;
+      const items = rows.map(({ index, true: truth, said }) =>
+        h(
+          "li",
+          {},
+          h("figure", {}, pictureOf(runs[0].id, index[0]), h("figcaption", {}, say.taken(truth, said[1 - place]))),
+        ),
+      );
+      const heading = h("h3", {}, say.onlyRight(names[place], all, rows.length));
+      return [h("section", { class: "ft-compare-differ" }, heading, h("ul", {}, ...items))];
+    });
+  }
+
   showTables() {
     const { runs, settings, metrics, repeats, paired } = this.about;
     const names = this.names();
@@ -304,7 +324,7 @@ export class Comparison {
           h(
             "table",
             {},
-            h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), ...heads.map((head) => head.cloneNode(true)))),
+            h("thead", {}, h("tr", {}, h("td"), ...heads.map((head) => head.cloneNode(true)))),
             h("tbody", {}, ...rows),
           ),
         ),
@@ -350,10 +370,24 @@ export class Comparison {
     ];
     this.tables.replaceChildren(
       ...said.map((sentence) => h("p", { class: "ft-compare-said" }, sentence)),
+      ...this.differing(),
       table(WORDS.best, [...reached, took]),
       differing.length ? table(WORDS.differ, differing) : h("p", { class: "ft-quiet" }, WORDS.same),
     );
   }
+}
+
+/**
+ * A picture of a run's results; what cannot be shown says so in its place.
+ *
+ * @param {string} run
+ * @param {number} index
+ */
+function pictureOf(run, index) {
+  const address = addressOf(`api/runs/${encodeURIComponent(run)}/results/val-best/picture/${index}?side=small`);
+  const image = h("img", { src: String(address), alt: "", loading: "lazy", decoding: "async" });
+  image.addEventListener("error", () => image.replaceWith(h("span", { class: "ft-quiet" }, WORDS.gone)));
+  return image;
 }
 
 /**

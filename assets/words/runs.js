@@ -36,6 +36,7 @@ export const WORDS = {
   empty: "Press Train. Every run is kept here, also after a restart.",
   differ: "Settings that differ",
   same: "The settings are the same.",
+  gone: "This picture cannot be shown any more.",
   best: "Best values",
   bestMark: "best of these",
   axis: "Horizontal axis",
@@ -70,6 +71,18 @@ export const say = {
    * @param {number} n
    */
   repeats: (label, mean, sd, n) => `${label} ${mean} \u00b1 ${sd}: mean and standard deviation of ${count(n)} seeds.`,
+  /**
+   * @param {string} name
+   * @param {number} n
+   * @param {number} shown
+   */
+  onlyRight: (name, n, shown) =>
+    `Only ${name} is right: ${n === 1 ? "1 picture" : `${count(n)} pictures`}${shown < n ? `, the first ${count(shown)}` : ""}`,
+  /**
+   * @param {string} truth
+   * @param {string} wrong
+   */
+  taken: (truth, wrong) => `${truth}, taken for ${wrong}`,
   /** @param {number} n */
   comparing: (n) => `${count(n)} runs compared`,
   /** @param {number} place */

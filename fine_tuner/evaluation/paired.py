@@ -6,6 +6,7 @@ No torch and no scipy: the page's process asks.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,10 @@ def compare_pair(one: RunFolder, other: RunFolder, names: tuple[str, str] = ("A"
 
     Returns:
         ``images`` that both were evaluated on; ``sentence``; ``is_told``: whether the difference is more than chance;
-        for classes ``only_one``, ``only_other``, ``p`` and the ``pictures`` on which they differ, with the index of
-        each in both; for others ``difference`` of the losses (other minus one) with its interval. Without common
-        images, or before both are evaluated, only a ``sentence`` that says so.
+        for classes ``only_one``, ``only_other``, ``p`` and the first ``pictures`` on which they differ: the ``index``
+        in each, the ``true`` class, what each ``said``, and the place ``right`` (0 or 1) of the run that is; for others
+        ``difference`` of the losses (other minus one) with its interval. Without common images, or before both are
+        evaluated, only a ``sentence`` that says so.
     """
     figures = [results_of(run, "val-best").read() for run in (one, other)]
     if not all(figures):
@@ -75,7 +77,7 @@ def compare_pair(one: RunFolder, other: RunFolder, names: tuple[str, str] = ("A"
         }
     at, there = (np.array(side) for side in zip(*pairs, strict=True))
     if kind is TargetKind.CLASS:
-        return _of_classes(first, second, at, there, names)
+        return _of_classes(first, second, at, there, names, figures[0]["names"])
     mean, low, high = paired_bootstrap(second["loss"][there].astype(np.float64) - first["loss"][at].astype(np.float64))
     is_told = low > 0 or high < 0
     better = names[1] if mean < 0 else names[0]
@@ -94,7 +96,12 @@ def _signed(low: float, high: float, mean: float) -> str:
 
 
 def _of_classes(
-    first: Predictions, second: Predictions, at: NDArray[Any], there: NDArray[Any], names: tuple[str, str]
+    first: Predictions,
+    second: Predictions,
+    at: NDArray[Any],
+    there: NDArray[Any],
+    names: tuple[str, str],
+    classes: Sequence[str],
 ) -> dict[str, Any]:
     one = (first["predictions"] == first["targets"])[at]
     other = (second["predictions"] == second["targets"])[there]
@@ -112,6 +119,12 @@ def _of_classes(
         "images": len(at), "sentence": sentence, "is_told": p < ALPHA, "only_one": counts[0], "only_other": counts[1],
         "p": p,
         "pictures": [
-            {"right": names[0] if only_one[i] else names[1], "index": [int(at[i]), int(there[i])]} for i in chosen
+            {
+                "right": 0 if only_one[i] else 1,
+                "index": [int(at[i]), int(there[i])],
+                "true": classes[first["targets"][at[i]]],
+                "said": [classes[first["predictions"][at[i]]], classes[second["predictions"][there[i]]]],
+            }
+            for i in chosen
         ],
     }  # fmt: skip

@@ -32,7 +32,8 @@ def evaluated(path: Path, names: list[str], **columns: np.ndarray) -> RunFolder:
     results = results_of(run, "val-best")
     results.path.mkdir(parents=True)
     write_predictions(results.predictions, columns, names)
-    results.figures.write_text(json.dumps({"target": "class" if "predictions" in columns else "numbers"}))
+    target = "class" if "predictions" in columns else "numbers"
+    results.figures.write_text(json.dumps({"target": target, "names": ["x", "y"]}))
     return run
 
 
@@ -51,7 +52,8 @@ def test_runs_are_compared_on_the_images_that_both_saw(tmp_path: Path) -> None:
         "On 16 images B is right on 5 where A is wrong, A on 2 where B is wrong: not enough to tell, p = 0.45."
     )
     assert found["p"] == pytest.approx(binomtest(2, 7).pvalue)
-    assert {picture["right"] for picture in found["pictures"]} == {"A", "B"}
+    assert [picture["right"] for picture in found["pictures"]] == [1] * 5 + [0] * 2
+    assert found["pictures"][0] == {"right": 1, "index": [8, 11], "true": "y", "said": ["x", "y"]}
 
 
 def test_numbers_are_compared_by_their_errors(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ def draw(folder: Path, count: int = COUNT) -> list[str]:
     return [str(file) for file in files]
 
 
-def make_results(run: RunFolder, pictures: Path, kind: TargetKind, split: str = "val") -> Results:
-    """Class ``k`` is every third picture; five of the first class are taken for the second."""
+def make_results(run: RunFolder, pictures: Path, kind: TargetKind, split: str = "val", confused: int = 5) -> Results:
+    """Class ``k`` is every third picture; ``confused`` of the first class are taken for the second."""
     rng, files = np.random.default_rng(0), draw(pictures)
     run.best_weights.parent.mkdir(parents=True, exist_ok=True)
     if not run.best_weights.exists():
@@ -42,7 +42,7 @@ def make_results(run: RunFolder, pictures: Path, kind: TargetKind, split: str = 
     columns = {"features": features, "map": map_of(features), "loss": np.linspace(1, 0, COUNT, dtype=np.float32)}
     if kind is TargetKind.CLASS:
         said = targets.copy()
-        said[np.flatnonzero(targets == 0)[:5]] = 1
+        said[np.flatnonzero(targets == 0)[:confused]] = 1
         logits = (rng.normal(size=(COUNT, 3)) + 4 * np.eye(3)[said]).astype(np.float32)
         logits[np.arange(COUNT), said] = logits.max(1) + 0.1
         confidence = softmax(logits, 1).max(1).astype(np.float32)

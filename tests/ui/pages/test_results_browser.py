@@ -82,6 +82,23 @@ def test_a_cell_of_the_confusion_matrix_shows_its_pictures(owner, show):
     owner.until(f"{SHOWN} === {COUNT}")
 
 
+def test_two_runs_show_the_pictures_on_which_they_differ(owner, hand_run):
+    runs = [hand_run(name) for name in ("wiser", "simpler")]
+    for run, confused in zip(runs, (1, 5), strict=True):
+        run.begin()
+        run.train(20)
+        make_results(run.folder, owner.root / "pictures" / "class", TargetKind.CLASS, confused=confused)
+        run.finish()
+    owner.page.goto(f"{owner.address}?compare={','.join(run.folder.id for run in runs)}")
+    owner.tab("runs")
+    owner.until_text(".ft-compare-differ h3", "Only wiser is right: 4 pictures")
+    assert owner.page.locator(".ft-compare-differ").count() == 1
+    assert owner.page.locator(".ft-compare-differ figcaption").all_inner_texts() == ["ants, taken for bees"] * 4
+    owner.page.locator(".ft-compare-differ").scroll_into_view_if_needed()
+    owner.until("[...document.querySelectorAll('.ft-compare-differ img')].every((one) => one.naturalWidth > 0)")
+    assert violations(owner) == []
+
+
 def test_nothing_sticks_out_and_axe_finds_nothing_in_both_themes(owner, show):
     show(TargetKind.CLASS)
     for width, theme in ((1400, "light"), (390, "dark")):
