@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ CHART = ".ft-find-chart .ftc-canvas"
 RATE = "#ft-optim-lr input"
 RATES = ".ft-card-rate"
 LRS = {"head": 1e-3, "backbone": 1e-4}
+ONE_AT_A_TIME = threading.Lock()  # what is redirected is the whole process's, and questions come from several threads
 
 
 class Rates(Canned):
@@ -50,7 +52,7 @@ def run(*argv: str) -> tuple[int, str, str]:
     import io
 
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with ONE_AT_A_TIME, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(argv)
     return code, out.getvalue(), err.getvalue()
 
